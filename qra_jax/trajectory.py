@@ -1,0 +1,66 @@
+"""Floor 0. What every runner returns, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from qra_jax import metrics
+
+
+class Status(IntEnum):
+    """How a computation ended; an array of these survives jit and vmap where an exception could not."""
+
+    OK = 0
+    """The answer is right to the precision asked for."""
+    ALREADY_MET = 1
+    """The event holds at time zero: time 0, log time −inf."""
+    UNREACHABLE = 2
+    """The event never happens on this orbit: time and log time +inf."""
+    NOT_CONVERGED = 3
+    """A solver ran out of steps; the value is the last one reached."""
+    OUT_OF_PRECISION = 4
+    """The dtype cannot resolve the answer; use float64."""
+    INVALID = 5
+    """The input is out of range (NaN, infinite reward, negative mass); the value is NaN."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Trajectory:
+    r"""A training run, as seen at its save times.
+
+    Attributes:
+      time: `[times]`, training time; unit learning rate, t = η · steps for discrete training.
+      log_policy: `[times, patterns]`, log π.
+      success: `[times, patterns]` success rates (constant unless answers are trained), or `[patterns]`.
+      status: a [`Status`][] value.
+      stats: counts worth knowing (solver steps, rejected steps, …).
+    """
+
+    time: Float[Array, "*batch times"]
+    log_policy: Float[Array, "*batch times patterns"]
+    success: Float[Array, "*batch patterns"] | Float[Array, "*batch times patterns"]
+    status: Int[Array, "*batch"]
+    stats: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Float[Array, "*batch times patterns"]:
+        """π, `[times, patterns]`."""
+        return jax.numpy.exp(self.log_policy)
+
+    @property
+    def accuracy(self) -> Float[Array, "*batch times"]:
+        """ρ = Σ π p, `[times]`."""
+        success = self.success
+        if success.ndim < self.log_policy.ndim:
+            success = success[..., None, :]
+        return metrics.accuracy(self.log_policy, success)
+
+    @property
+    def entropy(self) -> Float[Array, "*batch times"]:
+        """Entropy of the pattern choice in nats, `[times]`."""
+        return metrics.entropy(self.log_policy)
