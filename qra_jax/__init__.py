@@ -1,61 +1,104 @@
-"""qra_jax: the question → reason → answer theory of RL post-training, exact, differentiable and batched."""
+"""qra_jax: the question → reason → answer theory of RL post-training, exact, differentiable and batched.
 
-from qra_jax import algorithm, flow, metrics, orbit, problem, regularizer, reward, theory, trajectory
-from qra_jax.algorithm import (
-    Algorithm,
-    dapo,
-    dr_grpo,
-    filtered_sft,
-    grpo,
-    pass_at_k,
-    reinforce,
-    rloo,
-    tsallis,
-)
-from qra_jax.problem import Problem
-from qra_jax.regularizer import Regularizer, entropy_bonus, k3_loss, reverse_kl
-from qra_jax.reward import (
-    Reward,
-    answer_entropy,
-    majority_vote,
-    self_certainty,
-    trajectory_log_prob,
-    verifiable,
-)
-from qra_jax.trajectory import Status, Trajectory
+Names are loaded on first use, so that `import qra_jax` is instant and `qra --help` needs no JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qra_jax import (
+        algorithm as algorithm,
+        flow as flow,
+        metrics as metrics,
+        orbit as orbit,
+        plot as plot,
+        problem as problem,
+        regularizer as regularizer,
+        reward as reward,
+        studies as studies,
+        theory as theory,
+        trajectory as trajectory,
+    )
+    from qra_jax.algorithm import (
+        Algorithm as Algorithm,
+        dapo as dapo,
+        dr_grpo as dr_grpo,
+        filtered_sft as filtered_sft,
+        grpo as grpo,
+        pass_at_k as pass_at_k,
+        reinforce as reinforce,
+        rloo as rloo,
+        tsallis as tsallis,
+    )
+    from qra_jax.problem import Problem as Problem
+    from qra_jax.regularizer import (
+        Regularizer as Regularizer,
+        entropy_bonus as entropy_bonus,
+        k3_loss as k3_loss,
+        reverse_kl as reverse_kl,
+    )
+    from qra_jax.reward import (
+        Reward as Reward,
+        answer_entropy as answer_entropy,
+        majority_vote as majority_vote,
+        self_certainty as self_certainty,
+        trajectory_log_prob as trajectory_log_prob,
+        verifiable as verifiable,
+    )
+    from qra_jax.trajectory import Status as Status, Trajectory as Trajectory
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Algorithm",
-    "Problem",
-    "Regularizer",
-    "Reward",
-    "Status",
-    "Trajectory",
+_MODULES = [
     "algorithm",
-    "answer_entropy",
-    "dapo",
-    "dr_grpo",
-    "entropy_bonus",
-    "filtered_sft",
     "flow",
-    "grpo",
-    "k3_loss",
-    "majority_vote",
     "metrics",
     "orbit",
-    "pass_at_k",
+    "plot",
     "problem",
     "regularizer",
-    "reinforce",
-    "reverse_kl",
     "reward",
-    "rloo",
-    "self_certainty",
+    "studies",
     "theory",
     "trajectory",
-    "trajectory_log_prob",
-    "tsallis",
-    "verifiable",
 ]
+_NAMES = {
+    "algorithm": [
+        "Algorithm",
+        "dapo",
+        "dr_grpo",
+        "filtered_sft",
+        "grpo",
+        "pass_at_k",
+        "reinforce",
+        "rloo",
+        "tsallis",
+    ],
+    "problem": ["Problem"],
+    "regularizer": ["Regularizer", "entropy_bonus", "k3_loss", "reverse_kl"],
+    "reward": [
+        "Reward",
+        "answer_entropy",
+        "majority_vote",
+        "self_certainty",
+        "trajectory_log_prob",
+        "verifiable",
+    ],
+    "trajectory": ["Status", "Trajectory"],
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted([*_MODULES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
