@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write(path: str | Path, content: bytes | str) -> Path:
-    """Write a file so that no reader ever sees half of it: a temporary file in the same folder, then a rename.
+    """Write a file so that no reader ever sees half of it (a temporary file, then a rename).
 
     Args:
       path: where to; its folder is made where it is missing.

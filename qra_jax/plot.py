@@ -1,8 +1,8 @@
 """Floor 1. How figures look: one style, one colour for each method, and the few kinds of axes that recur.
 
 Figures are built without pyplot, so that nothing needs a display, nothing is global and nothing leaks.
-Every function takes its data first and its options by keyword, draws on `ax` or on a new figure, and returns the
-Axes.
+Every function takes its data first and its options by keyword, draws on `ax` or on a new figure, and returns
+the Axes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def color(name: str) -> str:
 
 
 def pattern_colors(patterns: int, best: int = 0, rival: int | None = None) -> list[str]:
-    """Colours of the patterns of a problem: blue for the best, vermillion for its rival, the cycle for the rest.
+    """Colours of the patterns of a problem: blue for the best one, vermillion for its rival.
 
     Args:
       patterns: n ≥ 1.
@@ -155,7 +155,7 @@ def simplex_axes(
     Returns:
       The Axes, aspect equal, without ticks.
     """
-    ax = new((3.6, 3.4))[1] if ax is None else ax
+    ax = _axes(ax, (3.6, 3.4))
     corners = ternary(np.eye(3))
     ax.fill(*corners.T, facecolor="none", edgecolor="#444444", linewidth=0.8)
     for part in (0.25, 0.5, 0.75):
@@ -229,7 +229,7 @@ def policies(
     Returns:
       The Axes.
     """
-    ax = new()[1] if ax is None else ax
+    ax = _axes(ax)
     policy = np.asarray(policy)
     colors = pattern_colors(policy.shape[1], best, rival)
     for r in range(policy.shape[1]):
@@ -237,3 +237,7 @@ def policies(
         ax.plot(time, policy[:, r], color=colors[r], label=label, zorder=3 if r == best else 2)
     ax.set(xscale="log", ylim=(-0.02, 1.02), xlabel="time t", ylabel="share π")
     return ax
+
+
+def _axes(ax: Axes | None, figsize: tuple[float, float] = (6.4, 3.6)) -> Axes:
+    return new(figsize)[1] if ax is None else ax
