@@ -1,0 +1,46 @@
+"""Floor 5. Studies: one file for each, which computes its data, draws its figure and states its verdicts.
+
+To add one, write `studies/<name>.py` with what [`base.Study`][] lists and add its name to `REGISTRY`.
+"""
+
+import importlib
+from typing import cast
+
+from qra_jax import _check
+from qra_jax.studies.base import Study, Verdict
+
+REGISTRY: dict[str, str] = {
+    name: f"{__name__}.{name.replace('-', '_')}"
+    for name in (
+        "optimal-policy",
+        "regimes",
+        "transition-time",
+        "stall-atlas",
+        "clocks",
+        "noisy-verifier",
+        "internal-feedback",
+        "sft-first",
+    )
+}
+"""Every study in the order of the report: its name, and the module that holds it."""
+
+__all__ = ["REGISTRY", "Study", "Verdict", "load"]
+
+
+def load(name: str) -> Study:
+    """The module of a study.
+
+    Args:
+      name: a name in `REGISTRY`, e.g. `"optimal-policy"`.
+
+    Returns:
+      The module.
+
+    Raises:
+      ValueError: there is no such study.
+
+    >>> load("regimes").TITLE
+    'Two regimes: from the same success rates, one start rises at once and the other falls first'
+    """
+    _check.choice("study", name, tuple(REGISTRY))
+    return cast(Study, importlib.import_module(REGISTRY[name]))

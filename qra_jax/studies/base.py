@@ -1,0 +1,94 @@
+"""Floor 5. What a study is, and what it says about a claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.figure import Figure
+
+HOLDS, FAILS, ONLY_IF = "holds", "fails", "holds only if "
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, what it predicts, what was measured, and whether it holds.
+
+    Attributes:
+      claim: the claim in one sentence.
+      source: where it comes from: paper, theorem, equation, and how it is known there.
+      predicted: what the claim says will be measured; a number or words.
+      measured: what was measured; a number or words.
+      verdict: `"holds"`, `"fails"`, or `"holds only if …"` with the condition.
+
+    Raises:
+      ValueError: an empty claim or source, or another verdict.
+    """
+
+    claim: str
+    source: str
+    predicted: str | float
+    measured: str | float
+    verdict: str
+
+    def __post_init__(self) -> None:
+        for name in ("claim", "source"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"{name}: empty; must say what the claim is and where it comes from")
+        condition = self.verdict.removeprefix(ONLY_IF)
+        if self.verdict not in (HOLDS, FAILS) and (condition == self.verdict or not condition.strip()):
+            raise ValueError(
+                f"verdict: {self.verdict!r}; must be 'holds', 'fails', or 'holds only if …' with the condition"
+            )
+
+    def record(self) -> dict[str, str | float]:
+        """The verdict as strict JSON data: plain numbers, and words for infinity and NaN."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def verdict(holds: Any) -> str:
+    """`"holds"` or `"fails"`.
+
+    >>> verdict(np.bool_(True))
+    'holds'
+    """
+    return HOLDS if bool(holds) else FAILS
+
+
+def _plain(value: Any) -> str | float:
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return str(number)
+    return int(number) if isinstance(value, (int, np.integer)) else number
+
+
+class Study(Protocol):
+    """A study is a module: a docstring (what the claim is and where it comes from) and these names.
+
+    `draw` and `judge` see only the data that `compute` returned, after it was saved and read back.
+    """
+
+    __doc__: str | None
+    __file__: str
+    TITLE: str
+    """One line, for lists and headings."""
+
+    @staticmethod
+    def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
+        """Compute the data; `quick` asks for a coarser version within some 20 seconds on two cores."""
+        ...
+
+    @staticmethod
+    def draw(data: Mapping[str, np.ndarray]) -> Figure:
+        """Draw one figure; its titles say the finding."""
+        ...
+
+    @staticmethod
+    def judge(data: Mapping[str, np.ndarray]) -> Sequence[Verdict]:
+        """Say of each claim whether it holds."""
+        ...
