@@ -83,15 +83,26 @@ class Algorithm:
           ValueError: the limit G → ∞ of this algorithm has no clock.
         """
         mean = jnp.asarray(mean)
-        miss = 1 - mean if miss is None else miss
-        if self.limit_clock is not None and self.group_size is None:
-            return self.limit_clock(self.params, mean, miss)
-        if self.group_size is None:
-            raise ValueError(f"group_size: None; {self.name} needs a finite group size, 1 or above")
-        speed = _bernstein(self.speed_table(), mean, miss)
+        return self.clock_function()(mean, 1 - mean if miss is None else miss)
+
+    def clock_function(self) -> Callable[[Array, Array], Array]:
+        """The clock as `(mean, miss) -> speed`, its table of weights computed once: for use inside solvers.
+
+        Returns:
+          A function of mean reward ρ and miss = 1 − ρ, both `[...]`.
+
+        Raises:
+          ValueError: the limit G → ∞ of this algorithm has no clock.
+        """
+        group, limit = self.group_size, self.limit_clock
+        if group is None:
+            if limit is None:
+                raise ValueError(f"group_size: None; {self.name} needs a finite group size, 1 or above")
+            return lambda mean, miss: limit(self.params, mean, miss)
+        table = self.speed_table()
         if self.resamples_silent:
-            speed = speed / _not_silent(self.group_size, mean, miss)
-        return speed
+            return lambda mean, miss: _bernstein(table, mean, miss) / _not_silent(group, mean, miss)
+        return lambda mean, miss: _bernstein(table, mean, miss)
 
     def speed_table(self) -> Float[Array, " group"]:
         """A⁺(j+1) − A⁻(j) for j = 0 … G−1 right answers among the other rollouts, `[group]`."""
