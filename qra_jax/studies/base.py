@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,8 +20,8 @@ class Verdict:
     Attributes:
       claim: the claim in one sentence.
       source: where it comes from: paper, theorem, equation, and how it is known there.
-      predicted: what the claim says will be measured; a number or words.
-      measured: what was measured; a number or words.
+      predicted: what the claim says will be measured; a scalar or words.
+      measured: what was measured; a scalar or words.
       verdict: `"holds"`, `"fails"`, or `"holds only if …"` with the condition.
 
     Raises:
@@ -30,8 +30,8 @@ class Verdict:
 
     claim: str
     source: str
-    predicted: str | float
-    measured: str | float
+    predicted: Any
+    measured: Any
     verdict: str
 
     def __post_init__(self) -> None:
@@ -41,10 +41,10 @@ class Verdict:
         condition = self.verdict.removeprefix(ONLY_IF)
         if self.verdict not in (HOLDS, FAILS) and (condition == self.verdict or not condition.strip()):
             raise ValueError(
-                f"verdict: {self.verdict!r}; must be 'holds', 'fails', or 'holds only if …' with the condition"
+                f"verdict: {self.verdict!r}; must be 'holds', 'fails' or 'holds only if …' and a condition"
             )
 
-    def record(self) -> dict[str, str | float]:
+    def record(self) -> dict[str, str | float | int]:
         """The verdict as strict JSON data: plain numbers, and words for infinity and NaN."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
@@ -58,15 +58,14 @@ def verdict(holds: Any) -> str:
     return HOLDS if bool(holds) else FAILS
 
 
-def _plain(value: Any) -> str | float:
+def _plain(value: Any) -> str | float | int:
     if isinstance(value, str):
         return value
-    number = float(value)
-    if not math.isfinite(number):
-        return str(number)
-    return int(number) if isinstance(value, (int, np.integer)) else number
+    number = np.asarray(value).item()
+    return number if math.isfinite(number) else str(number)
 
 
+@runtime_checkable
 class Study(Protocol):
     """A study is a module: a docstring (what the claim is and where it comes from) and these names.
 

@@ -1,0 +1,180 @@
+"""Floor 5. `qra reproduce`: run studies, keep what is finished, go on when one crashes, write the report."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import time
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+import qra_jax
+from qra_jax import _check, _files, plot, studies
+from qra_jax.studies import report
+
+STAMP, DATA, FIGURE, VERDICTS, ERROR = "done.json", "data.npz", "figure", "verdicts.json", "error.txt"
+
+
+def reproduce(
+    names: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    out: str | Path = "results",
+    force: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Run studies into `out/<name>/`, then write `out/report.html` and `out/claims.json` from what is there.
+
+    A study is finished once its stamp is written, last of all; the stamp names the package version, quick or
+    full, and a hash of the study's source, so whatever is stale or half written is done again.
+
+    Args:
+      names: studies to run; all of them where empty.
+      quick: coarser versions, some minutes for all of them on two cores.
+      out: folder for the results.
+      force: run finished studies again, too.
+      console: where progress goes.
+
+    Returns:
+      Exit status: 0, 1 if a study crashed, 130 if interrupted. A claim that fails is a result, not an error.
+
+    Raises:
+      ValueError: an unknown study, or `out` is a file.
+    """
+    out, console = Path(out), console or Console()
+    for name in names:
+        _check.choice("study", name, tuple(studies.REGISTRY))
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: {str(out)!r} is a file; must be a folder or not exist yet")
+    chosen = [name for name in studies.REGISTRY if name in names or not names]
+    interrupted = False
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(chosen))
+        try:
+            for name in chosen:
+                progress.update(task, description=name)
+                progress.console.print(_run(name, out / name, quick=quick, force=force))
+                progress.advance(task)
+        except KeyboardInterrupt:
+            interrupted = True
+            console.print("interrupted; finished studies are kept, run again to go on")
+    results = collect(out)
+    report.write(results, out)
+    console.print(report.table(results))
+    console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+    crashed = any(result.error is not None for result in results if result.name in chosen)
+    return 130 if interrupted else int(crashed)
+
+
+def _run(name: str, folder: Path, *, quick: bool, force: bool) -> str:
+    """Run one study; say how it went."""
+    if not force and finished(name, folder, quick=quick):
+        return f"[dim]∙ {name}: already finished[/dim]"
+    start = time.perf_counter()
+    for file in (STAMP, VERDICTS, f"{FIGURE}.pdf", f"{FIGURE}.png", DATA, ERROR):
+        (folder / file).unlink(missing_ok=True)
+    try:
+        study = studies.load(name)
+        data = study.compute(quick=quick)
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **data)
+        _files.write(folder / DATA, content.getvalue())
+        with np.load(folder / DATA) as saved:
+            data = dict(saved)
+        with plot.style():
+            plot.save(study.draw(data), folder / FIGURE)
+        verdicts = [verdict.record() for verdict in study.judge(data)]
+        _files.write(folder / VERDICTS, _json(verdicts))
+        seconds = time.perf_counter() - start
+        _files.write(folder / STAMP, _json(stamp(name, quick=quick) | environment() | {"seconds": seconds}))
+    except Exception as error:
+        _files.write(folder / ERROR, traceback.format_exc())
+        where = escape(str(folder / ERROR))
+        return f"[red]✗ {name}: crashed, {escape(report.one_line(error))}[/red] (see {where})"
+    return f"[green]✓[/green] {name}: {seconds:.1f} s"
+
+
+def stamp(name: str, *, quick: bool) -> dict[str, Any]:
+    """What a finished result must agree on with the code that would make it now."""
+    source = Path(studies.load(name).__file__).read_bytes()
+    return {"quick": quick, "qra_jax": qra_jax.__version__, "source": hashlib.sha256(source).hexdigest()}
+
+
+def environment() -> dict[str, str]:
+    """Device and versions."""
+    device = jax.devices()[0]
+    packages = ("jax", "jaxlib", "diffrax", "optax", "numpy", "matplotlib")
+    return {
+        "device": f"{device.platform} ({device.device_kind})",
+        "machine": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def finished(name: str, folder: Path, *, quick: bool | None = None) -> bool:
+    """Whether a folder holds the whole result of the study as its code is now.
+
+    Args:
+      name: the study.
+      folder: its folder.
+      quick: which version is wanted; either where left out.
+
+    Returns:
+      True or False.
+    """
+    try:
+        found = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+        wanted = stamp(name, quick=found["quick"] if quick is None else quick)
+    except Exception:  # no stamp, an unreadable one, or a study that cannot even be loaded
+        return False
+    files = (DATA, f"{FIGURE}.pdf", f"{FIGURE}.png", VERDICTS)
+    return {key: found.get(key) for key in wanted} == wanted and all(
+        (folder / file).is_file() for file in files
+    )
+
+
+def collect(out: Path) -> list[report.Result]:
+    """What a folder holds: finished studies with their verdicts, and crashed ones, in order."""
+    results = []
+    for name in studies.REGISTRY:
+        folder = out / name
+        if finished(name, folder):
+            study = studies.load(name)
+            results.append(
+                report.Result(
+                    name,
+                    study.TITLE,
+                    study.__doc__ or "",
+                    verdicts=json.loads((folder / VERDICTS).read_text(encoding="utf-8")),
+                    stamp=json.loads((folder / STAMP).read_text(encoding="utf-8")),
+                    figure=(folder / f"{FIGURE}.png").read_bytes(),
+                )
+            )
+        elif (folder / ERROR).is_file():
+            error = (folder / ERROR).read_text(encoding="utf-8")
+            results.append(report.Result(name, name, "", error=error))
+    return results
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
