@@ -32,6 +32,9 @@ _BLUE, _VERMILLION, _GREEN, _PINK, _ORANGE, _SKY, _PURPLE, _GREY = CYCLE = (
 BEST, RIVAL, ACCURACY, MUTED = _BLUE, _VERMILLION, "#000000", "#B0B0B0"
 """Colours of the best pattern, of its rival, of the accuracy, and of what is only context."""
 
+_UNDATED = {".pdf": {"CreationDate": None}, ".png": {"Software": None}, ".svg": {"Date": None}}
+"""The kinds of files that can be written, and what keeps dates out of them."""
+
 _COLORS = {
     "reinforce": _BLUE,
     "rloo": _SKY,
@@ -138,9 +141,30 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
     with style():
         for suffix in suffixes:
             content = io.BytesIO()
-            figure.savefig(content, format=suffix[1:], metadata=undated[suffix])
+            figure.savefig(content, format=suffix[1:], metadata=_UNDATED[suffix])
             written.append(_files.write(path.with_suffix(suffix), content.getvalue()))
     return written
+
+
+def check_path(name: str, path: str | Path) -> Path:
+    """A path that [`save`][] can write to.
+
+    Args:
+      name: argument to name in the complaint.
+      path: file name.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: another ending than .pdf, .png or .svg.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ("", *_UNDATED):
+        raise ValueError(
+            f"{name}: {path.name!r}; must end in {', '.join(_UNDATED)} (or have no ending: PDF and PNG)"
+        )
+    return path
 
 
 def simplex_axes(

@@ -1,0 +1,150 @@
+"""Floor 6. The command `qra`: arguments first, JAX only once they are understood."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+Numbers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="P [P ...]|FILE.csv")]
+
+
+@dataclass(frozen=True)
+class Solve:
+    """How long RL post-training takes on one question, and whether it stalls.
+
+    Time is in units of one logit at learning rate one: learning rate x steps of expected updates.
+    """
+
+    ref: Numbers
+    """Share of each reasoning pattern in the base model, separated by spaces or commas; or a CSV file with
+    columns pattern,ref,success."""
+    success: Numbers = ()
+    """Success rate of each pattern, in [0, 1]; may be left out where the CSV file has them."""
+    target: Annotated[str, tyro.conf.arg(metavar="P")] = "0.99"
+    """Share of the best pattern to reach, in (0, 1)."""
+    json: bool = False
+    """Print one JSON object, times as log10."""
+    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw the run into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Run the studies: data, figures, a verdict on each claim, and a report."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Studies to run; all where left out."""
+    quick: bool = False
+    """Coarser versions of all of them in about three minutes."""
+    out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "results"
+    """Folder for the results."""
+    force: bool = False
+    """Run finished studies again."""
+    list: bool = False
+    """List the studies and stop."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `qra`.
+
+    Args:
+      argv: arguments; those of the process where left out.
+
+    Returns:
+      Exit status: 0; 1 if a study crashed; 2 for bad input, with one line on stderr; 130 if interrupted.
+    """
+    try:
+        command = parse(sys.argv[1:] if argv is None else argv)
+        return _solve(command) if isinstance(command, Solve) else _reproduce(command)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(argv: Sequence[str]) -> Solve | Reproduce:
+    """Understand the arguments; needs no JAX.
+
+    Raises:
+      ValueError: an unknown or incomplete argument.
+      SystemExit: help was asked for and printed.
+    """
+    stderr = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(stderr):
+            return tyro.extras.subcommand_cli_from_dict(
+                {"solve": Solve, "reproduce": Reproduce},
+                prog="qra",
+                description="Simulate the theory of RL post-training.",
+                args=list(argv) or ["--help"],
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise ValueError(_one_line(stderr.getvalue()))
+
+
+def _one_line(message: str) -> str:
+    """The text of a boxed message up to its hints."""
+    message = re.split("For full helptext|Argument helptext", message)[0]
+    rows = [re.sub("[─│╭╮╰╯]+", " ", row).strip() for row in message.splitlines() if not row.startswith("╭")]
+    return f"{' '.join(filter(None, rows))} (see qra --help)"
+
+
+def _solve(command: Solve) -> int:
+    from qra_jax.cli import inputs
+
+    names, ref, success = inputs.read(command.ref, command.success)
+    target = inputs.number("target", command.target, "in (0, 1)")
+    _start_jax()
+    from qra_jax import diagnosis, plot
+    from qra_jax.cli import words
+
+    path = None if command.plot is None else plot.check_path("plot", command.plot)
+    answer = diagnosis.diagnose(inputs.problem(command.ref, ref, success), target)
+    if path is not None:
+        plot.save(diagnosis.draw(answer, names), path)
+    if command.json:
+        print(words.to_json(answer))
+    else:
+        words.show(answer, names)
+    return 0
+
+
+def _reproduce(command: Reproduce) -> int:
+    _start_jax()
+    from qra_jax import studies
+
+    if command.list:
+        width = max(map(len, studies.REGISTRY))
+        for name in studies.REGISTRY:
+            print(f"{name:{width}}  {studies.load(name).TITLE}")
+        return 0
+    from qra_jax.studies import runner
+
+    return runner.reproduce(command.names, quick=command.quick, out=command.out, force=command.force)
+
+
+def _start_jax() -> None:
+    """Turn on float64 and, where the user has no cache of their own, a cache of compiled programs."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "qra_jax" / "compiled"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -1,0 +1,146 @@
+"""Floor 6. Numbers and CSV files given by hand: a complaint is one line with place, value and what is allowed."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qra_jax.problem import Problem
+
+RATE = "in [0, 1]"
+
+
+def read(ref: Sequence[str], success: Sequence[str]) -> tuple[list[str], list[float], list[float]]:
+    """Names, base shares and success rates of the patterns, from numbers or CSV files.
+
+    Args:
+      ref: numbers separated by spaces or commas, or the path of a CSV file with columns pattern, ref.
+      success: the same with a column success; empty where the first file has it.
+
+    Returns:
+      Names (`pattern 0`, … where there is no file), shares, success rates. Two files are matched by name.
+
+    Raises:
+      ValueError: missing or repeated columns or names, text in numbers, numbers outside [0, 1], an empty or
+        unreadable file.
+    """
+    if not success and not _is_file("ref", ref):
+        raise ValueError(f"success: missing; must be numbers {RATE}, or ref a CSV file with a column success")
+    if list(success) == list(ref) or not success:
+        names, (shares, rates) = table("ref", ref[0], ("ref", "success"))
+        return names, shares, rates
+    names, shares = _column("ref", ref)
+    other_names, rates = _column("success", success)
+    if names is not None and other_names is not None:
+        if set(names) != set(other_names):
+            odd = sorted(set(names) ^ set(other_names))[0]
+            raise ValueError(
+                f"success: pattern {odd!r} is in only one of {ref[0]} and {success[0]}; must be in both"
+            )
+        rates = [rates[other_names.index(name)] for name in names]
+    return names or other_names or [f"pattern {r}" for r in range(len(shares))], shares, rates
+
+
+def problem(ref_argument: Sequence[str], ref: list[float], success: list[float]) -> Problem:
+    """The problem; a complaint about numbers from a file names the file."""
+    from qra_jax.problem import Problem
+
+    try:
+        return Problem.from_probs(ref=ref, success=success)
+    except ValueError as error:
+        if _is_file("ref", ref_argument):
+            raise ValueError(f"{ref_argument[0]}: {error}") from None
+        raise
+
+
+def number(place: str, text: str, allowed: str) -> float:
+    """One number.
+
+    >>> number("target", " .5 ", "in (0, 1)")
+    0.5
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{place}: {text.strip()!r} is not a number; must be {allowed}") from None
+
+
+def table(argument: str, path: str, columns: Sequence[str]) -> tuple[list[str], list[list[float]]]:
+    """Columns of a CSV file whose first column of interest is `pattern`.
+
+    Args:
+      argument: which argument gave the path, for complaints.
+      path: the file; UTF-8, comma separated, with a header.
+      columns: columns of probabilities wanted.
+
+    Returns:
+      Names of the patterns, and the columns.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = [
+                (i, row) for i, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)
+            ]
+    except FileNotFoundError:
+        raise ValueError(f"{argument}: {path}: no such file; must be numbers {RATE} or a CSV file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ValueError(f"{argument}: {path}: {reason}; must be numbers {RATE} or a CSV file") from None
+    wanted = ["pattern", *columns]
+    if not rows:
+        raise ValueError(f"{path}: empty; must have a header {','.join(wanted)} and a row for each pattern")
+    header = [cell.strip() for cell in rows[0][1]]
+    for column in wanted:
+        if header.count(column) != 1:
+            how = "missing" if column not in header else "there twice"
+            raise ValueError(
+                f"{path}, row {rows[0][0]}: column {column} is {how}; must have {','.join(wanted)}"
+            )
+    if len(rows) == 1:
+        raise ValueError(f"{path}: no rows under the header; must have a row for each pattern")
+    seen: dict[str, int] = {}
+    values: list[list[float]] = [[] for _ in columns]
+    for line, row in rows[1:]:
+        cells = dict(zip(header, row, strict=False))
+        name = cells.get("pattern", "").strip()
+        if name in seen:
+            raise ValueError(
+                f"{path}, row {line}: pattern {name!r} is in row {seen[name]} already; must differ"
+            )
+        seen[name] = line
+        for column, into in zip(columns, values, strict=True):
+            place = f"{path}, row {line}, column {column}"
+            value = number(place, cells.get(column, ""), RATE)
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise ValueError(f"{place}: {value:g}; must be {RATE}")
+            into.append(value)
+    return list(seen), values
+
+
+def _column(argument: str, tokens: Sequence[str]) -> tuple[list[str] | None, list[float]]:
+    if _is_file(argument, tokens):
+        names, (values,) = table(argument, tokens[0], (argument,))
+        return names, values
+    return None, [number(argument, piece, RATE) for piece in _pieces(tokens)]
+
+
+def _is_file(argument: str, tokens: Sequence[str]) -> bool:
+    """Whether a single word that is no list of numbers was given."""
+    pieces = _pieces(tokens)
+    if not pieces:
+        raise ValueError(f"{argument}: empty; must be numbers {RATE} or a CSV file")
+    if len(tokens) > 1:
+        return False
+    try:
+        return not [float(piece) for piece in pieces]
+    except ValueError:
+        return tokens[0].lower().endswith(".csv") or Path(tokens[0]).exists()
+
+
+def _pieces(tokens: Sequence[str]) -> list[str]:
+    """Words cut at commas; a comma may also end or begin a word."""
+    return [piece for token in tokens if token.strip() for piece in token.strip().strip(",").split(",")]
