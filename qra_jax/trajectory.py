@@ -57,7 +57,7 @@ class Trajectory:
         """ρ = Σ π p, `[times]`."""
         success = self.success
         if success.ndim < self.log_policy.ndim:
-            success = success[..., None, :]
+            success = jax.numpy.broadcast_to(success[..., None, :], self.log_policy.shape)
         return metrics.accuracy(self.log_policy, success)
 
     @property
