@@ -1,0 +1,11 @@
+"""Floor 2. Gradient flows: training in the limit of small steps and no sampling noise, as an ODE.
+
+[`solve`][] runs any reward, algorithm, regularizers and metric; [`sft`][] supervised fine-tuning; [`drift`][]
+and [`answer_drift`][] are the velocities themselves.
+"""
+
+from qra_jax.flow.answers import answer_drift
+from qra_jax.flow.drift import drift
+from qra_jax.flow.solve import sft, solve
+
+__all__ = ["answer_drift", "drift", "sft", "solve"]

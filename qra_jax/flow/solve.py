@@ -1,0 +1,264 @@
+"""Flows solved as ordinary differential equations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from qra_jax import _check
+from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.flow import event as events
+from qra_jax.flow.system import System, answer_system, pattern_system, sft_system
+from qra_jax.problem import SUM_TOLERANCE, Problem
+from qra_jax.regularizer import Regularizer
+from qra_jax.reward import Reward, verifiable
+from qra_jax.trajectory import Status, Trajectory
+
+Patterns = Float[Array, " patterns"]
+_REINFORCE, _VERIFIABLE = reinforce(), verifiable()
+_STATIC = ("metric", "train_answers", "event", "solver", "max_steps", "adjoint")
+
+
+def solve(
+    problem: Problem,
+    *,
+    ts: Any,
+    algorithm: Algorithm = _REINFORCE,
+    reward: Reward = _VERIFIABLE,
+    regularizers: Sequence[Regularizer] = (),
+    metric: str = "softmax",
+    log_policy0: Patterns | None = None,
+    train_answers: bool = False,
+    event: str | None = None,
+    target: ArrayLike = 0.99,
+    solver: diffrax.AbstractSolver | None = None,
+    stiff: bool = False,
+    rtol: ArrayLike | None = None,
+    atol: ArrayLike | None = None,
+    max_steps: int = 4096,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Trajectory:
+    r"""Solve the gradient flow of expected on-policy training, $\dot\theta$ = [`drift`][], from t = 0.
+
+    Args:
+      problem: the question.
+      ts: `[times]`, when to save; increasing, zero or above; unit learning rate.
+      algorithm: its clock sets the speed.
+      reward: what is ascended.
+      regularizers: terms added to it.
+      metric: `"softmax"` or `"natural"`.
+      log_policy0: `[patterns]`, log π at t = 0, normalised or not; the reference policy where left out.
+      train_answers: let the answers learn too, see [`answer_drift`][]; `success` is then
+        `[times, patterns]`.
+      event: stop early: `"best"` when π(best) ≥ target, `"accuracy"` when ρ ≥ target, `"peak"` when ρ stops
+        rising, `"steady"` when every logit is slower than target.
+      target: in (0, 1); above 0 for `"steady"`; not used by `"peak"`.
+      solver: a diffrax solver; Tsit5 where left out, or Kvaerno5 with `stiff=True`.
+      stiff: use the implicit default; for strong regularizers over long times.
+      rtol: relative tolerance; 1e-8 in float64 and 1e-5 in float32 where left out.
+      atol: absolute tolerance on logits; as `rtol` where left out.
+      max_steps: most solver steps.
+      adjoint: how diffrax differentiates: reverse mode (`RecursiveCheckpointAdjoint`) where left out; give
+        `diffrax.ForwardMode()` for `jax.jvp` and `jax.jacfwd`, `diffrax.DirectAdjoint()` for both at
+        more memory.
+
+    Returns:
+      A [`Trajectory`][]. After an event the policy is held; `stats["event_time"]` is the event's time, 0 if
+      it held already at t = 0 (`Status.ALREADY_MET`), inf if it did not happen by `ts[-1]`. A solver that
+      runs out of steps gives `Status.NOT_CONVERGED` and the last policy it reached; a start, reward or
+      penalty that is not finite gives `Status.INVALID` and NaN. `stats` also counts solver steps.
+
+    Raises:
+      ValueError: an argument out of range, an algorithm without a clock for this reward, or `train_answers`
+        with another reward than `verifiable`.
+
+    Reference: Chen, Li, Zou, arXiv 2506.04695, §5; diffrax: Kidger, arXiv 2202.02435.
+
+    >>> import jax.numpy as jnp
+    >>> problem = Problem.from_probs(ref=[.5, .5], success=[1., 0.])
+    >>> solve(problem, ts=[1., 10.]).accuracy.round(3).tolist()
+    [0.622, 0.943]
+    """
+    start, options = _prepare(
+        problem, ts, log_policy0, event, target, solver, stiff, rtol, atol, max_steps, adjoint
+    )
+    return _solve(
+        problem,
+        start,
+        algorithm,
+        reward,
+        tuple(regularizers),
+        metric=metric,
+        train_answers=train_answers,
+        **options,
+    )
+
+
+def sft(
+    problem: Problem,
+    mixture: Any,
+    *,
+    ts: Any,
+    log_policy0: Patterns | None = None,
+    event: str | None = None,
+    target: ArrayLike = 0.99,
+    solver: diffrax.AbstractSolver | None = None,
+    stiff: bool = False,
+    rtol: ArrayLike | None = None,
+    atol: ArrayLike | None = None,
+    max_steps: int = 4096,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> Trajectory:
+    r"""Solve the flow of supervised fine-tuning on a mixture of patterns, $\dot\theta = \mu - \pi$.
+
+    Args:
+      problem: the question; its success rates are only read off.
+      mixture: `[patterns]`, μ; non-negative, sums to one within 1e-3 (then renormalised).
+      ts: `[times]`, when to save; increasing, zero or above; unit learning rate.
+      log_policy0: `[patterns]`, log π at t = 0; the reference policy where left out.
+      event, target, solver, stiff, rtol, atol, max_steps, adjoint: as in [`solve`][].
+
+    Returns:
+      A [`Trajectory`][]; `Status.INVALID` where μ asks for a pattern without mass (infinite cross-entropy).
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    mixture = _check.distribution("mixture", mixture, tolerance=SUM_TOLERANCE)
+    _check.same_length("mixture", mixture, "ref", problem.log_ref)
+    start, options = _prepare(
+        problem, ts, log_policy0, event, target, solver, stiff, rtol, atol, max_steps, adjoint
+    )
+    return _sft(problem, start, jnp.asarray(mixture, problem.log_ref.dtype), **options)
+
+
+def _prepare(
+    problem: Problem,
+    ts: Any,
+    log_policy0: Any,
+    event: str | None,
+    target: Any,
+    solver: diffrax.AbstractSolver | None,
+    stiff: bool,
+    rtol: Any,
+    atol: Any,
+    max_steps: int,
+    adjoint: diffrax.AbstractAdjoint | None,
+) -> tuple[Array, dict[str, Any]]:
+    """Check concrete arguments and fill in defaults."""
+    dtype = problem.log_ref.dtype
+    ts = _check.times("ts", ts)
+    events.check(event, target)
+    rtol = (1e-8 if dtype == jnp.float64 else 1e-5) if rtol is None else _check.positive("rtol", rtol)
+    atol = rtol if atol is None else _check.positive("atol", atol)
+    start = problem.log_ref if log_policy0 is None else jnp.asarray(log_policy0, dtype)
+    if start.shape != problem.log_ref.shape:
+        raise ValueError(f"log_policy0: shape {start.shape}; must be {problem.log_ref.shape}")
+    default = diffrax.Kvaerno5() if stiff else diffrax.Tsit5()
+    return _normalised(start), {
+        "ts": jnp.asarray(ts, dtype),
+        "event": event,
+        "target": jnp.asarray(target, dtype),
+        "solver": default if solver is None else solver,
+        "rtol": jnp.asarray(rtol, dtype),
+        "atol": jnp.asarray(atol, dtype),
+        "max_steps": _check.integer("max_steps", max_steps, low=1),
+        "adjoint": diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+    }
+
+
+def _normalised(log_policy: Array) -> Array:
+    """log_softmax that leaves an empty policy (all −inf) as it is, without NaN."""
+    empty = jnp.all(jnp.isneginf(log_policy))
+    return jnp.where(empty, -jnp.inf, jax.nn.log_softmax(jnp.where(empty, 0.0, log_policy)))
+
+
+@partial(jax.jit, static_argnames=_STATIC)
+def _solve(
+    problem: Problem,
+    start: Array,
+    algorithm: Algorithm,
+    reward: Reward,
+    regularizers: tuple[Regularizer, ...],
+    *,
+    metric: str,
+    train_answers: bool,
+    **options: Any,
+) -> Trajectory:
+    build = answer_system if train_answers else pattern_system
+    system = build(problem, start, algorithm, reward, regularizers, metric)
+    return _integrate(problem, system, train_answers, **options)
+
+
+@partial(jax.jit, static_argnames=_STATIC)
+def _sft(problem: Problem, start: Array, mixture: Array, **options: Any) -> Trajectory:
+    return _integrate(problem, sft_system(problem, start, mixture), False, **options)
+
+
+def _integrate(
+    problem: Problem,
+    system: System,
+    success_moves: bool,
+    *,
+    ts: Array,
+    event: str | None,
+    target: Array,
+    solver: diffrax.AbstractSolver,
+    rtol: Array,
+    atol: Array,
+    max_steps: int,
+    adjoint: diffrax.AbstractAdjoint,
+) -> Trajectory:
+    """Solve a system and turn diffrax's outcome into a `Trajectory`."""
+    stop, met = None, jnp.asarray(False)
+    if event is not None:
+        remaining = events.condition(event, target, problem, system)
+        met = remaining(system.start) <= 0
+        stop = diffrax.Event(
+            lambda t, y, args, **_: remaining(y), events.root_finder(ts.dtype), direction=False
+        )
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, y, args: system.velocity(y)),
+        solver,
+        t0=jnp.zeros_like(ts[0]),
+        t1=ts[-1],
+        dt0=None,
+        y0=system.start,
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)]),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        max_steps=max_steps,
+        adjoint=adjoint,
+        event=stop,
+        throw=False,
+    )
+    (saved_times, _), (saved, last) = solution.ts, solution.ys
+    reached, valid = solution.ts[1][0], system.valid
+    held = ~jnp.isfinite(saved_times) | met
+    final = jax.tree.map(lambda start, end: jnp.where(met, start, end[0]), system.start, last)
+    states = jax.tree.map(
+        lambda x, end: jnp.where(jnp.expand_dims(held, range(1, x.ndim)), end[None], x), saved, final
+    )
+    log_policy, success = jax.vmap(system.observe)(states)
+
+    happened = solution.result == diffrax.RESULTS.event_occurred
+    converged = happened | (solution.result == diffrax.RESULTS.successful)
+    status = jnp.where(converged, Status.OK, Status.NOT_CONVERGED)
+    status = jnp.where(met, Status.ALREADY_MET, status)
+    status = jnp.where(valid, status, Status.INVALID)
+    stats = {"steps": solution.stats["num_steps"], "rejected": solution.stats["num_rejected_steps"]}
+    if event is not None:
+        event_time = jnp.where(converged, jnp.where(happened, reached, jnp.inf), jnp.nan)
+        stats["event_time"] = jnp.where(valid, jnp.where(met, 0.0, event_time), jnp.nan)
+    return Trajectory(
+        time=ts,
+        log_policy=jnp.where(valid, log_policy, jnp.nan),
+        success=success if success_moves else problem.success,
+        status=status.astype(jnp.int32),
+        stats=stats,
+    )
