@@ -1,0 +1,35 @@
+"""Floor 2. Closed forms of the theory and bounds reported in the literature: pure functions of one problem.
+
+Each docstring says where a statement comes from: a reference (*reported*: to be tested) or *derived here*
+(tested).
+"""
+
+from qra_jax.theory.exponents import Exponents, exponents, grpo_crossover, grpo_drift_share
+from qra_jax.theory.feedback import initial_slope, rlif_initial_slope
+from qra_jax.theory.noise import noisy_equilibrium
+from qra_jax.theory.optimum import optimal_policy
+from qra_jax.theory.regimes import Regime, gamma, regime
+from qra_jax.theory.sft import sft_mass_needed, sft_quality
+from qra_jax.theory.times import fast_rate, transition_time_bound, transition_time_estimate
+from qra_jax.theory.two_patterns import two_pattern_logit, two_pattern_time
+
+__all__ = [
+    "Exponents",
+    "Regime",
+    "exponents",
+    "fast_rate",
+    "gamma",
+    "grpo_crossover",
+    "grpo_drift_share",
+    "initial_slope",
+    "noisy_equilibrium",
+    "optimal_policy",
+    "regime",
+    "rlif_initial_slope",
+    "sft_mass_needed",
+    "sft_quality",
+    "transition_time_bound",
+    "transition_time_estimate",
+    "two_pattern_logit",
+    "two_pattern_time",
+]

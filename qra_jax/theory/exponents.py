@@ -1,0 +1,148 @@
+"""Power laws of the two ends of training: cold start (ρ → 0) and tail (ρ → 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from qra_jax import _check
+from qra_jax.algorithm import Algorithm, grpo
+from qra_jax.problem import Problem
+from qra_jax.reward import Reward, verifiable
+
+_VERIFIABLE = verifiable()
+SOFTMAX, NATURAL = "softmax", "natural"
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Exponents:
+    """How accuracy leaves zero and how it approaches one, for two patterns with success rates (1, 0).
+
+    Attributes:
+      cold_start: a in (time from ρ₀ → 0 to ρ = ½) ≃ A ρ₀^(−a); 0 when the time is logarithmic, A log(1/ρ₀),
+        or bounded.
+      cold_constant: A; 0 when the time is bounded.
+      tail: b in 1 − ρ ≃ (B t)^(−b); inf when exponential, e^(−Bt), or over in finite time.
+      tail_constant: B; inf when over in finite time.
+    """
+
+    cold_start: Float[Array, ""]
+    cold_constant: Float[Array, ""]
+    tail: Float[Array, ""]
+    tail_constant: Float[Array, ""]
+
+
+def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str = SOFTMAX) -> Exponents:
+    r"""Exponents and constants of cold start and tail, from the power laws of the clock at its two ends.
+
+    With success rates (1, 0), $\dot\rho = m\,J\,c(Q)$ where m = 2ρ²(1−ρ)² (softmax policy gradient) or ρ(1−ρ)
+    (natural gradient). A clock $c \simeq c_0\,\rho^{-\alpha}$ at ρ → 0 and $c_1 (1-\rho)^{-\alpha'}$ at ρ → 1
+    gives, for softmax,
+
+    $$ T_{1/2} \simeq \frac{\rho_0^{-(1-\alpha)}}{2 J c_0 (1-\alpha)}, \qquad
+       1-\rho \simeq \bigl[2 J c_1 (1-\alpha')\,t\bigr]^{-1/(1-\alpha')}. $$
+
+    | algorithm | cold start | tail |
+    |---|---|---|
+    | REINFORCE, RLOO | $1/(2\rho_0)$ | $1/(2t)$ |
+    | GRPO, mean field | $1/\sqrt{\rho_0}$ | $1/t^2$ |
+    | GRPO, finite G | $1/(2\sqrt{G-1}\,\rho_0)$ | $1/(2\sqrt{G-1}\,t)$ |
+    | DAPO, finite G | $G\log(1/\rho_0)/(2\sqrt{G-1})$ | $e^{-2\sqrt{G-1}\,t/G}$ |
+    | filtered SFT per accepted rollout | $\tfrac12\log(1/\rho_0)$ | $1/(2t)$ |
+    | pass@k | $1/(2k\rho_0)$ | $(2k^2t)^{-1/k}$ |
+    | natural gradient, unit clock | $\log(1/\rho_0)$ | $e^{-t}$ |
+    | natural gradient ÷ std | bounded | finite time |
+
+    A verifier's false negatives turn the tail of mean-field GRPO from 2 to 1, its false positives leave it at
+    2.
+
+    Args:
+      algorithm: its clock.
+      reward: binary, with J > 0.
+      metric: `"softmax"` or `"natural"`.
+
+    Returns:
+      `Exponents`.
+
+    Raises:
+      ValueError: an unknown metric, or a reward that is not binary.
+
+    Reference: *derived here*.
+
+    >>> print(exponents(grpo()).tail, exponents(grpo(8)).tail)
+    2.0 1.0
+    """
+    _check.choice("metric", metric, (SOFTMAX, NATURAL))
+    if not reward.binary:
+        raise ValueError(f"reward: {reward.name} is real-valued; must be binary")
+    wrong, right = reward.rates(Problem(jnp.log(jnp.array([0.5, 0.5])), jnp.array([0.0, 1.0])))
+    youden = right - wrong
+
+    def law(at_zero: bool) -> tuple[Array, Array]:
+        """Constant and exponent of J c(Q) ≃ constant · x^(−exponent), x the distance from the end."""
+        near, nearer = jnp.asarray(1e-10), jnp.asarray(1e-12)
+
+        def clock(x: Array) -> Array:
+            rho, miss = (x, 1 - x) if at_zero else (1 - x, x)
+            return algorithm.clock(wrong * miss + right * rho, (1 - wrong) * miss + (1 - right) * rho)
+
+        alpha = -jnp.log(clock(near) / clock(nearer)) / jnp.log(near / nearer)
+        alpha = jnp.round(alpha, 5)
+        return youden * clock(nearer) * nearer**alpha, alpha
+
+    start, alpha = law(at_zero=True)
+    end, alpha_end = law(at_zero=False)
+    degree, pace = (1.0, 2.0) if metric == SOFTMAX else (0.0, 1.0)
+    cold, cool = degree - alpha, degree - alpha_end
+    return Exponents(
+        cold_start=jnp.maximum(cold, 0.0),
+        cold_constant=jnp.where(cold < 0, 0.0, 1 / (pace * start * jnp.where(cold > 0, cold, 1.0))),
+        tail=jnp.where(cool > 0, 1 / jnp.where(cool > 0, cool, 1.0), jnp.inf),
+        tail_constant=jnp.where(cool < 0, jnp.inf, pace * end * jnp.where(cool > 0, cool, 1.0)),
+    )
+
+
+def grpo_drift_share(accuracy: Float[Array, "*b"], group_size: int) -> Float[Array, "*b"]:
+    r"""Drift of GRPO with a finite group as a share of its mean field.
+
+    $$ \frac{c_G(\rho)}{c_\infty(\rho)} = \frac{E\sqrt{\tfrac kG(1-\tfrac kG)}}{\sqrt{\rho(1-\rho)}}, \qquad
+       k \sim {\rm Bin}(G, \rho) $$
+
+    Args:
+      accuracy: `[...]`, ρ in (0, 1).
+      group_size: G ≥ 2.
+
+    Returns:
+      `[...]`, in (0, 1); √((G−1)ρ) as ρ → 0.
+
+    Raises:
+      ValueError: G < 2.
+
+    >>> print(jnp.round(grpo_drift_share(jnp.asarray(0.01), 8), 2))
+    0.26
+    """
+    return grpo(group_size).clock(accuracy) * jnp.sqrt(accuracy * (1 - accuracy))
+
+
+def grpo_crossover(group_size: int) -> float:
+    r"""Accuracy below which (or above one minus which) silent groups rule: ρ = 1/(G − 1).
+
+    There the two asymptotes of the drift share meet, $\sqrt{(G-1)\rho}$ and 1; beyond it GRPO runs as its
+    mean field, before it as REINFORCE sped up by √(G−1).
+
+    Args:
+      group_size: G ≥ 2.
+
+    Returns:
+      ρ in (0, 1].
+
+    Raises:
+      ValueError: G < 2.
+
+    Reference: *derived here*.
+    """
+    return 1 / (_check.integer("group_size", group_size, low=2) - 1)

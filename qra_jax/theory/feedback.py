@@ -1,0 +1,71 @@
+"""How accuracy starts to move, under verifiable rewards or the model's own certainty."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from qra_jax import _check
+from qra_jax.problem import Problem
+from qra_jax.reward import Reward, verifiable
+
+_VERIFIABLE = verifiable()
+
+
+def initial_slope(problem: Problem, *, reward: Reward = _VERIFIABLE) -> Float[Array, ""]:
+    r"""Slope of accuracy at the start of the softmax policy-gradient flow, at unit clock.
+
+    $$ \dot\rho\,\big|_0 = \sum_r \pi_r^2\,(R_r - \bar R)(p_r - \rho), \qquad \pi = \pi_{\rm ref} $$
+
+    Args:
+      problem: the question.
+      reward: what is climbed; RLVR never starts downhill, RLIF may.
+
+    Returns:
+      dρ/dt at t = 0, per unit time; ±inf if an infinite reward pulls there. NaN only if infinite rewards pull
+      both
+      ways (a surely right and a surely wrong pattern under self-certainty): give the reward a floor.
+
+    Reference: *derived here*; a multiple of the natural gradient's Cov(R, p) when π_ref is uniform.
+    """
+    pi, p = problem.ref, problem.success
+    # Linear in R, with coefficients that sum to zero: a spread, not a difference of large means.
+    pull = pi * (p - problem.accuracy_ref)
+    coefficient = pi * (pull - jnp.sum(pi * pull))
+    rates = reward.rates(problem)
+    finite = jnp.isfinite(rates) & (pi > 0)
+    centre = jax.lax.stop_gradient(jnp.sum(jnp.where(finite, pi * rates, 0.0)))
+    terms = coefficient * jnp.where(coefficient == 0, 0.0, rates - centre)
+    return jnp.sum(terms)
+
+
+def rlif_initial_slope(a: float | Array, b: float | Array, patterns: int) -> Float[Array, ""]:
+    r"""Mean initial slope under self-certainty: two answers, uniform π_ref, success rates iid Beta(a, b).
+
+    $$ E\,\dot\rho\,\big|_0 = \frac{n-1}{n^2}\,\mathrm{Cov}(p, R), \qquad
+       \mathrm{Cov}(p, R) = \frac{a-b}{2\,(a+b)^2} $$
+
+    from $\mathrm{Cov}(p, \log p) = b/(a+b)^2$. The slope is a sample covariance over n patterns divided by n,
+    so its sign is certain as n → ∞ iff a ≠ b: up for a > b. At a = b (U[0, 1] among them) chance decides.
+
+    Args:
+      a, b: Beta parameters, > 0.
+      patterns: n ≥ 1.
+
+    Returns:
+      The mean slope, over draws not conditioned on ρ_ref > ½.
+
+    Raises:
+      ValueError: a or b not positive, n < 1.
+
+    Reference: *derived here*; to be held against Theorem 5.6 of arXiv 2506.04695.
+
+    >>> print(round(float(rlif_initial_slope(2.0, 1.0, 2)), 6))
+    0.013889
+    """
+    _check.positive("a", a)
+    _check.positive("b", b)
+    n = _check.integer("patterns", patterns, low=1)
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    return (n - 1) / n**2 * (a - b) / (2 * (a + b) ** 2)

@@ -1,0 +1,104 @@
+"""Which of the two regimes of convergence a question is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from qra_jax.problem import Problem
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False)
+class Regime:
+    """Fast (Regime 1) or entangled (Regime 2), and who is in the way.
+
+    Attributes:
+      entangled: some suboptimal pattern's success rate exceeds base accuracy.
+      gamma: γ = Σ_{r≠r'} π_ref(r)/π_ref(r*) ≥ 1; 0 in the fast regime, where there is no r'.
+      rivals: number of suboptimal patterns above base accuracy (Theorem 5.4 treats 1).
+      rival: r', the rival with the most reference mass; -1 in the fast regime.
+      best: r*, the first of ties.
+    """
+
+    entangled: Bool[Array, "*batch"]
+    gamma: Float[Array, "*batch"]
+    rivals: Int[Array, "*batch"]
+    rival: Int[Array, "*batch"]
+    best: Int[Array, "*batch"]
+
+    @property
+    def name(self) -> str:
+        """`"fast"` or `"entangled"`; of one concrete problem."""
+        return "entangled" if bool(self.entangled) else "fast"
+
+    def __repr__(self) -> str:
+        concrete = isinstance(self.entangled, jax.Array) and not isinstance(self.entangled, jax.core.Tracer)
+        if not concrete or self.entangled.ndim:
+            return f"Regime(entangled={self.entangled}, gamma={self.gamma}, rivals={self.rivals})"
+        if not self.entangled:
+            return f"Regime(fast, best {self.best})"
+        level = f"{float(self.gamma):.4g}"
+        return f"Regime(entangled, γ = {level}, best {self.best}, rival {self.rival} of {self.rivals})"
+
+
+def regime(problem: Problem) -> Regime:
+    r"""Regime 1 (fast) if no suboptimal pattern beats base accuracy, else Regime 2 (entangled).
+
+    $$ \text{entangled} \iff \exists r:\; \rho_{\rm ref} < p_r < p_{r^\star} $$
+
+    Patterns as good as r* are no rivals. The definition looks at success rates only, so a rival may lack
+    reference mass; γ = ∞ where r* lacks it.
+
+    Args:
+      problem: the question.
+
+    Returns:
+      A `Regime`.
+
+    Reference: Chen, Li, Zou, arXiv 2506.04695, Theorems 5.3 and 5.4 (which assume exactly one rival).
+
+    >>> from qra_jax.problem import examples
+    >>> regime(examples.worked()), regime(examples.fast()).name
+    (Regime(entangled, γ = 6, best 0, rival 1 of 1), 'fast')
+    """
+    p, log_ref = problem.success, problem.log_ref
+    is_rival = (p > problem.accuracy_ref) & (p < jnp.max(p))
+    entangled = jnp.any(is_rival)
+    # A rival without mass still counts: it ranks below any with mass, above those that are no rivals.
+    rank = jnp.where(is_rival, jnp.maximum(log_ref, jnp.finfo(log_ref.dtype).min), -jnp.inf)
+    rival, best = jnp.argmax(rank), problem.best
+    others = jnp.where(jnp.arange(problem.patterns) == rival, -jnp.inf, log_ref)
+    scale = jax.lax.stop_gradient(jnp.max(others))
+    scale = jnp.where(jnp.isfinite(scale), scale, 0.0)
+    mass = jnp.sum(jnp.exp(others - scale))
+    value = mass * jnp.exp(scale - log_ref[best])
+    value = jnp.where(jnp.isneginf(log_ref[best]), jnp.inf, value)
+    return Regime(
+        entangled=entangled,
+        gamma=jnp.where(entangled, value, jnp.zeros_like(value)),
+        rivals=jnp.sum(is_rival),
+        rival=jnp.where(entangled, rival, -1),
+        best=best,
+    )
+
+
+def gamma(problem: Problem) -> Float[Array, ""]:
+    r"""Degree of entanglement, $\gamma = \sum_{r\ne r'} \pi_{\rm ref}(r) / \pi_{\rm ref}(r^\star)$.
+
+    Args:
+      problem: the question.
+
+    Returns:
+      γ ≥ 1; 0 in the fast regime, where it is not defined.
+
+    Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.4.
+
+    >>> from qra_jax.problem import examples
+    >>> print(round(float(gamma(examples.worked())), 9))
+    6.0
+    """
+    return regime(problem).gamma

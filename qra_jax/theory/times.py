@@ -1,0 +1,197 @@
+"""How long the two regimes take: exact tail, leading order of the stall, and the reported bound's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from qra_jax import _check
+from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.problem import Problem
+from qra_jax.reward import Reward, verifiable
+
+_REINFORCE, _VERIFIABLE = reinforce(), verifiable()
+PEAK, MIDDLE = "peak", "middle"
+
+
+def fast_rate(
+    problem: Problem, *, algorithm: Algorithm = _REINFORCE, reward: Reward = _VERIFIABLE
+) -> Float[Array, ""]:
+    r"""Constant K of the tail $1-\pi(r^\star) \simeq K/t$, so that $T(\varepsilon) \simeq K/\varepsilon$.
+
+    $$ K = \frac{1}{n\,c(R_\star)} \sum_{s\ne\star} \frac{1}{R_\star - R_s} $$
+
+    over the n patterns with reference mass. As τ → ∞ the lines of the orbit part, $w_s \simeq \Delta_s\tau$,
+    while $\prod w$ is conserved, so $t \propto \tau^n/n$ and $1-\pi(r^\star) \simeq w_\star\sum 1/w_s$. It
+    depends on π_ref through n only, and holds in both regimes, after the stall if there is one. The deficit
+    in reward follows, $R_\star - \bar R \simeq (n-1)/(n\,c\,t)$, whatever the gaps.
+
+    Args:
+      problem: the question.
+      algorithm: its clock at the final reward divides K.
+      reward: fixed over training; r* is the pattern that it prefers (for J < 0 not the best one).
+
+    Returns:
+      K ≥ 0, in units of time; 0 where the tail is faster than 1/t (mean-field GRPO with R* = 1), inf where it
+      is slower (tied best patterns; pass@k with R* = 1).
+
+    Raises:
+      ValueError: real-valued reward, and the algorithm's clock for it is not known.
+
+    Reference: *derived here*; the order 1/ε is Theorem 5.3 of arXiv 2506.04695 (*reported*).
+
+    >>> from qra_jax.problem import examples
+    >>> print(round(float(fast_rate(examples.fast())), 6))
+    1.527778
+    """
+    rates = reward.rates(problem)
+    held = ~jnp.isneginf(problem.log_ref)
+    ranked = jnp.where(held, rates, -jnp.inf)
+    others = held & (jnp.arange(problem.patterns) != jnp.argmax(ranked))
+    top = jnp.max(ranked)
+    spread = jnp.sum(jnp.where(others, 1 / jnp.where(others, top - rates, 1.0), 0.0))
+    if reward.binary:
+        speed = algorithm.clock(top)
+    elif algorithm.real_clock is not None:
+        speed = algorithm.real_clock(algorithm.params, jnp.zeros_like(top))
+    else:
+        raise ValueError(
+            f"algorithm: {algorithm.name} has no known clock for the real-valued reward {reward.name}"
+        )
+    return spread / (jnp.sum(held) * speed)
+
+
+def transition_time_estimate(problem: Problem, *, at: str = PEAK) -> Float[Array, ""]:
+    r"""Leading order of log T₀, when accuracy exceeds the second-best success rate (β = 0, unit clock).
+
+    While pattern ℓ leads, $w_\ell \ll g_s$, so that $w_\ell \simeq e^C/\prod_{s\ne\ell} g_s$ with
+    $C = \sum \log u_r$, $u = 1/\pi_{\rm ref}$, and time passes at the rate $dt/d\tau \simeq 1/w_\ell$. The
+    slow piece is that of the last leader before r* on the lower envelope of the lines $u_r - p_r\tau$. With
+    `at="middle"`
+
+    $$ \log T_0 \approx \log({\rm width}) + \sum_{s\ne\ell} \log g_s(\tau_{\rm mid}) - C. $$
+
+    Along the piece $dw_\ell/d\tau = \rho - p_\ell$: if ℓ is second best, T₀ is where $\prod g_s$ peaks. With
+    `at="peak"` Laplace's method there replaces mid-piece and width (twice as wide where ℓ is not second
+    best):
+
+    $$ \log T_0 \approx \tfrac12\log\frac{\pi}{2\Lambda} + \sum_{s\ne\ell} \log g_s(\tau_0) - C, \quad
+       \sum_{s\ne\ell} \frac{p_\ell-p_s}{g_s(\tau_0)} = 0, \quad
+       \Lambda = \sum_{s\ne\ell} \Bigl(\frac{p_\ell-p_s}{g_s(\tau_0)}\Bigr)^2 $$
+
+    k patterns identical to the leader share its mass: $w^k \simeq e^C/\prod g_s$.
+
+    Accuracy: `"peak"` is within a factor of 2 for stalls beyond 1e4 (γ = 6, 101, 201 of Theorem 5.4's family
+    with n = 3: +3 %, +33 %, +33 %; n = 100: −40 %) and too small for times of order 10 to 100, where nothing
+    is slow; `"middle"` is a factor 2 to 3 too large for n = 3 and far too small for many patterns (1e-13 of
+    T₀ at n = 100), because the peak moves to the end of the piece.
+
+    Args:
+      problem: the question.
+      at: `"peak"` or `"middle"`.
+
+    Returns:
+      log T₀; `-inf` in the fast regime (met at once) and where r* leads from the start (no slow piece);
+      `+inf` where no best pattern has reference mass.
+
+    Raises:
+      ValueError: an unknown `at`.
+
+    Reference: *derived here*; compare Theorem 5.4 of arXiv 2506.04695.
+
+    >>> from qra_jax.problem import examples
+    >>> print(round(float(jnp.exp(transition_time_estimate(examples.worked()))), 2))
+    43.82
+    """
+    _check.choice("at", at, (PEAK, MIDDLE))
+    p, log_u = problem.success, -problem.log_ref
+    held = ~jnp.isposinf(log_u)
+    scale = jax.lax.stop_gradient(jnp.max(jnp.where(held, log_u, -jnp.inf)))
+    u = jnp.where(held, jnp.exp(jnp.where(held, log_u - scale, 0.0)), jnp.inf)
+
+    best = jnp.argmin(jnp.where(p == jnp.max(p), u, jnp.inf))
+    leader, end = _last_crossing(u, p, best, held)
+    start = jnp.maximum(_last_crossing(u, p, leader, held)[1], 0.0)
+    slower = p[leader] - p
+    twin = held & (slower == 0) & (u == u[leader])
+    shared = jnp.sum(twin)
+    fast = problem.second_best <= problem.accuracy_ref
+    stalls = (end > start) & ~fast
+    others = held & ~twin & stalls
+    offset = jnp.where(others, jnp.where(others, u, 0.0) - u[leader], 1.0)
+    slope = jnp.where(others, slower, 0.0)
+    width = jnp.where(stalls, end - start, 1.0)
+
+    def gaps(tau: Array) -> Array:
+        return offset + slope * tau
+
+    if at == MIDDLE:
+        tau, log_width = start + width / 2, jnp.log(width)
+    else:
+        tau, curvature = _peak(gaps, slope, start, width)
+        sides = jnp.where(p[leader] == problem.second_best, 1, 2)
+        log_width = 0.5 * jnp.log(shared * jnp.pi / (2 * jnp.where(stalls, curvature, 1.0))) + jnp.log(sides)
+    log_gaps = jnp.sum(jnp.where(others, jnp.log(jnp.where(others, gaps(tau), 1.0)), 0.0))
+    volume = jnp.sum(jnp.where(held, log_u, 0.0)) - (jnp.sum(held) - shared) * scale
+    log_time = log_width + scale + (log_gaps - volume) / shared + jnp.log(shared)
+    reachable = jnp.any(held & (p == jnp.max(p)))
+    return jnp.where(fast, -jnp.inf, jnp.where(reachable, jnp.where(stalls, log_time, -jnp.inf), jnp.inf))
+
+
+def _peak(gaps: Callable[[Array], Array], slope: Array, start: Array, width: Array) -> tuple[Array, Array]:
+    """Where Σ log g peaks on a piece, and minus its second derivative there."""
+
+    def rise(tau: Array) -> Array:
+        return jnp.sum(slope / gaps(tau))
+
+    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        middle = (bracket[0] + bracket[1]) / 2
+        up = rise(middle) > 0
+        return jnp.where(up, middle, bracket[0]), jnp.where(up, bracket[1], middle)
+
+    low, high = jax.lax.stop_gradient((start, start + width))
+    low, high = jax.lax.fori_loop(0, 60, halve, (low, high))
+    tau = jax.lax.stop_gradient((low + high) / 2)
+    curvature = jnp.sum((slope / gaps(tau)) ** 2)
+    # One Newton step gives the root its derivative (implicit function theorem); none at the end of the piece.
+    step = rise(tau) / jax.lax.stop_gradient(jnp.where(curvature > 0, curvature, 1.0))
+    tau = tau + jnp.where(jnp.abs(step) < 1e-3 * width, step, 0.0)
+    return tau, jnp.sum((slope / gaps(tau)) ** 2)
+
+
+def _last_crossing(u: Array, p: Array, index: Array, held: Array) -> tuple[Array, Array]:
+    """Which flatter line is the last to lie below line `index`, and until which τ (-inf: none is flatter)."""
+    flatter = held & (p < p[index])
+    crossing = (u[index] - jnp.where(flatter, u, 0.0)) / jnp.where(flatter, p[index] - p, 1.0)
+    crossing = jnp.where(flatter, crossing, -jnp.inf)
+    return jnp.argmax(crossing), jnp.max(crossing)
+
+
+def transition_time_bound(gamma: float | Array, constant: float | Array = 1.0) -> Float[Array, ""]:
+    r"""Shape of the *reported* super-exponential bound, $\log\gamma^{C\gamma} = C\,\gamma\log\gamma$.
+
+    An upper bound up to the constant: T₀ itself grows like γ^{n−1} at fixed n.
+
+    Args:
+      gamma: γ ≥ 0; 0 (the fast regime) gives `-inf`.
+      constant: C > 0, which the literature leaves open.
+
+    Returns:
+      Log of the bound, in log units of time.
+
+    Raises:
+      ValueError: γ negative or C not positive.
+
+    Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.4 (*reported*).
+
+    >>> print(round(float(transition_time_bound(6.0)), 3))
+    10.751
+    """
+    _check.nonnegative("gamma", gamma)
+    _check.positive("constant", constant)
+    gamma = jnp.asarray(gamma)
+    safe = jnp.where(gamma > 0, gamma, 1.0)
+    return jnp.where(gamma > 0, constant * safe * jnp.log(safe), -jnp.inf)
