@@ -30,7 +30,7 @@ def _concrete(name: str, value: Any, ndim: int | None) -> Any:
     return array
 
 
-def _reject(name: str, array: np.ndarray, bad: np.ndarray, allowed: str) -> None:
+def _reject(name: str, array: np.ndarray, bad: np.ndarray | np.bool_, allowed: str) -> None:
     if bad.any():
         where = np.argwhere(bad)[0]
         place = name if array.ndim == 0 else f"{name}[{', '.join(map(str, where))}]"
@@ -66,6 +66,14 @@ def nonnegative(name: str, value: Any) -> Any:
     array = _concrete(name, value, None)
     if isinstance(array, np.ndarray):
         _reject(name, array, ~((array >= 0) & np.isfinite(array)), "zero or positive, and finite")
+    return array
+
+
+def finite(name: str, value: Any) -> Any:
+    """Finite numbers."""
+    array = _concrete(name, value, None)
+    if isinstance(array, np.ndarray):
+        _reject(name, array, ~np.isfinite(array), "finite")
     return array
 
 
@@ -124,3 +132,17 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise ValueError(f"{name}: {value!r}; must be one of {', '.join(map(repr, allowed))}")
     return value
+
+
+def times(name: str, value: Any) -> Any:
+    """Finite increasing times, zero or above."""
+    return nonnegative(name, increasing(name, value))
+
+
+def increasing(name: str, value: Any) -> Any:
+    """A one-dimensional increasing sequence (equal neighbours allowed)."""
+    array = _concrete(name, value, 1)
+    if isinstance(array, np.ndarray):
+        _reject(name, array, np.isnan(array), "a number")
+        _reject(name, array, np.diff(array, prepend=-np.inf) < 0, "no smaller than the one before it")
+    return array

@@ -1,0 +1,291 @@
+r"""Floor 2. The exact orbit of a question: one curve in the simplex for every on-policy algorithm, each with its clock.
+
+$$ \dot\theta = c(\rho)\;\pi\odot(R-\bar R) \quad\text{(softmax policy gradient)},\qquad
+   \dot\theta = c(\rho)\,R \quad\text{(natural gradient)} $$
+
+Times span 1e-10 to 1e300, so events return *log* time. All functions act on one problem, run under `jit` and
+`vmap`, and carry exact first derivatives (not second ones) with respect to the reference policy, the success rates,
+the target and the parameters of reward and algorithm. Nothing here has regularisers: use `qra_jax.flow` for those.
+
+Reference: Chen, Li, Zou, arXiv 2506.04695, §4; the closed form is derived in this package's documentation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from qra_jax import _check
+from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.orbit import envelope, hitting, lines as _lines, sampling
+from qra_jax.orbit.envelope import Dominance
+from qra_jax.orbit.hitting import EVENTS, Setting
+from qra_jax.orbit.lines import METRICS, Lines, Place
+from qra_jax.problem import Problem
+from qra_jax.reward import Reward, verifiable
+from qra_jax.trajectory import Status, Trajectory
+
+__all__ = [
+    "Dominance",
+    "Hit",
+    "dominance",
+    "hit",
+    "lines",
+    "log_hitting_time",
+    "log_transition_time",
+    "policy",
+    "solve",
+]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Hit:
+    """When and where something happens on an orbit.
+
+    Attributes:
+      log_time: natural log of the training time (unit learning rate); −inf if it holds at the start, +inf if never.
+      log_policy: `[patterns]`, log π there (where the orbit ends, if never).
+      status: a `Status`: OK, ALREADY_MET, UNREACHABLE, NOT_CONVERGED, OUT_OF_PRECISION or INVALID.
+      panels: quadrature panels evaluated, the measure of work.
+    """
+
+    log_time: Float[Array, ""]
+    log_policy: Float[Array, " patterns"]
+    status: Int[Array, ""]
+    panels: Int[Array, ""]
+
+
+def hit(
+    problem: Problem,
+    target: float | Array = 0.99,
+    *,
+    event: str = "best",
+    algorithm: Algorithm | None = None,
+    reward: Reward | None = None,
+    metric: str = "softmax",
+) -> Hit:
+    r"""First time of an event on the exact orbit.
+
+    $$ t = \int_0^{\tau_f} \frac{Z(\tau)}{c(\rho(\tau))}\,d\tau $$
+
+    Args:
+      problem: one question.
+      target: level in (0, 1): a share for `"best"`, an accuracy for `"accuracy"`; `"peak"` ignores it.
+      event: `"best"`, π(r*) ≥ target; `"accuracy"`, ρ ≥ target; `"peak"`, the highest accuracy on the whole
+        orbit (UNREACHABLE when accuracy is highest in the limit t → ∞, ALREADY_MET when at the start).
+      algorithm: sets the clock; REINFORCE where left out.
+      reward: sets the orbit; the perfect verifier where left out. Must not depend on the policy.
+      metric: `"softmax"` for the policy gradient, `"natural"` for the natural gradient.
+
+    Returns:
+      A `Hit`. `log_time` and `log_policy` carry first derivatives.
+
+    Raises:
+      ValueError: target outside (0, 1), unknown event or metric, a reward that depends on the policy, or an
+        algorithm without a clock for this reward.
+
+    >>> import qra_jax as qra
+    >>> result = hit(qra.problem.examples.worked(), 0.99)
+    >>> round(float(jnp.exp(result.log_time)), 3)
+    270.957
+    """
+    _check.choice("event", event, EVENTS)
+    if event != hitting.PEAK:
+        _check.open_unit_interval("target", target)
+    setting, binary = _setting(problem, algorithm, reward, metric, target)
+    log_time, tau, found = hitting.find(event, metric, binary, setting)
+    place = Place(found.place.leader, found.place.gaps, tau)
+    log_policy = _log_policy(setting, metric, jax.lax.stop_gradient(place), tau)
+    return Hit(log_time, log_policy, found.status, found.panels)
+
+
+def log_hitting_time(
+    problem: Problem,
+    target: float | Array = 0.99,
+    *,
+    event: str = "best",
+    algorithm: Algorithm | None = None,
+    reward: Reward | None = None,
+    metric: str = "softmax",
+) -> Float[Array, ""]:
+    """Natural log of the first time of an event; the arguments are those of [`hit`][].
+
+    Returns:
+      Scalar; −inf if it holds at the start, +inf if it never happens, NaN only for invalid input.
+
+    >>> import qra_jax as qra
+    >>> problem = qra.problem.examples.worked()
+    >>> round(float(jnp.exp(log_hitting_time(problem, target=.99, algorithm=qra.grpo(group_size=8)))), 3)
+    127.128
+    """
+    return hit(problem, target, event=event, algorithm=algorithm, reward=reward, metric=metric).log_time
+
+
+def log_transition_time(
+    problem: Problem,
+    *,
+    algorithm: Algorithm | None = None,
+    reward: Reward | None = None,
+    metric: str = "softmax",
+) -> Float[Array, ""]:
+    """Log of T_0, the time at which accuracy exceeds the second-best success rate and the entanglement is over.
+
+    Args:
+      problem, algorithm, reward, metric: as for [`hit`][].
+
+    Returns:
+      Scalar; −inf in the fast regime.
+
+    Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.4.
+
+    >>> import qra_jax as qra
+    >>> round(float(jnp.exp(log_transition_time(qra.problem.examples.worked()))), 3)
+    42.683
+    """
+    setting, binary = _setting(problem, algorithm, reward, metric, problem.second_best)
+    return hitting.find(hitting.ACCURACY, metric, binary, setting)[0]
+
+
+def solve(
+    problem: Problem,
+    ts: Any = None,
+    *,
+    log_ts: Any = None,
+    algorithm: Algorithm | None = None,
+    reward: Reward | None = None,
+    metric: str = "softmax",
+) -> Trajectory:
+    """The orbit sampled at given times, exactly: no step size, no drift, any time up to 1e300.
+
+    Args:
+      problem: one question.
+      ts: `[times]`, increasing, zero or above; or
+      log_ts: `[times]`, their natural logs.
+      algorithm, reward, metric: as for [`hit`][].
+
+    Returns:
+      A `Trajectory` with first derivatives; `stats["panels"]` is the work done, `stats["log_time"]` the log times.
+
+    Raises:
+      ValueError: neither or both of `ts` and `log_ts`, times that are negative, NaN or not increasing; or as for
+        [`hit`][].
+    """
+    if (ts is None) == (log_ts is None):
+        raise ValueError("ts, log_ts: give exactly one of them")
+    dtype = problem.log_ref.dtype
+    if log_ts is None:
+        ts = jnp.asarray(_check.times("ts", ts), dtype)
+        log_times = jnp.log(ts)
+    else:
+        log_times = jnp.asarray(_check.increasing("log_ts", log_ts), dtype)
+        ts = jnp.exp(log_times)
+    setting, binary = _setting(problem, algorithm, reward, metric, 0.5)
+    tau, places, status, panels = sampling.sample(metric, binary, setting, log_times)
+    frozen = jax.lax.stop_gradient(places)
+    log_policy = jax.vmap(lambda place, tau: _log_policy(setting, metric, place, tau))(frozen, tau)
+    return Trajectory(ts, log_policy, problem.success, status, {"panels": panels, "log_time": log_times})
+
+
+def policy(
+    problem: Problem,
+    tau: float | Array,
+    *,
+    reward: Reward | None = None,
+    metric: str = "softmax",
+) -> Float[Array, " patterns"]:
+    """log π at orbit time τ, which all clocks share.
+
+    Args:
+      problem: one question.
+      tau: orbit time, zero or above, in the gauge θ_0 = log π_ref.
+      reward, metric: as for [`hit`][].
+
+    Returns:
+      `[patterns]`, log π.
+
+    Raises:
+      ValueError: τ negative, unknown metric, a reward that depends on the policy.
+    """
+    _check.nonnegative("tau", tau)
+    setting, _ = _setting(problem, None, reward, metric, 0.5, clocked=False)
+    walls = Lines.through(setting.log_ref, setting.reward, metric)
+    scaled = jnp.asarray(tau, problem.log_ref.dtype) * jnp.exp(-walls.log_unit)
+    heights = jnp.where(walls.mass > 0, walls.offset - walls.reward * scaled, jnp.inf)
+    gaps = jnp.where(walls.mass > 0, heights - jnp.min(heights), 1.0)
+    return _lines.log_policy(walls, gaps)
+
+
+def dominance(problem: Problem, *, reward: Reward | None = None, metric: str = "softmax") -> Dominance:
+    """Who leads when: the lower envelope of the lines u_r − R_r τ.
+
+    Switches happen at τ = (u_j − u_i)/(R_j − R_i); a pattern off the envelope never leads.
+
+    Args:
+      problem, reward, metric: as for [`hit`][].
+
+    Returns:
+      A `Dominance`.
+
+    >>> import qra_jax as qra
+    >>> dominance(qra.problem.examples.worked()).leaders.tolist()
+    [1, 0, -1]
+    """
+    setting, _ = _setting(problem, None, reward, metric, 0.5, clocked=False)
+    return envelope.lower_envelope(Lines.through(setting.log_ref, setting.reward, metric))
+
+
+def lines(
+    problem: Problem, *, reward: Reward | None = None, metric: str = "softmax"
+) -> tuple[Float[Array, " patterns"], Float[Array, " patterns"]]:
+    """The lines whose lower envelope names the leader: offsets 1/π_ref (natural: −log π_ref) and slopes R.
+
+    Args:
+      problem, reward, metric: as for [`hit`][].
+
+    Returns:
+      `[patterns]` offsets (`inf` without reference mass) and `[patterns]` rewards.
+    """
+    setting, _ = _setting(problem, None, reward, metric, 0.5, clocked=False)
+    offset = -problem.log_ref if metric == _lines.NATURAL else jnp.exp(-problem.log_ref)
+    return offset, setting.reward
+
+
+def _log_policy(setting: Setting, metric: str, place: Place, tau: Array) -> Float[Array, " patterns"]:
+    walls = Lines.through(setting.log_ref, setting.reward, metric)
+    return _lines.log_policy(walls, _lines.follow(walls, replace(place, tau=tau)))
+
+
+def _setting(
+    problem: Problem,
+    algorithm: Algorithm | None,
+    reward: Reward | None,
+    metric: str,
+    target: Any,
+    *,
+    clocked: bool = True,
+) -> tuple[Setting, bool]:
+    """Check the arguments and gather what the orbit depends on."""
+    _check.choice("metric", metric, METRICS)
+    algorithm, reward = algorithm or reinforce(), reward or verifiable()
+    if problem.log_ref.ndim != 1:
+        raise ValueError(f"problem: shape {problem.log_ref.shape}; must be one problem, batch with jax.vmap")
+    if not reward.fixed:
+        raise ValueError(f"reward: {reward.name} depends on the policy and has no closed orbit; use qra_jax.flow")
+    if clocked and not reward.binary and algorithm.real_clock is None:
+        raise ValueError(f"algorithm: {algorithm.name} has no clock for the real-valued reward {reward.name}")
+    dtype = problem.log_ref.dtype
+    as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731
+    setting = Setting(
+        problem.log_ref,
+        as_float(reward.rates(problem)),
+        as_float(problem.success),
+        as_float(target),
+        jax.tree.map(as_float, algorithm),
+    )
+    return setting, reward.binary

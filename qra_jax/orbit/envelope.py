@@ -1,0 +1,54 @@
+"""Who dominates when: the lower envelope of the orbit's lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from qra_jax.orbit import lines as _lines
+from qra_jax.orbit.lines import Lines
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Dominance:
+    r"""The sequence of leading patterns.
+
+    Attributes:
+      leaders: `[patterns]`, who leads, in order; −1 after the last.
+      switches: `[patterns]`, log τ at which each takes the lead (−inf for the first); `inf` after the last.
+        Orbit time τ is in the gauge θ_0 = log π_ref.
+      count: how many patterns ever lead.
+    """
+
+    leaders: Int[Array, " patterns"]
+    switches: Float[Array, " patterns"]
+    count: Int[Array, ""]
+
+
+def lower_envelope(lines: Lines) -> Dominance:
+    """Walk the vertices of the lower envelope; at most one for each pattern."""
+    patterns = lines.offset.shape[0]
+    place = _lines.start(lines)
+
+    def going(state: tuple) -> Array:
+        place, _, _, count = state
+        return jnp.isfinite(_lines.next_switch(lines, place)[0]) & (count < patterns)
+
+    def step(state: tuple) -> tuple:
+        place, leaders, switches, count = state
+        distance, successor = _lines.next_switch(lines, place)
+        ahead = _lines.lead(lines, _lines.move(lines, place, distance), successor)
+        # Lines through one vertex: the steepest leads, the others never do.
+        slot = jnp.where(distance > 0, count, count - 1)
+        leaders = leaders.at[slot].set(successor)
+        switches = switches.at[slot].set(jnp.where(slot > 0, jnp.log(ahead.tau) + lines.log_unit, -jnp.inf))
+        return ahead, leaders, switches, slot + 1
+
+    leaders = jnp.full(patterns, -1).at[0].set(place.leader)
+    switches = jnp.full(patterns, jnp.inf, lines.offset.dtype).at[0].set(-jnp.inf)
+    _, leaders, switches, count = jax.lax.while_loop(going, step, (place, leaders, switches, jnp.asarray(1)))
+    return Dominance(leaders, switches, count)

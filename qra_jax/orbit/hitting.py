@@ -1,0 +1,272 @@
+r"""When something happens on an orbit: the place, the log time, and first derivatives of both.
+
+An event is a function of the policy that turns from negative to non-negative. The walk stops at the first panel
+in which it does (for the peak of accuracy it goes to the end and keeps the highest), a bracketed Newton iteration
+finds the place, and a last panel ends there.
+
+Derivatives follow from the implicit function theorem. With $F(\tau_f,\varphi) = \log\int_0^{\tau_f} f\,d\tau$ and the
+event $e(\tau_f,\varphi) = 0$, $dF = \partial_\varphi F - (f/t)\,\partial_\varphi e/\partial_\tau e$; the integral
+$\partial_\varphi F$ is summed along a second walk over the same panels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from qra_jax.algorithm import Algorithm
+from qra_jax.orbit import lines as _lines, panels as _panels
+from qra_jax.orbit.lines import Lines, Place
+from qra_jax.orbit.panels import Walk
+from qra_jax.trajectory import Status
+
+BEST, ACCURACY, PEAK = "best", "accuracy", "peak"
+EVENTS = (BEST, ACCURACY, PEAK)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Setting:
+    """All that an orbit depends on; the leaves are what can be differentiated.
+
+    Attributes:
+      log_ref: `[patterns]`, log π_ref.
+      reward: `[patterns]`, R_r.
+      success: `[patterns]`, p_r, which events look at.
+      target: level that the event waits for.
+      algorithm: its clock sets the speed.
+    """
+
+    log_ref: Float[Array, " patterns"]
+    reward: Float[Array, " patterns"]
+    success: Float[Array, " patterns"]
+    target: Float[Array, ""]
+    algorithm: Algorithm
+
+
+def event_value(event: str, metric: str, setting: Setting, ratio: Array) -> Array:
+    """What turns from negative to non-negative at the event."""
+    policy = ratio / jnp.sum(ratio)
+    if event == BEST:
+        best = jnp.argmax(setting.success)
+        rest = jnp.sum(jnp.where(jnp.arange(ratio.shape[0]) == best, 0.0, ratio))
+        return jnp.log(ratio[best]) - jnp.log(rest) - jnp.log(setting.target) + jnp.log1p(-setting.target)
+    if event == ACCURACY:
+        return jnp.sum(policy * (setting.success - setting.target))
+    # Slope of accuracy, dρ/dτ ∝ Cov_π(p, (R − R̄) m) with m = 1/w (softmax, over the leader's) or 1 (natural).
+    reward = jnp.where(ratio > 0, setting.reward, 0.0)
+    pull = (reward - jnp.sum(policy * reward)) * (ratio if metric == _lines.SOFTMAX else 1.0)
+    return -jnp.sum(policy * setting.success * (pull - jnp.sum(policy * pull)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Search:
+    """State of the walk that looks for an event: the bracket found, in τ from the place it hangs on."""
+
+    walk: Walk
+    before: Walk
+    low: Array
+    high: Array
+    found: Array
+    done: Array
+    height: Array
+    last_height: Array
+
+
+def _find(event: str, metric: str, binary: bool, setting: Setting) -> _Search:
+    """Walk until the event is bracketed (or, for the peak, until the orbit is over)."""
+    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    rate = _panels.rate_function(lines, setting.algorithm, binary)
+    value = partial(event_value, event, metric, setting)
+    walk = _panels.begin(lines)
+    zero = jnp.zeros_like(walk.step)
+    no = jnp.asarray(False)
+    low = jnp.full_like(zero, -jnp.inf)
+    search = _Search(walk, walk, zero, zero, no, no, low, low)
+
+    def going(search: _Search) -> Array:
+        stop = search.done if event == PEAK else search.done | search.found
+        return ~stop & (search.walk.tried < _panels.MAX_PANELS)
+
+    def step(search: _Search) -> _Search:
+        before = search.walk
+        tried, length, good, walk = _panels.attempt(lines, rate, before)
+        values = jax.vmap(value)(tried.ratio)
+        accuracy = tried.policy @ setting.success
+        crossed = (values[:-1] < 0) & (values[1:] >= 0)
+        peak = jnp.where(crossed, jnp.maximum(accuracy[:-1], accuracy[1:]), -jnp.inf)
+        index = jnp.argmax(peak) if event == PEAK else jnp.argmax(crossed)
+        better = good & crossed[index] & ((peak[index] > search.height) | (event != PEAK))
+        points = jnp.asarray(_panels.POINTS, length.dtype) * length
+        old = (search.before, search.low, search.high, search.height)
+        new = (before, points[index], points[index + 1], peak[index])
+        kept, low, high, height = jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
+        done = good & _panels.settled(lines, walk, tried.ratio[-1])
+        return _Search(walk, kept, low, high, search.found | better, done, height, accuracy[-1])
+
+    return jax.lax.while_loop(going, step, search)
+
+
+def _refine(value: Any, low: Array, high: Array) -> Array:
+    """The root of an increasing-through-zero function in a bracket, by Newton steps kept inside it."""
+    tolerance = 2 * jnp.finfo(low.dtype).eps
+
+    def going(state: tuple[Array, ...]) -> Array:
+        _, low, high, step, count = state
+        return (jnp.abs(step) > tolerance * high) & (high - low > tolerance * high) & (count < 80)
+
+    def newton(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        at, low, high, _, count = state
+        here, slope = jax.jvp(value, (at,), (jnp.ones_like(at),))
+        low, high = jnp.where(here < 0, at, low), jnp.where(here < 0, high, at)
+        to = at - here / slope
+        inside = (to >= low) & (to <= high) & (count < 40)
+        to = jnp.where(inside, to, 0.5 * (low + high))
+        return to, low, high, to - at, count + 1
+
+    start = 0.5 * (low + high)
+    return jax.lax.while_loop(going, newton, (start, low, high, high - low, 0))[0]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Found:
+    """Where an event happens.
+
+    Attributes:
+      log_time: natural logarithm of the time.
+      place: the place on the orbit.
+      status: a `Status`.
+      panels: panels evaluated.
+      before: the walk up to the panel that holds the event.
+      distance: length in τ from there to the event.
+    """
+
+    log_time: Float[Array, ""]
+    place: Place
+    status: Array
+    panels: Array
+    before: Walk
+    distance: Float[Array, ""]
+
+
+def _search(event: str, metric: str, binary: bool, setting: Setting) -> Found:
+    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    origin = _lines.start(lines)
+    ratio, _ = _lines.ratios(lines, origin.gaps)
+    value = partial(event_value, event, metric, setting)
+    search = _find(event, metric, binary, setting)
+    before = search.before
+
+    def at(distance: Array) -> Array:
+        return value(_lines.ratios(lines, _lines.gaps_at(lines, before.place, distance))[0])
+
+    distance = _refine(at, search.low, search.high)
+    rate = _panels.rate_function(lines, setting.algorithm, binary)
+    last = _panels.panel(lines, rate, before.place, distance)
+    log_time = jnp.logaddexp(before.log_time, last.log_time)
+
+    met, found = value(ratio) >= 0, search.found
+    if event == PEAK:
+        height = jnp.sum(ratio * setting.success) / jnp.sum(ratio)
+        slack = 8 * jnp.finfo(height.dtype).eps
+        found &= search.height >= jnp.maximum(height, search.last_height) - slack
+        met = ~found & (height >= search.last_height - slack)
+    levels = (setting.log_ref, setting.success, setting.target)
+    valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.array([jnp.any(jnp.isnan(x)) for x in levels]))
+
+    def choose(met_value: Any, found_value: Any, else_value: Any) -> Any:
+        return jax.tree.map(lambda a, b, c: jnp.where(met, a, jnp.where(found, b, c)), met_value, found_value, else_value)
+
+    precise = jnp.where(jnp.isfinite(log_time), Status.OK, Status.OUT_OF_PRECISION)
+    status = choose(Status.ALREADY_MET, precise, jnp.where(search.done, Status.UNREACHABLE, Status.NOT_CONVERGED))
+    infinity = jnp.full_like(log_time, jnp.inf)
+    return Found(
+        jnp.where(valid, choose(-infinity, log_time, infinity), jnp.nan),
+        choose(origin, _lines.move(lines, before.place, distance), search.walk.place),
+        jnp.where(valid, status, Status.INVALID).astype(jnp.int32),
+        search.walk.tried,
+        before,
+        distance,
+    )
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def find(event: str, metric: str, binary: bool, setting: Setting) -> tuple[Array, Array, Found]:
+    """Log time and τ of an event, both with first derivatives, and everything else about it."""
+    found = _search(event, metric, binary, setting)
+    return found.log_time, found.place.tau, found
+
+
+@find.defjvp
+def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]) -> Any:
+    (setting,), (dsetting,) = primals, tangents
+    found = _search(event, metric, binary, setting)
+    place = found.place
+    time_gradient, log_speed = time_gradient_along(metric, binary, setting, found.before, found.distance)
+
+    def value(setting: Setting, tau: Array) -> Array:
+        lines = Lines.through(setting.log_ref, setting.reward, metric)
+        return event_value(event, metric, setting, _lines.ratios(lines, _lines.follow(lines, replace(place, tau=tau)))[0])
+
+    event_gradient, event_slope = jax.grad(value, argnums=(0, 1))(setting, place.tau)
+    dtau = -inner(event_gradient, dsetting) / event_slope
+    dlog_time = inner(time_gradient, dsetting) + jnp.exp(log_speed - found.log_time) * dtau
+    happened = found.status == Status.OK
+    dlog_time, dtau = (jnp.where(happened, d, 0.0) for d in (dlog_time, dtau))
+    return (found.log_time, place.tau, found), (dlog_time, dtau, zero_tangent(found))
+
+
+def time_gradient_along(
+    metric: str, binary: bool, setting: Setting, walk: Walk, distance: Array
+) -> tuple[Setting, Float[Array, ""]]:
+    """∂ log t/∂(setting) at fixed τ, `distance` beyond the end of a walk, and log dt/dτ there.
+
+    Walks the same panels again and sums each one's gradient, weighted by its share of the time.
+    """
+    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    rate = _panels.rate_function(lines, setting.algorithm, binary)
+
+    def log_time(setting: Setting, place: Place, length: Array) -> tuple[Array, Array]:
+        lines = Lines.through(setting.log_ref, setting.reward, metric)
+        rate = _panels.rate_function(lines, setting.algorithm, binary)
+        result = _panels.panel(lines, rate, replace(place, gaps=_lines.follow(lines, place)), length)
+        return result.log_time, result.log_speed[-1]
+
+    def add(total: Setting, before: Array, place: Place, length: Array, use: Array) -> tuple[Setting, Array, Array]:
+        use &= length > 0
+        gradient, (part, log_speed) = jax.grad(lambda *a: (lambda r: (r[0], r))(log_time(*a)), has_aux=True)(
+            setting, place, jnp.where(use, length, 1.0)
+        )
+        after = jnp.logaddexp(before, jnp.where(use, part, -jnp.inf))
+        keep, share = jnp.exp(before - after), jnp.exp(part - after)
+        total = jax.tree.map(lambda t, g: jnp.where(use, keep * t + share * g, t), total, gradient)
+        return total, after, log_speed
+
+    def step(state: tuple[Walk, Setting]) -> tuple[Walk, Setting]:
+        here, total = state
+        _, length, good, after = _panels.attempt(lines, rate, here)
+        return after, add(total, here.log_time, here.place, length, good)[0]
+
+    zero = jax.tree.map(jnp.zeros_like, setting)
+    _, total = jax.lax.while_loop(lambda s: s[0].tried < walk.tried, step, (_panels.begin(lines), zero))
+    total, _, log_speed = add(total, walk.log_time, walk.place, distance, jnp.asarray(True))
+    return total, log_speed
+
+
+def inner(gradient: Any, tangent: Any) -> Array:
+    """Inner product of a gradient with a tangent, over all leaves."""
+    parts = jax.tree.map(lambda g, t: jnp.sum(g * t), gradient, tangent)
+    return jax.tree.reduce(jnp.add, parts)
+
+
+def zero_tangent(tree: Any) -> Any:
+    """The zero tangent of a tree whose derivatives are not defined."""
+    return jax.tree.map(lambda x: np.zeros(x.shape, jax.dtypes.float0) if x.dtype.kind in "ib" else jnp.zeros_like(x), tree)

@@ -1,0 +1,175 @@
+r"""Walking along an orbit in panels, adding up the time $t = \int Z/c(\rho)\,d\tau$.
+
+The integrand is analytic inside each piece of the lower envelope and has its sharp features at the vertices.
+Panels end at vertices, carry 12 Gauss–Lobatto nodes, and adapt their length: the tail of the integrand's Legendre
+series on a panel says how well it is resolved. Sums are kept as logarithms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from qra_jax.algorithm import Algorithm
+from qra_jax.orbit import lines as _lines
+from qra_jax.orbit.lines import Lines, Place
+
+NODES = 12
+MAX_PANELS = 4096
+
+
+def _lobatto(nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gauss–Lobatto nodes and weights on [0, 1], and the matrix from node values to Legendre coefficients."""
+    legendre = np.polynomial.legendre
+    basis = np.eye(nodes)[nodes - 1]
+    x = np.concatenate([[-1.0], np.sort(legendre.legroots(legendre.legder(basis)).real), [1.0]])
+    for _ in range(3):  # polish: (1 - x²) P'_{m}(x) = 0
+        slope, curve = legendre.legval(x[1:-1], legendre.legder(basis)), legendre.legval(x[1:-1], legendre.legder(basis, 2))
+        x[1:-1] -= slope / curve
+    weight = 2 / (nodes * (nodes - 1) * legendre.legval(x, basis) ** 2)
+    degree = np.arange(nodes)
+    transform = (legendre.legvander(x, nodes - 1) * weight[:, None]).T * (2 * degree[:, None] + 1) / 2
+    transform[-1] *= (nodes - 1) / (2 * nodes - 1)  # discrete norm of the last polynomial on Lobatto nodes
+    return (x + 1) / 2, weight / 2, transform
+
+
+POINTS, WEIGHTS, TO_LEGENDRE = _lobatto(NODES)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Panel:
+    """The integrand at the nodes of one panel.
+
+    Attributes:
+      ratio: `[nodes, patterns]`, probability over the leader's.
+      log_speed: `[nodes]`, log dt/dτ.
+      log_time: log of the panel's share of time.
+      log_error: log of the estimated error of that share.
+    """
+
+    ratio: Float[Array, "nodes patterns"]
+    log_speed: Float[Array, " nodes"]
+    log_time: Float[Array, ""]
+    log_error: Float[Array, ""]
+
+    @property
+    def policy(self) -> Float[Array, "nodes patterns"]:
+        """π at the nodes."""
+        return self.ratio / jnp.sum(self.ratio, axis=-1, keepdims=True)
+
+
+Rate = Callable[[Array, Array], Array]
+
+
+def rate_function(lines: Lines, algorithm: Algorithm, binary: bool) -> Rate:
+    """log dt/dτ = log Z − log c as a function of the probability ratios and log Z at a point of the orbit."""
+    clock = algorithm.clock_function() if binary else None
+
+    def rate(ratio: Array, log_z: Array) -> Array:
+        policy = ratio / jnp.sum(ratio)
+        mean = jnp.sum(policy * lines.reward)
+        if clock is not None:
+            return log_z - jnp.log(clock(mean, jnp.sum(policy * (1 - lines.reward))))
+        assert algorithm.real_clock is not None
+        std = jnp.sqrt(jnp.sum(policy * (lines.reward - mean) ** 2))
+        return log_z - jnp.log(algorithm.real_clock(algorithm.params, std))
+
+    return rate
+
+
+def panel(lines: Lines, rate: Rate, place: Place, length: Array) -> Panel:
+    """Evaluate the panel of a given length that begins at `place`."""
+    dtype = place.gaps.dtype
+
+    def node(point: Array) -> tuple[Array, Array]:
+        ratio, log_z = _lines.ratios(lines, _lines.gaps_at(lines, place, point * length))
+        return ratio, rate(ratio, log_z)
+
+    ratio, log_speed = jax.vmap(node)(jnp.asarray(POINTS, dtype))
+    scale = jax.lax.stop_gradient(jnp.max(log_speed))
+    value = jnp.exp(log_speed - scale)
+    coefficients = jnp.asarray(TO_LEGENDRE, dtype) @ value
+    log_length = jnp.log(length) + scale
+    tail = jnp.maximum(jnp.abs(coefficients[-1]), jnp.abs(coefficients[-2]))
+    log_time = log_length + jnp.log(jnp.asarray(WEIGHTS, dtype) @ value)
+    return Panel(ratio, log_speed, log_time, log_length + jnp.log(tail))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Walk:
+    """How far a walk along the orbit has come.
+
+    Attributes:
+      place: where the next panel begins.
+      log_time: log of the time to get there.
+      step: length to try next, in τ.
+      tried: panels evaluated so far.
+    """
+
+    place: Place
+    log_time: Float[Array, ""]
+    step: Float[Array, ""]
+    tried: Array
+
+
+def begin(lines: Lines) -> Walk:
+    """A walk at t = 0; the first step is a quarter of the shortest time in which some weight could vanish."""
+    place = _lines.start(lines)
+    ratio, _ = _lines.ratios(lines, place.gaps)
+    policy = ratio / jnp.sum(ratio)
+    drift = lines.mass * jnp.abs(lines.reward - jnp.sum(policy * lines.reward))
+    weight = lines.offset if lines.metric == _lines.SOFTMAX else jnp.ones_like(policy)
+    scale = jnp.min(jnp.where(drift > 0, weight / jnp.where(drift > 0, drift, 1.0), jnp.inf))
+    step = jnp.where(jnp.isfinite(scale), 0.25 * scale, 1.0)
+    return Walk(place, jnp.full_like(step, -jnp.inf), step, jnp.zeros((), jnp.int32))
+
+
+def tolerance(dtype: Any) -> float:
+    """Largest accepted Legendre tail of a panel, relative to the time so far.
+
+    The quadrature error is about the square of the tail where the integrand is smooth.
+    """
+    return 3e-8 if dtype == jnp.float64 else 1e-4
+
+
+def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, ""], Array, Walk]:
+    """Try one panel: returns it, its length, whether it is accurate enough, and the walk after it.
+
+    The walk moves on only if the panel is accurate enough; its next step is adapted either way.
+    """
+    to_switch, successor = _lines.next_switch(lines, walk.place)
+    at_switch = walk.step >= 0.7 * to_switch
+    length = jnp.where(at_switch, to_switch, walk.step)
+    tried = panel(lines, rate, walk.place, length)
+    log_time = jnp.logaddexp(walk.log_time, tried.log_time)
+    goal = tolerance(walk.step.dtype)
+    error = jnp.exp(tried.log_error - log_time)
+    good = (error <= goal) | (length <= 0)
+    factor = 0.9 * (goal / jnp.maximum(error, 1e-30)) ** (1 / (NODES - 1))
+    step = length * jnp.where(good, jnp.clip(factor, 0.3, 8.0), jnp.clip(factor, 0.1, 0.6))
+    step = jnp.where(length > 0, step, walk.step)
+    ahead = _lines.move(lines, walk.place, length)
+    switched = _lines.lead(lines, ahead, successor)
+    ahead = jax.tree.map(lambda a, b: jnp.where(at_switch, a, b), switched, ahead)
+    moved = Walk(ahead, log_time, step, walk.tried)
+    stayed = Walk(walk.place, walk.log_time, step, walk.tried)
+    after = jax.tree.map(lambda a, b: jnp.where(good, a, b), moved, stayed)
+    return tried, length, good, Walk(after.place, after.log_time, step, walk.tried + 1)
+
+
+def settled(lines: Lines, walk: Walk, ratio: Array) -> Array:
+    """Whether nothing is left to happen: no switch ahead and every other pattern's share gone or frozen."""
+    to_switch, _ = _lines.next_switch(lines, walk.place)
+    slope = _lines.slopes(lines, walk.place)
+    apart = (lines.mass > 0) & ((slope > 0) | (walk.place.gaps > 0))
+    share = jnp.max(jnp.where(apart, ratio, 0.0))
+    still = jnp.all(slope == 0)
+    return ~jnp.isfinite(to_switch) & ((share < jnp.finfo(ratio.dtype).eps / 16) | still)

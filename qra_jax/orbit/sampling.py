@@ -1,0 +1,102 @@
+"""Where an orbit is at given times: the inverse of the time integral, with first derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from qra_jax.orbit import lines as _lines, panels as _panels
+from qra_jax.orbit.hitting import Setting, inner, time_gradient_along, zero_tangent
+from qra_jax.orbit.lines import Lines, Place
+from qra_jax.orbit.panels import Walk
+from qra_jax.trajectory import Status
+
+
+def _until(lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array) -> tuple[Walk, Array, Array, Array]:
+    """Walk up to the panel that contains `log_time`: the walk before it, its length and log share, and success."""
+    nothing = jnp.zeros_like(walk.step)
+
+    def going(state: tuple[Walk, Array, Array, Array]) -> Array:
+        walk, _, _, over = state
+        return ~over & (walk.tried < _panels.MAX_PANELS)
+
+    def step(state: tuple[Walk, Array, Array, Array]) -> tuple[Walk, Array, Array, Array]:
+        before = state[0]
+        tried, length, good, after = _panels.attempt(lines, rate, before)
+        reached = good & (after.log_time >= log_time)
+        # Time may converge (natural gradient with a clock that diverges): the orbit then stays at its end.
+        stuck = good & _panels.settled(lines, after, tried.ratio[-1]) & (tried.log_time < after.log_time - 40)
+        stay = replace(before, step=length, tried=after.tried)
+        walk = jax.tree.map(lambda a, b: jnp.where(reached, a, b), stay, after)
+        return walk, jnp.where(reached, length, 0.0), jnp.where(reached, tried.log_time, -jnp.inf), reached | stuck
+
+    return jax.lax.while_loop(going, step, (walk, nothing, nothing - jnp.inf, jnp.asarray(False)))
+
+
+def _within(lines: Lines, rate: _panels.Rate, walk: Walk, length: Array, log_share: Array, log_time: Array) -> Array:
+    """The distance into a panel at which the time is reached, by Newton's method on log time."""
+    rest = log_time + jnp.log1p(-jnp.exp(jnp.minimum(walk.log_time - log_time, 0.0)))
+    empty = ~jnp.isfinite(rest) | ~(length > 0)
+    rest = jnp.where(empty, log_share, rest)
+    length = jnp.where(length > 0, length, 1.0)
+
+    def newton(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        log_distance, _, count = state
+        part = _panels.panel(lines, rate, walk.place, jnp.exp(log_distance))
+        step = (part.log_time - rest) * jnp.exp(part.log_time - part.log_speed[-1] - log_distance)
+        step = jnp.clip(step, -2.0, 2.0)
+        return jnp.minimum(log_distance - step, jnp.log(length)), step, count + 1
+
+    def going(state: tuple[Array, Array, Array]) -> Array:
+        return (jnp.abs(state[1]) > jnp.sqrt(jnp.finfo(length.dtype).eps)) & (state[2] < 60)
+
+    begin = jnp.log(length) + jnp.minimum(rest - log_share, 0.0)
+    log_distance = jax.lax.while_loop(going, newton, (begin, jnp.full_like(begin, jnp.inf), 0))[0]
+    return jnp.where(empty, 0.0, jnp.exp(log_distance))
+
+
+def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tuple[Place, Array, Any]:
+    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    rate = _panels.rate_function(lines, setting.algorithm, binary)
+
+    def save(walk: Walk, log_time: Array) -> tuple[Walk, tuple[Place, Array, Walk, Array]]:
+        walk, length, log_share, reached = _until(lines, rate, walk, log_time)
+        distance = _within(lines, rate, walk, length, log_share, log_time)
+        place = _lines.move(lines, walk.place, distance)
+        return walk, (place, reached, walk, distance)
+
+    _, (places, reached, walks, distances) = jax.lax.scan(save, _panels.begin(lines), log_times)
+    status = jnp.where(jnp.all(reached), Status.OK, Status.NOT_CONVERGED)
+    valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.isnan(setting.log_ref)) & ~jnp.any(jnp.isnan(log_times))
+    return places, jnp.where(valid, status, Status.INVALID).astype(jnp.int32), (walks, distances)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def sample(
+    metric: str, binary: bool, setting: Setting, log_times: Float[Array, " times"]
+) -> tuple[Float[Array, " times"], Place, Array, Array]:
+    """τ at increasing log times (with first derivatives), the places, the status and the panel count."""
+    places, status, (walks, _) = _sample(metric, binary, setting, log_times)
+    return places.tau, places, status, walks.tried[-1]
+
+
+@sample.defjvp
+def _sample_jvp(metric: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]) -> Any:
+    setting, log_times = primals
+    dsetting, dlog_times = tangents
+    places, status, (walks, distances) = _sample(metric, binary, setting, log_times)
+
+    def one(walk: Walk, distance: Array, log_time: Array, dlog_time: Array) -> Array:
+        gradient, log_speed = time_gradient_along(metric, binary, setting, walk, distance)
+        moved = jnp.isfinite(log_time) & (distance > 0)
+        scale = jnp.exp(jnp.where(moved, log_time - log_speed, 0.0))
+        return jnp.where(moved, scale * (dlog_time - inner(gradient, dsetting)), 0.0)
+
+    dtau = jax.vmap(one)(walks, distances, log_times, dlog_times)
+    tried = walks.tried[-1]
+    return (places.tau, places, status, tried), (dtau, zero_tangent(places), *zero_tangent((status, tried)))
