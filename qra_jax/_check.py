@@ -81,7 +81,7 @@ def distribution(name: str, value: Any, *, tolerance: float, ndim: int = 1) -> A
     """Non-negative numbers whose last axis sums to one within `tolerance`; returned renormalised."""
     array = unit_interval_or_more(name, value, ndim)
     if not isinstance(array, np.ndarray):
-        return array
+        return array / array.sum(axis=-1, keepdims=True)
     total = array.sum(axis=-1, keepdims=True)
     off = np.abs(total - 1) > tolerance
     if off.any():

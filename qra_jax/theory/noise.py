@@ -73,6 +73,7 @@ def _variance(z: Array, high: Array, low: Array) -> tuple[Array, Array]:
     return high * right + low * wrong, (1 - high) * right + (1 - low) * wrong
 
 
+@jax.jit
 def _first_root(start: Array, beta: Array, high: Array, low: Array) -> Array:
     """First z > start with (z − start) σ(z) = J/β, J = high − low > 0; inf if there is none."""
 

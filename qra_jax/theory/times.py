@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -85,7 +83,7 @@ def transition_time_estimate(problem: Problem, *, at: str = PEAK) -> Float[Array
     k patterns identical to the leader share its mass: $w^k \simeq e^C/\prod g_s$.
 
     Accuracy: `"peak"` is within a factor of 2 for stalls beyond 1e4 (γ = 6, 101, 201 of Theorem 5.4's family
-    with n = 3: +3 %, +33 %, +33 %; n = 100: −40 %) and too small for times of order 10 to 100, where nothing
+    with n = 3: +3 %, +33 %, +33 %; n = 100: −36 %) and too small for times of order 10 to 100, where nothing
     is slow; `"middle"` is a factor 2 to 3 too large for n = 3 and far too small for many patterns (1e-13 of
     T₀ at n = 100), because the peak moves to the end of the piece.
 
@@ -117,7 +115,7 @@ def transition_time_estimate(problem: Problem, *, at: str = PEAK) -> Float[Array
     start = jnp.maximum(_last_crossing(u, p, leader, held)[1], 0.0)
     slower = p[leader] - p
     twin = held & (slower == 0) & (u == u[leader])
-    shared = jnp.sum(twin)
+    shared = jnp.sum(twin).astype(p.dtype)
     fast = problem.second_best <= problem.accuracy_ref
     stalls = (end > start) & ~fast
     others = held & ~twin & stalls
@@ -125,27 +123,28 @@ def transition_time_estimate(problem: Problem, *, at: str = PEAK) -> Float[Array
     slope = jnp.where(others, slower, 0.0)
     width = jnp.where(stalls, end - start, 1.0)
 
-    def gaps(tau: Array) -> Array:
-        return offset + slope * tau
-
     if at == MIDDLE:
         tau, log_width = start + width / 2, jnp.log(width)
     else:
-        tau, curvature = _peak(gaps, slope, start, width)
-        sides = jnp.where(p[leader] == problem.second_best, 1, 2)
+        tau, curvature = _peak(offset, slope, start, width)
+        sides = jnp.where(p[leader] == problem.second_best, 1.0, 2.0)
         log_width = 0.5 * jnp.log(shared * jnp.pi / (2 * jnp.where(stalls, curvature, 1.0))) + jnp.log(sides)
-    log_gaps = jnp.sum(jnp.where(others, jnp.log(jnp.where(others, gaps(tau), 1.0)), 0.0))
+    log_gaps = jnp.sum(jnp.where(others, jnp.log(jnp.where(others, offset + slope * tau, 1.0)), 0.0))
     volume = jnp.sum(jnp.where(held, log_u, 0.0)) - (jnp.sum(held) - shared) * scale
     log_time = log_width + scale + (log_gaps - volume) / shared + jnp.log(shared)
     reachable = jnp.any(held & (p == jnp.max(p)))
     return jnp.where(fast, -jnp.inf, jnp.where(reachable, jnp.where(stalls, log_time, -jnp.inf), jnp.inf))
 
 
-def _peak(gaps: Callable[[Array], Array], slope: Array, start: Array, width: Array) -> tuple[Array, Array]:
+@jax.jit
+def _peak(offset: Array, slope: Array, start: Array, width: Array) -> tuple[Array, Array]:
     """Where Σ log g peaks on a piece, and minus its second derivative there."""
 
     def rise(tau: Array) -> Array:
-        return jnp.sum(slope / gaps(tau))
+        return jnp.sum(slope / (offset + slope * tau))
+
+    def curvature(tau: Array) -> Array:
+        return jnp.sum((slope / (offset + slope * tau)) ** 2)
 
     def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         middle = (bracket[0] + bracket[1]) / 2
@@ -155,11 +154,11 @@ def _peak(gaps: Callable[[Array], Array], slope: Array, start: Array, width: Arr
     low, high = jax.lax.stop_gradient((start, start + width))
     low, high = jax.lax.fori_loop(0, 60, halve, (low, high))
     tau = jax.lax.stop_gradient((low + high) / 2)
-    curvature = jnp.sum((slope / gaps(tau)) ** 2)
     # One Newton step gives the root its derivative (implicit function theorem); none at the end of the piece.
-    step = rise(tau) / jax.lax.stop_gradient(jnp.where(curvature > 0, curvature, 1.0))
+    bend = jax.lax.stop_gradient(curvature(tau))
+    step = rise(tau) / jnp.where(bend > 0, bend, 1.0)
     tau = tau + jnp.where(jnp.abs(step) < 1e-3 * width, step, 0.0)
-    return tau, jnp.sum((slope / gaps(tau)) ** 2)
+    return tau, curvature(tau)
 
 
 def _last_crossing(u: Array, p: Array, index: Array, held: Array) -> tuple[Array, Array]:

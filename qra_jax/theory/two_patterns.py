@@ -93,6 +93,7 @@ def two_pattern_logit(z0: float | Array, t: float | Array, clock: str = REINFORC
     return jnp.where(over, z0 + t, z - (z + jnp.sinh(z) - total) / (1 + jnp.cosh(z)))
 
 
+@jax.jit
 def _invert(total: Array) -> Array:
     """z with z + sinh z = total: Newton from arcsinh |total|, right of the root of a convex function."""
     size = jnp.abs(total)

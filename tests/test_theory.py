@@ -1,0 +1,680 @@
+"""Closed forms against independent numerics: quadrature in float64 or 50 digits, ODE solves, Monte Carlo."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+import qra_jax as qra
+from qra_jax import theory
+from qra_jax.problem import Problem, examples, random, stack
+
+WORKED = examples.worked()
+
+
+def close(actual, expected, tolerance=1e-12):
+    np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=tolerance, atol=tolerance)
+
+
+def numeric_gradient(function, x, step=1e-6):
+    return (function(x + step) - function(x - step)) / (2 * step)
+
+
+# --- The optimum -------------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 1000), beta=st.floats(0.02, 5))
+@settings(deadline=None, max_examples=20)
+def test_optimal_policy_maximises_the_objective(seed, beta):
+    problem = random(jax.random.key(seed), 4)
+
+    def objective(logits):
+        log_policy = jax.nn.log_softmax(logits)
+        return jnp.exp(log_policy) @ problem.success - beta * qra.metrics.kl(log_policy, problem.log_ref)
+
+    optimum = theory.optimal_policy(problem, beta)
+    close(jax.nn.logsumexp(optimum), 0)
+    close(jax.grad(objective)(optimum), np.zeros(4), 1e-9)
+    value = objective(optimum)
+    for key in jax.random.split(jax.random.key(seed), 5):
+        assert objective(optimum + 0.3 * jax.random.normal(key, (4,))) < value
+
+
+def test_optimal_policy_limits():
+    tied = Problem.from_probs(ref=[0.1, 0.3, 0.4, 0.2, 0.0], success=[0.8, 0.8, 0.1, 0.5, 0.9])
+    close(jnp.exp(theory.optimal_policy(tied, 0.0)), [0.25, 0.75, 0, 0, 0])
+    close(jnp.exp(theory.optimal_policy(tied, 1e-4)), [0.25, 0.75, 0, 0, 0])
+    close(jnp.exp(theory.optimal_policy(tied, 1e9)), tied.ref, 1e-8)
+    sure = Problem.from_probs(ref=[0.25, 0.5, 0.25], success=[1.0, 0.5, 0.0])
+    certain = theory.optimal_policy(sure, 1.0, reward=qra.self_certainty())
+    close(jnp.exp(certain), [0.5, 0, 0.5])
+    with pytest.raises(ValueError, match=r"beta: -1; must be zero or positive"):
+        theory.optimal_policy(tied, -1.0)
+
+
+def test_optimal_policy_is_differentiable_at_beta_zero_and_above():
+    gradient = jax.grad(lambda p: jnp.exp(theory.optimal_policy(Problem(WORKED.log_ref, p), 0.3))[0])(
+        WORKED.success
+    )
+    policy = np.exp(theory.optimal_policy(WORKED, 0.3))
+    close(gradient, policy[0] * (np.array([1, 0, 0]) - policy) / 0.3)
+    assert np.isfinite(jax.grad(lambda b: theory.optimal_policy(WORKED, b)[0])(0.0))
+
+
+# --- Regimes -----------------------------------------------------------------------------------------------
+
+
+def test_regime_of_the_worked_example_and_its_twin():
+    entangled, fast = theory.regime(WORKED), theory.regime(examples.fast())
+    assert entangled.name == "entangled"
+    assert fast.name == "fast"
+    close(entangled.gamma, 6)
+    assert (int(entangled.best), int(entangled.rival), int(entangled.rivals)) == (0, 1, 1)
+    assert (float(fast.gamma), int(fast.rival), int(fast.rivals)) == (0.0, -1, 0)
+    assert repr(fast) == "Regime(fast, best 0)"
+    assert "γ = 6, best 0, rival 1 of 1" in repr(entangled)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(deadline=None, max_examples=50)
+def test_regime_against_its_definition(seed):
+    problem = random(jax.random.key(seed), 5)
+    ref, p = np.asarray(problem.ref), np.asarray(problem.success)
+    rivals = [r for r in range(5) if ref @ p < p[r] < p.max()]
+    found = theory.regime(problem)
+    assert bool(found.entangled) == bool(rivals)
+    assert int(found.rivals) == len(rivals)
+    if rivals:
+        main = max(rivals, key=lambda r: ref[r])
+        assert int(found.rival) == main
+        close(found.gamma, (1 - ref[main]) / ref[p.argmax()], 1e-9)
+        close(theory.gamma(problem), found.gamma)
+        assert found.gamma >= 1
+
+
+@pytest.mark.parametrize(
+    ("ref", "success", "name", "gamma"),
+    [
+        ([0.5, 0.5], [0.7, 0.7], "fast", 0.0),  # tied for best: nobody is a rival
+        ([1.0], [0.3], "fast", 0.0),
+        ([0.0, 0.5, 0.5], [0.9, 0.6, 0.1], "entangled", np.inf),  # r* lacks reference mass
+        ([0.2, 0.0, 0.8], [0.9, 0.6, 0.1], "entangled", 5.0),  # the rival lacks it
+    ],
+)
+def test_regime_of_degenerate_problems(ref, success, name, gamma):
+    found = theory.regime(Problem.from_probs(ref=ref, success=success))
+    assert found.name == name
+    close(found.gamma, gamma)
+
+
+def test_regime_under_jit_vmap_and_grad():
+    both = jax.jit(jax.vmap(theory.regime))(stack([WORKED, examples.fast()]))
+    assert both.entangled.tolist() == [True, False]
+    close(both.gamma, [6, 0])
+    assert "gamma" in repr(both)
+    seen = []
+    jax.jit(lambda problem: seen.append(repr(theory.regime(problem))))(WORKED)
+    assert seen[0].startswith("Regime(entangled=")
+    gradient = jax.grad(lambda log_ref: theory.gamma(Problem(log_ref, WORKED.success)))(WORKED.log_ref)
+    close(gradient, [-5, 0, 5])
+
+
+# --- Times -------------------------------------------------------------------------------------------------
+
+
+class Orbit:
+    """The exact softmax orbit in mpmath, independent of the package: w_r = u_r − p_r τ + S(τ)."""
+
+    def __init__(self, problem):
+        pairs = [
+            (1 / mpmath.mpf(float(x)), mpmath.mpf(float(p)))
+            for x, p in zip(problem.ref, problem.success, strict=True)
+        ]
+        unique = list(dict.fromkeys(pairs))
+        self.count = [pairs.count(pair) for pair in unique]
+        self.u, self.p = zip(*unique, strict=True)
+        self.total = sum(k * mpmath.log(u) for k, u in zip(self.count, self.u, strict=True))
+
+    def weights(self, tau):
+        lines = [u - p * tau for u, p in zip(self.u, self.p, strict=True)]
+        low = min(lines)
+        gaps = [(k, line - low) for k, line in zip(self.count, lines, strict=True)]
+        y = self.total / sum(self.count)
+        for _ in range(500):
+            e = mpmath.exp(y)
+            excess = sum(k * mpmath.log(e + g) for k, g in gaps) - self.total
+            step = excess / sum(k * e / (e + g) for k, g in gaps)
+            y -= step
+            if abs(step) < mpmath.mpf(10) ** (-mpmath.mp.dps + 5) * (1 + abs(y)):
+                break
+        return [mpmath.exp(y) + g for _, g in gaps]
+
+    def mass(self, tau):
+        """1/w of each kind of pattern, times their number."""
+        return [k / w for k, w in zip(self.count, self.weights(tau), strict=True)]
+
+    def excess(self, tau, level):
+        return sum((p - level) * m for p, m in zip(self.p, self.mass(tau), strict=True))
+
+    def time(self, tau, breaks=()):
+        pieces = [mpmath.mpf(0), *[b for b in breaks if 0 < b < tau], tau]
+        return mpmath.quad(lambda s: sum(self.mass(s)), pieces)
+
+
+@functools.cache
+def exact_transition_time(gamma, patterns, other):
+    with mpmath.workdps(30 + patterns):
+        problem = examples.entangled(gamma, patterns, other=other)
+        orbit = Orbit(problem)
+        level = orbit.p[1]
+        switch = (orbit.u[0] - orbit.u[1]) / (orbit.p[0] - orbit.p[1])
+        low, high = mpmath.mpf(0), switch
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if orbit.excess(middle, level) < 0 else (low, middle)
+        return float(mpmath.log(orbit.time(high, [high / 64, high / 8, high / 2])))
+
+
+CASES = [(6.0, 3, 0.25), (101.0, 3, 0.2), (201.0, 3, 0.2), (21.0, 6, 0.25)]
+
+
+@pytest.mark.parametrize(("gamma", "patterns", "other"), CASES)
+def test_transition_time_estimate_against_thirty_digits(gamma, patterns, other):
+    exact = exact_transition_time(gamma, patterns, other)
+    problem = examples.entangled(gamma, patterns, other=other)
+    assert abs(float(theory.transition_time_estimate(problem)) - exact) < np.log(1.4)
+    middle = float(theory.transition_time_estimate(problem, at="middle"))
+    assert abs(middle - exact) < np.log(3.1)
+
+
+def test_transition_time_numbers_of_the_family():
+    close(np.exp(exact_transition_time(6.0, 3, 0.25)), 42.683163189912, 1e-10)
+    close(np.exp(exact_transition_time(101.0, 3, 0.2)), 18603.93, 1e-6)
+    close(np.exp(exact_transition_time(201.0, 3, 0.2)), 74227.08, 1e-6)
+
+
+def test_transition_time_grows_as_a_power_of_gamma_at_fixed_n():
+    gammas = np.array([1e4, 1e6])
+    for patterns in (3, 4, 6):
+        logs = [float(theory.transition_time_estimate(examples.entangled(g, patterns))) for g in gammas]
+        slope = (logs[1] - logs[0]) / np.log(gammas[1] / gammas[0])
+        close(slope, patterns - 1, 2e-3)
+    assert theory.transition_time_bound(1e4) > 10 * theory.transition_time_estimate(
+        examples.entangled(1e4, 6)
+    )
+
+
+def test_transition_time_with_many_patterns_is_where_mid_piece_fails():
+    problem = examples.entangled(101.0, 100, other=0.2)
+    exact = exact_transition_time(101.0, 100, 0.2)
+    close(np.exp(exact) / 3.70688e41, 1.0, 1e-5)
+    assert abs(float(theory.transition_time_estimate(problem)) - exact) < np.log(2)
+    assert float(theory.transition_time_estimate(problem, at="middle")) < exact - 25
+
+
+def test_transition_time_edge_cases():
+    estimate = theory.transition_time_estimate
+    assert estimate(examples.fast()) == -np.inf
+    assert estimate(Problem.from_probs(ref=[1.0], success=[0.4])) == -np.inf
+    assert estimate(Problem.from_probs(ref=[0.4, 0.3, 0.3], success=[0.9, 0.6, 0.0])) == -np.inf
+    assert estimate(Problem.from_probs(ref=[0.0, 0.7, 0.3], success=[0.9, 0.6, 0.1])) == np.inf
+    padded = Problem.from_probs(ref=[0.05, 0.70, 0.0, 0.25], success=[0.9, 0.6, 0.3, 0.1])
+    close(estimate(padded), estimate(WORKED))
+    huge = Problem(jnp.array([-690.0, -0.3, -1.35]), WORKED.success)
+    shifted = Problem(jnp.array([-590.0, -0.3, -1.35]), WORKED.success)
+    close(estimate(huge) - estimate(shifted), 200.0, 1e-9)
+    with pytest.raises(ValueError, match=r"at: 'end'; must be one of 'peak', 'middle'"):
+        estimate(WORKED, at="end")
+
+
+def test_transition_time_with_twin_rivals():
+    # Two identical rivals share the lead: T₀ by quadrature of the same orbit.
+    problem = Problem.from_probs(ref=[0.001, 0.35, 0.35, 0.299], success=[0.9, 0.6, 0.6, 0.1])
+    with mpmath.workdps(30):
+        orbit = Orbit(problem)
+        root = mpmath.findroot(lambda tau: orbit.excess(tau, orbit.p[1]), (500, 3000), solver="anderson")
+        exact = float(mpmath.log(orbit.time(root, [root / 64, root / 8, root / 2])))
+    assert abs(float(theory.transition_time_estimate(problem)) - exact) < np.log(1.7)
+
+
+@pytest.mark.parametrize("at", ["peak", "middle"])
+def test_transition_time_gradient(at):
+    problem = examples.entangled(50.0, 6)
+
+    def estimate(log_ref, success):
+        return theory.transition_time_estimate(Problem(log_ref, success), at=at)
+
+    for argnum in (0, 1):
+        gradient = jax.jit(jax.grad(estimate, argnum))(problem.log_ref, problem.success)
+        for r in range(6):
+            unit = jnp.zeros(6).at[r].set(1.0)
+            args = [problem.log_ref, problem.success]
+
+            def along(x, args=args, unit=unit, argnum=argnum):
+                return estimate(*[a + x * unit if i == argnum else a for i, a in enumerate(args)])
+
+            # Poor patterns are tied among themselves only; moving one keeps the slow piece as it is.
+            close(gradient[r], numeric_gradient(along, 0.0), 1e-5)
+
+
+def test_fast_rate_is_the_tail_of_the_exact_orbit():
+    for problem in (
+        examples.fast(),
+        WORKED,
+        Problem.from_probs(ref=[0.4, 0.3, 0.2, 0.1], success=[0.5, 0.2, 0.9, 0.7]),
+    ):
+        best = int(problem.best)
+        with mpmath.workdps(30):
+            orbit = Orbit(problem)
+            errors = []
+            for tau in (mpmath.mpf(10) ** 4, mpmath.mpf(10) ** 5):
+                mass = orbit.mass(tau)
+                miss = 1 - mass[best] / sum(mass)
+                breaks = [mpmath.mpf(10) ** k for k in range(-1, 5)]
+                errors.append(
+                    abs(float(miss * orbit.time(tau, breaks)) / float(theory.fast_rate(problem)) - 1)
+                )
+        assert errors[1] < 5e-3
+        assert errors[1] < errors[0] / 5  # first order in 1/τ
+
+
+def test_fast_rate_under_other_clocks_and_rewards():
+    half = Problem.from_probs(ref=[0.6, 0.4], success=[1.0, 0.0])
+    close(theory.fast_rate(half), 0.5)
+    close(theory.fast_rate(half, algorithm=qra.grpo(8)), 0.5 / np.sqrt(7))
+    assert theory.fast_rate(half, algorithm=qra.grpo()) == 0
+    assert theory.fast_rate(half, algorithm=qra.dapo(8)) == 0
+    assert theory.fast_rate(half, algorithm=qra.pass_at_k(4)) == np.inf
+    fast = theory.fast_rate(examples.fast())
+    close(fast, (1 / 0.3 + 1 / 0.8) / 3)
+    close(theory.fast_rate(examples.fast(), algorithm=qra.grpo()), fast * 0.3)
+    close(theory.fast_rate(examples.fast(), algorithm=qra.filtered_sft(per="accepted")), fast * 0.9)
+    close(theory.fast_rate(examples.fast(), reward=qra.verifiable(0.9, 0.2)), fast / 0.7)
+    worst = theory.fast_rate(examples.fast(), reward=qra.verifiable(0.2, 0.9))
+    close(worst, (1 / 0.8 + 1 / 0.5) / 0.7 / 3)
+    tied = Problem.from_probs(ref=[0.5, 0.25, 0.25], success=[0.9, 0.9, 0.1])
+    assert theory.fast_rate(tied) == np.inf
+    assert theory.fast_rate(Problem.from_probs(ref=[1.0], success=[0.2])) == 0
+    padded = Problem.from_probs(ref=[0.25, 0.7, 0.0, 0.05], success=[0.9, 0.6, 1.0, 0.1])
+    close(theory.fast_rate(padded), fast)
+    assert theory.fast_rate(half, reward=qra.answer_entropy(), algorithm=qra.reinforce()) == np.inf
+    with pytest.raises(ValueError, match="no known clock"):
+        theory.fast_rate(half, reward=qra.self_certainty(), algorithm=qra.pass_at_k(4))
+
+
+def test_transition_time_bound():
+    close(theory.transition_time_bound(6.0, 2.0), 12 * np.log(6))
+    assert theory.transition_time_bound(0.0) == -np.inf
+    for arguments, message in [((-1.0,), "gamma: -1"), ((2.0, 0.0), "constant: 0")]:
+        with pytest.raises(ValueError, match=message):
+            theory.transition_time_bound(*arguments)
+
+
+# --- SFT first ---------------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 1000))
+@settings(deadline=None, max_examples=30)
+def test_sft_mass_needed_is_the_threshold(seed):
+    problem = random(jax.random.key(seed), 4)
+    x = theory.sft_mass_needed(problem)
+    assert 0 <= x <= 1
+    assert (x > 0) == theory.regime(problem).entangled
+
+    def mixture(share):
+        return (1 - share) * problem.ref + share * jax.nn.one_hot(problem.best, 4)
+
+    if x > 0:
+        close(theory.sft_quality(problem, mixture(x)), 0, 1e-12)
+    for share, expected in [(x + 1e-6, False), (x - 1e-6, True)]:
+        if 0 <= share <= 1:
+            after = problem.with_ref(jnp.log(mixture(share)))
+            assert theory.regime(after).entangled == expected
+            assert (theory.sft_quality(problem, mixture(share)) < 0) == expected
+
+
+def test_sft_of_tied_and_single_patterns():
+    for ref, success in [([1.0], [0.2]), ([0.5, 0.5], [0.7, 0.7])]:
+        assert theory.sft_mass_needed(Problem.from_probs(ref=ref, success=success)) == 0
+    gradient = jax.grad(lambda p: theory.sft_mass_needed(Problem(WORKED.log_ref, p)))(WORKED.success)
+    for r in range(3):
+
+        def along(x, r=r):
+            return theory.sft_mass_needed(Problem(WORKED.log_ref, WORKED.success.at[r].add(x)))
+
+        close(gradient[r], numeric_gradient(along, 0.0), 1e-7)
+
+
+# --- Two patterns ------------------------------------------------------------------------------------------
+
+SPEED = {
+    "reinforce": lambda z: 1 / (1 + np.cosh(z)),
+    "grpo": lambda z: 1 / np.cosh(z / 2),
+    "natural": lambda z: 1.0 + 0 * z,
+    "natural-std": lambda z: 2 * np.cosh(z / 2),
+}
+ALGORITHM = {
+    "reinforce": (qra.reinforce, "softmax"),
+    "grpo": (qra.grpo, "softmax"),
+    "natural": (qra.reinforce, "natural"),
+    "natural-std": (qra.grpo, "natural"),
+}
+
+
+@pytest.mark.parametrize("clock", SPEED)
+def test_two_pattern_speed_is_that_of_the_algorithm(clock):
+    make, metric = ALGORITHM[clock]
+    z = jnp.linspace(-5, 5, 11)
+    rho = jax.nn.sigmoid(z)
+    step = 2 * rho * (1 - rho) if metric == "softmax" else 1.0
+    close(step * make().clock(rho), SPEED[clock](np.asarray(z)))
+
+
+@pytest.mark.parametrize("clock", SPEED)
+@pytest.mark.parametrize("z0", [-12.0, -1.0, 0.0, 3.0])
+def test_two_pattern_closed_forms_solve_the_equation(clock, z0):
+    for gain in (1e-6, 0.5, 4.0, 15.0):
+        z = z0 + gain
+        expected = float(
+            mpmath.quad(lambda s: 1 / mpmath.mpf(float(SPEED[clock](float(s)))), [z0, (z0 + z) / 2, z])
+        )
+        t = theory.two_pattern_time(z0, z, clock)
+        close(t / expected, 1.0, 1e-9)
+        close(theory.two_pattern_logit(z0, t, clock), z, 1e-7)
+
+
+@pytest.mark.parametrize("clock", SPEED)
+def test_two_pattern_derivatives(clock):
+    z0, t = -1.5, 0.8
+    along_z, along_t = jax.jit(jax.grad(theory.two_pattern_logit, (0, 1)), static_argnums=2)(z0, t, clock)
+    z = float(theory.two_pattern_logit(z0, t, clock))
+    close(along_t, SPEED[clock](z), 1e-10)
+    close(along_z, SPEED[clock](z) / SPEED[clock](z0), 1e-10)
+    forward = jax.jvp(lambda t: theory.two_pattern_logit(z0, t, clock), (t,), (1.0,))[1]
+    close(forward, along_t)
+
+
+def test_two_pattern_extremes():
+    logit, time = theory.two_pattern_logit, theory.two_pattern_time
+    finish = np.pi - 2 * np.arcsin(np.sqrt(0.3))
+    z0 = float(qra.metrics.logit(jnp.asarray(0.3)))
+    close(time(z0, jnp.inf, "natural-std"), finish)
+    assert logit(z0, finish + 1e-9, "natural-std") == np.inf
+    assert logit(z0, 50.0, "natural-std") == np.inf
+    assert np.isfinite(logit(z0, finish - 1e-6, "natural-std"))
+    close(logit(0.0, 1e300), np.log(2e300))
+    assert logit(0.0, jnp.inf) == np.inf
+    close(logit(5.0, -2 * (5.0 + np.sinh(5.0))), -5.0)
+    close(1 / (2 * 1e8 * jax.nn.sigmoid(-logit(0.0, 1e8))), 1.0, 1e-6)
+    close(1 / (1e8**2 * jax.nn.sigmoid(-logit(0.0, 1e8, "grpo"))), 1.0, 1e-6)
+    batch = jax.vmap(logit, (0, None))(jnp.array([-1.0, 0.0]), 1.0)
+    close(batch, [logit(-1.0, 1.0), logit(0.0, 1.0)])
+    for function in (logit, time):
+        with pytest.raises(ValueError, match=r"clock: 'adam'; must be one of"):
+            function(0.0, 1.0, "adam")
+
+
+# --- Exponents ---------------------------------------------------------------------------------------------
+
+
+def passage(speed, z0, z1):
+    """∫ dz / speed(z) by Gauss–Legendre panels of unit length."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    edges = np.linspace(z0, z1, int(abs(z1 - z0)) + 2)
+    half = np.diff(edges)[:, None] / 2
+    z = (edges[:-1, None] + half + half * nodes).ravel()
+    return float(np.sum((half * weights).ravel() / np.asarray(speed(jnp.asarray(z)))))
+
+
+MEMBERS = [
+    (qra.reinforce(), "softmax", 1, 1),
+    (qra.dr_grpo(4), "softmax", 1, 1),
+    (qra.grpo(), "softmax", 0.5, 2),
+    (qra.grpo(8), "softmax", 1, 1),
+    (qra.dapo(8), "softmax", 0, np.inf),
+    (qra.filtered_sft(per="accepted"), "softmax", 0, 1),
+    (qra.filtered_sft("both"), "softmax", 1, 1),
+    (qra.pass_at_k(3), "softmax", 1, 1 / 3),
+    (qra.tsallis(0.25), "softmax", 0.75, 1),
+    (qra.reinforce(), "natural", 0, np.inf),
+    (qra.grpo(), "natural", 0, np.inf),
+]
+VERIFIERS = [(1.0, 0.0), (1.0, 0.2), (0.9, 0.0), (0.9, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "metric", "cold", "tail"), MEMBERS, ids=lambda x: getattr(x, "name", None)
+)
+def test_exponents_and_constants_against_quadrature(algorithm, metric, cold, tail):
+    check_exponents(algorithm, metric, qra.verifiable(), cold, tail)
+
+
+@pytest.mark.parametrize(("tpr", "fpr"), VERIFIERS)
+def test_exponents_of_noisy_mean_field_grpo(tpr, fpr):
+    cold, tail = (1 if fpr else 0.5), (2 if tpr == 1 else 1)
+    check_exponents(qra.grpo(), "softmax", qra.verifiable(tpr, fpr), cold, tail)
+
+
+def check_exponents(algorithm, metric, reward, cold, tail):
+    law = theory.exponents(algorithm, reward=reward, metric=metric)
+    close(law.cold_start, cold, 1e-6)
+    close(law.tail, tail, 1e-6)
+    tpr, fpr = float(reward.params["tpr"]), float(reward.params["fpr"])
+
+    def speed(z):
+        rho, miss = jax.nn.sigmoid(z), jax.nn.sigmoid(-z)
+        drift = (tpr - fpr) * algorithm.clock(tpr * rho + fpr * miss, (1 - tpr) * rho + (1 - fpr) * miss)
+        return drift * (2 * rho * miss if metric == "softmax" else 1.0)
+
+    # Two decades of starts (and of ends): the power and the constant both come out.
+    starts = [passage(speed, -z, 0.0) for z in (23.0, 25.0)]
+    if law.cold_constant == 0:
+        assert starts[1] < np.pi
+    elif cold == 0:
+        close((starts[1] - starts[0]) / 2.0, law.cold_constant, 1e-3)
+    else:
+        close(starts[1] / (law.cold_constant * np.exp(25.0 * cold)), 1.0, 1e-2)
+    ends = [passage(speed, 0.0, z) for z in (23.0, 25.0)]
+    if law.tail_constant == np.inf:
+        assert ends[1] < np.pi
+    elif tail == np.inf:
+        close(2.0 / (ends[1] - ends[0]), law.tail_constant, 1e-3)
+    else:
+        close((law.tail_constant * ends[1]) ** -tail / np.exp(-25.0), 1.0, 1e-2)
+
+
+def test_exponents_reject_what_they_cannot_answer():
+    with pytest.raises(ValueError, match="reward: self-certainty is real-valued"):
+        theory.exponents(qra.grpo(), reward=qra.self_certainty())
+    with pytest.raises(ValueError, match="metric: 'adam'"):
+        theory.exponents(qra.grpo(), metric="adam")
+
+
+def test_grpo_crossover_is_where_the_asymptotes_meet():
+    rho = jnp.asarray(0.01)
+    close(jnp.round(jnp.stack([theory.grpo_drift_share(rho, g) for g in (8, 16, 64)]), 2), [0.26, 0.37, 0.67])
+    for group in (2, 8, 64):
+        crossover = theory.grpo_crossover(group)
+        close(np.sqrt((group - 1) * crossover), 1.0)
+        tiny = jnp.asarray(1e-9 * crossover)
+        close(theory.grpo_drift_share(tiny, group) / np.sqrt((group - 1) * tiny), 1.0, 1e-6)
+    close(theory.grpo_drift_share(jnp.asarray(50 * theory.grpo_crossover(1000)), 1000), 1.0, 2e-2)
+    with pytest.raises(ValueError, match="group_size: 1; must be 2 or above"):
+        theory.grpo_crossover(1)
+
+
+# --- Noise -------------------------------------------------------------------------------------------------
+
+
+def std(z, tpr, fpr):
+    z = np.clip(z, -700, 700)
+    rho, miss = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))
+    return np.sqrt((tpr * rho + fpr * miss) * ((1 - tpr) * rho + (1 - fpr) * miss))
+
+
+def test_noisy_equilibrium_known_points():
+    accuracy = lambda *a, **k: float(jax.nn.sigmoid(theory.noisy_equilibrium(*a, **k)))  # noqa: E731
+    assert round(accuracy(0.6, 2.0), 3) == 0.868
+    assert round(accuracy(0.001, 5.0), 4) == 0.0086
+    assert theory.noisy_equilibrium(0.6, 1.0) == np.inf  # below the critical β
+    assert theory.noisy_equilibrium(0.6, 1.0, tpr=0.0, fpr=1.0) == -np.inf
+    close(accuracy(0.3, 1.0, tpr=0.4, fpr=0.4), 0.3)
+    assert theory.noisy_equilibrium(0.3, 0.0) == np.inf
+    assert theory.noisy_equilibrium(0.3, 0.0, tpr=0.2, fpr=0.7) == -np.inf
+    assert (accuracy(0.0, 1.0), accuracy(1.0, 1.0)) == (0.0, 1.0)
+    close(theory.noisy_equilibrium(0.2, 1e-3, tpr=0.9, fpr=0.1) * 1e-3, 0.8 / 0.3, 1e-2)
+
+
+@given(
+    rho=st.floats(1e-6, 1 - 1e-6),
+    beta=st.floats(0.01, 20),
+    tpr=st.sampled_from([1.0, 1 - 1e-9, 0.97, 0.6, 0.1, 0.0]),
+    fpr=st.sampled_from([0.0, 1e-7, 0.05, 0.5, 0.97, 1.0]),
+)
+@settings(deadline=None, max_examples=80)
+def test_noisy_equilibrium_is_the_first_root(rho, beta, tpr, fpr):
+    sign, start = np.sign(tpr - fpr), np.log(rho) - np.log1p(-rho)
+    z = float(theory.noisy_equilibrium(rho, beta, tpr=tpr, fpr=fpr))
+    if sign == 0:
+        close(z, start, 1e-12)
+        return
+
+    def excess(z):
+        return np.abs(z - start) * std(z, tpr, fpr) * beta / abs(tpr - fpr) - 1
+
+    if np.isfinite(z):
+        assert sign * (z - start) > 0
+        assert abs(excess(z)) < 1e-6
+    # No root before it: the excess is negative all along the way there.
+    end = z if np.isfinite(z) else start + sign * 60
+    way = start + (end - start) * np.linspace(0, 0.9999, 4001)
+    assert np.all(excess(way) < 1e-9)
+
+
+def test_noisy_equilibrium_is_where_the_flow_stops():
+    ref, right = np.array([0.2, 0.1, 0.4, 0.3]), np.array([1.0, 1.0, 0.0, 0.0])
+    for tpr, fpr, beta in [(0.95, 0.1, 1.0), (0.2, 0.6, 0.8), (1.0, 0.0, 2.5)]:
+
+        def velocity(t, theta, tpr=tpr, fpr=fpr, beta=beta):
+            pi = np.exp(theta - theta.max())
+            pi /= pi.sum()
+            q = fpr + (tpr - fpr) * (pi @ right)
+            log_ratio = np.log(pi / ref)
+            push = (tpr - fpr) * (right - pi @ right) / np.sqrt(q * (1 - q))
+            return pi * (push - beta * (log_ratio - pi @ log_ratio))
+
+        end = solve_ivp(velocity, (0, 3000), np.log(ref), rtol=1e-10, atol=1e-12, method="LSODA").y[:, -1]
+        pi = np.exp(end) / np.exp(end).sum()
+        expected = jax.nn.sigmoid(theory.noisy_equilibrium(0.3, beta, tpr=tpr, fpr=fpr))
+        close(pi @ right, expected, 1e-6)
+        close(pi[0] / pi[1], 2.0, 1e-5)  # within-class shares stay at their reference values
+        close(pi[2] / pi[3], 4 / 3, 1e-5)
+
+
+def test_noisy_equilibrium_gradients():
+    point = {"accuracy_ref": 0.3, "beta": 1.3, "tpr": 0.9, "fpr": 0.15}
+
+    def root(name):
+        return lambda x: theory.noisy_equilibrium(**{**point, name: x})
+
+    for name, x in point.items():
+        close(jax.jit(jax.grad(root(name)))(x), numeric_gradient(root(name), x), 1e-6)
+    for arguments, message in [((1.2, 1.0), "accuracy_ref: 1.2"), ((0.5, -1.0), "beta: -1")]:
+        with pytest.raises(ValueError, match=message):
+            theory.noisy_equilibrium(*arguments)
+    grid = jax.vmap(lambda f: theory.noisy_equilibrium(0.3, 1.0, tpr=0.9, fpr=f))(jnp.array([0.0, 0.9, 1.0]))
+    assert grid[0] > grid[1] > grid[2]
+
+
+def test_noisy_equilibrium_near_the_critical_beta():
+    # Largest value of (z − z₀) σ(z) for ρ_ref = ½: the critical β is its inverse, both sides resolved.
+    peak = brentq(lambda z: 1 / z - 0.5 * np.tanh(z / 2), 0.1, 20)
+    critical = 1 / (peak * std(peak, 1.0, 0.0))
+    close(theory.noisy_equilibrium(0.5, critical * (1 + 1e-9)), peak, 1e-3)
+    assert theory.noisy_equilibrium(0.5, critical * (1 - 1e-9)) == np.inf
+
+
+# --- Internal feedback -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reward", [qra.verifiable(), qra.verifiable(0.3, 0.8), qra.self_certainty()])
+def test_initial_slope_is_the_derivative_along_the_flow(reward):
+    problem = random(jax.random.key(3), 6)
+    rates = np.asarray(reward.rates(problem))
+    pi, p = np.asarray(problem.ref), np.asarray(problem.success)
+    velocity = pi * (rates - pi @ rates)
+
+    def accuracy(t):
+        moved = np.log(pi) + t * velocity
+        return np.exp(moved) @ p / np.exp(moved).sum()
+
+    close(theory.initial_slope(problem, reward=reward), numeric_gradient(accuracy, 0.0, 1e-5), 1e-9)
+    close(
+        theory.initial_slope(problem, reward=reward),
+        np.sum(pi**2 * (rates - pi @ rates) * (p - pi @ p)),
+        1e-13,
+    )
+
+
+def test_initial_slope_with_infinite_rewards():
+    sure = Problem.from_probs(ref=[0.2, 0.5, 0.3], success=[1.0, 0.6, 0.3])
+    assert theory.initial_slope(sure, reward=qra.self_certainty()) == np.inf
+    wrong = Problem.from_probs(ref=[0.2, 0.5, 0.3], success=[0.0, 0.6, 0.3])
+    assert theory.initial_slope(wrong, reward=qra.self_certainty()) == -np.inf
+    massless = Problem.from_probs(ref=[0.0, 0.5, 0.5], success=[1.0, 0.6, 0.3])
+    two = Problem.from_probs(ref=[0.5, 0.5], success=[0.6, 0.3])
+    certainty = qra.self_certainty()
+    close(theory.initial_slope(massless, reward=certainty), theory.initial_slope(two, reward=certainty))
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 1.0), (1.2, 1.0), (2.0, 3.0)])
+def test_rlif_initial_slope_by_monte_carlo(a, b):
+    patterns, draws = 8, 40_000
+    success = jax.random.beta(jax.random.key(5), a, b, (draws, patterns))
+    log_ref = jnp.full((draws, patterns), -jnp.log(patterns))
+    reward = qra.self_certainty()
+    slopes = jax.vmap(lambda q: theory.initial_slope(q, reward=reward))(Problem(log_ref, success))
+    expected = theory.rlif_initial_slope(a, b, patterns)
+    close(expected, 7 / 64 * (a - b) / (2 * (a + b) ** 2))
+    z = (slopes.mean() - expected) / (slopes.std() / np.sqrt(draws))
+    assert abs(z) < 4
+
+
+def test_rlif_initial_slope_rejects_bad_parameters():
+    for arguments, message in [((0.0, 1.0, 3), "a: 0; must be positive"), ((1.0, 1.0, 0), "patterns: 0")]:
+        with pytest.raises(ValueError, match=message):
+            theory.rlif_initial_slope(*arguments)
+
+
+# --- Precision ---------------------------------------------------------------------------------------------
+
+
+def test_float32_in_float32_out():
+    problem = Problem(WORKED.log_ref.astype(jnp.float32), WORKED.success.astype(jnp.float32))
+    exact = WORKED
+    calls = [
+        lambda q: theory.optimal_policy(q, 0.3),
+        theory.gamma,
+        theory.fast_rate,
+        lambda q: theory.fast_rate(q, algorithm=qra.grpo(8)),
+        theory.transition_time_estimate,
+        lambda q: theory.transition_time_estimate(q, at="middle"),
+        lambda q: theory.sft_quality(q, q.ref),
+        theory.sft_mass_needed,
+        theory.initial_slope,
+        lambda q: theory.initial_slope(q, reward=qra.self_certainty()),
+        lambda q: theory.noisy_equilibrium(q.accuracy_ref, 1.0, tpr=0.9, fpr=0.1),
+        lambda q: theory.two_pattern_logit(q.success[0], q.success[1]),
+        lambda q: theory.two_pattern_time(q.success[1], q.success[0], "natural-std"),
+        lambda q: theory.grpo_drift_share(q.success[0], 8),
+        lambda q: theory.transition_time_bound(q.success[0]),
+    ]
+    for call in calls:
+        assert call(problem).dtype == jnp.float32
+        np.testing.assert_allclose(call(problem), call(exact), rtol=2e-4, atol=1e-6)
