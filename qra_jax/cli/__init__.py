@@ -109,12 +109,12 @@ def _solve(command: Solve) -> int:
     target = inputs.number("target", command.target, "in (0, 1)")
     _start_jax()
     from qra_jax import diagnosis, plot
-    from qra_jax.cli import words
+    from qra_jax.cli import figure, words
 
     path = None if command.plot is None else plot.check_path("plot", command.plot)
     answer = diagnosis.diagnose(inputs.problem(command.ref, ref, success), target)
     if path is not None:
-        plot.save(diagnosis.draw(answer, names), path)
+        plot.save(figure.draw(answer, names), path)
     if command.json:
         print(words.to_json(answer))
     else:

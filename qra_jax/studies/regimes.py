@@ -6,7 +6,7 @@ exceeds the success rate of every suboptimal pattern, the best pattern's share r
 one falls, and a transition time T_0 passes before accuracy exceeds p(r').
 
 The reason shows in the envelope: up to a common factor the inverse shares 1/π move as straight lines
-u_r − R_r τ under a common shift, so the lowest line leads. Both problems have success rates (.9, .6, .1); they
+u_r − R_r τ under a common shift, so the lowest line leads. Both problems have success rates (.9, .6, .1) and
 differ in who has the mass.
 
 Control: random problems with 3, 5 and 10 patterns, and the gradient flow by an independent ODE solver.
@@ -96,6 +96,7 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
         _run(data, name, axes[0, column])
         axes[0, column].set_title(title)
         _envelope(data, name, axes[1, column])
+    axes[0, 0].set_xlabel("time t   (lines: exact orbit, dots: ODE solver)")
     axes[0, 1].set_ylabel("")
     axes[1, 1].set_ylabel("")
     axes[0, 0].legend(loc="center left", bbox_to_anchor=(0.0, 0.47))

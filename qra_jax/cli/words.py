@@ -1,0 +1,132 @@
+"""Floor 6. A diagnosis as JSON or in plain words."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from qra_jax.diagnosis import Diagnosis
+
+STALL = 6.0
+"""A training time beyond 10^STALL units is called a stall."""
+
+_LABELS = {
+    "reinforce": "REINFORCE, RLOO",
+    "grpo_mean_field": "GRPO, large groups",
+    "grpo_G8": "GRPO, groups of 8",
+    "filtered_sft_per_accepted": "filtered SFT (per accepted)",
+    "natural_gradient": "natural gradient",
+}
+
+
+def to_json(found: Diagnosis) -> str:
+    """One JSON object; times as log10, `null` where already met or never."""
+    return json.dumps(
+        {
+            "regime": found.regime,
+            "gamma": found.gamma,
+            "accuracy_ref": float(found.problem.accuracy_ref),
+            "best": found.best,
+            "dominance": found.leaders,
+            "log10_time": {
+                name: {"transition": _log10(times.transition), "target": _log10(times.target)}
+                for name, times in found.times.items()
+            },
+            "status": "; ".join(found.notes) or "ok",
+        },
+        allow_nan=False,
+    )
+
+
+def show(found: Diagnosis, names: list[str], console: Console | None = None) -> None:
+    """Print a diagnosis in words.
+
+    Args:
+      found: the diagnosis.
+      names: `[patterns]`, what to call the patterns.
+      console: where to.
+    """
+    console = console or Console(highlight=False)
+    for line in _story(found, names):
+        console.print(escape(line), soft_wrap=True)
+    table = Table("algorithm", f"π(best) = {found.target:g}", box=None, pad_edge=False)
+    if found.regime == "entangled":
+        table.add_column("entangled until")
+    for name, times in found.times.items():
+        cells = [_duration(times.target)] + [_duration(times.transition)] * (found.regime == "entangled")
+        table.add_row(_LABELS[name], *cells)
+    console.print(table)
+    console.print(
+        "One unit: learning rate × steps = 1 (expected on-policy updates of the logits).", soft_wrap=True
+    )
+    for line in _advice(found, names):
+        console.print(escape(line), soft_wrap=True)
+    for note in found.notes:
+        console.print(escape(f"Note: {note}."), soft_wrap=True)
+
+
+def _story(found: Diagnosis, names: list[str]) -> list[str]:
+    problem = found.problem
+    best, accuracy = names[found.best], float(problem.accuracy_ref)
+    rate = float(problem.success[found.best])
+    lines = [
+        f"Best is {best}: right {rate:.3g} of the time, base share {float(problem.ref[found.best]):.3g}."
+    ]
+    if found.regime == "fast":
+        lines.append(
+            f"Fast regime: base accuracy {accuracy:.3g} is above every other pattern's success rate or equal."
+        )
+    else:
+        rival = f"{names[found.rival]} (right {float(problem.success[found.rival]):.3g} of the time)"
+        gamma = "" if found.gamma is None else f"; γ = {found.gamma:.4g}"
+        lines.append(
+            f"Entangled regime: base accuracy {accuracy:.3g} is below {rival}, also reinforced{gamma}."
+        )
+    turns = [
+        names[leader] if not math.isfinite(log_time) else f"{names[leader]} from t = {_number(log_time)}"
+        for leader, log_time in zip(found.leaders, found.log_switches, strict=True)
+    ]
+    lines.append(f"Who dominates (under REINFORCE): {', then '.join(turns)}.")
+    return lines
+
+
+def _advice(found: Diagnosis, names: list[str]) -> list[str]:
+    if found.regime == "fast":
+        reachable = found.times["reinforce"].target < math.inf
+        return ["Advice: nothing stalls; SFT is not needed."] if reachable else []
+    if found.sft is None:
+        return ["Advice: no finite amount of SFT on the best pattern removes the stall."]
+    before, after = found.times["reinforce"].target, found.sft.after["reinforce"]
+    dose = f"{_number(found.sft.log_time)} units of time"
+    return [
+        f"Advice: SFT on {names[found.best]} for {dose} (learning rate × steps) lifts its share to "
+        f"{found.sft.mass:.3g}. Accuracy then matches the second best pattern's and the fast regime begins: "
+        f"REINFORCE takes {_number(after)} units from there, against {_number(before)} without."
+    ]
+
+
+def _log10(log_time: float) -> float | None:
+    return log_time / math.log(10) if math.isfinite(log_time) else None
+
+
+def _number(log_time: float) -> str:
+    """exp of a number in short, also where it overflows."""
+    if not math.isfinite(log_time):
+        return "0" if log_time < 0 else "infinitely many"
+    power = log_time / math.log(10)
+    if -3 <= power < 4:
+        return f"{math.exp(log_time):.3g}"
+    return f"10^{power:.1f}" if power >= STALL else f"{10 ** (power % 1):.2g}e{math.floor(power)}"
+
+
+def _duration(log_time: float) -> str:
+    if log_time == -math.inf:
+        return "already met"
+    if not math.isfinite(log_time):
+        return "never"
+    stalls = log_time / math.log(10) >= STALL
+    return f"stalls: {_number(log_time)} units" if stalls else f"{_number(log_time)} units"

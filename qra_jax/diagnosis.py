@@ -1,0 +1,240 @@
+"""Floor 5. What the theory says of one base model: its regime, how long training takes, what would help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qra_jax import _check, orbit, theory
+from qra_jax.algorithm import Algorithm, filtered_sft, grpo, reinforce
+from qra_jax.problem import Problem
+from qra_jax.trajectory import Status
+
+SETTINGS: dict[str, tuple[Algorithm, str]] = {
+    "reinforce": (reinforce(), "softmax"),
+    "grpo_mean_field": (grpo(), "softmax"),
+    "grpo_G8": (grpo(8), "softmax"),
+    "filtered_sft_per_accepted": (filtered_sft(per="accepted"), "softmax"),
+    "natural_gradient": (reinforce(), "natural"),
+}
+"""What is compared: algorithm and metric."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Natural log of training times; −inf already met, +inf never.
+
+    Attributes:
+      transition: accuracy exceeds the second-best success rate.
+      target: π(r*) reaches the target.
+      statuses: `Status` of both.
+    """
+
+    transition: float
+    target: float
+    statuses: tuple[Status, Status]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Supervised fine-tuning on r* alone, just long enough for the fast regime.
+
+    Attributes:
+      log_time: log of the SFT time, dθ/dt = e_{r*} − π at unit learning rate.
+      mass: π(r*) then.
+      after: log of the RL time to the target from there, for each setting.
+    """
+
+    log_time: float
+    mass: float
+    after: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything `qra solve` reports about one problem.
+
+    Attributes:
+      problem: the question.
+      target: share of the best pattern to reach.
+      regime: `"fast"` or `"entangled"`.
+      gamma: γ; `None` in the fast regime or where r* has no reference mass.
+      rival: r', −1 in the fast regime.
+      leaders: who dominates, in order.
+      log_switches: log time under REINFORCE at which each takes the lead (−inf for the first).
+      times: for each setting.
+      sft: advice; `None` in the fast regime or where SFT cannot help.
+      notes: what is not ordinary about this problem.
+    """
+
+    problem: Problem
+    target: float
+    regime: str
+    gamma: float | None
+    best: int
+    rival: int
+    leaders: list[int]
+    log_switches: list[float]
+    times: dict[str, Times]
+    sft: Advice | None
+    notes: list[str] = field(default_factory=list)
+
+
+def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
+    """Regime, dominance, times under several algorithms, and the SFT that would remove the stall.
+
+    Args:
+      problem: one question; float64 for times beyond 1e10.
+      target: share of the best pattern to reach, in (0, 1).
+
+    Returns:
+      A `Diagnosis` in plain Python numbers.
+
+    Raises:
+      ValueError: target outside (0, 1).
+
+    Reference: Chen, Li, Zou, arXiv 2506.04695; times on the exact orbit of `qra_jax.orbit`.
+
+    >>> from qra_jax.problem import examples
+    >>> found = diagnose(examples.worked())
+    >>> found.regime, found.leaders, round(float(np.exp(found.times["grpo_G8"].target)), 2)
+    ('entangled', [1, 0], 127.13)
+    """
+    _check.open_unit_interval("target", target)
+    regime = theory.regime(problem)
+    solved = {name: _times(problem, target, name) for name in SETTINGS}
+    lead, switches = _dominance(problem)
+    count, gamma = int(lead.count), float(regime.gamma)
+    return Diagnosis(
+        problem=problem,
+        target=target,
+        regime=regime.name,
+        gamma=gamma if bool(regime.entangled) and np.isfinite(gamma) else None,
+        best=int(problem.best),
+        rival=int(regime.rival),
+        leaders=[int(r) for r in lead.leaders[:count]],
+        log_switches=[-np.inf, *(float(t) for t in switches[1:count])],
+        times=solved,
+        sft=_advice(problem, target) if bool(regime.entangled) else None,
+        notes=_notes(problem, solved),
+    )
+
+
+def sft_path(problem: Problem, s: Any) -> tuple[np.ndarray, np.ndarray]:
+    r"""SFT on r* alone in closed form: policy and time at path parameter s.
+
+    With $ds = dt/Z$ the flow $\dot\theta = e_{r^\star} - \pi$ moves $w_r = u_r + s$ (r ≠ r*) and keeps
+    $\sum\log w$, so
+
+    $$ \log w_{r^\star} = \log u_{r^\star} - \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s),\qquad
+       t = \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s)
+         + \pi_{\rm ref}(r^\star)\int_0^s \prod_{r\ne r^\star}(1+\pi_{\rm ref}(r)\,s')\,ds' $$
+
+    Args:
+      problem: the question; r* has reference mass.
+      s: `[points]`, zero or above.
+
+    Returns:
+      `[points, patterns]` log π and `[points]` time.
+
+    Reference: *derived here*.
+    """
+    log_ref, best = np.asarray(problem.log_ref, float), int(problem.best)
+    ref = np.exp(log_ref)
+    others = np.where(np.arange(ref.size) == best, 0.0, ref)
+    s = np.atleast_1d(np.asarray(s, float))
+
+    def grown(s: np.ndarray) -> np.ndarray:
+        return np.log1p(others * s[..., None])
+
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    total = grown(s).sum(-1)
+    inside = grown(s[:, None] * (nodes + 1) / 2).sum(-1) - total[:, None]
+    time = total + ref[best] * s / 2 * np.exp(total) * (np.exp(inside) @ weights)
+    log_policy = log_ref - grown(s)
+    log_policy[:, best] += total
+    return log_policy - np.logaddexp.reduce(log_policy, axis=-1, keepdims=True), time
+
+
+def _advice(problem: Problem, target: float) -> Advice | None:
+    """The least SFT on r* after which accuracy is at least the second-best success rate."""
+    success, second = np.asarray(problem.success), float(problem.second_best)
+
+    def short(log_s: float) -> bool:
+        return float(np.exp(sft_path(problem, np.exp(log_s))[0][0]) @ success) < second
+
+    low, high = -30.0, 30.0
+    if not np.isfinite(float(problem.log_ref[problem.best])) or short(high):
+        return None
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if short(middle) else (low, middle)
+    log_policy, time = sft_path(problem, np.exp(high))
+    tuned = problem.with_ref(jnp.asarray(log_policy[0], problem.log_ref.dtype))
+    after = {name: _times(tuned, target, name).target for name in SETTINGS}
+    return Advice(float(np.log(time[0])), float(np.exp(log_policy[0, int(problem.best)])), after)
+
+
+def _times(problem: Problem, target: float, name: str) -> Times:
+    transition, reached = _hits(problem, jnp.asarray(target, problem.log_ref.dtype), name)
+    if theory.regime(problem).name == "fast":
+        transition = orbit.Hit(
+            -jnp.inf, transition.log_policy, jnp.asarray(Status.ALREADY_MET), transition.panels
+        )
+    statuses = Status(int(transition.status)), Status(int(reached.status))
+    return Times(float(transition.log_time), float(reached.log_time), statuses)
+
+
+@partial(jax.jit, static_argnames="name")
+def _hits(problem: Problem, target: jax.Array, name: str) -> tuple[orbit.Hit, orbit.Hit]:
+    algorithm, metric = SETTINGS[name]
+    options = {"algorithm": algorithm, "metric": metric}
+    transition = orbit.hit(problem, problem.second_best, event="accuracy", **options)
+    return transition, orbit.hit(problem, target, **options)
+
+
+@jax.jit
+def _dominance(problem: Problem) -> tuple[orbit.Dominance, jax.Array]:
+    """Leaders, and the log time of each switch: that of the accuracy there."""
+    lead = orbit.dominance(problem)
+
+    def log_time(log_tau: jax.Array) -> jax.Array:
+        there = jnp.exp(orbit.policy(problem, jnp.exp(jnp.minimum(log_tau, 700.0))))
+        level = jnp.clip(jnp.sum(there * problem.success), 1e-300, 1 - 1e-16)
+        return orbit.hit(problem, level, event="accuracy").log_time
+
+    return lead, jax.vmap(log_time)(lead.switches)
+
+
+def _notes(problem: Problem, times: dict[str, Times]) -> list[str]:
+    success, log_ref = np.asarray(problem.success), np.asarray(problem.log_ref)
+    best = int(problem.best)
+    tied = np.flatnonzero(success == success[best])
+    notes = []
+    if tied.size > 1:
+        names = f"{', '.join(map(str, tied[:-1]))} and {tied[-1]}"
+        notes.append(f"ties for best: patterns {names}; the first is taken")
+    reached = {name: time.statuses[1] for name, time in times.items()}
+    if np.isneginf(log_ref[best]):
+        notes.append("best pattern has no reference mass: unreachable")
+    elif all(status == Status.ALREADY_MET for status in reached.values()):
+        notes.append("target already met")
+    elif all(status == Status.UNREACHABLE for status in reached.values()):
+        notes.append("target unreachable")
+    if tied.size == success.size > 1:
+        return [*notes, "all success rates are equal: nothing moves"]
+    words = {
+        Status.NOT_CONVERGED: "not converged",
+        Status.OUT_OF_PRECISION: "out of precision",
+        Status.INVALID: "invalid",
+    }
+    for name, time in times.items():
+        for status in dict.fromkeys(time.statuses):
+            if status in words:
+                notes.append(f"{words[status]}: {name}")
+    return notes
