@@ -210,7 +210,9 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
     (setting,), (dsetting,) = primals, tangents
     found = _search(event, metric, binary, setting)
     place = found.place
-    time_gradient, log_speed = time_gradient_along(metric, binary, setting, found.before, found.distance)
+    along = TimeGradient(metric, binary, setting)
+    _, gradient = along.advance(along.start(), found.before.tried)
+    time_gradient, log_speed = along.finish(gradient, found.before, found.distance)
 
     def value(setting: Setting, tau: Array) -> Array:
         lines = Lines.through(setting.log_ref, setting.reward, metric)
@@ -224,41 +226,45 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
     return (found.log_time, place.tau, found), (dlog_time, dtau, zero_tangent(found))
 
 
-def time_gradient_along(
-    metric: str, binary: bool, setting: Setting, walk: Walk, distance: Array
-) -> tuple[Setting, Float[Array, ""]]:
-    """∂ log t/∂(setting) at fixed τ, `distance` beyond the end of a walk, and log dt/dτ there.
+class TimeGradient:
+    """Sums ∂ log t/∂(setting) at fixed τ along the panels of a walk, each weighted by its share of the time."""
 
-    Walks the same panels again and sums each one's gradient, weighted by its share of the time.
-    """
-    lines = Lines.through(setting.log_ref, setting.reward, metric)
-    rate = _panels.rate_function(lines, setting.algorithm, binary)
+    def __init__(self, metric: str, binary: bool, setting: Setting):
+        self.metric, self.binary, self.setting = metric, binary, setting
+        self.lines = Lines.through(setting.log_ref, setting.reward, metric)
+        self.rate = _panels.rate_function(self.lines, setting.algorithm, binary)
 
-    def log_time(setting: Setting, place: Place, length: Array) -> tuple[Array, Array]:
-        lines = Lines.through(setting.log_ref, setting.reward, metric)
-        rate = _panels.rate_function(lines, setting.algorithm, binary)
+    def start(self) -> tuple[Walk, Setting]:
+        """The walk at t = 0 and a zero gradient."""
+        return _panels.begin(self.lines), jax.tree.map(jnp.zeros_like, self.setting)
+
+    def advance(self, state: tuple[Walk, Setting], tried: Array) -> tuple[Walk, Setting]:
+        """Walk on until `tried` panels have been tried."""
+
+        def step(state: tuple[Walk, Setting]) -> tuple[Walk, Setting]:
+            walk, total = state
+            _, length, good, after = _panels.attempt(self.lines, self.rate, walk)
+            return after, self._add(total, walk, length, good)[0]
+
+        return jax.lax.while_loop(lambda state: state[0].tried < tried, step, state)
+
+    def finish(self, total: Setting, walk: Walk, distance: Array) -> tuple[Setting, Float[Array, ""]]:
+        """The gradient `distance` beyond the end of the walk, and log dt/dτ there."""
+        return self._add(total, walk, distance, jnp.asarray(True))
+
+    def _log_time(self, setting: Setting, place: Place, length: Array) -> tuple[Array, tuple[Array, Array]]:
+        lines = Lines.through(setting.log_ref, setting.reward, self.metric)
+        rate = _panels.rate_function(lines, setting.algorithm, self.binary)
         result = _panels.panel(lines, rate, replace(place, gaps=_lines.follow(lines, place)), length)
-        return result.log_time, result.log_speed[-1]
+        return result.log_time, (result.log_time, result.log_speed[-1])
 
-    def add(total: Setting, before: Array, place: Place, length: Array, use: Array) -> tuple[Setting, Array, Array]:
+    def _add(self, total: Setting, walk: Walk, length: Array, use: Array) -> tuple[Setting, Array]:
         use &= length > 0
-        gradient, (part, log_speed) = jax.grad(lambda *a: (lambda r: (r[0], r))(log_time(*a)), has_aux=True)(
-            setting, place, jnp.where(use, length, 1.0)
-        )
-        after = jnp.logaddexp(before, jnp.where(use, part, -jnp.inf))
-        keep, share = jnp.exp(before - after), jnp.exp(part - after)
-        total = jax.tree.map(lambda t, g: jnp.where(use, keep * t + share * g, t), total, gradient)
-        return total, after, log_speed
-
-    def step(state: tuple[Walk, Setting]) -> tuple[Walk, Setting]:
-        here, total = state
-        _, length, good, after = _panels.attempt(lines, rate, here)
-        return after, add(total, here.log_time, here.place, length, good)[0]
-
-    zero = jax.tree.map(jnp.zeros_like, setting)
-    _, total = jax.lax.while_loop(lambda s: s[0].tried < walk.tried, step, (_panels.begin(lines), zero))
-    total, _, log_speed = add(total, walk.log_time, walk.place, distance, jnp.asarray(True))
-    return total, log_speed
+        length = jnp.where(use, length, 1.0)
+        gradient, (part, log_speed) = jax.grad(self._log_time, has_aux=True)(self.setting, walk.place, length)
+        after = jnp.logaddexp(walk.log_time, part)
+        keep, share = jnp.exp(walk.log_time - after), jnp.exp(part - after)
+        return jax.tree.map(lambda t, g: jnp.where(use, keep * t + share * g, t), total, gradient), log_speed
 
 
 def inner(gradient: Any, tangent: Any) -> Array:

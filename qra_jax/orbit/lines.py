@@ -96,9 +96,9 @@ def next_switch(lines: Lines, place: Place) -> tuple[Float[Array, ""], Int[Array
 
 
 def gaps_at(lines: Lines, place: Place, distance: Array) -> Float[Array, " patterns"]:
-    """The gaps `distance` further on along the same leader (rounding below zero is cut off)."""
+    """The gaps `distance` further on along the same leader; rounding below zero is cut off, its derivative is not."""
     gaps = place.gaps + slopes(lines, place) * distance
-    return jnp.where(gaps >= 0, gaps, 0.0)
+    return gaps + jax.lax.stop_gradient(jnp.maximum(-gaps, 0.0))
 
 
 def move(lines: Lines, place: Place, distance: Array) -> Place:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from qra_jax.orbit import lines as _lines, panels as _panels
-from qra_jax.orbit.hitting import Setting, inner, time_gradient_along, zero_tangent
+from qra_jax.orbit.hitting import Setting, TimeGradient, inner, zero_tangent
 from qra_jax.orbit.lines import Lines, Place
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
@@ -31,8 +30,7 @@ def _until(lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array) -> tup
         reached = good & (after.log_time >= log_time)
         # Time may converge (natural gradient with a clock that diverges): the orbit then stays at its end.
         stuck = good & _panels.settled(lines, after, tried.ratio[-1]) & (tried.log_time < after.log_time - 40)
-        stay = replace(before, step=length, tried=after.tried)
-        walk = jax.tree.map(lambda a, b: jnp.where(reached, a, b), stay, after)
+        walk = jax.tree.map(lambda a, b: jnp.where(reached, a, b), before, after)
         return walk, jnp.where(reached, length, 0.0), jnp.where(reached, tried.log_time, -jnp.inf), reached | stuck
 
     return jax.lax.while_loop(going, step, (walk, nothing, nothing - jnp.inf, jnp.asarray(False)))
@@ -91,12 +89,17 @@ def _sample_jvp(metric: str, binary: bool, primals: tuple[Setting, Array], tange
     dsetting, dlog_times = tangents
     places, status, (walks, distances) = _sample(metric, binary, setting, log_times)
 
-    def one(walk: Walk, distance: Array, log_time: Array, dlog_time: Array) -> Array:
-        gradient, log_speed = time_gradient_along(metric, binary, setting, walk, distance)
-        moved = jnp.isfinite(log_time) & (distance > 0)
-        scale = jnp.exp(jnp.where(moved, log_time - log_speed, 0.0))
-        return jnp.where(moved, scale * (dlog_time - inner(gradient, dsetting)), 0.0)
+    along = TimeGradient(metric, binary, setting)
 
-    dtau = jax.vmap(one)(walks, distances, log_times, dlog_times)
+    def gradient_at(state: tuple[Walk, Setting], save: tuple[Walk, Array]) -> tuple[tuple[Walk, Setting], Any]:
+        walk, distance = save
+        state = along.advance(state, walk.tried)
+        return state, along.finish(state[1], walk, distance)
+
+    _, (gradients, log_speeds) = jax.lax.scan(gradient_at, along.start(), (walks, distances))
+    moved = jnp.isfinite(log_times) & (distances > 0)
+    scale = jnp.exp(jnp.where(moved, log_times - log_speeds, 0.0))
+    change = dlog_times - jax.vmap(inner, in_axes=(0, None))(gradients, dsetting)
+    dtau = jnp.where(moved, scale * change, 0.0)
     tried = walks.tried[-1]
     return (places.tau, places, status, tried), (dtau, zero_tangent(places), *zero_tangent((status, tried)))
