@@ -124,8 +124,12 @@ def reinforce(baseline: float | Array = 0.0) -> Algorithm:
     Returns:
       An `Algorithm` for any group size.
 
+    Raises:
+      ValueError: b is not finite.
+
     Reference: Williams 1992.
     """
+    _check.finite("baseline", baseline)
     return Algorithm("REINFORCE", _reinforce, None, _one, _real_one, params={"baseline": baseline})
 
 
@@ -395,6 +399,7 @@ def _size(rewards: Array, where: Array | None) -> Array:
     return jnp.asarray(count, rewards.dtype)
 
 
+@jax.custom_jvp
 def _bernstein(values: Array, mean: Array, miss: Array) -> Array:
     """Σ_j C(m, j) ρ^j (1−ρ)^{m−j} values_j: a sum of powers, precise down to ρ = 0 and 1."""
     degree = values.shape[0] - 1
@@ -407,6 +412,17 @@ def _bernstein(values: Array, mean: Array, miss: Array) -> Array:
 
     terms = jax.vmap(term)(jnp.arange(degree + 1, dtype=mean.dtype), log_binomial, values.astype(mean.dtype))
     return jnp.sum(terms, axis=0)
+
+
+@_bernstein.defjvp
+def _bernstein_slope(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Differences of neighbouring values one degree lower: finite at ρ = 0 and 1, where a logarithm is not."""
+    (values, mean, miss), (d_values, d_mean, d_miss) = primals, tangents
+    slope, degree = _bernstein(d_values, mean, miss), values.shape[0] - 1
+    if degree:
+        along_mean, along_miss = _bernstein(values[1:], mean, miss), _bernstein(values[:-1], mean, miss)
+        slope = slope + degree * (d_mean * along_mean + d_miss * along_miss)
+    return _bernstein(values, mean, miss), slope
 
 
 def _not_silent(group: int, mean: Array, miss: Array) -> Array:

@@ -29,7 +29,7 @@ def accuracy(log_policy: LogProbs, success: Float[Array, "*batch patterns"]) -> 
     return jnp.sum(jnp.exp(log_policy) * success, axis=-1)
 
 
-def pass_at_k(accuracy: Float[Array, "*batch"], k: float | Array) -> Float[Array, "*batch"]:
+def pass_at_k(accuracy: Float[Array, "*batch"], k: int | float | Array) -> Float[Array, "*batch"]:
     """Chance that one of k independent tries is right, 1 − (1 − ρ)^k.
 
     Args:

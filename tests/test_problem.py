@@ -1,4 +1,4 @@
-"""Problems: every bad number is refused by name, random families have the right law, degenerate cases are cases."""
+"""Problems: bad numbers are refused by name, random families have the right law, degenerate cases count."""
 
 import jax
 import jax.numpy as jnp

@@ -1,0 +1,416 @@
+"""Algorithms: the mean of the sampled gradient is the clock's drift, exactly, for every member."""
+
+import itertools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy.stats import binom
+
+import qra_jax as qra
+from qra_jax.problem import random
+
+# One list of members: a function of the group size, and the least group size that it takes.
+MEMBERS = {
+    "reinforce": (lambda g: qra.reinforce(), 1),
+    "reinforce, baseline .4": (lambda g: qra.reinforce(0.4), 1),
+    "rloo": (qra.rloo, 2),
+    "grpo": (qra.grpo, 2),
+    "grpo, sample std": (lambda g: qra.grpo(g, sample_std=True), 2),
+    "dr_grpo": (qra.dr_grpo, 2),
+    "dapo": (qra.dapo, 2),
+    "filtered_sft +": (lambda g: qra.filtered_sft(group_size=g), 1),
+    "filtered_sft −": (lambda g: qra.filtered_sft("negative", group_size=g), 1),
+    "filtered_sft ±": (lambda g: qra.filtered_sft("both", negative_weight=0.5), 1),
+    "filtered_sft per accepted": (lambda g: qra.filtered_sft(per="accepted", group_size=g), 1),
+    "pass@1": (lambda g: qra.pass_at_k(1, g), 1),
+    "pass@2": (lambda g: qra.pass_at_k(2, g), 2),
+    "pass@3": (lambda g: qra.pass_at_k(3, g), 3),
+    "tsallis .3": (lambda g: qra.tsallis(0.3, g), 1),
+    "tsallis 1": (lambda g: qra.tsallis(1.0, g), 1),
+}
+GROUPED = [(name, g) for name, (_, low) in MEMBERS.items() for g in (1, 2, 3, 4) if g >= low]
+RHO = jnp.array([1e-300, 1e-12, 1e-3, 0.2, 0.5, 0.9, 1 - 1e-9])
+
+
+def make(name, group):
+    return MEMBERS[name][0](group)
+
+
+def close(actual, expected, tolerance=1e-12):
+    np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=tolerance, atol=tolerance)
+
+
+# --- (a) The mean of the sampled gradient is the drift -----------------------------------------------------
+
+
+@pytest.mark.parametrize("patterns", [2, 3])
+@pytest.mark.parametrize(("name", "group"), GROUPED)
+def test_mean_gradient_over_all_groups_is_the_drift(name, group, patterns):
+    algorithm = make(name, group)
+    problem = random(jax.random.key(patterns), patterns)
+    pi, p = np.asarray(problem.ref), np.asarray(problem.success)
+    # Every outcome of one rollout: pattern r, reward R; every group of them, with its probability.
+    outcomes = [(r, reward) for r in range(patterns) for reward in (0.0, 1.0)]
+    chance = np.array([pi[r] * (p[r] if reward else 1 - p[r]) for r, reward in outcomes])
+    groups = np.array(list(itertools.product(range(len(outcomes)), repeat=group)))
+    weight = chance[groups].prod(axis=1)
+    chosen = np.array([r for r, _ in outcomes])[groups]
+    rewards = np.array([reward for _, reward in outcomes])[groups]
+    if algorithm.resamples_silent:
+        weight = weight * (rewards.min(axis=1) != rewards.max(axis=1))
+        weight = weight / weight.sum()
+    advantages = np.asarray(jax.vmap(algorithm.weights)(jnp.asarray(rewards)))
+    score = np.eye(patterns)[chosen] - pi
+    mean = np.einsum("c,cg,cgr->r", weight, advantages, score) / group
+    rho = pi @ p
+    close(mean, float(algorithm.clock(jnp.asarray(rho))) * pi * (p - rho))
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo", "filtered_sft per accepted", "pass@3", "tsallis .3"])
+def test_mean_gradient_by_monte_carlo(name):
+    group, draws = 8, 125_000  # a million rollouts
+    algorithm, problem = make(name, group), random(jax.random.key(7), 3)
+    keys = jax.random.split(jax.random.key(0))
+    chosen = jax.random.categorical(keys[0], problem.log_ref, shape=(draws, group))
+    rewards = jax.random.bernoulli(keys[1], problem.success[chosen]).astype(jnp.float64)
+    advantages = jax.vmap(algorithm.weights)(rewards)
+    gradients = jnp.mean(
+        advantages[..., None] * (jax.nn.one_hot(chosen, 3) - problem.ref[None, None]), axis=1
+    )
+    rho = problem.accuracy_ref
+    drift = algorithm.clock(rho) * problem.ref * (problem.success - rho)
+    z = (gradients.mean(axis=0) - drift) / (gradients.std(axis=0) / np.sqrt(draws))
+    assert np.abs(z).max() < 4.5
+
+
+# --- (b) Clocks in closed form -----------------------------------------------------------------------------
+
+
+def grpo_clock(rho, group):
+    k = np.arange(1, group)
+    return (binom.pmf(k, group, rho) * np.sqrt(k / group * (1 - k / group))).sum() / (rho * (1 - rho))
+
+
+@pytest.mark.parametrize("group", [2, 3, 8, 16, 64])
+def test_finite_group_clocks_of_the_table(group):
+    rho = jnp.array([1e-6, 1e-3, 0.2, 0.5, 0.9, 1 - 1e-6])
+    expected = np.array([grpo_clock(float(r), group) for r in rho])
+    silent = 1 - np.asarray(rho) ** group - (1 - np.asarray(rho)) ** group
+    close(qra.grpo(group).clock(rho) / expected, 1.0, 1e-9)
+    close(qra.grpo(group, sample_std=True).clock(rho) / expected, np.sqrt((group - 1) / group), 1e-9)
+    close(qra.dapo(group).clock(rho) * silent / expected, 1.0, 1e-8)
+    close(qra.dr_grpo(group).clock(rho), (group - 1) / group)
+    close(qra.rloo(group).clock(rho), 1.0)
+    none = -np.expm1(group * np.log1p(-np.asarray(rho)))
+    close(qra.filtered_sft(per="accepted", group_size=group).clock(rho) * rho / none, 1.0)
+
+
+def test_clocks_that_do_not_depend_on_the_group():
+    for algorithm, expected in [
+        (qra.reinforce(0.7), 1.0),
+        (qra.filtered_sft(), 1.0),
+        (qra.filtered_sft("negative"), 1.0),
+        (qra.filtered_sft("both"), 2.0),
+        (qra.filtered_sft("both", negative_weight=0.25), 1.25),
+        (qra.dr_grpo(), 1.0),
+    ]:
+        close(algorithm.clock(RHO), expected)
+    close(qra.grpo().clock(RHO) * jnp.sqrt(RHO * (1 - RHO)), 1.0)
+    close(qra.dapo().clock(RHO) / qra.grpo().clock(RHO), 1.0)
+    close(qra.filtered_sft(per="accepted").clock(RHO) * RHO, 1.0)
+    close(qra.tsallis(0.0).clock(RHO), 1.0)
+    close(qra.tsallis(0.5).clock(RHO) * RHO**0.5, 1.0)
+    close(qra.tsallis(1.0).clock(RHO) / qra.filtered_sft(per="accepted").clock(RHO), 1.0)
+
+
+@pytest.mark.parametrize(("k", "group"), [(1, 1), (1, 8), (2, 2), (2, 8), (4, 5), (8, 8), (5, 64)])
+def test_pass_at_k_clock_does_not_depend_on_the_group(k, group):
+    rho = RHO[:-1]
+    close(qra.pass_at_k(k, group).clock(rho) / (k * (1 - rho) ** (k - 1)), 1.0, 1e-9)
+    close(qra.pass_at_k(k).clock(rho) / (k * (1 - rho) ** (k - 1)), 1.0)
+
+
+def test_clocks_at_the_ends():
+    zero, one = jnp.asarray(0.0), jnp.asarray(1.0)
+    for group in (2, 8, 64):
+        for end in (zero, one):
+            close(qra.grpo(group).clock(end), np.sqrt(group - 1), 1e-10)
+            assert qra.dapo(group).clock(end) == jnp.inf
+        close(qra.grpo(group).clock(jnp.asarray(1e-300)), np.sqrt(group - 1), 1e-10)
+        close(qra.filtered_sft(per="accepted", group_size=group).clock(zero), group)
+    close(qra.dapo(8).clock(jnp.asarray(1e-290)) * 8e-290, np.sqrt(7), 1e-10)
+    assert qra.grpo().clock(zero) == jnp.inf
+    assert qra.pass_at_k(4).clock(one) == 0
+    assert qra.pass_at_k(1).clock(one) == 1
+    # The caller may know 1 − ρ better than a subtraction would.
+    miss = jnp.asarray(1e-40)
+    close(qra.grpo().clock(one, miss) * 1e-20, 1.0)
+    close(qra.pass_at_k(3, 8).clock(one, miss) / (3 * miss**2), 1.0, 1e-9)
+
+
+def test_large_groups_approach_the_limit():
+    rho = jnp.array([0.1, 0.5, 0.7])
+    for name in ("grpo", "dapo", "dr_grpo", "filtered_sft per accepted", "tsallis .3"):
+        limit = MEMBERS[name][0](None).clock(rho)
+        errors = [np.abs(make(name, g).clock(rho) / limit - 1).max() for g in (64, 256)]
+        assert errors[1] < max(errors[0] / 3, 1e-9)
+        assert errors[0] < 0.08
+
+
+def test_a_clock_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="group_size: None; mine needs a finite group size"):
+        qra.Algorithm("mine", qra.rloo(2).weigh).clock(jnp.asarray(0.5))
+    with pytest.raises(ValueError, match="group_size: None; REINFORCE has no table of weights"):
+        qra.reinforce().speed_table()
+
+
+@pytest.mark.parametrize("name", [n for n in MEMBERS if n != "dapo"])
+def test_clock_from_the_table_of_weights(name):
+    """Members with a closed clock must agree with the clock their weights imply."""
+    group = 5
+    algorithm = make(name, group)
+    weigh = jax.vmap(algorithm.weights)
+    right = weigh(jnp.asarray(np.tri(group, group)))[:, 0]  # row j: the first right, j more right
+    wrong = weigh(jnp.asarray(np.tri(group, group, -1)))[:, -1]
+    for rho in (0.01, 0.5, 0.93):
+        implied = (binom.pmf(np.arange(group), group - 1, rho) * (right - wrong)).sum()
+        close(algorithm.clock(jnp.asarray(rho)), implied, 1e-10)
+
+
+# --- (c) Weights against plain NumPy -----------------------------------------------------------------------
+
+
+def reference(name, rewards):
+    r = np.asarray(rewards, float)
+    g, mean = r.size, r.mean()
+    if name.startswith("reinforce"):
+        return r - (0.4 if "baseline" in name else 0.0)
+    if name == "rloo":
+        return np.array([r[i] - np.delete(r, i).mean() for i in range(g)])
+    if name in ("grpo", "dapo", "grpo, sample std"):
+        ddof = 1 if name.endswith("sample std") else 0
+        return np.zeros(g) if np.ptp(r) == 0 else (r - mean) / r.std(ddof=ddof)
+    if name == "dr_grpo":
+        return r - mean
+    if name == "filtered_sft +":
+        return r
+    if name == "filtered_sft −":
+        return r - 1
+    if name == "filtered_sft ±":
+        return r - 0.5 * (1 - r)
+    if name == "filtered_sft per accepted":
+        return np.zeros(g) if mean == 0 else r / mean
+    if name.startswith("tsallis"):
+        return np.zeros(g) if mean == 0 else r * mean ** -float(name.split()[1])
+    # pass@k: k times the mean, over k − 1 companions drawn from the others, of whether one of the k is right.
+    k = int(name[-1])
+    out = []
+    for i in range(g):
+        others = np.delete(r, i)
+        draws = [max((r[i], *others[list(c)])) for c in itertools.combinations(range(g - 1), k - 1)]
+        out.append(k * np.mean(draws))
+    return np.array(out)
+
+
+@pytest.mark.parametrize(("name", "group"), [*GROUPED, *[(n, 6) for n in MEMBERS]])
+def test_weights_of_every_binary_group(name, group):
+    algorithm = make(name, group)
+    rewards = np.array(list(itertools.product((0.0, 1.0), repeat=group)))
+    expected = np.array([reference(name, r) for r in rewards])
+    close(jax.jit(jax.vmap(algorithm.weights))(jnp.asarray(rewards)), expected, 1e-11)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "rloo", "grpo", "grpo, sample std", "dr_grpo"])
+@given(seed=st.integers(0, 10_000), shift=st.floats(-5, 5), scale=st.floats(0.1, 10))
+@settings(deadline=None, max_examples=15)
+def test_weights_of_real_rewards(name, seed, shift, scale):
+    rewards = np.asarray(jax.random.normal(jax.random.key(seed), (5,)))
+    weights = make(name, 5).weights(jnp.asarray(rewards))
+    close(weights, reference(name, rewards), 1e-9)
+    if name != "reinforce":  # a group baseline forgets the level; dividing by the spread forgets the unit
+        moved = make(name, 5).weights(jnp.asarray(rewards * scale + shift))
+        close(moved, weights * (1 if "grpo" in name and name != "dr_grpo" else scale), 1e-7)
+        close(weights.sum(), 0, 1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1 / 3, -2.7, 1e-8, 1e8])
+def test_a_silent_group_of_any_reward_weighs_nothing(value):
+    for group in (2, 3, 7, 64):
+        silent = jnp.full(group, value)
+        for algorithm in (qra.grpo(group), qra.grpo(group, sample_std=True), qra.dapo(group)):
+            assert (algorithm.weights(silent) == 0).all()
+            assert (algorithm.weights(silent.astype(jnp.float32)) == 0).all()
+            assert jnp.isfinite(jax.grad(lambda r, a=algorithm: a.weights(r).sum())(silent)).all()
+
+
+# --- (d), (e) Padding and permutations ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_padding_changes_nothing(name):
+    algorithm = make(name, 4)
+    where = jnp.array([True, False, True, True, False, True, False])
+    for bits in itertools.product((0.0, 1.0), repeat=4):
+        rewards = jnp.zeros(7).at[jnp.flatnonzero(where)].set(jnp.array(bits)).at[1].set(1.0).at[4].set(123.0)
+        padded = algorithm.weights(rewards, where)
+        assert (padded[~where] == 0).all()
+        close(padded[where], algorithm.weights(jnp.array(bits)), 1e-11)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_permuting_rollouts_permutes_weights(name):
+    algorithm, order = make(name, 6), np.array([2, 5, 0, 3, 1, 4])
+    rewards = jnp.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0])
+    close(algorithm.weights(rewards[order]), algorithm.weights(rewards)[order])
+
+
+# --- (f), (g) Objectives and derivatives -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_pass_at_k_climbs_its_objective(k):
+    problem = random(jax.random.key(1), 4)
+
+    def objective(logits):
+        return qra.metrics.pass_at_k(qra.metrics.accuracy(jax.nn.log_softmax(logits), problem.success), k)
+
+    step, rho = 1e-6, problem.accuracy_ref
+    eye = jnp.eye(4) * step
+    slope = [(objective(problem.log_ref + e) - objective(problem.log_ref - e)) / (2 * step) for e in eye]
+    drift = problem.ref * (problem.success - rho)
+    for algorithm in (qra.pass_at_k(k), qra.pass_at_k(k, 7)):
+        close(algorithm.clock(rho) * drift, jnp.stack(slope), 1e-9)
+
+
+def test_tsallis_climbs_its_objective():
+    problem = random(jax.random.key(1), 4)
+    for q in (0.0, 0.3, 0.99):
+
+        def objective(logits, q=q):
+            return qra.metrics.accuracy(jax.nn.log_softmax(logits), problem.success) ** (1 - q) / (1 - q)
+
+        rho = problem.accuracy_ref
+        drift = qra.tsallis(q).clock(rho) * problem.ref * (problem.success - rho)
+        close(jax.grad(objective)(problem.log_ref), drift, 1e-10)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_clocks_are_differentiable_in_accuracy(name):
+    for algorithm in (make(name, 6), make(name, 3)):
+        clock = algorithm.clock
+        for rho in (1e-3, 0.5, 0.9):
+            step = 1e-6 * rho
+            numeric = (clock(jnp.asarray(rho + step)) - clock(jnp.asarray(rho - step))) / (2 * step)
+            gradient = jax.jit(jax.grad(clock))(jnp.asarray(rho))
+            close(gradient / (1 + jnp.abs(numeric)), numeric / (1 + jnp.abs(numeric)), 1e-6)
+        if not algorithm.resamples_silent:  # that clock is infinite at the ends
+            for end in (0.0, 1.0):
+                step = 1e-6 if end == 0 else -1e-6
+                numeric = (clock(jnp.asarray(end + step)) - clock(jnp.asarray(end))) / step
+                close(jax.grad(clock)(jnp.asarray(end)), numeric, 1e-4)
+
+
+def test_clocks_are_differentiable_in_parameters():
+    rho = jnp.asarray(0.2)
+    close(jax.grad(lambda q: qra.tsallis(q).clock(rho))(0.4), -np.log(0.2) * 0.2**-0.4)
+    both = jax.grad(lambda w: qra.filtered_sft("both", negative_weight=w).clock(rho))
+    close(both(0.5), 1.0)
+    for group in (1, 4):
+        slope = jax.grad(lambda q, g=group: qra.tsallis(q, g).clock(rho))(0.4)
+        numeric = (
+            qra.tsallis(0.4 + 1e-6, group).clock(rho) - qra.tsallis(0.4 - 1e-6, group).clock(rho)
+        ) / 2e-6
+        close(slope, numeric, 1e-8)
+    close(jax.vmap(lambda q: qra.tsallis(q).clock(rho))(jnp.array([0.0, 1.0])), [1.0, 5.0])
+
+
+# --- (h) Bad hyperparameters -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: qra.rloo(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.grpo(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.grpo(0), "group_size: 0; must be 2 or above"),
+        (lambda: qra.dr_grpo(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.dapo(-3), "group_size: -3; must be 2 or above"),
+        (lambda: qra.filtered_sft(per="accepted", group_size=0), "group_size: 0; must be 1 or above"),
+        (lambda: qra.filtered_sft("all"), "keep: 'all'; must be one of 'positive', 'negative', 'both'"),
+        (lambda: qra.filtered_sft(per="token"), "per: 'token'; must be one of 'rollout', 'accepted'"),
+        (
+            lambda: qra.filtered_sft("both", per="accepted"),
+            "keep: 'both' with per='accepted'; must be 'positive'",
+        ),
+        (
+            lambda: qra.filtered_sft("both", negative_weight=-0.5),
+            r"negative_weight: -0\.5; must be zero or positive",
+        ),
+        (lambda: qra.pass_at_k(0), "k: 0; must be 1 or above"),
+        (lambda: qra.pass_at_k(4, 3), "group_size: 3; must be 4 or above"),
+        (lambda: qra.tsallis(1.5), r"q: 1\.5; must be in \[0, 1\]"),
+        (lambda: qra.tsallis(float("nan")), r"q: nan; must be in \[0, 1\]"),
+        (lambda: qra.tsallis(0.5, 0), "group_size: 0; must be 1 or above"),
+        (lambda: qra.grpo(True), "group_size: True; must be a whole number, 2 or above"),
+        (lambda: qra.reinforce(float("nan")), "baseline: nan; must be finite"),
+    ],
+)
+def test_bad_hyperparameters_are_refused_by_name(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+# --- (i) Compilation and precision -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_building_twice_compiles_once(name):
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def step(algorithm, rewards):
+        return algorithm.weights(rewards), algorithm.clock(jnp.mean(rewards))
+
+    chex.clear_trace_counter()
+    for _ in range(2):
+        step(make(name, 4), jnp.array([1.0, 0.0, 0.0, 1.0]))
+
+
+def test_changing_a_parameter_does_not_recompile():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def speed(algorithm):
+        return algorithm.clock(jnp.asarray(0.3))
+
+    chex.clear_trace_counter()
+    close([speed(qra.tsallis(q)) for q in (0.0, 0.5, 1.0)], [1.0, 0.3**-0.5, 1 / 0.3])
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_float32_stays_float32(name):
+    rho = jnp.asarray([1e-30, 1e-3, 0.5, 0.999], jnp.float32)
+    algorithm = make(name, 4)
+    assert algorithm.weights(jnp.asarray([1.0, 0.0, 0.0, 1.0], jnp.float32)).dtype == jnp.float32
+    for one in (algorithm, *([MEMBERS[name][0](None)] if name != "rloo" else [])):
+        speed = jax.jit(one.clock)(rho)
+        assert speed.dtype == jnp.float32
+        np.testing.assert_allclose(speed, one.clock(rho.astype(jnp.float64)), rtol=3e-5)
+        assert jax.grad(lambda r, a=one: a.clock(r).sum())(rho).dtype == jnp.float32
+        if one.real_clock is not None:
+            assert one.real_clock(one.params, rho[1]).dtype == jnp.float32
+
+
+def test_clock_of_real_rewards_in_the_mean_field():
+    std = jnp.asarray(0.25)
+    for algorithm, expected in [
+        (qra.reinforce(), 1.0),
+        (qra.rloo(4), 1.0),
+        (qra.grpo(), 4.0),
+        (qra.dr_grpo(), 1.0),
+        (qra.dr_grpo(4), 0.75),
+    ]:
+        close(algorithm.real_clock(algorithm.params, std), expected)
+    assert qra.pass_at_k(2).real_clock is None
