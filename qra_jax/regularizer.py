@@ -139,7 +139,7 @@ def _k3_loss(params: Params, log_policy: Array, log_ref: Array) -> Array:
     beta = jnp.asarray(params["beta"], log_policy.dtype)
     gone = jnp.isneginf(log_policy)
     # The ratio overflows only where π has underflowed; capped, π · ratio is still π_ref down to π ~ 1/cap.
-    cap = 0.95 * float(np.log(np.finfo(log_policy.dtype).max))
+    cap = float(np.log(np.finfo(log_policy.dtype).max)) - 12
     ratio = jnp.exp(jnp.minimum(log_ref - _masked(gone, log_policy), cap))
     return beta * jnp.where(gone, 0.0, ratio)
 
@@ -158,8 +158,7 @@ def entropy_bonus(weight: float | Array) -> Regularizer:
 
     Reference: Mei et al., arXiv 2005.06392, §4.
     """
-    _check.nonnegative("abs(weight)", abs(weight))
-    return Regularizer("entropy bonus", _entropy_bonus, {"weight": weight})
+    return Regularizer("entropy bonus", _entropy_bonus, {"weight": _check.finite("weight", weight)})
 
 
 def _entropy_bonus(params: Params, log_policy: Array, log_ref: Array) -> Array:
