@@ -1,0 +1,218 @@
+"""The command: instant help, complaints in one line, README that works, names that load."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import qra_jax
+from qra_jax import cli
+from qra_jax.cli import inputs
+
+ROOT = Path(__file__).parent.parent
+GOOD = "pattern,ref,success\ndirect,.05,.9\nsteps,.7,.6\nguess,.25,.1\n"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    """Compiled programs of these tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def csv(tmp_path):
+    def write(text, name="base.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write
+
+
+def qra(*arguments):
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from qra_jax.cli import main; sys.exit(main())", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", "JAX_PLATFORMS": "cpu"},
+    )
+
+
+def complaint(capsys, *arguments):
+    """The one line that bad input gives."""
+    assert cli.main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert re.fullmatch(r"error: [^\n]+\n", output.err), output.err
+    return output.err.strip()
+
+
+def test_help_is_instant_and_loads_no_jax():
+    code = (
+        "import sys; from qra_jax.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: code = stop.code\n"
+        "print(code, 'jax' in sys.modules, 'matplotlib' in sys.modules, 'numpy' in sys.modules)"
+    )
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+        )
+        taken.append(time.perf_counter() - start)
+    assert done.stdout.splitlines()[-1] == "0 False False False"
+    assert "solve" in done.stdout
+    assert "reproduce" in done.stdout
+    assert min(taken) < 0.5, taken
+
+
+def test_no_arguments_prints_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([])
+    assert stop.value.code == 0
+    assert "reproduce" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["solve"], "Missing from qra solve: --ref"),
+        (["solve", "--reff", "1"], "Unrecognized options: --reff"),
+        (["dance"], "dance"),
+        (["reproduce", "--quik"], "--quik"),
+        (["reproduce", "nope"], "study: 'nope'; must be one of 'optimal-policy'"),
+        (["solve", "--ref", ".5", ".5"], "success: missing"),
+        (["solve", "--ref", "--success", ".5"], "ref: empty"),
+        (["solve", "--ref", ".5,x", "--success", ".5,.5"], "ref: 'x' is not a number; must be in [0, 1]"),
+        (["solve", "--ref", ".5,,.5", "--success", ".5,.5"], "ref: '' is not a number"),
+        (["solve", "--ref", "-.5,1.5", "--success", ".5,.5"], "ref[0]: -0.5; must be in [0, 1]"),
+        (["solve", "--ref", "nan,1", "--success", ".5,.5"], "ref[0]: nan; must be in [0, 1]"),
+        (["solve", "--ref", ".5,.4", "--success", ".5,.5"], "ref: sums to 0.9; must sum to 1 within 0.001"),
+        (["solve", "--ref", ".5,.5", "--success", ".5"], "success: length 1; must be 2"),
+        (["solve", "--ref", ".5,.5", "--success", ".5", "1.5"], "success[1]: 1.5; must be in [0, 1]"),
+        (["solve", "--ref", "1", "--success", ".5", "--target", "1"], "target: 1; must be in (0, 1)"),
+        (["solve", "--ref", "1", "--success", ".5", "--target", "nan"], "target: nan; must be in (0, 1)"),
+        (["solve", "--ref", "1", "--success", ".5", "--target", "x"], "target: 'x' is not a number"),
+        (["solve", "--ref", "1", "--success", ".5", "--plot", "a.gif"], "plot: 'a.gif'; must end in .pdf"),
+        (["solve", "--ref", "nowhere.csv"], "ref: nowhere.csv: no such file"),
+    ],
+)
+def test_bad_arguments(capsys, arguments, expected):
+    assert expected in complaint(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "empty; must have a header pattern,ref,success"),
+        ("\n \n", "empty"),
+        ("pattern,ref,success\n", "no rows under the header"),
+        ("pattern,ref\na,1\n", "row 1: column success is missing; must have pattern,ref,success"),
+        ("ref,success\n1,1\n", "column pattern is missing"),
+        ("pattern,ref,ref,success\na,1,1,1\n", "column ref is there twice"),
+        ("pattern,ref,success\na,.5,.5\n\na,.5,.5\n", "row 4: pattern 'a' is in row 2 already; must differ"),
+        ("pattern,ref,success\na,half,.5\n", "row 2, column ref: 'half' is not a number; must be in [0, 1]"),
+        ("pattern,ref,success\na,1\n", "row 2, column success: '' is not a number"),
+        ("pattern,ref,success\na,.5,.5\nb,.5,1.5\n", "row 3, column success: 1.5; must be in [0, 1]"),
+        ("pattern,ref,success\na,nan,.5\n", "row 2, column ref: nan; must be in [0, 1]"),
+        ("pattern,ref,success\na,.5,.5\nb,.4,.5\n", "ref: sums to 0.9; must sum to 1 within 0.001"),
+        (b"\xff\xfe\x00", "not a text file"),
+    ],
+)
+def test_bad_files(capsys, csv, text, expected):
+    path = csv(text)
+    line = complaint(capsys, "solve", "--ref", path)
+    assert expected in line
+    assert path in line
+
+
+def test_a_folder_is_not_a_file(capsys, tmp_path):
+    assert "directory" in complaint(capsys, "solve", "--ref", str(tmp_path)).lower()
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [[".05,.7,.25"], [".05", ".7", ".25"], [".05,", ".7,", ".25"], [".05, .7, .25"], [".05", ".7,.25"]],
+)
+def test_numbers_may_be_separated_by_spaces_and_commas(tokens):
+    names, ref, success = inputs.read(tokens, ["1", "0,1"])
+    assert (names, ref, success) == (["pattern 0", "pattern 1", "pattern 2"], [0.05, 0.7, 0.25], [1, 0, 1])
+
+
+def test_files(csv):
+    path = csv("\ufeff" + GOOD)
+    expected = ["direct", "steps", "guess"], [0.05, 0.7, 0.25], [0.9, 0.6, 0.1]
+    assert inputs.read([path], []) == expected
+    assert inputs.read([path], [path]) == expected
+    assert inputs.read([path], [".1", ".2", ".3"]) == (*expected[:2], [0.1, 0.2, 0.3])
+    other = csv("pattern,success\nguess,.1\ndirect,.9\nsteps,.6\n", "other.csv")
+    assert inputs.read([path], [other]) == expected, "two files are matched by name"
+    assert inputs.read([".05,.7,.25"], [path])[2] == expected[2]
+
+
+def test_files_with_other_patterns(capsys, csv):
+    other = csv("pattern,success\nguess,.1\ndirect,.9\nleaps,.6\n", "other.csv")
+    assert "pattern 'leaps' is in only one of" in complaint(
+        capsys, "solve", "--ref", csv(GOOD), "--success", other
+    )
+
+
+def test_solve_from_end_to_end(csv, tmp_path):
+    figure = tmp_path / "run.png"
+    done = qra("solve", "--ref", csv(GOOD), "--json", "--plot", str(figure))
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert answer["regime"] == "entangled"
+    assert 10 ** answer["log10_time"]["reinforce"]["target"] == pytest.approx(270.95652908176, rel=1e-8)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    done = qra("solve", "--ref", ".05,.7,.25", "--success", ".9", ".6", ".1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Entangled regime" in done.stdout
+
+
+def test_the_cache_of_compiled_programs_is_where_users_expect_it(tmp_path):
+    code = "import jax; from qra_jax.cli import _start_jax; _start_jax(); print(jax.config.jax_compilation_cache_dir)"
+    env = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+    run = lambda **more: subprocess.run(  # noqa: E731
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, env=env | more
+    ).stdout.strip()
+    assert run(XDG_CACHE_HOME=str(tmp_path)) == str(tmp_path / "qra_jax" / "compiled")
+    assert run(JAX_COMPILATION_CACHE_DIR=str(tmp_path)) == str(tmp_path)
+
+
+def test_list_of_studies():
+    done = qra("reproduce", "--list")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(qra_jax.studies.REGISTRY)
+
+
+def test_every_public_name_loads():
+    assert all(getattr(qra_jax, name) is not None for name in qra_jax.__all__)
+    assert set(qra_jax.__all__) <= set(dir(qra_jax))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        qra_jax.nothing  # noqa: B018
+
+
+def test_names_for_the_type_checker_are_the_names_that_load():
+    tree = ast.parse((ROOT / "qra_jax" / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    assert sorted(alias.asname for node in block.body for alias in node.names) == qra_jax.__all__
+
+
+def test_the_example_in_the_readme_runs():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    said = re.findall(r"# → (.*)", code)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines() == said
+    assert len(said) >= 3

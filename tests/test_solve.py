@@ -1,0 +1,154 @@
+"""`qra solve`: reference times, degenerate problems, the SFT advice against the flow."""
+
+import io
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from qra_jax import diagnosis, flow
+from qra_jax.cli import figure, words
+from qra_jax.problem import Problem, examples
+
+REFERENCE = json.loads((Path(__file__).parent / "data" / "hitting_times.json").read_text())["cases"]
+ALGORITHMS = ["reinforce", "grpo_mean_field", "grpo_G8", "filtered_sft_per_accepted"]
+BEST_OF_THREE = [case for case in REFERENCE if len(case["ref"]) in (3, 4)]
+
+
+def solved(ref, success, target=0.99):
+    text = words.to_json(diagnosis.diagnose(Problem.from_probs(ref, success), target))
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+def told(ref, success, target=0.99):
+    console = Console(width=100, file=io.StringIO())
+    found = diagnosis.diagnose(Problem.from_probs(ref, success), target)
+    words.show(found, [f"p{r}" for r in range(len(ref))], console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("case", BEST_OF_THREE, ids=lambda case: f"n={len(case['ref'])}")
+@pytest.mark.parametrize("target", [0.9, 0.99])
+def test_reference_times(case, target):
+    ref = np.array(case["ref"]) / np.sum(case["ref"])
+    answer = solved(ref, case["success"], target)
+    assert answer["dominance"] == case["dominance_sequence"]
+    assert answer["accuracy_ref"] == pytest.approx(float(case["accuracy_at_0"]), rel=1e-9)
+    for name in ALGORITHMS:
+        expected = float(case["times"][f"pi_best_{target}"][name])
+        assert 10 ** answer["log10_time"][name]["target"] == pytest.approx(expected, rel=1e-8)
+        expected = float(case["times"]["accuracy_exceeds_second_best"][name])
+        transition = answer["log10_time"][name]["transition"]
+        if expected == 0:
+            assert transition is None
+        else:
+            assert 10**transition == pytest.approx(expected, rel=1e-8)
+
+
+def test_worked_example_in_json():
+    answer = solved([0.05, 0.7, 0.25], [0.9, 0.6, 0.1])
+    assert set(answer) == {"regime", "gamma", "accuracy_ref", "best", "dominance", "log10_time", "status"}
+    assert answer["regime"] == "entangled"
+    assert answer["gamma"] == pytest.approx(6)
+    assert (answer["best"], answer["status"]) == (0, "ok")
+    assert set(ALGORITHMS) <= set(answer["log10_time"])
+
+
+@pytest.mark.parametrize(
+    ("ref", "success", "status"),
+    [
+        ([1.0], [0.5], "target already met"),
+        ([0.995, 0.005], [0.9, 0.1], "target already met"),
+        ([0.5, 0.5], [0.7, 0.7], "all success rates are equal: nothing moves"),
+        ([0.2, 0.8], [0.0, 0.0], "all success rates are equal: nothing moves"),
+        ([0.0, 0.4, 0.6], [0.9, 0.5, 0.1], "best pattern has no reference mass: unreachable"),
+        ([0.3, 0.4, 0.3], [0.9, 0.5, 0.9], "ties for best: patterns 0 and 2; the first is taken"),
+    ],
+)
+def test_degenerate_problems_have_no_times_and_say_why(ref, success, status):
+    answer = solved(ref, success)
+    assert status in answer["status"]
+    assert all(time["target"] is None for time in answer["log10_time"].values())
+    assert told(ref, success)
+
+
+def test_a_fast_problem_has_no_transition():
+    answer = solved([0.25, 0.70, 0.05], [0.9, 0.6, 0.1])
+    assert (answer["regime"], answer["gamma"]) == ("fast", None)
+    assert all(time["transition"] is None for time in answer["log10_time"].values())
+    assert all(time["target"] > 0 for time in answer["log10_time"].values())
+
+
+def test_certain_patterns():
+    answer = solved([0.2, 0.4, 0.4], [1.0, 0.0, 0.5])
+    assert answer["status"] == "ok"
+    assert all(np.isfinite(time["target"]) for time in answer["log10_time"].values())
+
+
+def test_switch_is_when_the_leaders_meet():
+    found = diagnosis.diagnose(examples.worked())
+    at = np.exp(found.log_switches[1])
+    share = flow.solve(found.problem, ts=[at]).policy[0]
+    assert found.leaders == [1, 0]
+    assert share[0] == pytest.approx(share[1], abs=1e-5)
+
+
+def test_sft_path_is_the_sft_flow():
+    problem = examples.worked()
+    log_policy, time = diagnosis.sft_path(problem, np.array([0.0, 0.3, 2.0, 9.0]))
+    assert time[0] == 0
+    expected = flow.sft(problem, jnp.array([1.0, 0.0, 0.0]), ts=time[1:]).log_policy
+    np.testing.assert_allclose(log_policy[1:], expected, atol=1e-6)
+
+
+def test_advice_ends_the_entanglement_and_no_less_would():
+    problem = examples.worked()
+    found = diagnosis.diagnose(problem)
+    time = np.exp(found.sft.log_time)
+    accuracy = flow.sft(problem, jnp.array([1.0, 0.0, 0.0]), ts=[0.99 * time, time, 1.01 * time]).accuracy
+    assert accuracy[0] < 0.6 < accuracy[2]
+    assert accuracy[1] == pytest.approx(0.6, abs=1e-6)
+    assert 0.05 < found.sft.mass < 1
+    assert found.sft.after["reinforce"] < found.times["reinforce"].target
+
+
+def test_advice_shortens_a_stall_by_orders_of_magnitude():
+    text = told([1e-8, 0.7, 0.29999999], [0.9, 0.8, 0.79])
+    assert "stalls: 10^14.5 units" in text
+    assert "SFT on p0" in text
+    assert "857 units" in text.replace("\n", " ")
+
+
+def test_words_of_the_worked_example():
+    text = told([0.05, 0.7, 0.25], [0.9, 0.6, 0.1])
+    for part in (
+        "Entangled regime",
+        "γ = 6",
+        "271 units",
+        "p1, then p0 from t = 91.9",
+        "learning rate × steps",
+    ):
+        assert part in text
+    assert "stalls" not in text
+
+
+def test_no_advice_without_a_stall():
+    assert "SFT is not needed" in told([0.25, 0.70, 0.05], [0.9, 0.6, 0.1])
+
+
+def test_figure_marks_the_transition():
+    found = diagnosis.diagnose(examples.worked())
+    ax = figure.draw(found, ["a", "b", "c"]).axes[0]
+    texts = " ".join(text.get_text() for text in ax.texts)
+    assert "t = 42.7" in texts
+    assert "t = 271" in texts
+    assert "2 patterns lead in turn" in ax.get_title(loc="left")
+    figure.draw(diagnosis.diagnose(Problem.from_probs([1.0], [0.5])), ["only"])
+
+
+def test_target_outside_the_open_interval():
+    with pytest.raises(ValueError, match=r"target: 1; must be in \(0, 1\)"):
+        diagnosis.diagnose(examples.worked(), 1.0)
