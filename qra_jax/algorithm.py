@@ -7,9 +7,9 @@ every such rule moves along the same orbit and only its speed differs,
 $$ \dot\theta = c(\rho)\;\pi\odot(p-\rho),\qquad
    c(\rho) = E_{j\sim{\rm Bin}(G-1,\rho)}\bigl[A^{+}(j+1) - A^{-}(j)\bigr], $$
 
-where $A^{\pm}(k)$ is the weight of a right (wrong) rollout in a group with k right ones: condition on the other
-G − 1 rollouts and subtract. So the clock of a new algorithm is computed from its weights; to add one, write the
-weights. The limit G → ∞ (`group_size=None`) needs its clock in closed form.
+where $A^{\pm}(k)$ is the weight of a right (wrong) rollout in a group with k right ones: condition on the
+other G − 1 rollouts and subtract. So the clock of a new algorithm is computed from its weights; to add one,
+write the weights. The limit G → ∞ (`group_size=None`) needs its clock in closed form.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Algorithm:
       name: what figures and reports call it.
       weigh: `(params, rewards[group], where[group] | None) -> weights[group]`.
       group_size: G; `None` is the mean-field limit G → ∞.
-      limit_clock: `(params, mean, miss) -> speed` with miss = 1 − mean: the clock in the limit, or for every G
-        where it does not depend on G.
-      real_clock: `(params, std) -> speed` for real-valued rewards with standard deviation `std` over the policy;
-        `None` where no closed form is known.
+      limit_clock: `(params, mean, miss) -> speed` with miss = 1 − mean: the clock in the limit, or for every
+        G where it does not depend on G.
+      real_clock: `(params, std) -> speed` for real-valued rewards with standard deviation `std` over the
+        policy; `None` where no closed form is known.
       resamples_silent: groups whose rewards are all equal are drawn again (DAPO's dynamic sampling).
       params: differentiable parameters.
     """
@@ -49,7 +49,9 @@ class Algorithm:
     name: str = field(metadata={"static": True})
     weigh: Weights = field(metadata={"static": True})
     group_size: int | None = field(default=None, metadata={"static": True})
-    limit_clock: Callable[[Params, Array, Array], Array] | None = field(default=None, metadata={"static": True})
+    limit_clock: Callable[[Params, Array, Array], Array] | None = field(
+        default=None, metadata={"static": True}
+    )
     real_clock: Callable[[Params, Array], Array] | None = field(default=None, metadata={"static": True})
     resamples_silent: bool = field(default=False, metadata={"static": True})
     params: Params = field(default_factory=dict)
@@ -176,7 +178,9 @@ def grpo(group_size: int | None = None, *, sample_std: bool = False) -> Algorith
 
     Reference: Shao et al., arXiv 2402.03300, §4.1.
     """
-    return Algorithm("GRPO", _grpo_sample if sample_std else _grpo, _group(group_size), _inverse_std, _real_inverse_std)
+    return Algorithm(
+        "GRPO", _grpo_sample if sample_std else _grpo, _group(group_size), _inverse_std, _real_inverse_std
+    )
 
 
 def _grpo(params: Params, rewards: Array, where: Array | None) -> Array:
@@ -216,7 +220,7 @@ def _dr_grpo(params: Params, rewards: Array, where: Array | None) -> Array:
 
 
 def dapo(group_size: int | None = None) -> Algorithm:
-    r"""DAPO's dynamic sampling: GRPO weights, silent groups drawn again; GRPO's clock over $1-\rho^G-(1-\rho)^G$.
+    r"""DAPO's dynamic sampling: silent groups drawn again; GRPO clock over $1-\rho^G-(1-\rho)^G$.
 
     Args:
       group_size: G ≥ 2; `None` for the limit (then the same as GRPO).
@@ -229,16 +233,23 @@ def dapo(group_size: int | None = None) -> Algorithm:
 
     Reference: Yu et al., arXiv 2503.14476, §3.2.
     """
-    return Algorithm("DAPO", _grpo, _group(group_size), _inverse_std, _real_inverse_std, resamples_silent=True)
+    return Algorithm(
+        "DAPO", _grpo, _group(group_size), _inverse_std, _real_inverse_std, resamples_silent=True
+    )
 
 
 def filtered_sft(
-    keep: str = "positive", *, per: str = "rollout", group_size: int | None = None, negative_weight: float | Array = 1.0
+    keep: str = "positive",
+    *,
+    per: str = "rollout",
+    group_size: int | None = None,
+    negative_weight: float | Array = 1.0,
 ) -> Algorithm:
     r"""Iterated SFT on filtered rollouts: $A = R$ (positive), $-(1-R)$ (negative), $R - w(1-R)$ (both).
 
     Averaged per rollout the clocks are 1, 1 and 1 + w; averaged over the accepted rollouts only,
-    $A_i = R_i/\bar R$ and the clock is $1/\rho$, times $1-(1-\rho)^G$ because a group with none accepted is lost.
+    $A_i = R_i/\bar R$ and the clock is $1/\rho$, times $1-(1-\rho)^G$ because a group with none accepted is
+    lost.
 
     Args:
       keep: `"positive"` (STaR, RFT, F-ISFT⁺), `"negative"` (NSR, F-ISFT⁻) or `"both"` (F-ISFT±).
@@ -323,7 +334,7 @@ def _pkpo(params: Params, rewards: Array, where: Array | None) -> Array:
 
 
 def tsallis(q: float | Array, group_size: int | None = None) -> Algorithm:
-    r"""The Tsallis family between expected reward and log-likelihood, $J = (\rho^{1-q}-1)/(1-q)$; clock $\rho^{-q}$.
+    r"""From expected reward to log-likelihood, $J=(\rho^{1-q}-1)/(1-q)$; clock $\rho^{-q}$.
 
     The group estimate is $A_i = R_i\,\bar R^{-q}$ (zero when none is right).
 
@@ -416,7 +427,7 @@ def _bernstein(values: Array, mean: Array, miss: Array) -> Array:
 
 @_bernstein.defjvp
 def _bernstein_slope(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Differences of neighbouring values one degree lower: finite at ρ = 0 and 1, where a logarithm is not."""
+    """Differences of neighbouring values, one degree lower: finite at ρ = 0 and 1, as no logarithm is."""
     (values, mean, miss), (d_values, d_mean, d_miss) = primals, tangents
     slope, degree = _bernstein(d_values, mean, miss), values.shape[0] - 1
     if degree:

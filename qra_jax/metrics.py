@@ -57,7 +57,9 @@ def entropy(log_policy: LogProbs) -> Float[Array, "*batch"]:
     Returns:
       `[...]`, in [0, log n].
     """
-    return -jnp.sum(jnp.where(jnp.isneginf(log_policy), 0.0, jnp.exp(log_policy) * _finite(log_policy)), axis=-1)
+    return -jnp.sum(
+        jnp.where(jnp.isneginf(log_policy), 0.0, jnp.exp(log_policy) * _finite(log_policy)), axis=-1
+    )
 
 
 def kl(log_policy: LogProbs, log_other: LogProbs) -> Float[Array, "*batch"]:
@@ -72,7 +74,10 @@ def kl(log_policy: LogProbs, log_other: LogProbs) -> Float[Array, "*batch"]:
     """
     chex.assert_equal_shape_suffix([log_policy, log_other], 1)
     gone = jnp.isneginf(log_policy)
-    return jnp.sum(jnp.where(gone, 0.0, jnp.exp(log_policy) * (_finite(log_policy) - jnp.where(gone, 0.0, log_other))), axis=-1)
+    return jnp.sum(
+        jnp.where(gone, 0.0, jnp.exp(log_policy) * (_finite(log_policy) - jnp.where(gone, 0.0, log_other))),
+        axis=-1,
+    )
 
 
 def herfindahl(log_policy: LogProbs) -> Float[Array, "*batch"]:

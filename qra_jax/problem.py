@@ -22,7 +22,7 @@ SUM_TOLERANCE = 1e-3
 class Problem:
     r"""One question: a reference policy over `n` reasoning patterns and the success rate of each.
 
-    $$ \pi_{\rm ref}(r),\qquad p_r = \pi(a^\star\mid q, r),\qquad \rho_{\rm ref} = \sum_r \pi_{\rm ref}(r)\,p_r $$
+    $$ \pi_{\rm ref}(r),\quad p_r = \pi(a^\star\mid q, r),\quad \rho_{\rm ref} = \sum_r \pi_{\rm ref}\,p_r $$
 
     Build it with [`Problem.from_probs`][] (checked) or directly from arrays (unchecked). It is a pytree:
     stack problems with [`stack`][] and map over them with `jax.vmap`.
@@ -50,7 +50,8 @@ class Problem:
           answers: `[patterns, answers]`, answer table; rows sum to one, column 0 is the right answer.
 
         Returns:
-          A `Problem` in the input's float dtype (float64 when x64 is enabled and the input is Python numbers).
+          A `Problem` in the input's float dtype (float64 when x64 is enabled and the input is Python
+          numbers).
 
         Raises:
           ValueError: an argument is empty, NaN, out of range, of the wrong length, or does not sum to one.
@@ -72,7 +73,9 @@ class Problem:
             _check.close("success", success, "answers[:, 0]", answers[:, 0], tolerance=SUM_TOLERANCE)
         with np.errstate(divide="ignore"):
             log_ref = np.log(ref) if isinstance(ref, np.ndarray) else jnp.log(ref)
-        return cls(jnp.asarray(log_ref), jnp.asarray(success), None if answers is None else jnp.asarray(answers))
+        return cls(
+            jnp.asarray(log_ref), jnp.asarray(success), None if answers is None else jnp.asarray(answers)
+        )
 
     @property
     def patterns(self) -> int:
@@ -142,7 +145,7 @@ class examples:
 
     @staticmethod
     def fast() -> Problem:
-        """A Regime 1 twin of [`examples.worked`][]: the same success rates, base accuracy .65 above every rival."""
+        """A Regime 1 twin of [`examples.worked`][]: same rates, base accuracy .65 above every rival."""
         return Problem.from_probs(ref=[0.25, 0.70, 0.05], success=[0.9, 0.6, 0.1])
 
     @staticmethod
@@ -167,7 +170,9 @@ class examples:
         best = other / (gamma - 1)
         rival = 1 - other - best
         if not 0 < rival < 1:
-            raise ValueError(f"gamma: {gamma} with other = {other} leaves π_ref(r') = {rival:.3g}; must be in (0, 1)")
+            raise ValueError(
+                f"gamma: {gamma} with other = {other} leaves π_ref(r') = {rival:.3g}; must be in (0, 1)"
+            )
         poor = patterns - 2
         return Problem.from_probs(
             ref=[best, rival] + [other / poor] * poor, success=[0.9, 0.6] + [0.1] * poor
@@ -175,7 +180,7 @@ class examples:
 
     @staticmethod
     def internal_feedback(key: PRNGKeyArray, patterns: int, a: float = 1.0, b: float = 1.0) -> Problem:
-        """The RLIF setting of Theorem 5.6: uniform π_ref, success rates iid Beta(a, b), conditioned on ρ_ref > ½.
+        """The RLIF setting of Theorem 5.6: uniform π_ref, success rates iid Beta(a, b), given ρ_ref > ½.
 
         Conditioning is by rejection inside a `while_loop`, so that it runs under jit and vmap.
 
@@ -187,11 +192,13 @@ class examples:
         Returns:
           One draw.
         """
+
         def draw(state: tuple[Array, Array]) -> tuple[Array, Array]:
             key, sub = jax.random.split(state[0])
             return key, jax.random.beta(sub, a, b, (patterns,))
 
-        success = jax.lax.while_loop(lambda s: jnp.mean(s[1]) <= 0.5, draw, draw((key, jnp.zeros(patterns))))[1]
+        first = draw((key, jnp.zeros(patterns)))
+        _, success = jax.lax.while_loop(lambda s: jnp.mean(s[1]) <= 0.5, draw, first)
         return Problem(jnp.full(patterns, -jnp.log(patterns)), success)
 
 

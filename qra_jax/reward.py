@@ -78,10 +78,10 @@ def _verifiable(params: dict[str, Any], problem: Problem, log_policy: Array) -> 
 
 
 def self_certainty(floor: float = 0.0) -> Reward:
-    r"""Self-certainty of the answer, $R_r = -\frac1m \sum_a \log \pi(a\mid r)$ (KL from uniform, up to a constant).
+    r"""Self-certainty, $R_r = -\frac1m \sum_a \log \pi(a\mid r)$ (KL from uniform plus a constant).
 
-    With two answers $R_r = -\tfrac12[\log p_r + \log(1-p_r)]$: symmetric about ½, it cannot tell sure-and-right
-    from sure-and-wrong.
+    With two answers $R_r = -\tfrac12[\log p_r + \log(1-p_r)]$: symmetric about ½, it cannot tell
+    sure-and-right from sure-and-wrong.
 
     Args:
       floor: answer probabilities are floored here before the logarithm, in [0, 1). With 0 (the definition) a
@@ -122,7 +122,9 @@ def _answer_entropy(params: dict[str, Any], problem: Problem, log_policy: Array)
 
 
 def trajectory_log_prob() -> Reward:
-    r"""Log-probability of the whole rollout, $R_r = \log\pi(r) + \sum_a \pi(a\mid r)\log\pi(a\mid r)$, held constant (stop-gradient).
+    r"""Log-probability of the whole rollout, held constant (stop-gradient).
+
+    $$ R_r = \log\pi(r) + \sum_a \pi(a\mid r)\log\pi(a\mid r) $$
 
     Its mean is minus the entropy of the rollout; under the policy gradient it gives exactly −∇H.
 
@@ -137,7 +139,9 @@ def _trajectory_log_prob(params: dict[str, Any], problem: Problem, log_policy: A
 
 
 def majority_vote() -> Reward:
-    r"""Agreement with the majority answer, $R_r = \pi(\hat a\mid r)$, $\hat a = \arg\max_a \sum_r \pi(r)\pi(a\mid r)$ (TTRL).
+    r"""Agreement with the majority answer (TTRL).
+
+    $$ R_r = \pi(\hat a\mid r), \qquad \hat a = \arg\max_a \sum_r \pi(r)\,\pi(a\mid r) $$
 
     Returns:
       A binary `Reward` that depends on the policy through the vote.

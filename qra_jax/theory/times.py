@@ -85,7 +85,8 @@ def transition_time_estimate(problem: Problem, *, at: str = PEAK) -> Float[Array
     Accuracy: `"peak"` is within a factor of 2 for stalls beyond 1e4 (γ = 6, 101, 201 of Theorem 5.4's family
     with n = 3: +3 %, +33 %, +33 %; n = 100: −36 %) and too small for times of order 10 to 100, where nothing
     is slow; `"middle"` is a factor 2 to 3 too large for n = 3 and far too small for many patterns (1e-13 of
-    T₀ at n = 100), because the peak moves to the end of the piece.
+    T₀ at n = 100), because the peak moves to the end of the piece. Both fall short where an earlier leader's
+    piece is the slowest (a few per cent of random problems): the exact T₀ is `orbit.log_transition_time`.
 
     Args:
       problem: the question.
