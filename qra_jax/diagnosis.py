@@ -182,11 +182,9 @@ def _advice(problem: Problem, target: float) -> Advice | None:
 
 def _times(problem: Problem, target: float, name: str) -> Times:
     transition, reached = _hits(problem, jnp.asarray(target, problem.log_ref.dtype), name)
-    if theory.regime(problem).name == "fast":
-        transition = orbit.Hit(
-            -jnp.inf, transition.log_policy, jnp.asarray(Status.ALREADY_MET), transition.panels
-        )
     statuses = Status(int(transition.status)), Status(int(reached.status))
+    if theory.regime(problem).name == "fast":
+        return Times(-np.inf, float(reached.log_time), (Status.ALREADY_MET, statuses[1]))
     return Times(float(transition.log_time), float(reached.log_time), statuses)
 
 

@@ -61,9 +61,9 @@ def test_worked_example_in_json():
     ("ref", "success", "status"),
     [
         ([1.0], [0.5], "target already met"),
-        ([0.995, 0.005], [0.9, 0.1], "target already met"),
-        ([0.5, 0.5], [0.7, 0.7], "all success rates are equal: nothing moves"),
-        ([0.2, 0.8], [0.0, 0.0], "all success rates are equal: nothing moves"),
+        ([0.995, 0.004, 0.001], [0.9, 0.1, 0.2], "target already met"),
+        ([0.5, 0.3, 0.2], [0.7, 0.7, 0.7], "all success rates are equal: nothing moves"),
+        ([0.2, 0.4, 0.4], [0.0, 0.0, 0.0], "all success rates are equal: nothing moves"),
         ([0.0, 0.4, 0.6], [0.9, 0.5, 0.1], "best pattern has no reference mass: unreachable"),
         ([0.3, 0.4, 0.3], [0.9, 0.5, 0.9], "ties for best: patterns 0 and 2; the first is taken"),
     ],
@@ -91,7 +91,7 @@ def test_certain_patterns():
 def test_switch_is_when_the_leaders_meet():
     found = diagnosis.diagnose(examples.worked())
     at = np.exp(found.log_switches[1])
-    share = flow.solve(found.problem, ts=[at]).policy[0]
+    share = flow.solve(found.problem, ts=[at]).policy[0].tolist()
     assert found.leaders == [1, 0]
     assert share[0] == pytest.approx(share[1], abs=1e-5)
 
