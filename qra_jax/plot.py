@@ -43,7 +43,7 @@ _COLORS = {
     "dapo": _PINK,
     "filtered sft": _GREEN,
     "filtered sft⁺": _GREEN,
-    "filtered sft (per accepted)": "#00563F",
+    "filtered sft per accepted": "#00563F",
     "filtered sft⁻": "#7FCFB8",
     "filtered sft±": "#4D8C00",
     "pass@k": _PURPLE,
@@ -69,7 +69,7 @@ def color(name: str) -> str:
     >>> color("GRPO") == color("grpo G8") == color("grpo_mean_field") != color("REINFORCE")
     True
     """
-    key = name.lower().replace("_", " ").replace("dr grpo", "dr.grpo").replace("-", " ").strip()
+    key = name.lower().translate(str.maketrans("_-", "  ", "()")).replace("dr grpo", "dr.grpo").strip()
     if key in _COLORS:
         return _COLORS[key]
     if key.startswith("pass@"):
@@ -130,13 +130,8 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
     Raises:
       ValueError: a suffix that is not one of these.
     """
-    path = Path(path)
+    path = check_path("path", path)
     suffixes = [path.suffix.lower()] if path.suffix else [".pdf", ".png"]
-    undated = {".pdf": {"CreationDate": None}, ".png": {"Software": None}, ".svg": {"Date": None}}
-    if suffixes[0] not in undated:
-        raise ValueError(
-            f"path: {path.name!r}; must end in .pdf, .png or .svg, or have no ending for PDF and PNG"
-        )
     written = []
     with style():
         for suffix in suffixes:

@@ -92,9 +92,9 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
         left.plot(repeated, data["ends"][:, :, r].ravel(), "o", color=colors[r], markeredgecolor="white")
     left.plot(data["k3_betas"], data["k3_ends"][:, 0], ":", color=colors[0], linewidth=1.4)
     left.annotate(
-        "best, with k3 in the loss",
-        (data["k3_betas"][3], data["k3_ends"][3, 0]),
-        (2, 16),
+        "best, with k3\nin the loss",
+        (data["k3_betas"][4], data["k3_ends"][4, 0]),
+        (8, 2),
         textcoords="offset points",
         color=colors[0],
         fontsize=8,
