@@ -259,11 +259,11 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             verdict(constant < 2 and late[0] < constant and late[1] < constant),
         ),
         Verdict(
-            "With one rival, T₀ is at most exponential in γ at fixed success rates, for any number of patterns: "
-            "below a product that is itself below e^(Cγ), C = (p' − min p)/(p* − p').",
+            "With one rival, T₀ is at most exponential in γ at fixed success rates, for any number of "
+            "patterns: below a product that is itself below e^(Cγ), C = (p' − min p)/(p* − p').",
             "derived in this study",
             f"bound above exact T₀ in every problem; d log T₀/dγ below C = {RATE:.2f}",
-            f"smallest log(bound/T₀) = {slack.min():.2f} in {slack.size} problems (families and random ones); "
+            f"smallest log(bound/T₀) = {slack.min():.2f} in {slack.size} problems (families, random); "
             f"largest rate {ceiling:.2f} (n = 3γ)",
             verdict((slack > 0).all() and ceiling < RATE),
         ),
