@@ -100,8 +100,7 @@ def hit(
         _check.open_unit_interval("target", target)
     setting, binary = _setting(problem, algorithm, reward, metric, target)
     log_time, tau, found = hitting.find(event, metric, binary, setting)
-    place = Place(found.place.leader, found.place.gaps, tau)
-    log_policy = _log_policy(setting, metric, jax.lax.stop_gradient(place), tau)
+    log_policy = _log_policy(setting, metric, jax.lax.stop_gradient(found.place), tau)
     return Hit(log_time, log_policy, found.status, found.panels)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,8 @@ def lower_envelope(lines: Lines) -> Dominance:
     def step(state: tuple) -> tuple:
         place, leaders, switches, count = state
         distance, successor = _lines.next_switch(lines, place)
-        ahead = _lines.lead(lines, _lines.move(lines, place, distance), successor)
+        gaps = _lines.gaps_at(lines, place, distance)
+        ahead = _lines.lead(lines, replace(place, gaps=gaps, tau=place.tau + distance), successor)
         # Lines through one vertex: the steepest leads, the others never do.
         slot = jnp.where(distance > 0, count, count - 1)
         leaders = leaders.at[slot].set(successor)

@@ -172,6 +172,7 @@ def _search(event: str, metric: str, binary: bool, setting: Setting) -> Found:
     rate = _panels.rate_function(lines, setting.algorithm, binary)
     last = _panels.panel(lines, rate, before.place, distance)
     log_time = jnp.logaddexp(before.log_time, last.log_time)
+    place = _panels.end(lines, before.place, distance, last)
 
     met, found = value(ratio) >= 0, search.found
     if event == PEAK:
@@ -190,7 +191,7 @@ def _search(event: str, metric: str, binary: bool, setting: Setting) -> Found:
     infinity = jnp.full_like(log_time, jnp.inf)
     return Found(
         jnp.where(valid, choose(-infinity, log_time, infinity), jnp.nan),
-        choose(origin, _lines.move(lines, before.place, distance), search.walk.place),
+        choose(origin, place, search.walk.place),
         jnp.where(valid, status, Status.INVALID).astype(jnp.int32),
         search.walk.tried,
         before,
@@ -199,13 +200,13 @@ def _search(event: str, metric: str, binary: bool, setting: Setting) -> Found:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def find(event: str, metric: str, binary: bool, setting: Setting) -> tuple[Array, Array, Found]:
+def _differentiable_find(event: str, metric: str, binary: bool, setting: Setting) -> tuple[Array, Array, Found]:
     """Log time and τ of an event, both with first derivatives, and everything else about it."""
     found = _search(event, metric, binary, setting)
     return found.log_time, found.place.tau, found
 
 
-@find.defjvp
+@_differentiable_find.defjvp
 def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]) -> Any:
     (setting,), (dsetting,) = primals, tangents
     found = _search(event, metric, binary, setting)
@@ -224,6 +225,9 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
     happened = found.status == Status.OK
     dlog_time, dtau = (jnp.where(happened, d, 0.0) for d in (dlog_time, dtau))
     return (found.log_time, place.tau, found), (dlog_time, dtau, zero_tangent(found))
+
+
+find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
 
 
 class TimeGradient:

@@ -12,10 +12,12 @@ offsets $-\log\pi_{\rm ref}$, and $\log\pi_r = -g_r$ up to normalisation: one wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 SOFTMAX, NATURAL = "softmax", "natural"
@@ -67,11 +69,13 @@ class Place:
       leader: index of the lowest line.
       gaps: `[patterns]`, heights above the leader's line (softmax: 1 for patterns without mass).
       tau: orbit time, in units of exp(log_unit).
+      log_min: y, the log of the smallest weight there (softmax; zero for natural).
     """
 
     leader: Int[Array, ""]
     gaps: Float[Array, " patterns"]
     tau: Float[Array, ""]
+    log_min: Float[Array, ""]
 
 
 def start(lines: Lines) -> Place:
@@ -79,7 +83,9 @@ def start(lines: Lines) -> Place:
     some = lines.mass > 0
     low = jnp.min(jnp.where(some, lines.offset, jnp.inf))
     leader = jnp.argmax(jnp.where(some & (lines.offset == low), lines.reward, -jnp.inf))
-    return Place(leader, jnp.where(some, lines.offset - low, 1.0), jnp.zeros((), lines.offset.dtype))
+    gaps = jnp.where(some, lines.offset - low, 1.0)
+    zero = jnp.zeros_like(low)
+    return Place(leader, gaps, zero, jnp.log(low) if lines.metric == SOFTMAX else zero)
 
 
 def slopes(lines: Lines, place: Place) -> Float[Array, " patterns"]:
@@ -101,15 +107,10 @@ def gaps_at(lines: Lines, place: Place, distance: Array) -> Float[Array, " patte
     return gaps + jax.lax.stop_gradient(jnp.maximum(-gaps, 0.0))
 
 
-def move(lines: Lines, place: Place, distance: Array) -> Place:
-    """The place `distance` further on along the same leader."""
-    return Place(place.leader, gaps_at(lines, place, distance), place.tau + distance)
-
-
 def lead(lines: Lines, place: Place, leader: Array) -> Place:
     """The same place seen from the pattern that takes the lead there."""
     gaps = jnp.where(lines.mass > 0, jnp.maximum(place.gaps - place.gaps[leader], 0.0), 1.0)
-    return Place(leader, gaps.at[leader].set(0.0), place.tau)
+    return replace(place, leader=leader, gaps=gaps.at[leader].set(0.0))
 
 
 def follow(lines: Lines, place: Place) -> Float[Array, " patterns"]:
@@ -121,71 +122,135 @@ def follow(lines: Lines, place: Place) -> Float[Array, " patterns"]:
     return jax.lax.stop_gradient(place.gaps) + (gaps - jax.lax.stop_gradient(gaps))
 
 
-def ratios(lines: Lines, gaps: Float[Array, " patterns"]) -> tuple[Float[Array, " patterns"], Float[Array, ""]]:
-    """Each pattern's probability over the leader's, π_r/π_l in [0, 1], and log Z."""
-    if lines.metric == NATURAL:
-        return lines.mass * jnp.exp(-gaps), jnp.zeros((), gaps.dtype)
-    y = log_min_weight(gaps, lines.mass, lines.total)
-    ratio = lines.mass * _ratio(jnp.exp(y), gaps)
-    return ratio, jnp.log(jnp.sum(ratio)) - y
-
-
 def log_policy(lines: Lines, gaps: Float[Array, " patterns"]) -> Float[Array, " patterns"]:
     """log π from the gaps, precise also where π underflows."""
     if lines.metric == NATURAL:
         log_weight = gaps
     else:
-        y = log_min_weight(gaps, lines.mass, lines.total)
-        log_weight = jnp.where(gaps > 0, jnp.log(jnp.exp(y) + jnp.where(gaps > 0, gaps, 1.0)), y)
+        y = _solved(lines, gaps)
+        weight = jnp.exp(y) + gaps
+        log_weight = jnp.where(weight > 0, jnp.log(jnp.where(weight > 0, weight, 1.0)), y)
     return jax.nn.log_softmax(jnp.where(lines.mass > 0, -log_weight, -jnp.inf))
+
+
+def ratios(
+    lines: Lines, gaps: Float[Array, " patterns"], log_min: Float[Array, ""] | None = None
+) -> tuple[Float[Array, " patterns"], Float[Array, ""]]:
+    """Each pattern's probability over the leader's, π_r/π_l in [0, 1], and log Z; `log_min` is y where known."""
+    if lines.metric == NATURAL:
+        return lines.mass * jnp.exp(-gaps), jnp.zeros((), gaps.dtype)
+    y = _solved(lines, gaps) if log_min is None else log_min
+    ratio = lines.mass * _ratio(jnp.exp(y), gaps)
+    return ratio, jnp.log(jnp.sum(ratio)) - y
+
+
+def _solved(lines: Lines, gaps: Float[Array, " patterns"]) -> Float[Array, ""]:
+    guess = jax.lax.stop_gradient(rough_log_min(gaps, lines.mass, lines.total))
+    return log_min_weight(gaps, lines.mass, lines.total, guess)
+
+
+def log_min_nodes(
+    lines: Lines, place: Place, gaps: Float[Array, "nodes patterns"], points: Float[Array, " nodes"], length: Array
+) -> Float[Array, " nodes"]:
+    """y at the nodes of a panel that begins at `place`, from a cubic Hermite prediction of $e^{-y}$.
+
+    $e^{-y}$ is nearly a polynomial between vertices; it is known at the start and solved for at the end.
+    """
+    frozen, place, length = jax.lax.stop_gradient((gaps, place, length))
+    y0, y1 = place.log_min, _solved(jax.lax.stop_gradient(lines), frozen[-1])
+    low = jnp.minimum(y0, y1)
+    slope = slopes(lines, place) * length
+
+    def inverse(y: Array, gaps: Array) -> tuple[Array, Array]:
+        """e^{low − y} and its derivative along the panel."""
+        ratio = lines.mass * _ratio(jnp.exp(y), gaps)
+        return jnp.exp(low - y), jnp.exp(low - 2 * y) * jnp.sum(ratio * slope) / jnp.sum(ratio)
+
+    (v0, d0), (v1, d1) = inverse(y0, frozen[0]), inverse(y1, frozen[-1])
+    rise = v1 - v0
+    t = points
+    v = v0 + t * (rise + (1 - t) * ((1 - t) * (d0 - rise) + t * (rise - d1)))
+    v = jnp.maximum(v, 0.5 * jnp.minimum(v0, v1))
+    guess = low - jnp.log(v)
+    guess = jax.lax.stop_gradient(jnp.where(jnp.isfinite(guess), guess, y0 + t * (y1 - y0)))
+    return jax.vmap(log_min_weight, in_axes=(0, None, None, 0))(gaps, lines.mass, lines.total, guess)
 
 
 @jax.custom_jvp
 def log_min_weight(
+    gaps: Float[Array, " patterns"],
+    mass: Float[Array, " patterns"],
+    total: Float[Array, ""],
+    guess: Float[Array, ""],
+) -> Float[Array, ""]:
+    r"""The root y of $\sum_r m_r \log(e^y + g_r) = C$, the log of the smallest weight, from a guess.
+
+    The left side is convex and increasing with slope between 1 and n, so Halley steps converge from anywhere.
+    """
+
+    def unsettled(state: tuple[Array, Array, Array]) -> Array:
+        # Convergence is cubic: after a step this small the error is below rounding.
+        return (jnp.abs(state[1]) > float(jnp.finfo(gaps.dtype).eps) ** 0.4) & (state[2] < 60)
+
+    def improve(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        step = _halley(state[0], gaps, mass, total)
+        return state[0] - step, step, state[2] + 1
+
+    return jax.lax.while_loop(unsettled, improve, (guess, jnp.full_like(guess, jnp.inf), 0))[0]
+
+
+@log_min_weight.defjvp
+def _log_min_weight_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    gaps, mass, _, _ = primals
+    y = log_min_weight(*primals)
+    x = jnp.exp(y)
+    weight = jnp.maximum(x + gaps, jnp.finfo(gaps.dtype).tiny)
+    return y, (tangents[2] - jnp.sum(mass * tangents[0] / weight)) / jnp.sum(mass * _ratio(x, gaps))
+
+
+def rough_log_min(
     gaps: Float[Array, " patterns"], mass: Float[Array, " patterns"], total: Float[Array, ""]
 ) -> Float[Array, ""]:
-    r"""The root y of $\sum_r m_r \log(e^y + g_r) = C$, the log of the smallest weight.
-
-    The left side is convex and increasing, with slope between 1 and n. The search starts at the root of its
-    piecewise-linear minorant $\sum_r m_r \max(y, \log g_r)$, at most $n\log 2$ in value away, and takes Halley steps.
-    """
-    tiny = jnp.finfo(gaps.dtype).tiny
-    log_gaps = jnp.log(gaps + tiny)
+    r"""A guess of y from above: the piecewise-linear minorant $\sum_r m_r \max(y, \log g_r) = C$, nearly solved."""
+    log_gaps = jnp.log(gaps + jnp.finfo(gaps.dtype).tiny)
     count = jnp.sum(mass)
 
     def minorant(_: int, y: Array) -> Array:
         high = jnp.where(log_gaps > y, mass, 0.0)
         return (total - jnp.sum(high * log_gaps)) / jnp.maximum(count - jnp.sum(high), 1.0)
 
-    def unsettled(state: tuple[Array, Array, Array]) -> Array:
-        return (jnp.abs(state[1]) > jnp.finfo(gaps.dtype).eps ** 0.4) & (state[2] < 60)
-
-    def halley(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        y, _, count = state
-        x = jnp.exp(y)
-        weight = x + gaps
-        ratio = mass * _ratio(x, gaps)
-        # A line that meets the leader's has log w = y, also where e^y underflows.
-        log_weight = jnp.where(gaps > 0, jnp.log(jnp.maximum(weight, tiny)), y)
-        slope = jnp.sum(ratio)
-        newton = (jnp.sum(mass * log_weight) - total) / slope
-        step = newton / jnp.maximum(1 - 0.5 * newton * jnp.sum(ratio * (1 - ratio)) / slope, 0.5)
-        return y - step, step, count + 1
-
-    y = jax.lax.fori_loop(0, 3, minorant, total / count)
-    return jax.lax.while_loop(unsettled, halley, (y, jnp.full_like(y, jnp.inf), 0))[0]
+    return jax.lax.fori_loop(0, 3, minorant, total / count)
 
 
-@log_min_weight.defjvp
-def _log_min_weight_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    gaps, mass, total = primals
-    y = log_min_weight(gaps, mass, total)
+def _halley(y: Array, gaps: Array, mass: Array, total: Array) -> Array:
+    """One Halley step towards Σ m log(e^y + g) = C, at most twice Newton's."""
     x = jnp.exp(y)
-    weight = jnp.maximum(x + gaps, jnp.finfo(gaps.dtype).tiny)
-    pull = jnp.sum(mass * tangents[0] / weight)
-    return y, (tangents[2] - pull) / jnp.sum(mass * _ratio(x, gaps))
+    ratio = mass * _ratio(x, gaps)
+    # Lines that meet the leader's have log w = y, also where e^y underflows.
+    apart = (gaps > 0) & (mass > 0)
+    log_weights = _sum_log(jnp.where(apart, x + gaps, 1.0)) + y * jnp.sum(jnp.where(apart, 0.0, mass))
+    slope = jnp.sum(ratio)
+    newton = (log_weights - total) / slope
+    return newton / jnp.maximum(1 - 0.5 * newton * (slope - jnp.sum(ratio * ratio)) / slope, 0.5)
+
+
+def _sum_log(x: Array) -> Array:
+    """Σ log x of positive numbers with a single logarithm: exponents are added, mantissas multiplied."""
+    if x.shape[0] > 500:  # a product of more mantissas in [1, 2) could overflow
+        return jnp.sum(jnp.log(x))
+    info = jnp.finfo(x.dtype)
+    integer = jnp.int64 if info.bits == 64 else jnp.int32
+    if info.bits == 32 and x.shape[0] > 100:
+        return jnp.sum(jnp.log(x))
+    bits = jax.lax.bitcast_convert_type(x, integer)
+    one = int(np.asarray(1, x.dtype).view(f"int{info.bits}"))
+    mantissa = jax.lax.bitcast_convert_type((bits & ((1 << info.nmant) - 1)) | one, x.dtype)
+    exponent = jnp.sum((bits >> info.nmant) - (one >> info.nmant))
+    return jnp.log(jnp.prod(mantissa)) + exponent.astype(x.dtype) * np.log(2).astype(x.dtype)
 
 
 def _ratio(x: Array, gaps: Array) -> Array:
     """x / (x + g); one for a line that meets the leader's, also where x underflows."""
-    return jnp.where(gaps + x > 0, x / jnp.maximum(gaps + x, jnp.finfo(gaps.dtype).tiny), 1.0)
+    weight = x + gaps
+    some = weight > 0
+    return jnp.where(some, x / jnp.where(some, weight, 1.0), 1.0)

@@ -52,12 +52,14 @@ class Panel:
       log_speed: `[nodes]`, log dt/dτ.
       log_time: log of the panel's share of time.
       log_error: log of the estimated error of that share.
+      log_min: y at the end of the panel.
     """
 
     ratio: Float[Array, "nodes patterns"]
     log_speed: Float[Array, " nodes"]
     log_time: Float[Array, ""]
     log_error: Float[Array, ""]
+    log_min: Float[Array, ""]
 
     @property
     def policy(self) -> Float[Array, "nodes patterns"]:
@@ -87,19 +89,26 @@ def rate_function(lines: Lines, algorithm: Algorithm, binary: bool) -> Rate:
 def panel(lines: Lines, rate: Rate, place: Place, length: Array) -> Panel:
     """Evaluate the panel of a given length that begins at `place`."""
     dtype = place.gaps.dtype
-
-    def node(point: Array) -> tuple[Array, Array]:
-        ratio, log_z = _lines.ratios(lines, _lines.gaps_at(lines, place, point * length))
-        return ratio, rate(ratio, log_z)
-
-    ratio, log_speed = jax.vmap(node)(jnp.asarray(POINTS, dtype))
+    points = jnp.asarray(POINTS, dtype)
+    gaps = jax.vmap(lambda point: _lines.gaps_at(lines, place, point * length))(points)
+    if lines.metric == _lines.NATURAL:
+        y = jnp.zeros_like(points)
+    else:
+        y = _lines.log_min_nodes(lines, place, gaps, points, length)
+    ratio, log_z = jax.vmap(lambda gaps, y: _lines.ratios(lines, gaps, y))(gaps, y)
+    log_speed = jax.vmap(rate)(ratio, log_z)
     scale = jax.lax.stop_gradient(jnp.max(log_speed))
     value = jnp.exp(log_speed - scale)
     coefficients = jnp.asarray(TO_LEGENDRE, dtype) @ value
     log_length = jnp.log(length) + scale
     tail = jnp.maximum(jnp.abs(coefficients[-1]), jnp.abs(coefficients[-2]))
     log_time = log_length + jnp.log(jnp.asarray(WEIGHTS, dtype) @ value)
-    return Panel(ratio, log_speed, log_time, log_length + jnp.log(tail))
+    return Panel(ratio, log_speed, log_time, log_length + jnp.log(tail), y[-1])
+
+
+def end(lines: Lines, place: Place, length: Array, done: Panel) -> Place:
+    """The place where a panel ends."""
+    return Place(place.leader, _lines.gaps_at(lines, place, length), place.tau + length, done.log_min)
 
 
 @jax.tree_util.register_dataclass
@@ -156,7 +165,7 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
     factor = 0.9 * (goal / jnp.maximum(error, 1e-30)) ** (1 / (NODES - 1))
     step = length * jnp.where(good, jnp.clip(factor, 0.3, 8.0), jnp.clip(factor, 0.1, 0.6))
     step = jnp.where(length > 0, step, walk.step)
-    ahead = _lines.move(lines, walk.place, length)
+    ahead = end(lines, walk.place, length, tried)
     switched = _lines.lead(lines, ahead, successor)
     ahead = jax.tree.map(lambda a, b: jnp.where(at_switch, a, b), switched, ahead)
     moved = Walk(ahead, log_time, step, walk.tried)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,7 @@ def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tu
     def save(walk: Walk, log_time: Array) -> tuple[Walk, tuple[Place, Array, Walk, Array]]:
         walk, length, log_share, reached = _until(lines, rate, walk, log_time)
         distance = _within(lines, rate, walk, length, log_share, log_time)
-        place = _lines.move(lines, walk.place, distance)
+        place = replace(walk.place, gaps=_lines.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance)
         return walk, (place, reached, walk, distance)
 
     _, (places, reached, walks, distances) = jax.lax.scan(save, _panels.begin(lines), log_times)
@@ -75,7 +76,7 @@ def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tu
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def sample(
+def _differentiable_sample(
     metric: str, binary: bool, setting: Setting, log_times: Float[Array, " times"]
 ) -> tuple[Float[Array, " times"], Place, Array, Array]:
     """τ at increasing log times (with first derivatives), the places, the status and the panel count."""
@@ -83,7 +84,7 @@ def sample(
     return places.tau, places, status, walks.tried[-1]
 
 
-@sample.defjvp
+@_differentiable_sample.defjvp
 def _sample_jvp(metric: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]) -> Any:
     setting, log_times = primals
     dsetting, dlog_times = tangents
@@ -103,3 +104,6 @@ def _sample_jvp(metric: str, binary: bool, primals: tuple[Setting, Array], tange
     dtau = jnp.where(moved, scale * change, 0.0)
     tried = walks.tried[-1]
     return (places.tau, places, status, tried), (dtau, zero_tangent(places), *zero_tangent((status, tried)))
+
+
+sample = jax.jit(_differentiable_sample, static_argnums=(0, 1))
