@@ -77,6 +77,7 @@ def test_axes_come_back():
 
 
 def test_no_pyplot_and_no_jax():
-    code = "import sys; from qra_jax import plot; plot.new(); print({'matplotlib.pyplot', 'jax'} & {*sys.modules})"
+    unwanted = "{'matplotlib.pyplot', 'jax'}"
+    code = f"import sys; from qra_jax import plot; plot.new(); print({unwanted} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
