@@ -182,7 +182,10 @@ def test_solve_from_end_to_end(csv, tmp_path):
 
 
 def test_the_cache_of_compiled_programs_is_where_users_expect_it(tmp_path):
-    code = "import jax; from qra_jax.cli import _start_jax; _start_jax(); print(jax.config.jax_compilation_cache_dir)"
+    code = (
+        "import jax; from qra_jax.cli import _start_jax; "
+        "_start_jax(); print(jax.config.jax_compilation_cache_dir)"
+    )
     env = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
     run = lambda **more: subprocess.run(  # noqa: E731
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, env=env | more
