@@ -73,7 +73,7 @@ def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(name, justify="left" if i == 0 else "right")
     for row in rows:
         table.add_row(*(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row.values()))
-    Console().print(table)
+    Console(width=132).print(table)
 
 
 def save(name: str, payload: Mapping[str, Any]) -> Path:

@@ -620,6 +620,15 @@ def test_sft_until_accurate():
     np.testing.assert_allclose(trajectory.stats["event_time"], (z + 9 - np.log(0.25) - 0.25) / 2, rtol=1e-8)
 
 
+def test_events_without_a_rival_or_without_mass():
+    single = flow.solve(Problem.from_probs(ref=[1.0], success=[0.3]), ts=[1.0], event="best")
+    assert single.status == Status.ALREADY_MET
+    assert single.stats["event_time"] == 0
+    missing = flow.solve(Problem.from_probs(ref=[0.0, 1.0], success=[0.9, 0.4]), ts=[1.0], event="best")
+    assert missing.status == Status.OK
+    assert missing.stats["event_time"] == jnp.inf
+
+
 # Edges.
 
 
