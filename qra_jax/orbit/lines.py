@@ -72,10 +72,10 @@ class Place:
       log_min: y, the log of the smallest weight there (softmax; zero for natural).
     """
 
-    leader: Int[Array, ""]
-    gaps: Float[Array, " patterns"]
-    tau: Float[Array, ""]
-    log_min: Float[Array, ""]
+    leader: Int[Array, "*batch"]
+    gaps: Float[Array, "*batch patterns"]
+    tau: Float[Array, "*batch"]
+    log_min: Float[Array, "*batch"]
 
 
 def start(lines: Lines) -> Place:
@@ -215,7 +215,7 @@ def rough_log_min(
     log_gaps = jnp.log(gaps + jnp.finfo(gaps.dtype).tiny)
     count = jnp.sum(mass)
 
-    def minorant(_: int, y: Array) -> Array:
+    def minorant(_: Array, y: Array) -> Array:
         high = jnp.where(log_gaps > y, mass, 0.0)
         return (total - jnp.sum(high * log_gaps)) / jnp.maximum(count - jnp.sum(high), 1.0)
 

@@ -124,8 +124,8 @@ class Walk:
     """
 
     place: Place
-    log_time: Float[Array, ""]
-    step: Float[Array, ""]
+    log_time: Float[Array, "*batch"]
+    step: Float[Array, "*batch"]
     tried: Array
 
 
