@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +20,6 @@ def many(
     block: int = 64,
     chunk: int = 8192,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Callable[..., Any]:
     """Vectorise a function of one problem over a leading axis of any length.
 
@@ -33,10 +32,10 @@ def many(
       block: problems that are vectorised together, ≥ 1.
       chunk: problems in one compiled call, ≥ 1; bounds the memory in flight.
       workers: threads; all of this process's cores on CPU, one elsewhere.
-      progress: called with the number of problems finished after each chunk.
 
     Returns:
-      A function of batched pytrees (leading axis `[problems]`), which returns NumPy arrays with that axis.
+      A function of batched pytrees (leading axis `[problems]`), which returns NumPy arrays with that axis. Its
+      keyword `progress` is called with the number of problems finished after each chunk.
 
     Raises:
       ValueError: block, chunk or workers below 1; arguments with different leading axes, or empty.
@@ -46,43 +45,111 @@ def many(
     [0.0, 1.0, 4.0, 9.0, 16.0]
     """
     _check.integer("block", block, low=1)
+    batched = lambda *args: jax.lax.map(lambda one: function(*one), args, batch_size=block)  # noqa: E731
+    return chunked(batched, block=block, chunk=chunk, workers=workers)
+
+
+def chunked(
+    function: Callable[..., Any],
+    *,
+    block: int = 1,
+    chunk: int = 8192,
+    workers: int | None = None,
+) -> Callable[..., Any]:
+    """Run a batched function over a leading axis of any length, chunk by chunk, on the host's threads.
+
+    Args:
+      function: takes pytrees with a leading axis, returns a pytree with that axis.
+      block: chunks are a multiple of this, ≥ 1.
+      chunk, workers: as for [`many`][].
+
+    Returns:
+      A function as [`many`][] returns it. It keeps what it has compiled.
+
+    Raises:
+      ValueError: as for [`many`][].
+    """
     _check.integer("chunk", chunk, low=1)
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1
     _check.integer("workers", workers, low=1)
-    mapped = jax.jit(lambda args: jax.lax.map(lambda one: function(*one), args, batch_size=block))
+    jitted = jax.jit(function)
+    compiled: dict[Any, Any] = {}
 
-    def run(*args: Any) -> Any:
-        sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(args)}
+    def run(*args: Any, progress: Callable[[int], None] | None = None) -> Any:
+        leaves, tree = jax.tree.flatten(jax.tree.map(np.asarray, args))
+        sizes = {leaf.shape[:1] for leaf in leaves}
         if len(sizes) != 1 or sizes in ({()}, {(0,)}):
             raise ValueError(f"arguments: leading axes {sorted(sizes)}; must be one and the same, 1 or above")
         total = sizes.pop()[0]
         # Even chunks, at least one a worker, a whole number of blocks.
         pieces = max(-(-total // chunk), min(workers, -(-total // block)))
         size = -(-total // (pieces * block)) * block
-        output: Any = None
+
+        def part(first: int) -> Any:
+            index = np.minimum(np.arange(first, first + size), total - 1)
+            return jax.tree.unflatten(tree, [jnp.asarray(leaf[index]) for leaf in leaves])
+
+        key = (tree, size, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves))
+        if key not in compiled:  # before the threads start, or each would compile
+            compiled[key] = jitted.lower(*part(0)).compile()
 
         def work(first: int) -> tuple[int, Any]:
-            index = np.minimum(np.arange(first, first + size), total - 1)
-            return first, jax.device_get(mapped(jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), args)))
+            return first, jax.device_get(compiled[key](*part(first)))
 
-        for first, result in _in_order_of_arrival(work, range(0, total, size), workers):
-            if output is None:
-                output = jax.tree.map(lambda leaf: np.empty((total, *leaf.shape[1:]), leaf.dtype), result)
-            count = min(size, total - first)
-            for whole, part in zip(jax.tree.leaves(output), jax.tree.leaves(result), strict=True):
-                whole[first : first + count] = part[:count]
-            if progress is not None:
-                progress(count)
+        output: Any = None
+        with ThreadPoolExecutor(workers) as pool:
+            for first, result in pool.map(work, range(0, total, size)):
+                if output is None:
+                    output = jax.tree.map(lambda leaf: np.empty((total, *leaf.shape[1:]), leaf.dtype), result)
+                count = min(size, total - first)
+                for whole, piece in zip(jax.tree.leaves(output), jax.tree.leaves(result), strict=True):
+                    whole[first : first + count] = piece[:count]
+                if progress is not None:
+                    progress(count)
         return output
 
     return run
 
 
-def _in_order_of_arrival(
-    work: Callable[[int], tuple[int, Any]], items: range, workers: int
-) -> Iterator[tuple[int, Any]]:
-    """Run `work` on all items with at most `workers` results in flight (the first alone, which compiles)."""
-    yield work(items[0])
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(work, items[1:])
+def pooled_while(
+    over: Callable[[Any], Any], step: Callable[[Any, Any], Any], params: Any, states: Any, lanes: int = 64
+) -> Any:
+    """Many independent `while` loops on a few lanes: a lane whose loop is over takes up the next one.
+
+    The same result as `jax.vmap` of `jax.lax.while_loop`, where every lane would wait for the slowest.
+
+    Args:
+      over: `state -> bool`, whether a loop is over.
+      step: `(params, state) -> state`, one turn of a loop.
+      params: pytree, leading axis `[loops]`.
+      states: pytree of first states, leading axis `[loops]`.
+      lanes: loops that run at a time.
+
+    Returns:
+      The last states, leading axis `[loops]`.
+    """
+    loops = jax.tree.leaves(states)[0].shape[0]
+    lanes = min(lanes, loops)
+
+    def take(tree: Any, index: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, loops - 1)], tree)
+
+    def turn(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        index, upcoming, own, state, results = carry
+        state = jax.vmap(step)(own, state)
+        finished = jax.vmap(over)(state)
+        slot = jnp.where(finished, index, loops)  # beyond the end: dropped
+        results = jax.tree.map(lambda all, one: all.at[slot].set(one, mode="drop"), results, state)
+        index = jnp.where(finished, upcoming + jnp.cumsum(finished) - 1, index)
+
+        def refill(old: Any, new: Any) -> Any:
+            return jnp.where(jnp.reshape(finished, finished.shape + (1,) * (old.ndim - 1)), new, old)
+
+        own = jax.tree.map(refill, own, take(params, index))
+        state = jax.tree.map(refill, state, take(states, index))
+        return index, upcoming + jnp.sum(finished), own, state, results
+
+    first = jnp.arange(lanes)
+    carry = (first, jnp.asarray(lanes), take(params, first), take(states, first), states)
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[0] < loops), turn, carry)[-1]

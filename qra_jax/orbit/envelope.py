@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from qra_jax.orbit import lines as _lines
-from qra_jax.orbit.lines import Lines
+from qra_jax.orbit import geometry as _geometry
+from qra_jax.orbit.geometry import Lines
 
 
 @jax.tree_util.register_dataclass
@@ -32,17 +32,17 @@ class Dominance:
 def lower_envelope(lines: Lines) -> Dominance:
     """Walk the vertices of the lower envelope; at most one for each pattern."""
     patterns = lines.offset.shape[0]
-    place = _lines.start(lines)
+    place = _geometry.start(lines)
 
     def going(state: tuple) -> Array:
         place, _, _, count = state
-        return jnp.isfinite(_lines.next_switch(lines, place)[0]) & (count < patterns)
+        return jnp.isfinite(_geometry.next_switch(lines, place)[0]) & (count < patterns)
 
     def step(state: tuple) -> tuple:
         place, leaders, switches, count = state
-        distance, successor = _lines.next_switch(lines, place)
-        gaps = _lines.gaps_at(lines, place, distance)
-        ahead = _lines.lead(lines, replace(place, gaps=gaps, tau=place.tau + distance), successor)
+        distance, successor = _geometry.next_switch(lines, place)
+        gaps = _geometry.gaps_at(lines, place, distance)
+        ahead = _geometry.lead(lines, replace(place, gaps=gaps, tau=place.tau + distance), successor)
         # Lines through one vertex: the steepest leads, the others never do.
         slot = jnp.where(distance > 0, count, count - 1)
         leaders = leaders.at[slot].set(successor)

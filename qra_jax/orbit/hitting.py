@@ -18,11 +18,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from qra_jax.algorithm import Algorithm
-from qra_jax.orbit import lines as _lines, panels as _panels
-from qra_jax.orbit.lines import Lines, Place
+from qra_jax.batching import pooled_while
+from qra_jax.orbit import geometry as _geometry, panels as _panels
+from qra_jax.orbit.geometry import Lines, Place
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
 
@@ -61,57 +62,71 @@ def event_value(event: str, metric: str, setting: Setting, ratio: Array) -> Arra
         return jnp.sum(policy * (setting.success - setting.target))
     # Slope of accuracy, dρ/dτ ∝ Cov_π(p, (R − R̄) m) with m = 1/w (softmax, over the leader's) or 1 (natural).
     reward = jnp.where(ratio > 0, setting.reward, 0.0)
-    pull = (reward - jnp.sum(policy * reward)) * (ratio if metric == _lines.SOFTMAX else 1.0)
+    pull = (reward - jnp.sum(policy * reward)) * (ratio if metric == _geometry.SOFTMAX else 1.0)
     return -jnp.sum(policy * setting.success * (pull - jnp.sum(policy * pull)))
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class _Search:
-    """State of the walk that looks for an event: the bracket found, in τ from the place it hangs on."""
+class Search:
+    """A walk that looks for an event.
+
+    Attributes:
+      walk: how far it has come.
+      before: the walk up to the panel that holds the bracket.
+      low, high: the bracket, as distances in τ from there.
+      found: a bracket has been found.
+      done: the orbit is over.
+      height: highest accuracy at a bracketed peak so far.
+      last_height: accuracy at the end of the last panel.
+    """
 
     walk: Walk
     before: Walk
-    low: Array
-    high: Array
-    found: Array
-    done: Array
-    height: Array
-    last_height: Array
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+    found: Bool[Array, ""]
+    done: Bool[Array, ""]
+    height: Float[Array, ""]
+    last_height: Float[Array, ""]
 
 
-def _find(event: str, metric: str, binary: bool, setting: Setting) -> _Search:
-    """Walk until the event is bracketed (or, for the peak, until the orbit is over)."""
+def begin(metric: str, setting: Setting) -> Search:
+    """The search at t = 0."""
+    walk = _panels.begin(Lines.through(setting.log_ref, setting.reward, metric))
+    zero, no = jnp.zeros_like(walk.step), jnp.asarray(False)
+    return Search(walk, walk, zero, zero, no, no, zero - jnp.inf, zero - jnp.inf)
+
+
+def over(event: str, search: Search) -> Bool[Array, ""]:
+    """Whether the search is over: bracketed (for the peak, at the end of the orbit), or out of panels."""
+    stop = search.done if event == PEAK else search.done | search.found
+    return stop | (search.walk.tried >= _panels.MAX_PANELS)
+
+
+def step(event: str, metric: str, binary: bool, setting: Setting, search: Search) -> Search:
+    """Try the next panel."""
     lines = Lines.through(setting.log_ref, setting.reward, metric)
     rate = _panels.rate_function(lines, setting.algorithm, binary)
-    value = partial(event_value, event, metric, setting)
-    walk = _panels.begin(lines)
-    zero = jnp.zeros_like(walk.step)
-    no = jnp.asarray(False)
-    low = jnp.full_like(zero, -jnp.inf)
-    search = _Search(walk, walk, zero, zero, no, no, low, low)
-
-    def going(search: _Search) -> Array:
-        stop = search.done if event == PEAK else search.done | search.found
-        return ~stop & (search.walk.tried < _panels.MAX_PANELS)
-
-    def step(search: _Search) -> _Search:
-        before = search.walk
-        tried, length, good, walk = _panels.attempt(lines, rate, before)
-        values = jax.vmap(value)(tried.ratio)
+    before = search.walk
+    tried, length, good, walk = _panels.attempt(lines, rate, before)
+    values = jax.vmap(partial(event_value, event, metric, setting))(tried.ratio)
+    crossed = (values[:-1] < 0) & (values[1:] >= 0)
+    height, last_height = search.height, search.last_height
+    if event == PEAK:
         accuracy = tried.policy @ setting.success
-        crossed = (values[:-1] < 0) & (values[1:] >= 0)
-        peak = jnp.where(crossed, jnp.maximum(accuracy[:-1], accuracy[1:]), -jnp.inf)
-        index = jnp.argmax(peak) if event == PEAK else jnp.argmax(crossed)
-        better = good & crossed[index] & ((peak[index] > search.height) | (event != PEAK))
-        points = jnp.asarray(_panels.POINTS, length.dtype) * length
-        old = (search.before, search.low, search.high, search.height)
-        new = (before, points[index], points[index + 1], peak[index])
-        kept, low, high, height = jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
-        done = good & _panels.settled(lines, walk, tried.ratio[-1])
-        return _Search(walk, kept, low, high, search.found | better, done, height, accuracy[-1])
-
-    return jax.lax.while_loop(going, step, search)
+        heights = jnp.where(crossed, jnp.maximum(accuracy[:-1], accuracy[1:]), -jnp.inf)
+        index = jnp.argmax(heights)
+        use = good & (heights[index] > height)
+        height, last_height = jnp.where(use, heights[index], height), accuracy[-1]
+    else:
+        index = jnp.argmax(crossed)
+        use = good & crossed[index]
+    points = jnp.asarray(_panels.POINTS, length.dtype) * length
+    new, old = (before, points[index], points[index + 1]), (search.before, search.low, search.high)
+    kept, low, high = jax.tree.map(lambda a, b: jnp.where(use, a, b), new, old)
+    done = good & _panels.settled(lines, walk, tried.ratio[-1])
+    return Search(walk, kept, low, high, search.found | use, done, height, last_height)
 
 
 def _refine(value: Any, low: Array, high: Array) -> Array:
@@ -131,7 +146,9 @@ def _refine(value: Any, low: Array, high: Array) -> Array:
         to = jnp.where(inside, to, 0.5 * (low + high))
         return to, low, high, to - at, count + 1
 
-    start = 0.5 * (low + high)
+    at_low, at_high = value(low), value(high)
+    start = low + (high - low) * jnp.clip(at_low / (at_low - at_high), 0.01, 0.99)
+    start = jnp.where(jnp.isfinite(start), start, 0.5 * (low + high))
     return jax.lax.while_loop(going, newton, (start, low, high, high - low, 0))[0]
 
 
@@ -157,16 +174,22 @@ class Found:
     distance: Float[Array, ""]
 
 
-def _search(event: str, metric: str, binary: bool, setting: Setting) -> Found:
+def search(event: str, metric: str, binary: bool, setting: Setting) -> Search:
+    """Walk until the search is over."""
+    advance = partial(step, event, metric, binary, setting)
+    return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(metric, setting))
+
+
+def finish(event: str, metric: str, binary: bool, setting: Setting, search: Search) -> Found:
+    """From the bracket to the place and the time of the event."""
     lines = Lines.through(setting.log_ref, setting.reward, metric)
-    origin = _lines.start(lines)
-    ratio, _ = _lines.ratios(lines, origin.gaps)
+    origin = _geometry.start(lines)
+    ratio, _ = _geometry.ratios(lines, origin.gaps)
     value = partial(event_value, event, metric, setting)
-    search = _find(event, metric, binary, setting)
     before = search.before
 
     def at(distance: Array) -> Array:
-        return value(_lines.ratios(lines, _lines.gaps_at(lines, before.place, distance))[0])
+        return value(_geometry.ratios(lines, _geometry.gaps_at(lines, before.place, distance))[0])
 
     distance = _refine(at, search.low, search.high)
     rate = _panels.rate_function(lines, setting.algorithm, binary)
@@ -199,17 +222,21 @@ def _search(event: str, metric: str, binary: bool, setting: Setting) -> Found:
     )
 
 
+def _found(event: str, metric: str, binary: bool, setting: Setting) -> Found:
+    return finish(event, metric, binary, setting, search(event, metric, binary, setting))
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _differentiable_find(event: str, metric: str, binary: bool, setting: Setting) -> tuple[Array, Array, Found]:
     """Log time and τ of an event, both with first derivatives, and everything else about it."""
-    found = _search(event, metric, binary, setting)
+    found = _found(event, metric, binary, setting)
     return found.log_time, found.place.tau, found
 
 
 @_differentiable_find.defjvp
 def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]) -> Any:
     (setting,), (dsetting,) = primals, tangents
-    found = _search(event, metric, binary, setting)
+    found = _found(event, metric, binary, setting)
     place = found.place
     along = TimeGradient(metric, binary, setting)
     _, gradient = along.advance(along.start(), found.before.tried)
@@ -217,7 +244,7 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
 
     def value(setting: Setting, tau: Array) -> Array:
         lines = Lines.through(setting.log_ref, setting.reward, metric)
-        return event_value(event, metric, setting, _lines.ratios(lines, _lines.follow(lines, replace(place, tau=tau)))[0])
+        return event_value(event, metric, setting, _geometry.ratios(lines, _geometry.follow(lines, replace(place, tau=tau)))[0])
 
     event_gradient, event_slope = jax.grad(value, argnums=(0, 1))(setting, place.tau)
     dtau = -inner(event_gradient, dsetting) / event_slope
@@ -228,6 +255,15 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
 
 
 find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
+
+
+def find_many(event: str, metric: str, binary: bool, settings: Setting, lanes: int) -> Found:
+    """Many events at once, without derivatives; the settings have a leading axis."""
+    starts = jax.vmap(partial(begin, metric))(settings)
+    advance = partial(step, event, metric, binary)
+    searches = pooled_while(partial(over, event), advance, settings, starts, lanes)
+    last = partial(finish, event, metric, binary)
+    return jax.lax.map(lambda each: last(*each), (settings, searches), batch_size=lanes)
 
 
 class TimeGradient:
@@ -259,7 +295,7 @@ class TimeGradient:
     def _log_time(self, setting: Setting, place: Place, length: Array) -> tuple[Array, tuple[Array, Array]]:
         lines = Lines.through(setting.log_ref, setting.reward, self.metric)
         rate = _panels.rate_function(lines, setting.algorithm, self.binary)
-        result = _panels.panel(lines, rate, replace(place, gaps=_lines.follow(lines, place)), length)
+        result = _panels.panel(lines, rate, replace(place, gaps=_geometry.follow(lines, place)), length)
         return result.log_time, (result.log_time, result.log_speed[-1])
 
     def _add(self, total: Setting, walk: Walk, length: Array, use: Array) -> tuple[Setting, Array]:

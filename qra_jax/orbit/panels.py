@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax.algorithm import Algorithm
-from qra_jax.orbit import lines as _lines
-from qra_jax.orbit.lines import Lines, Place
+from qra_jax.orbit import geometry as _geometry
+from qra_jax.orbit.geometry import Lines, Place
 
 NODES = 12
 MAX_PANELS = 4096
@@ -90,12 +90,12 @@ def panel(lines: Lines, rate: Rate, place: Place, length: Array) -> Panel:
     """Evaluate the panel of a given length that begins at `place`."""
     dtype = place.gaps.dtype
     points = jnp.asarray(POINTS, dtype)
-    gaps = jax.vmap(lambda point: _lines.gaps_at(lines, place, point * length))(points)
-    if lines.metric == _lines.NATURAL:
+    gaps = jax.vmap(lambda point: _geometry.gaps_at(lines, place, point * length))(points)
+    if lines.metric == _geometry.NATURAL:
         y = jnp.zeros_like(points)
     else:
-        y = _lines.log_min_nodes(lines, place, gaps, points, length)
-    ratio, log_z = jax.vmap(lambda gaps, y: _lines.ratios(lines, gaps, y))(gaps, y)
+        y = _geometry.log_min_nodes(lines, place, gaps, points, length)
+    ratio, log_z = jax.vmap(lambda gaps, y: _geometry.ratios(lines, gaps, y))(gaps, y)
     log_speed = jax.vmap(rate)(ratio, log_z)
     scale = jax.lax.stop_gradient(jnp.max(log_speed))
     value = jnp.exp(log_speed - scale)
@@ -108,7 +108,7 @@ def panel(lines: Lines, rate: Rate, place: Place, length: Array) -> Panel:
 
 def end(lines: Lines, place: Place, length: Array, done: Panel) -> Place:
     """The place where a panel ends."""
-    return Place(place.leader, _lines.gaps_at(lines, place, length), place.tau + length, done.log_min)
+    return Place(place.leader, _geometry.gaps_at(lines, place, length), place.tau + length, done.log_min)
 
 
 @jax.tree_util.register_dataclass
@@ -131,11 +131,11 @@ class Walk:
 
 def begin(lines: Lines) -> Walk:
     """A walk at t = 0; the first step is a quarter of the shortest time in which some weight could vanish."""
-    place = _lines.start(lines)
-    ratio, _ = _lines.ratios(lines, place.gaps)
+    place = _geometry.start(lines)
+    ratio, _ = _geometry.ratios(lines, place.gaps)
     policy = ratio / jnp.sum(ratio)
     drift = lines.mass * jnp.abs(lines.reward - jnp.sum(policy * lines.reward))
-    weight = lines.offset if lines.metric == _lines.SOFTMAX else jnp.ones_like(policy)
+    weight = lines.offset if lines.metric == _geometry.SOFTMAX else jnp.ones_like(policy)
     scale = jnp.min(jnp.where(drift > 0, weight / jnp.where(drift > 0, drift, 1.0), jnp.inf))
     step = jnp.where(jnp.isfinite(scale), 0.25 * scale, 1.0)
     return Walk(place, jnp.full_like(step, -jnp.inf), step, jnp.zeros((), jnp.int32))
@@ -154,7 +154,7 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
 
     The walk moves on only if the panel is accurate enough; its next step is adapted either way.
     """
-    to_switch, successor = _lines.next_switch(lines, walk.place)
+    to_switch, successor = _geometry.next_switch(lines, walk.place)
     at_switch = walk.step >= 0.7 * to_switch
     length = jnp.where(at_switch, to_switch, walk.step)
     tried = panel(lines, rate, walk.place, length)
@@ -166,7 +166,7 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
     step = length * jnp.where(good, jnp.clip(factor, 0.3, 8.0), jnp.clip(factor, 0.1, 0.6))
     step = jnp.where(length > 0, step, walk.step)
     ahead = end(lines, walk.place, length, tried)
-    switched = _lines.lead(lines, ahead, successor)
+    switched = _geometry.lead(lines, ahead, successor)
     ahead = jax.tree.map(lambda a, b: jnp.where(at_switch, a, b), switched, ahead)
     moved = Walk(ahead, log_time, step, walk.tried)
     stayed = Walk(walk.place, walk.log_time, step, walk.tried)
@@ -176,8 +176,8 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
 
 def settled(lines: Lines, walk: Walk, ratio: Array) -> Array:
     """Whether nothing is left to happen: no switch ahead and every other pattern's share gone or frozen."""
-    to_switch, _ = _lines.next_switch(lines, walk.place)
-    slope = _lines.slopes(lines, walk.place)
+    to_switch, _ = _geometry.next_switch(lines, walk.place)
+    slope = _geometry.slopes(lines, walk.place)
     apart = (lines.mass > 0) & ((slope > 0) | (walk.place.gaps > 0))
     share = jnp.max(jnp.where(apart, ratio, 0.0))
     still = jnp.all(slope == 0)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qra_jax.orbit import lines as _lines, panels as _panels
+from qra_jax.orbit import geometry as _geometry, panels as _panels
 from qra_jax.orbit.hitting import Setting, TimeGradient, inner, zero_tangent
-from qra_jax.orbit.lines import Lines, Place
+from qra_jax.orbit.geometry import Lines, Place
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
 
@@ -66,7 +66,7 @@ def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tu
     def save(walk: Walk, log_time: Array) -> tuple[Walk, tuple[Place, Array, Walk, Array]]:
         walk, length, log_share, reached = _until(lines, rate, walk, log_time)
         distance = _within(lines, rate, walk, length, log_share, log_time)
-        place = replace(walk.place, gaps=_lines.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance)
+        place = replace(walk.place, gaps=_geometry.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance)
         return walk, (place, reached, walk, distance)
 
     _, (places, reached, walks, distances) = jax.lax.scan(save, _panels.begin(lines), log_times)
