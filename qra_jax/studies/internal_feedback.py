@@ -212,7 +212,7 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
     rise.legend(loc="lower left")
     rise.set_title(f"U[0, 1]: {data['rise'][0, -1]:.0%} rise at first, not all")
     worst.axhline(0.5, color="black", linestyle="--", linewidth=1)
-    worst.text(1e4, 0.51, "reported: ½", va="bottom", ha="right", fontsize=8)
+    worst.text(10, 0.51, "reported: ½", va="bottom", fontsize=8)
     worst.set(ylabel="P(ends in the worst pattern)", ylim=(-0.02, 0.6))
     worst.set_title("Half of them end in the worst")
     n = int(data["phase_patterns"])
@@ -253,7 +253,7 @@ def _stopping(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.set(xlabel="log₁₀ of the time of the peak (16: later)", ylabel="accuracy gained by then")
     ax.legend(loc="center right")
     gains = " or ".join(f"{gain:+.3f}" if abs(gain) < 0.01 else f"{gain:+.2f}" for gain in medians)
-    ax.set_title(f"The peak is {gains} above the start")
+    ax.set_title(f"Peak above start: {gains}")
 
 
 def _phase(share: np.ndarray, ax: Axes, label: str) -> None:
@@ -362,7 +362,8 @@ def _orbit_verdict(data: Mapping[str, np.ndarray]) -> Verdict:
         "theory of this package",
         "first move: the sign of Σ π²(R − R̄)(p − ρ); end: p of the surest pattern; no point above the peak",
         f"sign right in {min(agree):.1%} of {count} orbits (n = {PATTERNS}); end off by at most "
-        f"{max(ends):.0e}; highest point above the peak {max(peaks):.0e}; deepest step down of RLVR {max(fall, 0):.0e}",
+        f"{max(ends):.0e}; highest point above the peak {max(peaks):.0e}; deepest step down of "
+        f"RLVR {max(fall, 0):.0e}",
         verdict(
             min(agree) > 0.99 and max(ends) < 1e-6 and max(peaks) < 1e-6 and fall < 1e-12 and all(solved)
         ),
@@ -381,9 +382,9 @@ def _size_verdict(data: Mapping[str, np.ndarray]) -> Verdict:
         medians.append(float(np.median(gain)))
         words.append(
             f"{name} base: {hump.sum()} of {worst.sum()} orbits to a wrong pattern have a peak, at "
-            f"t = 10^{times[1]:.1f} (80 % in 10^{times[0]:.1f} … 10^{times[2]:.1f}), gain {medians[-1]:+.3f} (at "
-            f"most {gain.max():+.3f}), at the end {np.median(loss):+.2f}; all orbits {all_peak:+.2f} at the peak, "
-            f"{all_end:+.2f} at the end"
+            f"t = 10^{times[1]:.1f} (80 % in 10^{times[0]:.1f} … 10^{times[2]:.1f}), gain {medians[-1]:+.3f} "
+            f"(at most {gain.max():+.3f}), at the end {np.median(loss):+.2f}; all orbits {all_peak:+.2f} at "
+            f"the peak, {all_end:+.2f} at the end"
         )
     visible = [median > 0.02 for median in medians]
     return Verdict(
