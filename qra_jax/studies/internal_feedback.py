@@ -17,6 +17,7 @@ Control: RLVR on the same problems; the closed forms of the first move and of th
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         }
 
     keys = jax.random.split(jax.random.key(seed), count)
-    uniform = many(partial(examples.internal_feedback, patterns=PATTERNS), block=8)(keys)
+    uniform = jax.jit(jax.vmap(partial(examples.internal_feedback, patterns=PATTERNS)))(keys)
     followed, bases = many(follow, block=32), (uniform, uneven(rng, count))
     data: dict[str, np.ndarray] = {}
     shown = []
@@ -172,7 +173,7 @@ def rise_limit(nodes: int = 200) -> float:
     return float(0.5 + np.arcsin(r) / np.pi)
 
 
-def wilson(share: np.ndarray, draws: int, z: float = Z95) -> tuple[np.ndarray, np.ndarray]:
+def wilson(share: Any, draws: int, z: float = Z95) -> tuple[Any, Any]:
     """Wilson interval of a binomial share.
 
     Args:
@@ -337,7 +338,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     ]
 
 
-def _plain_reading(low: np.ndarray, high: np.ndarray, sided: bool) -> str:
+def _plain_reading(low: np.ndarray, high: np.ndarray, sided: Any) -> str:
     """Verdict on P(rise) → 1: refuted for U[0, 1] (first family), perhaps true of success rates that lean."""
     if low[0] > 0.99:
         return HOLDS

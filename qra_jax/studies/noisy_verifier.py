@@ -170,6 +170,7 @@ def _tails(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.text(
         8e13, 1e-17, f"even FN = {data['noise'][3, 1]:g}", color=plot.RIVAL, ha="right", va="top", fontsize=8
     )
+    ax.text(2, 1e-19, "broken lines:\nwith false positives", color="#666666", fontsize=8)
     ax.set_title("GRPO: false negatives change the tail's power")
 
 
