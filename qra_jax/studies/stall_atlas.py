@@ -50,7 +50,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         sizes = [n for n, padded in zip(SIZES, WIDTHS, strict=True) if padded == width]
         batch = [_first(drawn, n, width) for n in sizes]
         problems = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batch)
-        found = _traits(problems) | {"log_time": _log_times(problems)}
+        found = _traits(problems) | {"log_time": orbit.hit_batch(problems, TARGET).log_time}
         for key, values in found.items():
             data |= {f"{n}/{key}": part for n, part in zip(sizes, np.split(values, len(sizes)), strict=True)}
     return {name: np.asarray(value) for name, value in data.items()}
@@ -61,10 +61,6 @@ def _first(problems: Problem, n: int, width: int) -> Problem:
     kept = jnp.arange(width) < n
     log_ref = jax.nn.log_softmax(jnp.where(kept, problems.log_ref[:, :width], -jnp.inf), axis=-1)
     return Problem(log_ref, jnp.where(kept, problems.success[:, :width], 0.0))
-
-
-def _log_times(problems: Problem) -> np.ndarray:
-    return many(lambda problem: orbit.log_hitting_time(problem, TARGET))(problems)
 
 
 def _traits(problems: Problem) -> dict[str, np.ndarray]:
@@ -84,7 +80,7 @@ def _traits(problems: Problem) -> dict[str, np.ndarray]:
             "switches": orbit.dominance(problem).count,
         }
 
-    return many(one)(problems)
+    return {name: np.asarray(values) for name, values in many(one)(problems).items()}
 
 
 PREDICTORS = {
