@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qra_jax import (
         algorithm as algorithm,
+        batching as batching,
+        diagnosis as diagnosis,
         flow as flow,
         metrics as metrics,
         orbit as orbit,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         rloo as rloo,
         tsallis as tsallis,
     )
+    from qra_jax.batching import many as many
     from qra_jax.problem import Problem as Problem
     from qra_jax.regularizer import (
         Regularizer as Regularizer,
@@ -52,6 +55,8 @@ __version__ = "0.1.0"
 
 _MODULES = [
     "algorithm",
+    "batching",
+    "diagnosis",
     "flow",
     "metrics",
     "orbit",
@@ -75,6 +80,7 @@ _NAMES = {
         "rloo",
         "tsallis",
     ],
+    "batching": ["many"],
     "problem": ["Problem"],
     "regularizer": ["Regularizer", "entropy_bonus", "k3_loss", "reverse_kl"],
     "reward": [

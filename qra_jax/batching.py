@@ -34,7 +34,7 @@ def many(
       workers: threads; all of this process's cores on CPU, one elsewhere.
 
     Returns:
-      A function of batched pytrees (leading axis `[problems]`), which returns NumPy arrays with that axis. Its
+      A function of batched pytrees (leading axis `[problems]`), which returns arrays with that axis. Its
       keyword `progress` is called with the number of problems finished after each chunk.
 
     Raises:
@@ -73,11 +73,11 @@ def chunked(
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1
     _check.integer("workers", workers, low=1)
-    jitted = jax.jit(function)
     compiled: dict[Any, Any] = {}
 
     def run(*args: Any, progress: Callable[[int], None] | None = None) -> Any:
-        leaves, tree = jax.tree.flatten(jax.tree.map(np.asarray, args))
+        leaves, tree = jax.tree.flatten(args)
+        leaves = [np.asarray(leaf) for leaf in leaves]
         sizes = {leaf.shape[:1] for leaf in leaves}
         if len(sizes) != 1 or sizes in ({()}, {(0,)}):
             raise ValueError(f"arguments: leading axes {sorted(sizes)}; must be one and the same, 1 or above")
@@ -86,28 +86,30 @@ def chunked(
         pieces = max(-(-total // chunk), min(workers, -(-total // block)))
         size = -(-total // (pieces * block)) * block
 
-        def part(first: int) -> Any:
+        def part(first: int) -> list[Any]:
             index = np.minimum(np.arange(first, first + size), total - 1)
-            return jax.tree.unflatten(tree, [jnp.asarray(leaf[index]) for leaf in leaves])
+            return [jnp.asarray(leaf[index]) for leaf in leaves]
 
         key = (tree, size, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves))
         if key not in compiled:  # before the threads start, or each would compile
+            jitted = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)))
             compiled[key] = jitted.lower(*part(0)).compile()
 
         def work(first: int) -> tuple[int, Any]:
-            return first, jax.device_get(compiled[key](*part(first)))
+            result = compiled[key](*part(first))
+            return first, [np.asarray(leaf) for leaf in jax.tree.leaves(result)]
 
-        output: Any = None
+        output: list[np.ndarray] = []
         with ThreadPoolExecutor(workers) as pool:
             for first, result in pool.map(work, range(0, total, size)):
-                if output is None:
-                    output = jax.tree.map(lambda leaf: np.empty((total, *leaf.shape[1:]), leaf.dtype), result)
+                if not output:
+                    output = [np.empty((total, *leaf.shape[1:]), leaf.dtype) for leaf in result]
                 count = min(size, total - first)
-                for whole, piece in zip(jax.tree.leaves(output), jax.tree.leaves(result), strict=True):
+                for whole, piece in zip(output, result, strict=True):
                     whole[first : first + count] = piece[:count]
                 if progress is not None:
                     progress(count)
-        return output
+        return jax.tree.unflatten(compiled[key].out_tree, [jnp.asarray(leaf) for leaf in output])
 
     return run
 

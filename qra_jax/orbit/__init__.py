@@ -59,10 +59,10 @@ class Hit:
       panels: quadrature panels evaluated, the measure of work.
     """
 
-    log_time: Float[Array, ""]
-    log_policy: Float[Array, " patterns"]
-    status: Int[Array, ""]
-    panels: Int[Array, ""]
+    log_time: Float[Array | np.ndarray, "*batch"]
+    log_policy: Float[Array | np.ndarray, "*batch patterns"]
+    status: Int[Array | np.ndarray, "*batch"]
+    panels: Int[Array | np.ndarray, "*batch"]
 
 
 def hit(
@@ -155,7 +155,7 @@ def hit_batch(
       progress: called with the number of problems finished after each chunk.
 
     Returns:
-      A `Hit` of NumPy arrays with a leading axis `[problems]`.
+      A `Hit` whose arrays have a leading axis `[problems]`.
 
     Raises:
       ValueError: as for [`hit`][], or problems without a leading axis.

@@ -24,9 +24,9 @@ class Dominance:
       count: how many patterns ever lead.
     """
 
-    leaders: Int[Array, " patterns"]
-    switches: Float[Array, " patterns"]
-    count: Int[Array, ""]
+    leaders: Int[Array, "*batch patterns"]
+    switches: Float[Array, "*batch patterns"]
+    count: Int[Array, "*batch"]
 
 
 def lower_envelope(lines: Lines) -> Dominance:

@@ -23,6 +23,9 @@ from jaxtyping import Array, Float, Int
 SOFTMAX, NATURAL = "softmax", "natural"
 METRICS = (SOFTMAX, NATURAL)
 
+Leaf = Any
+"""A leaf of the states that walks carry: an array, with batch axes in front or not, or its tangent."""
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Lines:
       metric: `"softmax"` or `"natural"`.
     """
 
-    offset: Float[Array, " patterns"]
-    reward: Float[Array, " patterns"]
-    mass: Float[Array, " patterns"]
-    total: Float[Array, ""]
-    log_unit: Float[Array, ""]
+    offset: Leaf
+    reward: Leaf
+    mass: Leaf
+    total: Leaf
+    log_unit: Leaf
     metric: str = field(metadata={"static": True})
 
     @classmethod
@@ -72,10 +75,10 @@ class Place:
       log_min: y, the log of the smallest weight there (softmax; zero for natural).
     """
 
-    leader: Int[Array, "*batch"]
-    gaps: Float[Array, "*batch patterns"]
-    tau: Float[Array, "*batch"]
-    log_min: Float[Array, "*batch"]
+    leader: Leaf
+    gaps: Leaf
+    tau: Leaf
+    log_min: Leaf
 
 
 def start(lines: Lines) -> Place:

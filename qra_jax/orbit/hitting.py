@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float
 from qra_jax.algorithm import Algorithm
 from qra_jax.batching import pooled_while
 from qra_jax.orbit import geometry as _geometry, panels as _panels
-from qra_jax.orbit.geometry import Lines, Place
+from qra_jax.orbit.geometry import Leaf, Lines, Place
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
 
@@ -44,10 +44,10 @@ class Setting:
       algorithm: its clock sets the speed.
     """
 
-    log_ref: Float[Array, " patterns"]
-    reward: Float[Array, " patterns"]
-    success: Float[Array, " patterns"]
-    target: Float[Array, ""]
+    log_ref: Leaf
+    reward: Leaf
+    success: Leaf
+    target: Leaf
     algorithm: Algorithm
 
 
@@ -83,12 +83,12 @@ class Search:
 
     walk: Walk
     before: Walk
-    low: Float[Array, ""]
-    high: Float[Array, ""]
-    found: Bool[Array, ""]
-    done: Bool[Array, ""]
-    height: Float[Array, ""]
-    last_height: Float[Array, ""]
+    low: Leaf
+    high: Leaf
+    found: Leaf
+    done: Leaf
+    height: Leaf
+    last_height: Leaf
 
 
 def begin(metric: str, setting: Setting) -> Search:
@@ -166,12 +166,12 @@ class Found:
       distance: length in τ from there to the event.
     """
 
-    log_time: Float[Array, ""]
+    log_time: Leaf
     place: Place
-    status: Array
-    panels: Array
+    status: Leaf
+    panels: Leaf
     before: Walk
-    distance: Float[Array, ""]
+    distance: Leaf
 
 
 def search(event: str, metric: str, binary: bool, setting: Setting) -> Search:

@@ -18,10 +18,12 @@ from jaxtyping import Array, Float
 
 from qra_jax.algorithm import Algorithm
 from qra_jax.orbit import geometry as _geometry
-from qra_jax.orbit.geometry import Lines, Place
+from qra_jax.orbit.geometry import Leaf, Lines, Place
 
 NODES = 12
 MAX_PANELS = 4096
+APPROACH = 0.85
+"""Share of the way to a vertex that is gone when the whole way in one panel would be too coarse."""
 
 
 def _lobatto(nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,11 +57,11 @@ class Panel:
       log_min: y at the end of the panel.
     """
 
-    ratio: Float[Array, "nodes patterns"]
-    log_speed: Float[Array, " nodes"]
-    log_time: Float[Array, ""]
-    log_error: Float[Array, ""]
-    log_min: Float[Array, ""]
+    ratio: Leaf
+    log_speed: Leaf
+    log_time: Leaf
+    log_error: Leaf
+    log_min: Leaf
 
     @property
     def policy(self) -> Float[Array, "nodes patterns"]:
@@ -120,13 +122,19 @@ class Walk:
       place: where the next panel begins.
       log_time: log of the time to get there.
       step: length to try next, in τ.
+      last: length of the last panel.
+      trend: how much longer it was than the one before: away from a vertex lengths grow geometrically.
+      wall: error per length of the last panel that failed to reach the next vertex, zero if none did.
       tried: panels evaluated so far.
     """
 
     place: Place
-    log_time: Float[Array, "*batch"]
-    step: Float[Array, "*batch"]
-    tried: Array
+    log_time: Leaf
+    step: Leaf
+    last: Leaf
+    trend: Leaf
+    wall: Leaf
+    tried: Leaf
 
 
 def begin(lines: Lines) -> Walk:
@@ -137,8 +145,9 @@ def begin(lines: Lines) -> Walk:
     drift = lines.mass * jnp.abs(lines.reward - jnp.sum(policy * lines.reward))
     weight = lines.offset if lines.metric == _geometry.SOFTMAX else jnp.ones_like(policy)
     scale = jnp.min(jnp.where(drift > 0, weight / jnp.where(drift > 0, drift, 1.0), jnp.inf))
-    step = jnp.where(jnp.isfinite(scale), 0.25 * scale, 1.0)
-    return Walk(place, jnp.full_like(step, -jnp.inf), step, jnp.zeros((), jnp.int32))
+    step = jnp.where(jnp.isfinite(scale), 1.0 * scale, 1.0)
+    one = jnp.ones_like(step)
+    return Walk(place, -jnp.inf * one, step, step, one, 0 * one, jnp.zeros((), jnp.int32))
 
 
 def tolerance(dtype: Any) -> float:
@@ -155,30 +164,36 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
     The walk moves on only if the panel is accurate enough; its next step is adapted either way.
     """
     to_switch, successor = _geometry.next_switch(lines, walk.place)
-    at_switch = walk.step >= 0.7 * to_switch
-    length = jnp.where(at_switch, to_switch, walk.step)
+    goal = tolerance(walk.step.dtype)
+    at_switch = (walk.step >= 0.7 * to_switch) & (walk.wall * to_switch <= goal)
+    length = jnp.where(at_switch, to_switch, jnp.minimum(walk.step, APPROACH * to_switch))
     tried = panel(lines, rate, walk.place, length)
     log_time = jnp.logaddexp(walk.log_time, tried.log_time)
-    goal = tolerance(walk.step.dtype)
     error = jnp.exp(tried.log_error - log_time)
     good = (error <= goal) | (length <= 0)
     factor = 0.9 * (goal / jnp.maximum(error, 1e-30)) ** (1 / (NODES - 1))
-    step = length * jnp.where(good, jnp.clip(factor, 0.3, 8.0), jnp.clip(factor, 0.1, 0.6))
-    step = jnp.where(length > 0, step, walk.step)
+    grown = jnp.clip(factor * jnp.where(at_switch, 0.5, jnp.maximum(walk.trend, 1.0)), 0.3, 20.0)
+    shrunk = jnp.where(at_switch, APPROACH, jnp.clip(factor, 0.1, 0.6))
+    step = jnp.where(length > 0, length * jnp.where(good, grown, shrunk), walk.step)
+    trend = jnp.where(at_switch | ~good, 1.0, jnp.where(length > 0, length / walk.last, 1.0))
     ahead = end(lines, walk.place, length, tried)
     switched = _geometry.lead(lines, ahead, successor)
     ahead = jax.tree.map(lambda a, b: jnp.where(at_switch, a, b), switched, ahead)
-    moved = Walk(ahead, log_time, step, walk.tried)
-    stayed = Walk(walk.place, walk.log_time, step, walk.tried)
-    after = jax.tree.map(lambda a, b: jnp.where(good, a, b), moved, stayed)
-    return tried, length, good, Walk(after.place, after.log_time, step, walk.tried + 1)
+    wall = jnp.where(at_switch, jnp.where(good, 0.0, error / jnp.where(length > 0, length, 1.0)), walk.wall)
+    count = walk.tried + 1
+    moved = Walk(ahead, log_time, step, length, trend, wall, count)
+    stayed = Walk(walk.place, walk.log_time, step, walk.last, trend, wall, count)
+    return tried, length, good, jax.tree.map(lambda a, b: jnp.where(good, a, b), moved, stayed)
 
 
 def settled(lines: Lines, walk: Walk, ratio: Array) -> Array:
     """Whether nothing is left to happen: no switch ahead and every other pattern's share gone or frozen."""
     to_switch, _ = _geometry.next_switch(lines, walk.place)
     slope = _geometry.slopes(lines, walk.place)
-    apart = (lines.mass > 0) & ((slope > 0) | (walk.place.gaps > 0))
+    moving = slope > 0
+    if lines.metric == _geometry.SOFTMAX:  # the lesser of two equal patterns still fades
+        moving |= walk.place.gaps > 0
+    apart = (lines.mass > 0) & moving
     share = jnp.max(jnp.where(apart, ratio, 0.0))
     still = jnp.all(slope == 0)
     return ~jnp.isfinite(to_switch) & ((share < jnp.finfo(ratio.dtype).eps / 16) | still)
