@@ -108,8 +108,8 @@ def uneven(rng: np.random.Generator, draws: int) -> Problem:
 
 
 def typical(orbits: Mapping[str, np.ndarray]) -> list[int]:
-    """The rise and fall with the median gain, for the figure: its index."""
-    humps = np.flatnonzero(_humps(orbits))
+    """The rise and fall to show: that with the median gain of those that peak before t = 10⁵; its index."""
+    humps = np.flatnonzero(_humps(orbits) & (orbits["log_peak"] < 5 * np.log(10)))
     gain = orbits["peak"][humps] - orbits["start"][humps]
     return [int(humps[np.argsort(gain)[len(gain) // 2]])] if len(humps) else [0]
 
@@ -248,7 +248,15 @@ def _stopping(data: Mapping[str, np.ndarray], ax: Axes) -> None:
         medians.append(np.median(gain))
         time = np.minimum(orbits["log_peak"][hump] / np.log(10), 16)
         ax.plot(
-            time, gain, "o", color=color, markersize=3, alpha=0.7, markeredgewidth=0, label=f"{name} base"
+            time,
+            gain,
+            "o",
+            color=color,
+            markersize=3,
+            alpha=0.7,
+            markeredgewidth=0,
+            label=f"{name} base",
+            zorder=2 + (name == "uniform"),
         )
         ax.plot(np.median(time), medians[-1], "o", color=color, markeredgecolor="black", markersize=8)
     ax.set(xlabel="log₁₀ of the time of the peak (16: later)", ylabel="accuracy gained by then")
