@@ -144,5 +144,5 @@ def increasing(name: str, value: Any) -> Any:
     array = _concrete(name, value, 1)
     if isinstance(array, np.ndarray):
         _reject(name, array, np.isnan(array), "a number")
-        _reject(name, array, np.diff(array, prepend=-np.inf) < 0, "no smaller than the one before it")
+        _reject(name, array, array < np.append(-np.inf, array[:-1]), "no smaller than the one before it")
     return array

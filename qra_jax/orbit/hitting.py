@@ -247,10 +247,12 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
         return event_value(event, metric, setting, _geometry.ratios(lines, _geometry.follow(lines, replace(place, tau=tau)))[0])
 
     event_gradient, event_slope = jax.grad(value, argnums=(0, 1))(setting, place.tau)
-    dtau = -inner(event_gradient, dsetting) / event_slope
-    dlog_time = inner(time_gradient, dsetting) + jnp.exp(log_speed - found.log_time) * dtau
+    # Where nothing happens derivatives are zero; masked before the products, or 0 · nan would come back in reverse.
     happened = found.status == Status.OK
-    dlog_time, dtau = (jnp.where(happened, d, 0.0) for d in (dlog_time, dtau))
+    time_gradient, event_gradient = jax.tree.map(lambda g: jnp.where(happened, g, 0.0), (time_gradient, event_gradient))
+    dtau = -inner(event_gradient, dsetting) / jnp.where(happened, event_slope, 1.0)
+    rate = jnp.where(happened, jnp.exp(log_speed - found.log_time), 0.0)
+    dlog_time = inner(time_gradient, dsetting) + rate * dtau
     return (found.log_time, place.tau, found), (dlog_time, dtau, zero_tangent(found))
 
 
