@@ -218,17 +218,18 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     stalled = {n: data[f"{n}/log_time"] > np.log(LONG) for n in SIZES}
     entangled = {n: data[f"{n}/entangled"].astype(bool) for n in SIZES}
     fast = sum((stalled[n] & ~entangled[n]).sum() for n in SIZES)
+    free = sum((~entangled[n]).sum() for n in SIZES)
     slow, middle = stalled[MIDDLE][entangled[MIDDLE]].mean(), entangled[MIDDLE].mean()
     rows.append(
         Verdict(
             "Regime 2 is what stalls.",
             SOURCES["regime"],
             "Regime 2 stalls, Regime 1 does not",
-            f"{fast} of {sum((~entangled[n]).sum() for n in SIZES)} Regime 1 problems stall beyond 1e6; at "
+            f"{fast} of {free} Regime 1 problems stall beyond 1e6; at "
             f"n = {MIDDLE} {middle:.1%} are in Regime 2 and {slow:.0%} of these stall; AUC of the regime "
             f"{_auc(data, MIDDLE, 'regime'):.2f}, of π_ref(r*) {_auc(data, MIDDLE, 'π_ref(r*)'):.2f}, of "
             f"π_ref(r*)(p* − p₂) {_auc(data, MIDDLE, 'π_ref(r*) × (p* − p₂)'):.2f}",
-            _regime(fast / sum((~entangled[n]).sum() for n in SIZES), float(slow)),
+            _regime(fast / max(free, 1), float(slow)),
         )
     )
     share, _, _, enough = _binned(data, MIDDLE)
