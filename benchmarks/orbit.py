@@ -31,7 +31,9 @@ PATTERNS, TARGET, REACH, RTOL = 10, 0.99, 1e5, 1e-8
 
 def draw(count, seed=0):
     """Random problems."""
-    return jax.jit(jax.vmap(lambda key: problem.random(key, PATTERNS)))(jax.random.split(jax.random.key(seed), count))
+    return jax.jit(jax.vmap(lambda key: problem.random(key, PATTERNS)))(
+        jax.random.split(jax.random.key(seed), count)
+    )
 
 
 def with_diffrax(one):
@@ -126,7 +128,9 @@ def peers(count, repeats):
         "orbit.hit_batch": lambda: orbit.hit_batch(chosen, TARGET).log_time,
         "vmap(orbit.hit)": lambda: orbit_run(chosen),
         "diffrax Tsit5, vmap": lambda: diffrax_run(chosen),
-        "SciPy LSODA": lambda: np.array([with_scipy(*x) for x in zip(log_ref[:few], success[:few], strict=True)]),
+        "SciPy LSODA": lambda: np.array(
+            [with_scipy(*x) for x in zip(log_ref[:few], success[:few], strict=True)]
+        ),
     }
     seconds = interleaved(contenders, repeats)
     times = {
@@ -156,7 +160,9 @@ def peers(count, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=1_000_000, help="size of the largest batch")
     parser.add_argument("--peers", type=int, default=256, help="problems for the comparison")
     parser.add_argument("--repeats", type=int, default=5)
@@ -165,8 +171,13 @@ def main():
     rows = throughput([4096, 65_536, options.batch], options.repeats)
     show(f"Hitting times of π(r*) = {TARGET}, {PATTERNS} patterns, float64", rows)
     compared, note = peers(options.peers, min(options.repeats, 3))
-    show(f"Beside integration in time, problems with T < {REACH:g} ({note['beyond_1e5']} of 4096 are beyond)", compared)
-    path = save("orbit", {"environment": note_of_machine, "throughput": rows, "peers": compared, "note": note})
+    show(
+        f"Beside integration in time, problems with T < {REACH:g} ({note['beyond_1e5']} of 4096 are beyond)",
+        compared,
+    )
+    path = save(
+        "orbit", {"environment": note_of_machine, "throughput": rows, "peers": compared, "note": note}
+    )
     print(f"wrote benchmarks/results/{path.name}")
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
 
 def _concrete(name: str, value: Any, ndim: int | None) -> Any:
     """The value as a float array of the wanted rank, or untouched where it is traced."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return value
     try:
         array = np.asarray(value)

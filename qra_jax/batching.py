@@ -77,7 +77,9 @@ def chunked(
 
     def run(*args: Any, progress: Callable[[int], None] | None = None) -> Any:
         leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, args))
-        leaves = [leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf) for leaf in leaves]
+        leaves = [
+            leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf) for leaf in leaves
+        ]
         sizes = {leaf.shape[:1] for leaf in leaves}
         if len(sizes) != 1 or sizes in ({()}, {(0,)}):
             raise ValueError(f"arguments: leading axes {sorted(sizes)}; must be one and the same, 1 or above")

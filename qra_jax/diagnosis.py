@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
@@ -107,9 +106,9 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
     """
     _check.open_unit_interval("target", target)
     regime = theory.regime(problem)
-    solved = {name: _times(problem, target, name) for name in SETTINGS}
-    lead, switches = _dominance(problem)
-    count, gamma = int(lead.count), float(regime.gamma)
+    found = _solve(problem, jnp.asarray(target, problem.log_ref.dtype))
+    solved = _times(found, fast=not bool(regime.entangled))
+    count, gamma = int(found.lead.count), float(regime.gamma)
     return Diagnosis(
         problem=problem,
         target=target,
@@ -117,8 +116,8 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
         gamma=gamma if bool(regime.entangled) and np.isfinite(gamma) else None,
         best=int(problem.best),
         rival=int(regime.rival),
-        leaders=[int(r) for r in lead.leaders[:count]],
-        log_switches=[-np.inf, *(float(t) for t in switches[1:count])],
+        leaders=[int(r) for r in found.lead.leaders[:count]],
+        log_switches=[-np.inf, *(float(t) for t in found.switches[1:count])],
         times=solved,
         sft=_advice(problem, target) if bool(regime.entangled) else None,
         notes=_notes(problem, solved),
@@ -176,37 +175,75 @@ def _advice(problem: Problem, target: float) -> Advice | None:
         low, high = (middle, high) if short(middle) else (low, middle)
     log_policy, time = sft_path(problem, np.exp(high))
     tuned = problem.with_ref(jnp.asarray(log_policy[0], problem.log_ref.dtype))
-    after = {name: _times(tuned, target, name).target for name in SETTINGS}
-    return Advice(float(np.log(time[0])), float(np.exp(log_policy[0, int(problem.best)])), after)
+    after = _solve(tuned, jnp.asarray(target, problem.log_ref.dtype)).reached.log_time
+    return Advice(float(np.log(time[0])), float(np.exp(log_policy[0, int(problem.best)])), _by_setting(after))
 
 
-def _times(problem: Problem, target: float, name: str) -> Times:
-    transition, reached = _hits(problem, jnp.asarray(target, problem.log_ref.dtype), name)
-    statuses = Status(int(transition.status)), Status(int(reached.status))
-    if theory.regime(problem).name == "fast":
-        return Times(-np.inf, float(reached.log_time), (Status.ALREADY_MET, statuses[1]))
-    return Times(float(transition.log_time), float(reached.log_time), statuses)
+def _by_setting(values: jax.Array) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(SETTINGS, values, strict=True)}
 
 
-@partial(jax.jit, static_argnames="name")
-def _hits(problem: Problem, target: jax.Array, name: str) -> tuple[orbit.Hit, orbit.Hit]:
-    algorithm, metric = SETTINGS[name]
-    options = {"algorithm": algorithm, "metric": metric}
-    transition = orbit.hit(problem, problem.second_best, event="accuracy", **options)
-    return transition, orbit.hit(problem, target, **options)
+def _times(found: _Found, fast: bool) -> dict[str, Times]:
+    """Times of both events for each setting."""
+    times = {}
+    for i, name in enumerate(SETTINGS):
+        before, reached = Status(int(found.transition.status[i])), Status(int(found.reached.status[i]))
+        transition = -np.inf if fast else float(found.transition.log_time[i])
+        before = Status.ALREADY_MET if fast else before
+        times[name] = Times(transition, float(found.reached.log_time[i]), (before, reached))
+    return times
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Found:
+    """Hits of both events for each setting, the leaders, and the log time of each switch under REINFORCE."""
+
+    transition: orbit.Hit
+    reached: orbit.Hit
+    lead: orbit.Dominance
+    switches: Any
+
+
+def _any_clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
+    speeds = jnp.stack([algorithm.clock(mean, miss) for algorithm, _ in SETTINGS.values()])
+    return speeds[params["setting"].astype(int)]
+
+
+def _no_weights(params: dict[str, Any], rewards: jax.Array, where: jax.Array | None) -> jax.Array:
+    raise ValueError("algorithm: a clock chosen by number has no weights")
 
 
 @jax.jit
-def _dominance(problem: Problem) -> tuple[orbit.Dominance, jax.Array]:
-    """Leaders, and the log time of each switch: that of the accuracy there."""
+def _solve(problem: Problem, target: jax.Array) -> _Found:
+    """Every hit in four compiled searches: both events in both metrics, the clock chosen by number."""
+
+    def hits(event: str, metric: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
+        def one(target: jax.Array, setting: jax.Array) -> orbit.Hit:
+            clock = Algorithm("any", _no_weights, limit_clock=_any_clock, params={"setting": setting})
+            return orbit.hit(problem, target, event=event, algorithm=clock, metric=metric)
+
+        return jax.vmap(one)(targets, jnp.asarray(settings, target.dtype))
+
+    metrics = np.array([metric for _, metric in SETTINGS.values()])
+    softmax, natural = ([int(i) for i in np.flatnonzero(metrics == m)] for m in ("softmax", "natural"))
+    order = np.argsort(softmax + natural)
     lead = orbit.dominance(problem)
 
-    def log_time(log_tau: jax.Array) -> jax.Array:
+    def accuracy_at(log_tau: jax.Array) -> jax.Array:
         there = jnp.exp(orbit.policy(problem, jnp.exp(jnp.minimum(log_tau, 700.0))))
-        level = jnp.clip(jnp.sum(there * problem.success), 1e-300, 1 - 1e-16)
-        return orbit.hit(problem, level, event="accuracy").log_time
+        return jnp.clip(jnp.sum(there * problem.success), 1e-300, 1 - 1e-16)
 
-    return lead, jax.vmap(log_time)(lead.switches)
+    second = jnp.full(len(softmax), problem.second_best)
+    levels = jax.vmap(accuracy_at)(lead.switches)
+    numbers = softmax + [0] * problem.patterns
+    crossings = hits("accuracy", "softmax", jnp.concatenate([second, levels]), numbers)
+    rest = hits("accuracy", "natural", second[: len(natural)], natural)
+    transition = jax.tree.map(lambda a, b: jnp.concatenate([a[: len(softmax)], b])[order], crossings, rest)
+    first = hits("best", "softmax", jnp.full(len(softmax), target), softmax)
+    last = hits("best", "natural", jnp.full(len(natural), target), natural)
+    reached = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[order], first, last)
+    return _Found(transition, reached, lead, crossings.log_time[len(softmax) :])
 
 
 def _notes(problem: Problem, times: dict[str, Times]) -> list[str]:

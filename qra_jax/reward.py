@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float
 
 from qra_jax import _check
@@ -159,7 +160,7 @@ def _majority_vote(params: dict[str, Any], problem: Problem, log_policy: Array) 
 
 def _floor(floor: float) -> Any:
     _check.unit_interval("floor", floor)
-    if not isinstance(floor, jax.core.Tracer) and floor == 1:
+    if not isinstance(floor, Tracer) and floor == 1:
         raise ValueError("floor: 1; must be in [0, 1)")
     return floor
 

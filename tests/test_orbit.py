@@ -23,7 +23,11 @@ CLOCKS = {
     "filtered_sft_per_accepted": (qra.filtered_sft(per="accepted"), qra.verifiable()),
     "grpo_mean_field_tpr0.9_fpr0.2": (qra.grpo(), qra.verifiable(tpr=0.9, fpr=0.2)),
 }
-EVENTS = {"pi_best_0.9": ("best", 0.9), "pi_best_0.99": ("best", 0.99), "accuracy_exceeds_second_best": ("accuracy", None)}
+EVENTS = {
+    "pi_best_0.9": ("best", 0.9),
+    "pi_best_0.99": ("best", 0.99),
+    "accuracy_exceeds_second_best": ("accuracy", None),
+}
 METRICS = ["softmax", "natural"]
 
 
@@ -50,11 +54,15 @@ def test_reference_times(clock, dtype):
 
     @partial(jax.jit, static_argnums=0)
     def hits(kind, targets):
-        return jax.vmap(lambda p, c: orbit.hit(p, c, event=kind, algorithm=algorithm, reward=reward))(problems, targets)
+        return jax.vmap(lambda p, c: orbit.hit(p, c, event=kind, algorithm=algorithm, reward=reward))(
+            problems, targets
+        )
 
     for event, (kind, target) in EVENTS.items():
         expected = np.array([float(case["times"][event][clock]) for case in REFERENCE])
-        found = hits(kind, problems.second_best if target is None else jnp.full(len(REFERENCE), target, dtype))
+        found = hits(
+            kind, problems.second_best if target is None else jnp.full(len(REFERENCE), target, dtype)
+        )
         assert found.log_time.dtype == dtype
         met = expected == 0
         np.testing.assert_array_equal(found.status == Status.ALREADY_MET, met)
@@ -158,11 +166,16 @@ def quadrature(ref, success, multiplicity, event_level, digits=25):
         def weights(tau):
             low = min(a - b * tau for a, b in zip(u, p, strict=True))
             gaps = [a - b * tau - low for a, b in zip(u, p, strict=True)]
-            f = lambda y: mpmath.fsum(k * mpmath.log(mpmath.exp(y) + g) for k, g in zip(m, gaps, strict=True)) - total
             y = total / mpmath.fsum(m)
             for _ in range(200):
-                slope = mpmath.fsum(k * mpmath.exp(y) / (mpmath.exp(y) + g) for k, g in zip(m, gaps, strict=True))
-                step = f(y) / slope
+                slope = mpmath.fsum(
+                    k * mpmath.exp(y) / (mpmath.exp(y) + g) for k, g in zip(m, gaps, strict=True)
+                )
+                value = (
+                    mpmath.fsum(k * mpmath.log(mpmath.exp(y) + g) for k, g in zip(m, gaps, strict=True))
+                    - total
+                )
+                step = value / slope
                 y -= step
                 if abs(step) < mpmath.mpf(10) ** (-digits + 3):
                     break
@@ -193,8 +206,10 @@ def test_ten_thousand_patterns():
     ref = np.array([1e-3, 0.5 / 4999, 0.499 / 5000])
     success = np.array([0.9, 0.3, 0.1])
     expected = quadrature(ref, success, multiplicity, 0.5)
-    problem = qra.Problem(jnp.log(jnp.repeat(jnp.asarray(ref), multiplicity, total_repeat_length=10_000)),
-                          jnp.repeat(jnp.asarray(success), multiplicity, total_repeat_length=10_000))
+    problem = qra.Problem(
+        jnp.log(jnp.repeat(jnp.asarray(ref), multiplicity, total_repeat_length=10_000)),
+        jnp.repeat(jnp.asarray(success), multiplicity, total_repeat_length=10_000),
+    )
     found = orbit.hit(problem, 0.5, event="accuracy")
     assert found.status == Status.OK
     np.testing.assert_allclose(found.log_time, expected, atol=1e-8)
@@ -207,7 +222,9 @@ def test_random_problems_against_quadrature():
         level = 0.5 * (ref @ success + success.max())
         expected = quadrature(ref, success, np.ones(5), level)
         problem = qra.Problem(jnp.log(jnp.asarray(ref)), jnp.asarray(success))
-        np.testing.assert_allclose(orbit.log_hitting_time(problem, level, event="accuracy"), expected, atol=2e-9)
+        np.testing.assert_allclose(
+            orbit.log_hitting_time(problem, level, event="accuracy"), expected, atol=2e-9
+        )
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -227,7 +244,9 @@ def test_internal_feedback_orbit_is_the_flow():
     ts = jnp.array([0.0, 1.0, 10.0, 60.0])
     for algorithm in (qra.reinforce(), qra.grpo(), qra.dr_grpo(4)):
         exact = orbit.solve(problem, ts, algorithm=algorithm, reward=qra.self_certainty())
-        ode = qra.flow.solve(problem, ts=ts, algorithm=algorithm, reward=qra.self_certainty(), rtol=1e-10, atol=1e-12)
+        ode = qra.flow.solve(
+            problem, ts=ts, algorithm=algorithm, reward=qra.self_certainty(), rtol=1e-10, atol=1e-12
+        )
         np.testing.assert_allclose(exact.policy, ode.policy, atol=2e-8)
 
 
@@ -259,12 +278,16 @@ def test_derivatives_of_hitting_times(event, target, metric):
         n = problem.patterns
         changed = qra.Problem(x[:n], x[n : 2 * n])
         chosen = qra.tsallis(x[-1]) if event != "peak" else algorithm
-        return orbit.log_hitting_time(changed, target, event=event, algorithm=chosen, reward=reward, metric=metric)
+        return orbit.log_hitting_time(
+            changed, target, event=event, algorithm=chosen, reward=reward, metric=metric
+        )
 
     x = jnp.concatenate([problem.log_ref, problem.success, jnp.array([0.5])])
     assert jnp.isfinite(log_time(x))
     # Near a peak the time is very curved: a smaller step, and so more of the quadrature's rounding.
-    expected, tolerance = (central(log_time, x, 1e-5), 2e-4) if event == "peak" else (central(log_time, x), 2e-5)
+    expected, tolerance = (
+        (central(log_time, x, 1e-5), 2e-4) if event == "peak" else (central(log_time, x), 2e-5)
+    )
     np.testing.assert_allclose(jax.grad(log_time)(x), expected, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(jax.jacfwd(log_time)(x), expected, rtol=tolerance, atol=tolerance)
     batched = jax.vmap(jax.grad(log_time))(jnp.stack([x, x * 1.01]))
@@ -356,7 +379,9 @@ def test_peak_of_accuracy():
     path = orbit.solve(problem, log_ts=log_ts, reward=reward)
     top = float(jnp.sum(jnp.exp(found.log_policy) * problem.success))
     assert top >= float(path.accuracy.max()) - 1e-12
-    assert abs(float(jnp.exp(found.log_time)) - float(path.time[path.accuracy.argmax()])) < float(path.time[2])
+    assert abs(float(jnp.exp(found.log_time)) - float(path.time[path.accuracy.argmax()])) < float(
+        path.time[2]
+    )
     rising = orbit.hit(qra.problem.examples.worked(), event="peak")
     assert rising.status == Status.UNREACHABLE
     assert jnp.isposinf(rising.log_time)
@@ -414,7 +439,10 @@ def test_invalid_input_is_a_status_under_jit():
         ({"event": "worst"}, "event: 'worst'; must be one of 'best', 'accuracy', 'peak'"),
         ({"metric": "fisher"}, "metric: 'fisher'; must be one of 'softmax', 'natural'"),
         ({"reward": qra.majority_vote()}, "reward: majority-vote depends on the policy"),
-        ({"reward": qra.self_certainty(), "algorithm": qra.dapo(8).__class__("odd", qra.grpo(8).weigh, 8)}, "algorithm: odd"),
+        (
+            {"reward": qra.self_certainty(), "algorithm": qra.dapo(8).__class__("odd", qra.grpo(8).weigh, 8)},
+            "algorithm: odd",
+        ),
     ],
 )
 def test_bad_arguments(options, message):

@@ -133,6 +133,7 @@ def clock_function(
             return binary_clock(jnp.maximum(mean, low), jnp.maximum(miss, high))
         variance = jnp.sum(policy * (gain - jnp.sum(policy * gain)) ** 2)
         floor = high * jnp.max(gain**2) + kind.tiny
+        assert algorithm.real_clock is not None  # checked by the caller
         return algorithm.real_clock(algorithm.params, jnp.sqrt(jnp.maximum(variance, floor)))
 
     return clock

@@ -244,6 +244,8 @@ def _integrate(
         event=stop,
         throw=False,
     )
+    assert solution.ts is not None
+    assert solution.ys is not None
     (saved_times, _), (saved, last) = solution.ts, solution.ys
     reached, valid = solution.ts[1][0], system.valid
     held = ~jnp.isfinite(saved_times) | met

@@ -27,11 +27,11 @@ from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.batching import chunked
 from qra_jax.orbit import envelope, geometry as _geometry, hitting, sampling
 from qra_jax.orbit.envelope import Dominance
-from qra_jax.orbit.hitting import EVENTS, Setting
 from qra_jax.orbit.geometry import METRICS, Lines, Place
+from qra_jax.orbit.hitting import EVENTS, Setting
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
-from qra_jax.trajectory import Status, Trajectory
+from qra_jax.trajectory import Trajectory
 
 __all__ = [
     "Dominance",
@@ -59,10 +59,10 @@ class Hit:
       panels: quadrature panels evaluated, the measure of work.
     """
 
-    log_time: Float[Array | np.ndarray, "*batch"]
-    log_policy: Float[Array | np.ndarray, "*batch patterns"]
-    status: Int[Array | np.ndarray, "*batch"]
-    panels: Int[Array | np.ndarray, "*batch"]
+    log_time: Float[Array, "*batch"]
+    log_policy: Float[Array, "*batch patterns"]
+    status: Int[Array, "*batch"]
+    panels: Int[Array, "*batch"]
 
 
 def hit(
@@ -171,7 +171,9 @@ def hit_batch(
 
 
 @lru_cache
-def _batch(event: str, metric: str, binary: bool, lanes: int, chunk: int, workers: int | None) -> Callable[..., Hit]:
+def _batch(
+    event: str, metric: str, binary: bool, lanes: int, chunk: int, workers: int | None
+) -> Callable[..., Hit]:
     """The batched search, compiled once for each shape."""
 
     def outcome(setting: Setting, found: hitting.Found) -> Hit:
@@ -340,7 +342,9 @@ def _setting(
     if problem.log_ref.ndim != 1:
         raise ValueError(f"problem: shape {problem.log_ref.shape}; must be one problem, batch with jax.vmap")
     if not reward.fixed:
-        raise ValueError(f"reward: {reward.name} depends on the policy and has no closed orbit; use qra_jax.flow")
+        raise ValueError(
+            f"reward: {reward.name} depends on the policy and has no closed orbit; use qra_jax.flow"
+        )
     if clocked and not reward.binary and algorithm.real_clock is None:
         raise ValueError(f"algorithm: {algorithm.name} has no clock for the real-valued reward {reward.name}")
     dtype = problem.log_ref.dtype

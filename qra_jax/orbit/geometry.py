@@ -49,7 +49,9 @@ class Lines:
     metric: str = field(metadata={"static": True})
 
     @classmethod
-    def through(cls, log_ref: Float[Array, " patterns"], reward: Float[Array, " patterns"], metric: str) -> Lines:
+    def through(
+        cls, log_ref: Float[Array, " patterns"], reward: Float[Array, " patterns"], metric: str
+    ) -> Lines:
         """The lines through a reference policy, with rewards as slopes."""
         some = ~jnp.isneginf(log_ref)
         level = jnp.where(some, -log_ref, 0.0)
@@ -153,7 +155,11 @@ def _solved(lines: Lines, gaps: Float[Array, " patterns"]) -> Float[Array, ""]:
 
 
 def log_min_nodes(
-    lines: Lines, place: Place, gaps: Float[Array, "nodes patterns"], points: Float[Array, " nodes"], length: Array
+    lines: Lines,
+    place: Place,
+    gaps: Float[Array, "nodes patterns"],
+    points: Float[Array, " nodes"],
+    length: Array,
 ) -> Float[Array, " nodes"]:
     """y at the nodes of a panel that begins at `place`, from a cubic Hermite prediction of $e^{-y}$.
 
@@ -199,7 +205,7 @@ def log_min_weight(
         step = _halley(state[0], gaps, mass, total)
         return state[0] - step, step, state[2] + 1
 
-    return jax.lax.while_loop(unsettled, improve, (guess, jnp.full_like(guess, jnp.inf), 0))[0]
+    return jax.lax.while_loop(unsettled, improve, (guess, jnp.full_like(guess, jnp.inf), jnp.asarray(0)))[0]
 
 
 @log_min_weight.defjvp

@@ -149,7 +149,7 @@ def _refine(value: Any, low: Array, high: Array) -> Array:
     at_low, at_high = value(low), value(high)
     start = low + (high - low) * jnp.clip(at_low / (at_low - at_high), 0.01, 0.99)
     start = jnp.where(jnp.isfinite(start), start, 0.5 * (low + high))
-    return jax.lax.while_loop(going, newton, (start, low, high, high - low, 0))[0]
+    return jax.lax.while_loop(going, newton, (start, low, high, high - low, jnp.asarray(0)))[0]
 
 
 @jax.tree_util.register_dataclass
@@ -207,10 +207,14 @@ def finish(event: str, metric: str, binary: bool, setting: Setting, search: Sear
     valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.array([jnp.any(jnp.isnan(x)) for x in levels]))
 
     def choose(met_value: Any, found_value: Any, else_value: Any) -> Any:
-        return jax.tree.map(lambda a, b, c: jnp.where(met, a, jnp.where(found, b, c)), met_value, found_value, else_value)
+        return jax.tree.map(
+            lambda a, b, c: jnp.where(met, a, jnp.where(found, b, c)), met_value, found_value, else_value
+        )
 
     precise = jnp.where(jnp.isfinite(log_time), Status.OK, Status.OUT_OF_PRECISION)
-    status = choose(Status.ALREADY_MET, precise, jnp.where(search.done, Status.UNREACHABLE, Status.NOT_CONVERGED))
+    status = choose(
+        Status.ALREADY_MET, precise, jnp.where(search.done, Status.UNREACHABLE, Status.NOT_CONVERGED)
+    )
     infinity = jnp.full_like(log_time, jnp.inf)
     return Found(
         jnp.where(valid, choose(-infinity, log_time, infinity), jnp.nan),
@@ -227,14 +231,18 @@ def _found(event: str, metric: str, binary: bool, setting: Setting) -> Found:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _differentiable_find(event: str, metric: str, binary: bool, setting: Setting) -> tuple[Array, Array, Found]:
+def _differentiable_find(
+    event: str, metric: str, binary: bool, setting: Setting
+) -> tuple[Array, Array, Found]:
     """Log time and τ of an event, both with first derivatives, and everything else about it."""
     found = _found(event, metric, binary, setting)
     return found.log_time, found.place.tau, found
 
 
 @_differentiable_find.defjvp
-def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]) -> Any:
+def _find_jvp(
+    event: str, metric: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
+) -> Any:
     (setting,), (dsetting,) = primals, tangents
     found = _found(event, metric, binary, setting)
     place = found.place
@@ -244,12 +252,19 @@ def _find_jvp(event: str, metric: str, binary: bool, primals: tuple[Setting], ta
 
     def value(setting: Setting, tau: Array) -> Array:
         lines = Lines.through(setting.log_ref, setting.reward, metric)
-        return event_value(event, metric, setting, _geometry.ratios(lines, _geometry.follow(lines, replace(place, tau=tau)))[0])
+        return event_value(
+            event,
+            metric,
+            setting,
+            _geometry.ratios(lines, _geometry.follow(lines, replace(place, tau=tau)))[0],
+        )
 
     event_gradient, event_slope = jax.grad(value, argnums=(0, 1))(setting, place.tau)
     # Where nothing happens derivatives are zero; masked before the products, or 0 · nan would come back in reverse.
     happened = found.status == Status.OK
-    time_gradient, event_gradient = jax.tree.map(lambda g: jnp.where(happened, g, 0.0), (time_gradient, event_gradient))
+    time_gradient, event_gradient = jax.tree.map(
+        lambda g: jnp.where(happened, g, 0.0), (time_gradient, event_gradient)
+    )
     dtau = -inner(event_gradient, dsetting) / jnp.where(happened, event_slope, 1.0)
     rate = jnp.where(happened, jnp.exp(log_speed - found.log_time), 0.0)
     dlog_time = inner(time_gradient, dsetting) + rate * dtau
@@ -317,4 +332,6 @@ def inner(gradient: Any, tangent: Any) -> Array:
 
 def zero_tangent(tree: Any) -> Any:
     """The zero tangent of a tree whose derivatives are not defined."""
-    return jax.tree.map(lambda x: np.zeros(x.shape, jax.dtypes.float0) if x.dtype.kind in "ib" else jnp.zeros_like(x), tree)
+    return jax.tree.map(
+        lambda x: np.zeros(x.shape, jax.dtypes.float0) if x.dtype.kind in "ib" else jnp.zeros_like(x), tree
+    )

@@ -32,7 +32,10 @@ def _lobatto(nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     basis = np.eye(nodes)[nodes - 1]
     x = np.concatenate([[-1.0], np.sort(legendre.legroots(legendre.legder(basis)).real), [1.0]])
     for _ in range(3):  # polish: (1 - x²) P'_{m}(x) = 0
-        slope, curve = legendre.legval(x[1:-1], legendre.legder(basis)), legendre.legval(x[1:-1], legendre.legder(basis, 2))
+        slope, curve = (
+            legendre.legval(x[1:-1], legendre.legder(basis)),
+            legendre.legval(x[1:-1], legendre.legder(basis, 2)),
+        )
         x[1:-1] -= slope / curve
     weight = 2 / (nodes * (nodes - 1) * legendre.legval(x, basis) ** 2)
     degree = np.arange(nodes)

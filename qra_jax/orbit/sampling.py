@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from qra_jax.orbit import geometry as _geometry, panels as _panels
-from qra_jax.orbit.hitting import Setting, TimeGradient, inner, zero_tangent
 from qra_jax.orbit.geometry import Lines, Place
+from qra_jax.orbit.hitting import Setting, TimeGradient, inner, zero_tangent
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
 
@@ -32,12 +32,19 @@ def _until(lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array) -> tup
         # Time may converge (natural gradient with a clock that diverges): the orbit then stays at its end.
         stuck = good & _panels.settled(lines, after, tried.ratio[-1]) & (tried.log_time < after.log_time - 40)
         walk = jax.tree.map(lambda a, b: jnp.where(reached, a, b), before, after)
-        return walk, jnp.where(reached, length, 0.0), jnp.where(reached, tried.log_time, -jnp.inf), reached | stuck
+        return (
+            walk,
+            jnp.where(reached, length, 0.0),
+            jnp.where(reached, tried.log_time, -jnp.inf),
+            reached | stuck,
+        )
 
     return jax.lax.while_loop(going, step, (walk, nothing, nothing - jnp.inf, jnp.asarray(False)))
 
 
-def _within(lines: Lines, rate: _panels.Rate, walk: Walk, length: Array, log_share: Array, log_time: Array) -> Array:
+def _within(
+    lines: Lines, rate: _panels.Rate, walk: Walk, length: Array, log_share: Array, log_time: Array
+) -> Array:
     """The distance into a panel at which the time is reached, by Newton's method on log time."""
     rest = log_time + jnp.log1p(-jnp.exp(jnp.minimum(walk.log_time - log_time, 0.0)))
     empty = ~jnp.isfinite(rest) | ~(length > 0)
@@ -55,7 +62,9 @@ def _within(lines: Lines, rate: _panels.Rate, walk: Walk, length: Array, log_sha
         return (jnp.abs(state[1]) > jnp.sqrt(jnp.finfo(length.dtype).eps)) & (state[2] < 60)
 
     begin = jnp.log(length) + jnp.minimum(rest - log_share, 0.0)
-    log_distance = jax.lax.while_loop(going, newton, (begin, jnp.full_like(begin, jnp.inf), 0))[0]
+    log_distance = jax.lax.while_loop(going, newton, (begin, jnp.full_like(begin, jnp.inf), jnp.asarray(0)))[
+        0
+    ]
     return jnp.where(empty, 0.0, jnp.exp(log_distance))
 
 
@@ -66,12 +75,18 @@ def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tu
     def save(walk: Walk, log_time: Array) -> tuple[Walk, tuple[Place, Array, Walk, Array]]:
         walk, length, log_share, reached = _until(lines, rate, walk, log_time)
         distance = _within(lines, rate, walk, length, log_share, log_time)
-        place = replace(walk.place, gaps=_geometry.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance)
+        place = replace(
+            walk.place, gaps=_geometry.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance
+        )
         return walk, (place, reached, walk, distance)
 
     _, (places, reached, walks, distances) = jax.lax.scan(save, _panels.begin(lines), log_times)
     status = jnp.where(jnp.all(reached), Status.OK, Status.NOT_CONVERGED)
-    valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.isnan(setting.log_ref)) & ~jnp.any(jnp.isnan(log_times))
+    valid = (
+        jnp.all(jnp.isfinite(lines.reward))
+        & ~jnp.any(jnp.isnan(setting.log_ref))
+        & ~jnp.any(jnp.isnan(log_times))
+    )
     return places, jnp.where(valid, status, Status.INVALID).astype(jnp.int32), (walks, distances)
 
 
@@ -85,14 +100,18 @@ def _differentiable_sample(
 
 
 @_differentiable_sample.defjvp
-def _sample_jvp(metric: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]) -> Any:
+def _sample_jvp(
+    metric: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]
+) -> Any:
     setting, log_times = primals
     dsetting, dlog_times = tangents
     places, status, (walks, distances) = _sample(metric, binary, setting, log_times)
 
     along = TimeGradient(metric, binary, setting)
 
-    def gradient_at(state: tuple[Walk, Setting], save: tuple[Walk, Array]) -> tuple[tuple[Walk, Setting], Any]:
+    def gradient_at(
+        state: tuple[Walk, Setting], save: tuple[Walk, Array]
+    ) -> tuple[tuple[Walk, Setting], Any]:
         walk, distance = save
         state = along.advance(state, walk.tried)
         return state, along.finish(state[1], walk, distance)

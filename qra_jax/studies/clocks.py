@@ -266,8 +266,10 @@ def _simplex(data: Mapping[str, np.ndarray], ax: Axes) -> None:
         ax.plot(
             *place.T, "o", color=_color(name), markeredgecolor="white", markeredgewidth=0.5, markersize=5.5
         )
-    ax.annotate("π_ref", plot.ternary(data["natural"][0]), (6, 3), textcoords="offset points", fontsize=8)
-    place = plot.ternary(data["natural"][len(data["natural"]) // 12])
+    ax.annotate(
+        "π_ref", tuple(plot.ternary(data["natural"][0])), (6, 3), textcoords="offset points", fontsize=8
+    )
+    place = tuple(plot.ternary(data["natural"][len(data["natural"]) // 12]))
     ax.annotate("natural gradient", place, (-84, -4), textcoords="offset points", fontsize=8, color="#666666")
     ax.text(-0.1, 0.8, f"dots: ODE flows, off the\norbit by {data['distance'].max():.0e} at most", fontsize=8)
     ax.set_title("Ten algorithms run along one orbit …")
@@ -301,7 +303,9 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     natural_tail, natural_tail_text = _compare({"tail": _tail(data, "natural gradient")})
     bounded = float(np.exp(data["natural gradient ÷ std/cold"][0]))
     over = data["natural gradient ÷ std/tail"][TAIL > END][0]
-    ratios = {size: float(grpo(size).clock(0.01) / grpo().clock(0.01)) for size in RATIOS}
+    ratios = {
+        size: float(grpo(size).clock(jnp.asarray(0.01)) / grpo().clock(jnp.asarray(0.01))) for size in RATIOS
+    }
     crossings = {size: _crossing(data, size) for size in GROUPS[1:]}
     return [
         Verdict(

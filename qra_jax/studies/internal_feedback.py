@@ -60,7 +60,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     count = 200 if quick else 2000
     log_ts = np.append(np.linspace(-3, 13, 81 if quick else 161), LAST) * np.log(10)
 
-    def follow(problem: Problem) -> dict[str, jax.Array]:
+    def follow(problem: Problem) -> dict[str, Any]:
         peak = orbit.hit(problem, event="peak", reward=self_certainty())
         path = orbit.solve(problem, log_ts=log_ts, reward=self_certainty())
         return {

@@ -15,6 +15,7 @@ to rest at a known accuracy even for J < 0 (theory.noisy_equilibrium), held agai
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +151,7 @@ def _phases(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.set_title("J > 0 learns, J = 0 stands still, J < 0 unlearns")
 
 
-def _style(noise: np.ndarray) -> dict[str, object]:
+def _style(noise: np.ndarray) -> dict[str, Any]:
     """Blue without false negatives, vermillion with them; broken lines where there are false positives."""
     fp, fn = noise
     return {

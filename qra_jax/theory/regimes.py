@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Bool, Float, Int
 
 from qra_jax.problem import Problem
@@ -36,10 +37,10 @@ class Regime:
         return "entangled" if bool(self.entangled) else "fast"
 
     def __repr__(self) -> str:
-        concrete = isinstance(self.entangled, jax.Array) and not isinstance(self.entangled, jax.core.Tracer)
+        concrete = isinstance(self.entangled, jax.Array) and not isinstance(self.entangled, Tracer)
         if not concrete or self.entangled.ndim:
             return f"Regime(entangled={self.entangled}, gamma={self.gamma}, rivals={self.rivals})"
-        if not self.entangled:
+        if not bool(self.entangled):
             return f"Regime(fast, best {self.best})"
         level = f"{float(self.gamma):.4g}"
         return f"Regime(entangled, γ = {level}, best {self.best}, rival {self.rival} of {self.rivals})"
