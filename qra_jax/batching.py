@@ -121,7 +121,8 @@ def pooled_while(
 ) -> Any:
     """Many independent `while` loops on a few lanes: a lane whose loop is over takes up the next one.
 
-    The same result as `jax.vmap` of `jax.lax.while_loop`, where every lane would wait for the slowest.
+    The same result as `jax.vmap` of `jax.lax.while_loop`, where every lane would wait for the slowest, but that
+    every loop takes at least one turn.
 
     Args:
       over: `state -> bool`, whether a loop is over.

@@ -506,3 +506,41 @@ def test_work_stays_small():
     found = orbit.hit_batch(problems)
     assert np.all(found.status == Status.OK)
     assert found.panels.mean() < 20
+
+
+def test_events_at_vertices_are_not_missed():
+    # The two panels that meet at a vertex see it from two leaders, and may round to two sides of the target.
+    deep = qra.Problem.from_probs([1e-9, 1 - 1e-9], [0.9, 0.6])
+    found = orbit.hit(deep, 0.75, event="accuracy")
+    assert found.status == Status.OK
+    np.testing.assert_allclose(
+        found.log_time, orbit.log_hitting_time(deep, 0.7500001, event="accuracy"), atol=1e-4
+    )
+    slope = jax.grad(lambda c: orbit.log_hitting_time(deep, c, event="accuracy"))
+    np.testing.assert_allclose(slope(0.75), slope(0.7500001), rtol=1e-4)
+
+    @jax.jit
+    def statuses(problem):
+        lead = orbit.dominance(problem)
+        policies = jax.vmap(lambda log_tau: jnp.exp(orbit.policy(problem, jnp.exp(log_tau))))(
+            lead.switches[:-1]
+        )
+        levels = jnp.clip(policies @ problem.success, 0.01, 0.99)
+        hits = jax.vmap(lambda level: orbit.hit(problem, level, event="accuracy").status)(levels)
+        return jnp.where(jnp.arange(levels.size) < lead.count, hits, Status.OK)
+
+    seen = jnp.stack([statuses(_random(seed)) for seed in range(60)])
+    assert jnp.all((seen == Status.OK) | (seen == Status.ALREADY_MET))
+
+
+def test_no_peak_where_accuracy_never_falls():
+    problems = jax.vmap(lambda key: qra.problem.random(key, 6))(jax.random.split(jax.random.key(1), 300))
+    assert jnp.all(orbit.hit_batch(problems, event="peak").status == Status.UNREACHABLE)
+
+
+def test_masses_beyond_the_dtype_are_out_of_precision():
+    for dtype, log_mass in ((jnp.float32, -90.0), (jnp.float64, -800.0)):
+        problem = qra.Problem(jnp.array([log_mass, 0.0], dtype), jnp.array([0.9, 0.1], dtype))
+        found = orbit.hit(problem)
+        assert found.status == Status.OUT_OF_PRECISION
+        assert found.panels < 3

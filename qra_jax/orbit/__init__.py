@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from qra_jax import _check
@@ -165,9 +164,14 @@ def hit_batch(
         raise ValueError(f"problems: shape {problems.log_ref.shape}; must be [problems, patterns]")
     _check.integer("lanes", lanes, low=1)
 
-    gather = jax.jit(jax.vmap(lambda problem: _setting(problem, algorithm, reward, metric, target)[0]))
-    binary = (reward or verifiable()).binary
-    return _batch(event, metric, binary, lanes, chunk, workers)(gather(problems), progress=progress)
+    algorithm, reward = algorithm or reinforce(), reward or verifiable()
+    settings = _settings(problems, algorithm, reward, target, metric)
+    return _batch(event, metric, reward.binary, lanes, chunk, workers)(settings, progress=progress)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _settings(problems: Problem, algorithm: Algorithm, reward: Reward, target: Any, metric: str) -> Setting:
+    return jax.vmap(lambda problem: _setting(problem, algorithm, reward, metric, target)[0])(problems)
 
 
 @lru_cache

@@ -56,14 +56,16 @@ def event_value(event: str, metric: str, setting: Setting, ratio: Array) -> Arra
     policy = ratio / jnp.sum(ratio)
     if event == BEST:
         best = jnp.argmax(setting.success)
-        rest = jnp.sum(jnp.where(jnp.arange(ratio.shape[0]) == best, 0.0, ratio))
-        return jnp.log(ratio[best]) - jnp.log(rest) - jnp.log(setting.target) + jnp.log1p(-setting.target)
+        rest = jnp.sum(jnp.where(jnp.arange(ratio.shape[0]) == best, 0.0, policy))
+        return policy[best] * (1 - setting.target) - rest * setting.target
     if event == ACCURACY:
         return jnp.sum(policy * (setting.success - setting.target))
-    # Slope of accuracy, dρ/dτ ∝ Cov_π(p, (R − R̄) m) with m = 1/w (softmax, over the leader's) or 1 (natural).
-    reward = jnp.where(ratio > 0, setting.reward, 0.0)
+    # Slope of accuracy, dρ/dτ ∝ Cov_π(p, (R − R̄) m) with m = 1/w (softmax, over the leader's) or 1 (natural),
+    # measured from the leader: its terms are then exactly zero, and no rounding is left where all others are gone.
+    leader = jnp.argmax(ratio)
+    reward = jnp.where(ratio > 0, setting.reward - setting.reward[leader], 0.0)
     pull = (reward - jnp.sum(policy * reward)) * (ratio if metric == _geometry.SOFTMAX else 1.0)
-    return -jnp.sum(policy * setting.success * (pull - jnp.sum(policy * pull)))
+    return -jnp.sum(policy * (setting.success - setting.success[leader]) * (pull - jnp.sum(policy * pull)))
 
 
 @jax.tree_util.register_dataclass
@@ -77,6 +79,7 @@ class Search:
       low, high: the bracket, as distances in τ from there.
       found: a bracket has been found.
       done: the orbit is over.
+      value: the event's value at the end of the last panel: at a vertex the next one may round to the other side.
       height: highest accuracy at a bracketed peak so far.
       last_height: accuracy at the end of the last panel.
     """
@@ -87,46 +90,54 @@ class Search:
     high: Leaf
     found: Leaf
     done: Leaf
+    value: Leaf
     height: Leaf
     last_height: Leaf
 
 
-def begin(metric: str, setting: Setting) -> Search:
+def begin(event: str, metric: str, setting: Setting) -> Search:
     """The search at t = 0."""
-    walk = _panels.begin(Lines.through(setting.log_ref, setting.reward, metric))
+    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    walk = _panels.begin(lines)
     zero, no = jnp.zeros_like(walk.step), jnp.asarray(False)
-    return Search(walk, walk, zero, zero, no, no, zero - jnp.inf, zero - jnp.inf)
+    value = event_value(event, metric, setting, _geometry.ratios(lines, walk.place.gaps)[0])
+    return Search(walk, walk, zero, zero, no, no, value, zero - jnp.inf, zero - jnp.inf)
 
 
 def over(event: str, search: Search) -> Bool[Array, ""]:
-    """Whether the search is over: bracketed (for the peak, at the end of the orbit), or out of panels."""
+    """Whether the search is over: bracketed (for the peak, at the end of the orbit), or unable to go on."""
     stop = search.done if event == PEAK else search.done | search.found
-    return stop | (search.walk.tried >= _panels.MAX_PANELS)
+    return stop | _panels.exhausted(search.walk)
 
 
-def step(event: str, metric: str, binary: bool, setting: Setting, search: Search) -> Search:
-    """Try the next panel."""
-    lines = Lines.through(setting.log_ref, setting.reward, metric)
+def step(event: str, metric: str, binary: bool, question: tuple[Setting, Lines], search: Search) -> Search:
+    """Try the next panel of a question, given with its lines."""
+    setting, lines = question
     rate = _panels.rate_function(lines, setting.algorithm, binary)
     before = search.walk
     tried, length, good, walk = _panels.attempt(lines, rate, before)
     values = jax.vmap(partial(event_value, event, metric, setting))(tried.ratio)
+    last, values = values[-1], jnp.append(search.value, values)
     crossed = (values[:-1] < 0) & (values[1:] >= 0)
     height, last_height = search.height, search.last_height
     if event == PEAK:
         accuracy = tried.policy @ setting.success
-        heights = jnp.where(crossed, jnp.maximum(accuracy[:-1], accuracy[1:]), -jnp.inf)
+        heights = jnp.where(crossed, jnp.maximum(accuracy, jnp.append(accuracy[0], accuracy[:-1])), -jnp.inf)
         index = jnp.argmax(heights)
         use = good & (heights[index] > height)
-        height, last_height = jnp.where(use, heights[index], height), accuracy[-1]
+        height, last_height = (
+            jnp.where(use, heights[index], height),
+            jnp.where(good, accuracy[-1], last_height),
+        )
     else:
         index = jnp.argmax(crossed)
         use = good & crossed[index]
-    points = jnp.asarray(_panels.POINTS, length.dtype) * length
+    points = jnp.asarray(np.append(0.0, _panels.POINTS), length.dtype) * length
     new, old = (before, points[index], points[index + 1]), (search.before, search.low, search.high)
     kept, low, high = jax.tree.map(lambda a, b: jnp.where(use, a, b), new, old)
     done = good & _panels.settled(lines, walk, tried.ratio[-1])
-    return Search(walk, kept, low, high, search.found | use, done, height, last_height)
+    value = jnp.where(good, last, search.value)
+    return Search(walk, kept, low, high, search.found | use, done, value, height, last_height)
 
 
 def _refine(value: Any, low: Array, high: Array) -> Array:
@@ -176,8 +187,9 @@ class Found:
 
 def search(event: str, metric: str, binary: bool, setting: Setting) -> Search:
     """Walk until the search is over."""
-    advance = partial(step, event, metric, binary, setting)
-    return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(metric, setting))
+    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    advance = partial(step, event, metric, binary, (setting, lines))
+    return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(event, metric, setting))
 
 
 def finish(event: str, metric: str, binary: bool, setting: Setting, search: Search) -> Found:
@@ -201,8 +213,10 @@ def finish(event: str, metric: str, binary: bool, setting: Setting, search: Sear
     if event == PEAK:
         height = jnp.sum(ratio * setting.success) / jnp.sum(ratio)
         slack = 8 * jnp.finfo(height.dtype).eps
-        found &= search.height >= jnp.maximum(height, search.last_height) - slack
-        met = ~found & (height >= search.last_height - slack)
+        found &= search.done & (search.height > search.last_height + slack) & (search.height >= height)
+        met = search.done & ~found & (height >= search.last_height - slack)
+    else:
+        met |= found & jnp.isneginf(log_time)  # bracketed at the very start, by rounding
     levels = (setting.log_ref, setting.success, setting.target)
     valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.array([jnp.any(jnp.isnan(x)) for x in levels]))
 
@@ -212,9 +226,8 @@ def finish(event: str, metric: str, binary: bool, setting: Setting, search: Sear
         )
 
     precise = jnp.where(jnp.isfinite(log_time), Status.OK, Status.OUT_OF_PRECISION)
-    status = choose(
-        Status.ALREADY_MET, precise, jnp.where(search.done, Status.UNREACHABLE, Status.NOT_CONVERGED)
-    )
+    lost = jnp.where(search.walk.step > 0, Status.NOT_CONVERGED, Status.OUT_OF_PRECISION)
+    status = choose(Status.ALREADY_MET, precise, jnp.where(search.done, Status.UNREACHABLE, lost))
     infinity = jnp.full_like(log_time, jnp.inf)
     return Found(
         jnp.where(valid, choose(-infinity, log_time, infinity), jnp.nan),
@@ -276,9 +289,10 @@ find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
 
 def find_many(event: str, metric: str, binary: bool, settings: Setting, lanes: int) -> Found:
     """Many events at once, without derivatives; the settings have a leading axis."""
-    starts = jax.vmap(partial(begin, metric))(settings)
+    starts = jax.vmap(partial(begin, event, metric))(settings)
+    lines = jax.vmap(lambda setting: Lines.through(setting.log_ref, setting.reward, metric))(settings)
     advance = partial(step, event, metric, binary)
-    searches = pooled_while(partial(over, event), advance, settings, starts, lanes)
+    searches = pooled_while(partial(over, event), advance, (settings, lines), starts, lanes)
     last = partial(finish, event, metric, binary)
     return jax.lax.map(lambda each: last(*each), (settings, searches), batch_size=lanes)
 
@@ -313,7 +327,7 @@ class TimeGradient:
         lines = Lines.through(setting.log_ref, setting.reward, self.metric)
         rate = _panels.rate_function(lines, setting.algorithm, self.binary)
         result = _panels.panel(lines, rate, replace(place, gaps=_geometry.follow(lines, place)), length)
-        return result.log_time, (result.log_time, result.log_speed[-1])
+        return result.log_time, (result.log_time, result.log_speed)
 
     def _add(self, total: Setting, walk: Walk, length: Array, use: Array) -> tuple[Setting, Array]:
         use &= length > 0
@@ -321,7 +335,8 @@ class TimeGradient:
         gradient, (part, log_speed) = jax.grad(self._log_time, has_aux=True)(self.setting, walk.place, length)
         after = jnp.logaddexp(walk.log_time, part)
         keep, share = jnp.exp(walk.log_time - after), jnp.exp(part - after)
-        return jax.tree.map(lambda t, g: jnp.where(use, keep * t + share * g, t), total, gradient), log_speed
+        total = jax.tree.map(lambda t, g: jnp.where(use, keep * t + share * g, t), total, gradient)
+        return total, jnp.where(use, log_speed[-1], log_speed[0])
 
 
 def inner(gradient: Any, tangent: Any) -> Array:

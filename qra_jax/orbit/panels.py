@@ -8,7 +8,7 @@ series on a panel says how well it is resolved. Sums are kept as logarithms.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -128,6 +128,8 @@ class Walk:
       last: length of the last panel.
       trend: how much longer it was than the one before: away from a vertex lengths grow geometrically.
       wall: error per length of the last panel that failed to reach the next vertex, zero if none did.
+      to_switch: distance to the next vertex, `inf` if there is none.
+      successor: who takes the lead there.
       tried: panels evaluated so far.
     """
 
@@ -137,6 +139,8 @@ class Walk:
     last: Leaf
     trend: Leaf
     wall: Leaf
+    to_switch: Leaf
+    successor: Leaf
     tried: Leaf
 
 
@@ -150,7 +154,13 @@ def begin(lines: Lines) -> Walk:
     scale = jnp.min(jnp.where(drift > 0, weight / jnp.where(drift > 0, drift, 1.0), jnp.inf))
     step = jnp.where(jnp.isfinite(scale), 1.0 * scale, 1.0)
     one = jnp.ones_like(step)
-    return Walk(place, -jnp.inf * one, step, step, one, 0 * one, jnp.zeros((), jnp.int32))
+    ahead = _geometry.next_switch(lines, place)
+    return Walk(place, -jnp.inf * one, step, step, one, 0 * one, *ahead, jnp.zeros((), jnp.int32))
+
+
+def exhausted(walk: Walk) -> Array:
+    """Whether a walk cannot go on: out of panels, or its step lost to the dtype (zero or NaN)."""
+    return (walk.tried >= MAX_PANELS) | ~(walk.step > 0)
 
 
 def tolerance(dtype: Any) -> float:
@@ -166,8 +176,7 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
 
     The walk moves on only if the panel is accurate enough; its next step is adapted either way.
     """
-    to_switch, successor = _geometry.next_switch(lines, walk.place)
-    goal = tolerance(walk.step.dtype)
+    to_switch, goal = walk.to_switch, tolerance(walk.step.dtype)
     at_switch = (walk.step >= 0.7 * to_switch) & (walk.wall * to_switch <= goal)
     length = jnp.where(at_switch, to_switch, jnp.minimum(walk.step, APPROACH * to_switch))
     tried = panel(lines, rate, walk.place, length)
@@ -180,18 +189,17 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
     step = jnp.where(length > 0, length * jnp.where(good, grown, shrunk), walk.step)
     trend = jnp.where(at_switch | ~good, 1.0, jnp.where(length > 0, length / walk.last, 1.0))
     ahead = end(lines, walk.place, length, tried)
-    switched = _geometry.lead(lines, ahead, successor)
+    switched = _geometry.lead(lines, ahead, walk.successor)
     ahead = jax.tree.map(lambda a, b: jnp.where(at_switch, a, b), switched, ahead)
     wall = jnp.where(at_switch, jnp.where(good, 0.0, error / jnp.where(length > 0, length, 1.0)), walk.wall)
     count = walk.tried + 1
-    moved = Walk(ahead, log_time, step, length, trend, wall, count)
-    stayed = Walk(walk.place, walk.log_time, step, walk.last, trend, wall, count)
+    moved = Walk(ahead, log_time, step, length, trend, wall, *_geometry.next_switch(lines, ahead), count)
+    stayed = replace(walk, step=step, trend=trend, wall=wall, tried=count)
     return tried, length, good, jax.tree.map(lambda a, b: jnp.where(good, a, b), moved, stayed)
 
 
 def settled(lines: Lines, walk: Walk, ratio: Array) -> Array:
     """Whether nothing is left to happen: no switch ahead and every other pattern's share gone or frozen."""
-    to_switch, _ = _geometry.next_switch(lines, walk.place)
     slope = _geometry.slopes(lines, walk.place)
     moving = slope > 0
     if lines.metric == _geometry.SOFTMAX:  # the lesser of two equal patterns still fades
@@ -199,4 +207,4 @@ def settled(lines: Lines, walk: Walk, ratio: Array) -> Array:
     apart = (lines.mass > 0) & moving
     share = jnp.max(jnp.where(apart, ratio, 0.0))
     still = jnp.all(slope == 0)
-    return ~jnp.isfinite(to_switch) & ((share < jnp.finfo(ratio.dtype).eps / 16) | still)
+    return ~jnp.isfinite(walk.to_switch) & ((share < jnp.finfo(ratio.dtype).eps / 16) | still)

@@ -23,7 +23,7 @@ def _until(lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array) -> tup
 
     def going(state: tuple[Walk, Array, Array, Array]) -> Array:
         walk, _, _, over = state
-        return ~over & (walk.tried < _panels.MAX_PANELS)
+        return ~over & ~_panels.exhausted(walk)
 
     def step(state: tuple[Walk, Array, Array, Array]) -> tuple[Walk, Array, Array, Array]:
         before = state[0]
