@@ -134,6 +134,30 @@ def test_pass_at_k_clock_does_not_depend_on_the_group(k, group):
     close(qra.pass_at_k(k).clock(rho) / (k * (1 - rho) ** (k - 1)), 1.0)
 
 
+@pytest.mark.parametrize("name", MEMBERS)
+def test_log_clock_is_the_log_of_the_clock(name):
+    for algorithm in (make(name, 3), *([MEMBERS[name][0](None)] if name != "rloo" else [])):
+        close(algorithm.log_clock_function()(RHO, 1 - RHO), jnp.log(algorithm.clock(RHO)), 1e-10)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_log_clock_outlives_the_underflow_of_the_clock(dtype):
+    rho = jnp.asarray(0.75, dtype)
+    for algorithm in (qra.pass_at_k(1000), qra.pass_at_k(1000, 1024)):
+        log_clock = algorithm.log_clock_function()
+        assert algorithm.clock(rho) == 0
+        found = log_clock(rho, 1 - rho)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, np.log(1000) + 999 * np.log(0.25), rtol=1e-6)
+        slope = jax.grad(lambda r, f=log_clock: f(r, 1 - r))(rho)
+        np.testing.assert_allclose(slope, -999 / 0.25, rtol=1e-6)
+    one, zero = jnp.ones((), dtype), jnp.zeros((), dtype)
+    assert qra.pass_at_k(4).log_clock_function()(one, zero) == -jnp.inf
+    assert qra.pass_at_k(1).log_clock_function()(one, zero) == 0
+    with pytest.raises(ValueError, match="mine needs a finite group size"):
+        qra.Algorithm("mine", qra.rloo(2).weigh).log_clock_function()
+
+
 def test_clocks_at_the_ends():
     zero, one = jnp.asarray(0.0), jnp.asarray(1.0)
     for group in (2, 8, 64):

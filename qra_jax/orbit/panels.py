@@ -77,13 +77,13 @@ Rate = Callable[[Array, Array], Array]
 
 def rate_function(lines: Lines, algorithm: Algorithm, binary: bool) -> Rate:
     """log dt/dτ = log Z − log c as a function of the probability ratios and log Z at a point of the orbit."""
-    clock = algorithm.clock_function() if binary else None
+    log_clock = algorithm.log_clock_function() if binary else None
 
     def rate(ratio: Array, log_z: Array) -> Array:
         policy = ratio / jnp.sum(ratio)
         mean = jnp.sum(policy * lines.reward)
-        if clock is not None:
-            return log_z - jnp.log(clock(mean, jnp.sum(policy * (1 - lines.reward))))
+        if log_clock is not None:
+            return log_z - log_clock(mean, jnp.sum(policy * (1 - lines.reward)))
         assert algorithm.real_clock is not None
         std = jnp.sqrt(jnp.sum(policy * (lines.reward - mean) ** 2))
         return log_z - jnp.log(algorithm.real_clock(algorithm.params, std))
