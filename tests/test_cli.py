@@ -123,7 +123,10 @@ def test_bad_arguments(capsys, arguments, expected):
         ("pattern,ref,ref,success\na,1,1,1\n", "column ref is there twice"),
         ("pattern,ref,success\na,.5,.5\n\na,.5,.5\n", "row 4: pattern 'a' is in row 2 already; must differ"),
         ("pattern,ref,success\na,half,.5\n", "row 2, column ref: 'half' is not a number; must be in [0, 1]"),
-        ("pattern,ref,success\na,1\n", "row 2, column success: '' is not a number"),
+        ("pattern,ref,success\na,1\n", "row 2: 2 cells; must be 3, as in the header"),
+        ("pattern,ref,success\na,.5,.5,\n", "row 2: 4 cells; must be 3, as in the header"),
+        ("pattern,ref,success\na,.5,.5\n ,.5,.5\n", "row 3, column pattern: empty; must be a name"),
+        ("pattern,ref,success\na,.5,\n", "row 2, column success: '' is not a number"),
         ("pattern,ref,success\na,.5,.5\nb,.5,1.5\n", "row 3, column success: 1.5; must be in [0, 1]"),
         ("pattern,ref,success\na,nan,.5\n", "row 2, column ref: nan; must be in [0, 1]"),
         ("pattern,ref,success\na,.5,.5\nb,.4,.5\n", "ref: sums to 0.9; must sum to 1 within 0.001"),
@@ -148,6 +151,12 @@ def test_a_folder_is_not_a_file(capsys, tmp_path):
 def test_numbers_may_be_separated_by_spaces_and_commas(tokens):
     names, ref, success = inputs.read(tokens, ["1", "0,1"])
     assert (names, ref, success) == (["pattern 0", "pattern 1", "pattern 2"], [0.05, 0.7, 0.25], [1, 0, 1])
+
+
+@pytest.mark.parametrize("tokens", [["1"], [".5", ".5"]])
+def test_equal_numbers_are_no_file(tokens):
+    _, ref, success = inputs.read(tokens, tokens)
+    assert ref == success == [float(token) for token in tokens]
 
 
 def test_files(csv):
@@ -198,6 +207,13 @@ def test_list_of_studies():
     done = qra("reproduce", "--list")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(qra_jax.studies.REGISTRY)
+
+
+def test_the_list_survives_a_study_that_cannot_be_loaded(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_start_jax", lambda: None)
+    monkeypatch.setattr(qra_jax.studies, "REGISTRY", {"broken": "no_module_of_this_name"})
+    assert cli.main(["reproduce", "--list"]) == 0
+    assert "cannot be loaded: ModuleNotFoundError" in capsys.readouterr().out
 
 
 def test_every_public_name_loads():

@@ -137,6 +137,41 @@ def test_a_study_that_cannot_be_loaded_is_a_crash(fakes, tmp_path):
     assert "nothing_of_this_name" in rows[0]["measured"]
 
 
+def test_a_bad_folder_stops_nothing_else(fakes, tmp_path):
+    fakes("bad")
+    fakes("good")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "bad").write_text("a file where a folder should be")
+    status, text = run(out)
+    assert status == 1
+    assert "bad: crashed" in text
+    rows = json.loads((out / "claims.json").read_text())
+    assert [(row["study"], row["verdict"]) for row in rows][:2] == [("bad", "crashed"), ("good", "holds")]
+
+
+def test_a_full_result_serves_a_quick_request(fakes, tmp_path):
+    fakes("good")
+    run(tmp_path / "out")
+    _, text = run(tmp_path / "out", quick=True)
+    assert "already finished" in text
+    run(tmp_path / "out", quick=True, force=True)
+    assert studies.load("good").CALLS == [False, True]
+
+
+def test_a_crash_leaves_the_old_result(fakes, tmp_path, monkeypatch):
+    fakes("good")
+    out = tmp_path / "out"
+    run(out)
+    monkeypatch.setattr(studies.load("good"), "compute", lambda *, quick: 1 / 0)
+    status, _ = run(out, force=True)
+    assert status == 1
+    assert json.loads((out / "claims.json").read_text())[0]["verdict"] == "crashed"
+    assert (out / "good" / "data.npz").is_file()
+    assert run(out)[0] == 0
+    assert json.loads((out / "claims.json").read_text())[0]["verdict"] == "holds"
+
+
 def test_interrupt_keeps_what_is_finished(fakes, tmp_path):
     fakes("good")
     fakes("slow", first="raise KeyboardInterrupt")

@@ -125,11 +125,16 @@ def _solve(command: Solve) -> int:
 def _reproduce(command: Reproduce) -> int:
     _start_jax()
     from qra_jax import studies
+    from qra_jax.studies import report
 
     if command.list:
         width = max(map(len, studies.REGISTRY))
         for name in studies.REGISTRY:
-            print(f"{name:{width}}  {studies.load(name).TITLE}")
+            try:
+                title = studies.load(name).TITLE
+            except Exception as error:
+                title = f"cannot be loaded: {report.one_line(error)}"
+            print(f"{name:{width}}  {title}")
         return 0
     from qra_jax.studies import runner
 

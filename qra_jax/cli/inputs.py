@@ -30,7 +30,7 @@ def read(ref: Sequence[str], success: Sequence[str]) -> tuple[list[str], list[fl
     """
     if not success and not _is_file("ref", ref):
         raise ValueError(f"success: missing; must be numbers {RATE}, or ref a CSV file with a column success")
-    if list(success) == list(ref) or not success:
+    if _is_file("ref", ref) and (not success or list(success) == list(ref)):
         names, (shares, rates) = table("ref", ref[0], ("ref", "success"))
         return names, shares, rates
     names, shares = _column("ref", ref)
@@ -105,8 +105,13 @@ def table(argument: str, path: str, columns: Sequence[str]) -> tuple[list[str], 
     seen: dict[str, int] = {}
     values: list[list[float]] = [[] for _ in columns]
     for line, row in rows[1:]:
-        cells = dict(zip(header, row, strict=False))
-        name = cells.get("pattern", "").strip()
+        if len(row) != len(header):
+            cells = f"{len(row)} cell{'s' * (len(row) != 1)}"
+            raise ValueError(f"{path}, row {line}: {cells}; must be {len(header)}, as in the header")
+        cells = dict(zip(header, row, strict=True))
+        name = cells["pattern"].strip()
+        if not name:
+            raise ValueError(f"{path}, row {line}, column pattern: empty; must be a name")
         if name in seen:
             raise ValueError(
                 f"{path}, row {line}: pattern {name!r} is in row {seen[name]} already; must differ"
@@ -114,7 +119,7 @@ def table(argument: str, path: str, columns: Sequence[str]) -> tuple[list[str], 
         seen[name] = line
         for column, into in zip(columns, values, strict=True):
             place = f"{path}, row {line}, column {column}"
-            value = number(place, cells.get(column, ""), RATE)
+            value = number(place, cells[column], RATE)
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise ValueError(f"{place}: {value:g}; must be {RATE}")
             into.append(value)

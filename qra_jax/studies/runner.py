@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import platform
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def reproduce(
     """Run studies into `out/<name>/`, then write `out/report.html` and `out/claims.json` from what is there.
 
     A study is finished once its stamp is written, last of all; the stamp names the package version, quick or
-    full, and a hash of the study's source, so whatever is stale or half written is done again.
+    full, and a hash of the study's source, so whatever is stale or half written is done again. A full result
+    also serves where a quick one is asked for; an old result stays until the new data are computed.
 
     Args:
       names: studies to run; all of them where empty.
@@ -65,38 +67,39 @@ def reproduce(
     if out.exists() and not out.is_dir():
         raise ValueError(f"out: {str(out)!r} is a file; must be a folder or not exist yet")
     chosen = [name for name in studies.REGISTRY if name in names or not names]
-    interrupted = False
+    interrupted, errors = False, {}
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task("", total=len(chosen))
         try:
             for name in chosen:
                 progress.update(task, description=name)
-                progress.console.print(_run(name, out / name, quick=quick, force=force))
+                said, error = _run(name, out / name, quick=quick, force=force)
+                errors |= {} if error is None else {name: error}
+                progress.console.print(said)
                 progress.advance(task)
         except KeyboardInterrupt:
             interrupted = True
             console.print("interrupted; finished studies are kept, run again to go on")
-    results = collect(out)
+    results = collect(out, errors)
     report.write(results, out)
     console.print(report.table(results))
     console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
-    crashed = any(result.error is not None for result in results if result.name in chosen)
-    return 130 if interrupted else int(crashed)
+    return 130 if interrupted else int(bool(errors))
 
 
-def _run(name: str, folder: Path, *, quick: bool, force: bool) -> str:
-    """Run one study; say how it went."""
+def _run(name: str, folder: Path, *, quick: bool, force: bool) -> tuple[str, str | None]:
+    """Run one study; say how it went, and give the traceback if it crashed."""
     if not force and finished(name, folder, quick=quick):
-        return f"[dim]∙ {name}: already finished[/dim]"
+        return f"[dim]∙ {name}: already finished[/dim]", None
     start = time.perf_counter()
-    for file in (STAMP, VERDICTS, f"{FIGURE}.pdf", f"{FIGURE}.png", DATA, ERROR):
-        (folder / file).unlink(missing_ok=True)
     try:
         study = studies.load(name)
         data = study.compute(quick=quick)
         content = io.BytesIO()
         np.savez_compressed(content, allow_pickle=False, **data)
+        for file in (STAMP, VERDICTS, f"{FIGURE}.pdf", f"{FIGURE}.png", DATA, ERROR):
+            (folder / file).unlink(missing_ok=True)
         _files.write(folder / DATA, content.getvalue())
         with np.load(folder / DATA) as saved:
             data = dict(saved)
@@ -107,10 +110,12 @@ def _run(name: str, folder: Path, *, quick: bool, force: bool) -> str:
         seconds = time.perf_counter() - start
         _files.write(folder / STAMP, _json(stamp(name, quick=quick) | environment() | {"seconds": seconds}))
     except Exception as error:
-        _files.write(folder / ERROR, traceback.format_exc())
-        where = escape(str(folder / ERROR))
-        return f"[red]✗ {name}: crashed, {escape(report.one_line(error))}[/red] (see {where})"
-    return f"[green]✓[/green] {name}: {seconds:.1f} s"
+        text, where = traceback.format_exc(), ""
+        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
+            _files.write(folder / ERROR, text)
+            where = f" (see {escape(str(folder / ERROR))})"
+        return f"[red]✗ {name}: crashed, {escape(report.one_line(error))}[/red]{where}", text
+    return f"[green]✓[/green] {name}: {seconds:.1f} s", None
 
 
 def stamp(name: str, *, quick: bool) -> dict[str, Any]:
@@ -137,14 +142,14 @@ def finished(name: str, folder: Path, *, quick: bool | None = None) -> bool:
     Args:
       name: the study.
       folder: its folder.
-      quick: which version is wanted; either where left out.
+      quick: which version is wanted; a full one serves as a quick one; either where left out.
 
     Returns:
       True or False.
     """
     try:
         found = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        wanted = stamp(name, quick=found["quick"] if quick is None else quick)
+        wanted = stamp(name, quick=False if quick is False else bool(found["quick"]))
     except Exception:  # no stamp, an unreadable one, or a study that cannot even be loaded
         return False
     files = (DATA, f"{FIGURE}.pdf", f"{FIGURE}.png", VERDICTS)
@@ -153,12 +158,22 @@ def finished(name: str, folder: Path, *, quick: bool | None = None) -> bool:
     )
 
 
-def collect(out: Path) -> list[report.Result]:
-    """What a folder holds: finished studies with their verdicts, and crashed ones, in order."""
+def collect(out: Path, errors: Mapping[str, str] | None = None) -> list[report.Result]:
+    """What a folder holds: finished studies with their verdicts, and crashed ones, in order.
+
+    Args:
+      out: folder of the results.
+      errors: traceback for each study that crashed just now, whatever its folder holds.
+
+    Returns:
+      A result for each study that was run.
+    """
     results = []
     for name in studies.REGISTRY:
         folder = out / name
-        if finished(name, folder):
+        if errors and name in errors:
+            results.append(report.Result(name, name, "", error=errors[name]))
+        elif finished(name, folder):
             study = studies.load(name)
             results.append(
                 report.Result(
