@@ -61,9 +61,9 @@ def positive(name: str, value: Any) -> Any:
     return array
 
 
-def nonnegative(name: str, value: Any) -> Any:
+def nonnegative(name: str, value: Any, *, ndim: int | None = None) -> Any:
     """Finite numbers, zero or above."""
-    array = _concrete(name, value, None)
+    array = _concrete(name, value, ndim)
     if isinstance(array, np.ndarray):
         _reject(name, array, ~((array >= 0) & np.isfinite(array)), "zero or positive, and finite")
     return array
@@ -79,7 +79,7 @@ def finite(name: str, value: Any) -> Any:
 
 def distribution(name: str, value: Any, *, tolerance: float, ndim: int = 1) -> Any:
     """Non-negative numbers whose last axis sums to one within `tolerance`; returned renormalised."""
-    array = unit_interval_or_more(name, value, ndim)
+    array = nonnegative(name, value, ndim=ndim)
     if not isinstance(array, np.ndarray):
         return array / array.sum(axis=-1, keepdims=True)
     total = array.sum(axis=-1, keepdims=True)
@@ -88,14 +88,6 @@ def distribution(name: str, value: Any, *, tolerance: float, ndim: int = 1) -> A
         row = "" if ndim == 1 else f"[{np.argwhere(off)[0][0]}]"
         raise ValueError(f"{name}{row}: sums to {total[off][0]:.6g}; must sum to 1 within {tolerance:g}")
     return array / total
-
-
-def unit_interval_or_more(name: str, value: Any, ndim: int) -> Any:
-    """Finite non-negative numbers (their sum is checked by the caller)."""
-    array = _concrete(name, value, ndim)
-    if isinstance(array, np.ndarray):
-        _reject(name, array, ~((array >= 0) & np.isfinite(array)), "in [0, 1]")
-    return array
 
 
 def integer(name: str, value: Any, *, low: int) -> int:

@@ -164,6 +164,8 @@ def _reinforce(params: Params, rewards: Array, where: Array | None) -> Array:
 def rloo(group_size: int) -> Algorithm:
     r"""REINFORCE with the leave-one-out baseline, $A_i = R_i - \frac1{G-1}\sum_{j\ne i} R_j$; clock 1.
 
+    With padding, a group left with fewer than two rollouts has no baseline and weighs nothing.
+
     Args:
       group_size: G ≥ 2.
 
@@ -180,7 +182,9 @@ def rloo(group_size: int) -> Algorithm:
 
 def _rloo(params: Params, rewards: Array, where: Array | None) -> Array:
     size = _size(rewards, where)
-    return (rewards - jnp.mean(rewards, where=where)) * (size / (size - 1))
+    alone = size < 2
+    scale = size / jnp.where(alone, 1.0, size - 1)
+    return jnp.where(alone, 0.0, (rewards - jnp.mean(rewards, where=where)) * scale)
 
 
 def grpo(group_size: int | None = None, *, sample_std: bool = False) -> Algorithm:
@@ -323,7 +327,8 @@ def pass_at_k(k: int, group_size: int | None = None) -> Algorithm:
     r"""The pass@k objective $1-(1-\rho)^k$ by its unbiased estimator; clock $k(1-\rho)^{k-1}$.
 
     With s right among the other G − 1 rollouts, a right rollout weighs k and a wrong one
-    $k\,[1-\binom{G-1-s}{k-1}/\binom{G-1}{k-1}]$, its share of luck.
+    $k\,[1-\binom{G-1-s}{k-1}/\binom{G-1}{k-1}]$, its share of luck. With padding, a group
+    left with fewer than k rollouts has no estimate and weighs nothing.
 
     Args:
       k: number of tries, k ≥ 1.
@@ -346,7 +351,7 @@ def pass_at_k(k: int, group_size: int | None = None) -> Algorithm:
 
 def _pkpo(params: Params, rewards: Array, where: Array | None) -> Array:
     k = jnp.asarray(params["k"], rewards.dtype)
-    others = _size(rewards, where) - 1
+    others = jnp.maximum(_size(rewards, where), k) - 1
     wrong_others = others - (jnp.sum(rewards, where=where) - rewards)
     # log of C(wrong, k-1) / C(others, k-1); no k-1 wrong ones means luck is certain.
     enough = wrong_others >= k - 1
@@ -354,7 +359,8 @@ def _pkpo(params: Params, rewards: Array, where: Array | None) -> Array:
     lgamma = jax.lax.lgamma
     log_miss = lgamma(wrong + 1) - lgamma(wrong - k + 2) - lgamma(others + 1) + lgamma(others - k + 2)
     luck = 1 - jnp.where(enough, jnp.exp(log_miss), 0.0)
-    return k * (rewards + (1 - rewards) * luck)
+    weights = k * (rewards + (1 - rewards) * luck)
+    return jnp.where(_size(rewards, where) < k, 0.0, weights)
 
 
 def tsallis(q: float | Array, group_size: int | None = None) -> Algorithm:

@@ -15,6 +15,8 @@ from qra_jax import _check
 
 SUM_TOLERANCE = 1e-3
 """`ref` may miss a sum of one by this much (hand-rounded tables); it is then renormalised."""
+MAX_DRAWS = 10_000
+"""Draws after which [`examples.internal_feedback`][] stops rejecting."""
 
 
 @jax.tree_util.register_dataclass
@@ -140,12 +142,24 @@ class examples:
 
     @staticmethod
     def worked() -> Problem:
-        """The worked example of Theorem 5.4: γ = (.25 + .05)/.05 = 6, entangled (arXiv 2506.04695)."""
+        """The worked example of Theorem 5.4: γ = (.25 + .05)/.05 = 6, entangled.
+
+        Returns:
+          The problem with patterns ordered r*, r', poor one.
+
+        Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.4.
+        """
         return Problem.from_probs(ref=[0.05, 0.70, 0.25], success=[0.9, 0.6, 0.1])
 
     @staticmethod
     def fast() -> Problem:
-        """A Regime 1 twin of [`examples.worked`][]: same rates, base accuracy .65 above every rival."""
+        """A Regime 1 twin of [`examples.worked`][]: same rates, base accuracy .65 above every rival.
+
+        Returns:
+          The problem in the same order.
+
+        Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.3 (its regime; the numbers are chosen here).
+        """
         return Problem.from_probs(ref=[0.25, 0.70, 0.05], success=[0.9, 0.6, 0.1])
 
     @staticmethod
@@ -162,6 +176,8 @@ class examples:
 
         Raises:
           ValueError: γ ≤ 1, n < 3, or no mass is left for r'.
+
+        Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.4.
         """
         if patterns < 3:
             raise ValueError(f"patterns: {patterns}; must be at least 3")
@@ -182,7 +198,9 @@ class examples:
     def internal_feedback(key: PRNGKeyArray, patterns: int, a: float = 1.0, b: float = 1.0) -> Problem:
         """The RLIF setting of Theorem 5.6: uniform π_ref, success rates iid Beta(a, b), given ρ_ref > ½.
 
-        Conditioning is by rejection inside a `while_loop`, so that it runs under jit and vmap.
+        Conditioning is by rejection inside a `while_loop`, so that it runs under jit and vmap. For a < b and
+        many patterns the condition is all but impossible; after 10 000 rejected draws the one with the highest
+        ρ_ref among them is returned, although it is at most ½ (check `accuracy_ref`).
 
         Args:
           key: PRNG key.
@@ -191,14 +209,26 @@ class examples:
 
         Returns:
           One draw.
+
+        Raises:
+          ValueError: n < 1, or a or b not positive.
+
+        Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.6.
         """
+        _check.integer("patterns", patterns, low=1)
+        _check.positive("a", a)
+        _check.positive("b", b)
 
-        def draw(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        def draw(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             key, sub = jax.random.split(state[0])
-            return key, jax.random.beta(sub, a, b, (patterns,))
+            fresh = jax.random.beta(sub, a, b, (patterns,))
+            return key, jnp.where(jnp.mean(fresh) > jnp.mean(state[1]), fresh, state[1]), state[2] + 1
 
-        first = draw((key, jnp.zeros(patterns)))
-        _, success = jax.lax.while_loop(lambda s: jnp.mean(s[1]) <= 0.5, draw, first)
+        def rejected(state: tuple[Array, Array, Array]) -> Array:
+            return (jnp.mean(state[1]) <= 0.5) & (state[2] < MAX_DRAWS)
+
+        first = (key, jnp.zeros(patterns), jnp.zeros((), jnp.int32))
+        _, success, _ = jax.lax.while_loop(rejected, draw, first)
         return Problem(jnp.full(patterns, -jnp.log(patterns)), success)
 
 

@@ -285,6 +285,15 @@ def test_padding_changes_nothing(name):
         close(padded[where], algorithm.weights(jnp.array(bits)), 1e-11)
 
 
+def test_padding_that_leaves_too_few_rollouts_weighs_nothing():
+    rewards = jnp.array([1.0, 0.0, 1.0, 0.0])
+    for algorithm, enough in [(qra.rloo(4), 2), (qra.pass_at_k(3, 4), 3), (qra.pass_at_k(1, 4), 1)]:
+        for alive in range(5):
+            weights = algorithm.weights(rewards, jnp.arange(4) < alive)
+            assert bool((weights != 0).any()) == (alive >= enough)
+            assert jnp.isfinite(weights).all()
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_permuting_rollouts_permutes_weights(name):
     algorithm, order = make(name, 6), np.array([2, 5, 0, 3, 1, 4])

@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qra_jax import problem as problem_module
 from qra_jax.problem import Problem, examples, random, stack
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"ref": [0.5, -0.1, 0.6]}, r"ref\[1\]: -0\.1; must be in \[0, 1\]"),
-        ({"ref": [0.5, float("nan"), 0.5]}, r"ref\[1\]: nan; must be in \[0, 1\]"),
-        ({"ref": [0.5, float("inf"), 0.5]}, r"ref\[1\]: inf; must be in \[0, 1\]"),
+        ({"ref": [0.5, -0.1, 0.6]}, r"ref\[1\]: -0\.1; must be zero or positive, and finite"),
+        ({"ref": [0.5, float("nan"), 0.5]}, r"ref\[1\]: nan; must be zero or positive, and finite"),
+        ({"ref": [0.5, float("inf"), 0.5]}, r"ref\[1\]: inf; must be zero or positive, and finite"),
         ({"ref": [0.5, 0.3, 0.1]}, r"ref: sums to 0\.9; must sum to 1 within 0\.001"),
         ({"ref": [0.0, 0.0, 0.0]}, r"ref: sums to 0; must sum to 1"),
         ({"ref": [0.5, 0.5]}, r"success: length 3; must be 2, as many as ref has"),
@@ -208,3 +209,19 @@ def test_internal_feedback_is_conditioned_on_being_more_right_than_wrong():
     assert abs(z_score(accuracy, 0.5 + 13 / 96)) < 4
     skewed = jax.vmap(lambda k: examples.internal_feedback(k, 200, 3.0, 1.0))(keys[:50])
     assert abs(z_score(skewed.success, 0.75)) < 5
+
+
+def test_internal_feedback_always_ends(monkeypatch):
+    monkeypatch.setattr(problem_module, "MAX_DRAWS", 50)
+    keys = jax.random.split(jax.random.key(0), 3)
+    hard = jax.vmap(lambda k: examples.internal_feedback(k, 100, 1.0, 20.0))(keys)
+    plain = jax.random.beta(jax.random.key(1), 1.0, 20.0, (1000, 100)).mean(axis=1)
+    assert (hard.accuracy_ref <= 0.5).all()
+    assert (hard.accuracy_ref > jnp.median(plain)).all()  # the best of 50 draws
+    for arguments, message in [
+        ((0,), "patterns: 0; must be 1 or above"),
+        ((3, 0.0), "a: 0; must be positive and finite"),
+        ((3, 1.0, -2.0), "b: -2; must be positive and finite"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            examples.internal_feedback(keys[0], *arguments)

@@ -494,6 +494,27 @@ def test_exponents_reject_what_they_cannot_answer():
         theory.exponents(qra.grpo(), reward=qra.self_certainty())
     with pytest.raises(ValueError, match="metric: 'adam'"):
         theory.exponents(qra.grpo(), metric="adam")
+    with pytest.raises(ValueError, match="reward: majority-vote depends on the policy; must be fixed"):
+        theory.exponents(qra.grpo(), reward=qra.majority_vote())
+    for tpr, fpr, level in [(0.2, 0.6, r"-0\.4"), (0.5, 0.5, "0")]:
+        with pytest.raises(ValueError, match=rf"reward: TPR − FPR = {level}; must be above 0"):
+            theory.exponents(qra.reinforce(), reward=qra.verifiable(tpr, fpr))
+    traced = jax.jit(lambda fpr: theory.exponents(qra.reinforce(), reward=qra.verifiable(0.2, fpr)))
+    assert all(np.isnan(x) for x in jax.tree.leaves(traced(0.6)))
+    close(traced(0.1).cold_constant, theory.exponents(qra.reinforce()).cold_constant / 0.1, 1e-9)
+
+
+@pytest.mark.parametrize(("k", "group"), [(5, None), (32, None), (32, 64), (1000, None)])
+def test_exponents_of_pass_at_large_k(k, group):
+    law = theory.exponents(qra.pass_at_k(k, group))
+    close(law.tail * k, 1.0, 1e-6)
+    close(law.tail_constant / (2 * k**2), 1.0, 1e-6)
+    close(law.cold_constant * 2 * k, 1.0, 1e-6)
+    with jax.enable_x64(False):
+        single = theory.exponents(qra.pass_at_k(k, group))
+    assert single.tail.dtype == jnp.float32
+    close(single.tail * k, 1.0, 1e-4)
+    close(single.tail_constant / (2 * k**2), 1.0, 1e-2)
 
 
 def test_grpo_crossover_is_where_the_asymptotes_meet():

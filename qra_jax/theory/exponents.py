@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, grpo
 from qra_jax.problem import Problem
+from qra_jax.regularizer import METRICS
 from qra_jax.reward import Reward, verifiable
 
 _VERIFIABLE = verifiable()
-SOFTMAX, NATURAL = "softmax", "natural"
+_NEAR = 1e-12
+"""Distance from an end at which power laws are read off, far inside the asymptotic range."""
 
 
 @jax.tree_util.register_dataclass
@@ -36,7 +39,7 @@ class Exponents:
     tail_constant: Float[Array, ""]
 
 
-def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str = SOFTMAX) -> Exponents:
+def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str = "softmax") -> Exponents:
     r"""Exponents and constants of cold start and tail, from the power laws of the clock at its two ends.
 
     With success rates (1, 0), $\dot\rho = m\,J\,c(Q)$ where m = 2ρ²(1−ρ)² (softmax policy gradient) or ρ(1−ρ)
@@ -62,48 +65,54 @@ def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str
 
     Args:
       algorithm: its clock.
-      reward: binary, with J > 0.
+      reward: binary and fixed, with J = TPR − FPR > 0.
       metric: `"softmax"` or `"natural"`.
 
     Returns:
-      `Exponents`.
+      `Exponents`; all NaN where a traced J is not positive.
 
     Raises:
-      ValueError: an unknown metric, or a reward that is not binary.
+      ValueError: an unknown metric, a reward that is not binary or not fixed, or J ≤ 0.
 
     Reference: *derived here*.
 
     >>> print(exponents(grpo()).tail, exponents(grpo(8)).tail)
     2.0 1.0
     """
-    _check.choice("metric", metric, (SOFTMAX, NATURAL))
+    _check.choice("metric", metric, METRICS)
     if not reward.binary:
         raise ValueError(f"reward: {reward.name} is real-valued; must be binary")
+    if not reward.fixed:
+        raise ValueError(f"reward: {reward.name} depends on the policy; must be fixed")
     wrong, right = reward.rates(Problem(jnp.log(jnp.array([0.5, 0.5])), jnp.array([0.0, 1.0])))
     youden = right - wrong
+    if not isinstance(youden, Tracer) and not youden > 0:
+        raise ValueError(f"reward: TPR − FPR = {float(youden):.6g}; must be above 0")
+    log_clock = algorithm.log_clock_function()
 
     def law(at_zero: bool) -> tuple[Array, Array]:
         """Constant and exponent of J c(Q) ≃ constant · x^(−exponent), x the distance from the end."""
-        near, nearer = jnp.asarray(1e-10), jnp.asarray(1e-12)
+        near = jnp.asarray(_NEAR)
 
-        def clock(x: Array) -> Array:
+        def log_speed(x: Array) -> Array:
             rho, miss = (x, 1 - x) if at_zero else (1 - x, x)
-            return algorithm.clock(wrong * miss + right * rho, (1 - wrong) * miss + (1 - right) * rho)
+            return log_clock(wrong * miss + right * rho, (1 - wrong) * miss + (1 - right) * rho)
 
-        alpha = -jnp.log(clock(near) / clock(nearer)) / jnp.log(near / nearer)
-        alpha = jnp.round(alpha, 5)
-        return youden * clock(nearer) * nearer**alpha, alpha
+        height, slope = jax.value_and_grad(log_speed)(near)
+        alpha = jnp.round(-near * slope, 5)
+        return youden * jnp.exp(height + alpha * jnp.log(near)), alpha
 
     start, alpha = law(at_zero=True)
     end, alpha_end = law(at_zero=False)
-    degree, pace = (1.0, 2.0) if metric == SOFTMAX else (0.0, 1.0)
+    degree, pace = (1.0, 2.0) if metric == "softmax" else (0.0, 1.0)
     cold, cool = degree - alpha, degree - alpha_end
-    return Exponents(
+    found = Exponents(
         cold_start=jnp.maximum(cold, 0.0),
         cold_constant=jnp.where(cold < 0, 0.0, 1 / (pace * start * jnp.where(cold > 0, cold, 1.0))),
         tail=jnp.where(cool > 0, 1 / jnp.where(cool > 0, cool, 1.0), jnp.inf),
         tail_constant=jnp.where(cool < 0, jnp.inf, pace * end * jnp.where(cool > 0, cool, 1.0)),
     )
+    return jax.tree.map(lambda x: jnp.where(youden > 0, x, jnp.nan), found)
 
 
 def grpo_drift_share(accuracy: Float[Array, "*b"], group_size: int) -> Float[Array, "*b"]:

@@ -24,8 +24,7 @@ def initial_slope(problem: Problem, *, reward: Reward = _VERIFIABLE) -> Float[Ar
 
     Returns:
       dρ/dt at t = 0, per unit time; ±inf if an infinite reward pulls there. NaN only if infinite rewards pull
-      both
-      ways (a surely right and a surely wrong pattern under self-certainty): give the reward a floor.
+      both ways (a surely right and a surely wrong pattern under self-certainty): give the reward a floor.
 
     Reference: *derived here*; a multiple of the natural gradient's Cov(R, p) when π_ref is uniform.
     """

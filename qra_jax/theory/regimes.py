@@ -19,7 +19,8 @@ class Regime:
 
     Attributes:
       entangled: some suboptimal pattern's success rate exceeds base accuracy.
-      gamma: γ = Σ_{r≠r'} π_ref(r)/π_ref(r*) ≥ 1; 0 in the fast regime, where there is no r'.
+      gamma: γ = Σ_{r≠r'} π_ref(r)/π_ref(r*) ≥ 1. **0 means "not defined: fast regime"** (there is no r'),
+        not a small degree of entanglement.
       rivals: number of suboptimal patterns above base accuracy (Theorem 5.4 treats 1).
       rival: r', the rival with the most reference mass; -1 in the fast regime.
       best: r*, the first of ties.
@@ -90,11 +91,14 @@ def regime(problem: Problem) -> Regime:
 def gamma(problem: Problem) -> Float[Array, ""]:
     r"""Degree of entanglement, $\gamma = \sum_{r\ne r'} \pi_{\rm ref}(r) / \pi_{\rm ref}(r^\star)$.
 
+    **0 means "not defined: fast regime"** (there is no r'), not a small degree of entanglement: test
+    `regime(problem).entangled` before comparing or averaging γ.
+
     Args:
       problem: the question.
 
     Returns:
-      γ ≥ 1; 0 in the fast regime, where it is not defined.
+      γ ≥ 1 in the entangled regime, `inf` where r* lacks reference mass; 0 in the fast regime.
 
     Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.4.
 
