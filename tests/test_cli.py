@@ -96,8 +96,14 @@ def test_no_arguments_prints_help(capsys):
         (["solve", "--ref", "--success", ".5"], "ref: empty"),
         (["solve", "--ref", ".5,x", "--success", ".5,.5"], "ref: 'x' is not a number; must be in [0, 1]"),
         (["solve", "--ref", ".5,,.5", "--success", ".5,.5"], "ref: '' is not a number"),
-        (["solve", "--ref", "-.5,1.5", "--success", ".5,.5"], "ref[0]: -0.5; must be in [0, 1]"),
-        (["solve", "--ref", "nan,1", "--success", ".5,.5"], "ref[0]: nan; must be in [0, 1]"),
+        (
+            ["solve", "--ref", "-.5,1.5", "--success", ".5,.5"],
+            "ref[0]: -0.5; must be zero or positive, and finite",
+        ),
+        (
+            ["solve", "--ref", "nan,1", "--success", ".5,.5"],
+            "ref[0]: nan; must be zero or positive, and finite",
+        ),
         (["solve", "--ref", ".5,.4", "--success", ".5,.5"], "ref: sums to 0.9; must sum to 1 within 0.001"),
         (["solve", "--ref", ".5,.5", "--success", ".5"], "success: length 1; must be 2"),
         (["solve", "--ref", ".5,.5", "--success", ".5", "1.5"], "success[1]: 1.5; must be in [0, 1]"),
