@@ -504,6 +504,15 @@ def test_exponents_reject_what_they_cannot_answer():
     close(traced(0.1).cold_constant, theory.exponents(qra.reinforce()).cold_constant / 0.1, 1e-9)
 
 
+def test_exponents_compiled_and_not_are_the_same():
+    for algorithm in (qra.dapo(8), qra.filtered_sft(per="accepted"), qra.pass_at_k(4)):
+        law = jax.jit(theory.exponents)(algorithm)
+        for compiled, eager in zip(
+            jax.tree.leaves(law), jax.tree.leaves(theory.exponents(algorithm)), strict=True
+        ):
+            close(compiled, eager, 1e-9)
+
+
 @pytest.mark.parametrize(("k", "group"), [(5, None), (32, None), (32, 64), (1000, None)])
 def test_exponents_of_pass_at_large_k(k, group):
     law = theory.exponents(qra.pass_at_k(k, group))

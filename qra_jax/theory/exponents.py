@@ -105,7 +105,8 @@ def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str
     start, alpha = law(at_zero=True)
     end, alpha_end = law(at_zero=False)
     degree, pace = (1.0, 2.0) if metric == "softmax" else (0.0, 1.0)
-    cold, cool = degree - alpha, degree - alpha_end
+    # Rounded once more: compiled rounding may miss a whole number by an ulp, and zero decides the law.
+    cold, cool = jnp.round(degree - alpha, 5), jnp.round(degree - alpha_end, 5)
     found = Exponents(
         cold_start=jnp.maximum(cold, 0.0),
         cold_constant=jnp.where(cold < 0, 0.0, 1 / (pace * start * jnp.where(cold > 0, cold, 1.0))),
