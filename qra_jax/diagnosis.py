@@ -67,7 +67,7 @@ class Diagnosis:
       leaders: who dominates, in order.
       log_switches: log time under REINFORCE at which each takes the lead (−inf for the first).
       times: for each setting.
-      sft: advice; `None` in the fast regime or where SFT cannot help.
+      sft: advice; `None` in the fast regime or where r* has no reference mass.
       notes: what is not ordinary about this problem.
     """
 
@@ -124,59 +124,81 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
     )
 
 
-def sft_path(problem: Problem, s: Any) -> tuple[np.ndarray, np.ndarray]:
-    r"""SFT on r* alone in closed form: policy and time at path parameter s.
+def sft_policy(problem: Problem, log_s: Any) -> np.ndarray:
+    r"""SFT on r* alone in closed form: the policy at path parameter s.
 
     With $ds = dt/Z$ the flow $\dot\theta = e_{r^\star} - \pi$ moves $w_r = u_r + s$ (r ≠ r*) and keeps
     $\sum\log w$, so
 
-    $$ \log w_{r^\star} = \log u_{r^\star} - \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s),\qquad
-       t = \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s)
-         + \pi_{\rm ref}(r^\star)\int_0^s \prod_{r\ne r^\star}(1+\pi_{\rm ref}(r)\,s')\,ds' $$
+    $$ \log\pi_r = \log\pi_{\rm ref}(r) - \log(1+\pi_{\rm ref}(r)\,s) + {\rm const}\ (r\ne r^\star),\qquad
+       \log\pi_{r^\star} = \log\pi_{\rm ref}(r^\star)
+         + \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s) + {\rm const} $$
 
     Args:
       problem: the question; r* has reference mass.
-      s: `[points]`, zero or above.
+      log_s: `[...]`, log s; any size.
 
     Returns:
-      `[points, patterns]` log π and `[points]` time.
+      `[..., patterns]` log π.
 
     Reference: *derived here*.
     """
     log_ref, best = np.asarray(problem.log_ref, float), int(problem.best)
-    ref = np.exp(log_ref)
-    others = np.where(np.arange(ref.size) == best, 0.0, ref)
-    s = np.atleast_1d(np.asarray(s, float))
+    grown = _grown(problem, np.asarray(log_s, float))
+    log_policy = log_ref - grown
+    log_policy[..., best] += grown.sum(-1)
+    return log_policy - np.logaddexp.reduce(log_policy, axis=-1, keepdims=True)
 
-    def grown(s: np.ndarray) -> np.ndarray:
-        return np.log1p(others * s[..., None])
 
+def sft_log_time(problem: Problem, log_s: float) -> float:
+    r"""SFT on r* alone in closed form: the time at path parameter s.
+
+    $$ t = \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s)
+         + \pi_{\rm ref}(r^\star)\int_0^s \prod_{r\ne r^\star}(1+\pi_{\rm ref}(r)\,s')\,ds' $$
+
+    Args:
+      problem: the question; r* has reference mass.
+      log_s: log s; any size.
+
+    Returns:
+      log t.
+
+    Reference: *derived here*; the integral by 64 Gauss points, exact up to 128 patterns.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(64)
-    total = grown(s).sum(-1)
-    inside = grown(s[:, None] * (nodes + 1) / 2).sum(-1) - total[:, None]
-    time = total + ref[best] * s / 2 * np.exp(total) * (np.exp(inside) @ weights)
-    log_policy = log_ref - grown(s)
-    log_policy[:, best] += total
-    return log_policy - np.logaddexp.reduce(log_policy, axis=-1, keepdims=True), time
+    products = _grown(problem, log_s + np.log((nodes + 1) / 2)).sum(-1)
+    log_integral = log_s + np.logaddexp.reduce(products + np.log(weights / 2))
+    log_total = np.log(_grown(problem, np.asarray(log_s, float)).sum())
+    return float(np.logaddexp(log_total, float(problem.log_ref[problem.best]) + log_integral))
+
+
+def _grown(problem: Problem, log_s: np.ndarray) -> np.ndarray:
+    """log(1 + π_ref s) for each pattern, 0 for r*."""
+    log_ref = np.asarray(problem.log_ref, float)
+    others = np.where(np.arange(log_ref.size) == int(problem.best), -np.inf, log_ref)
+    return np.logaddexp(0.0, others + log_s[..., None])
 
 
 def _advice(problem: Problem, target: float) -> Advice | None:
     """The least SFT on r* after which accuracy is at least the second-best success rate."""
-    success, second = np.asarray(problem.success), float(problem.second_best)
+    if not np.isfinite(float(problem.log_ref[problem.best])):
+        return None
+    success, second = np.asarray(problem.success, float), float(problem.second_best)
 
     def short(log_s: float) -> bool:
-        return float(np.exp(sft_path(problem, np.exp(log_s))[0][0]) @ success) < second
+        return float(np.exp(sft_policy(problem, log_s)) @ success) < second
 
     low, high = -30.0, 30.0
-    if not np.isfinite(float(problem.log_ref[problem.best])) or short(high):
-        return None
+    while short(high):  # r* takes all the mass, to the last digit, at some finite s
+        low, high = high, 2 * high
     for _ in range(80):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if short(middle) else (low, middle)
-    log_policy, time = sft_path(problem, np.exp(high))
-    tuned = problem.with_ref(jnp.asarray(log_policy[0], problem.log_ref.dtype))
+    log_policy = sft_policy(problem, high)
+    tuned = problem.with_ref(jnp.asarray(log_policy, problem.log_ref.dtype))
     after = _solve(tuned, jnp.asarray(target, problem.log_ref.dtype)).reached.log_time
-    return Advice(float(np.log(time[0])), float(np.exp(log_policy[0, int(problem.best)])), _by_setting(after))
+    mass = float(np.exp(log_policy[int(problem.best)]))
+    return Advice(sft_log_time(problem, high), mass, _by_setting(after))
 
 
 def _by_setting(values: jax.Array) -> dict[str, float]:
@@ -231,8 +253,9 @@ def _solve(problem: Problem, target: jax.Array) -> _Found:
     lead = orbit.dominance(problem)
 
     def accuracy_at(log_tau: jax.Array) -> jax.Array:
-        there = jnp.exp(orbit.policy(problem, jnp.exp(jnp.minimum(log_tau, 700.0))))
-        return jnp.clip(jnp.sum(there * problem.success), 1e-300, 1 - 1e-16)
+        dtype = jnp.finfo(problem.log_ref.dtype)
+        there = jnp.exp(orbit.policy(problem, jnp.exp(jnp.minimum(log_tau, np.log(float(dtype.max)) - 1))))
+        return jnp.clip(jnp.sum(there * problem.success), float(dtype.tiny), 1 - float(dtype.epsneg))
 
     second = jnp.full(len(softmax), problem.second_best)
     levels = jax.vmap(accuracy_at)(lead.switches)
@@ -254,13 +277,14 @@ def _notes(problem: Problem, times: dict[str, Times]) -> list[str]:
     if tied.size > 1:
         names = f"{', '.join(map(str, tied[:-1]))} and {tied[-1]}"
         notes.append(f"ties for best: patterns {names}; the first is taken")
-    reached = {name: time.statuses[1] for name, time in times.items()}
     if np.isneginf(log_ref[best]):
         notes.append("best pattern has no reference mass: unreachable")
-    elif all(status == Status.ALREADY_MET for status in reached.values()):
-        notes.append("target already met")
-    elif all(status == Status.UNREACHABLE for status in reached.values()):
-        notes.append("target unreachable")
+    else:
+        if all(time.statuses[1] == Status.ALREADY_MET for time in times.values()):
+            notes.append("target already met")
+        for event, what in ((1, "target unreachable"), (0, "transition unreachable")):
+            never = [name for name, time in times.items() if time.statuses[event] == Status.UNREACHABLE]
+            notes += [what] if len(never) == len(times) else [f"{what}: {name}" for name in never]
     if tied.size == success.size > 1:
         return [*notes, "all success rates are equal: nothing moves"]
     words = {

@@ -98,10 +98,50 @@ def test_switch_is_when_the_leaders_meet():
 
 def test_sft_path_is_the_sft_flow():
     problem = examples.worked()
-    log_policy, time = diagnosis.sft_path(problem, np.array([0.0, 0.3, 2.0, 9.0]))
-    assert time[0] == 0
-    expected = flow.sft(problem, jnp.array([1.0, 0.0, 0.0]), ts=time[1:]).log_policy
-    np.testing.assert_allclose(log_policy[1:], expected, atol=1e-6)
+    log_s = np.log([0.3, 2.0, 9.0])
+    time = np.exp([diagnosis.sft_log_time(problem, x) for x in log_s])
+    expected = flow.sft(problem, jnp.array([1.0, 0.0, 0.0]), ts=time).log_policy
+    np.testing.assert_allclose(diagnosis.sft_policy(problem, log_s), expected, atol=1e-6)
+
+
+def test_sft_time_of_many_patterns_does_not_overflow():
+    many = Problem.from_probs([0.01, 0.1, *[0.89 / 38] * 38], [0.9, 0.6, *[0.1] * 38])
+    log_s = 60.0
+    lead = float(many.log_ref[0] + jnp.sum(many.log_ref[1:])) + 40 * log_s - np.log(40)
+    assert diagnosis.sft_log_time(many, log_s) == pytest.approx(lead, rel=1e-9)
+    assert diagnosis.sft_policy(many, log_s)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_vanishing_share_needs_much_sft_not_infinitely_much():
+    found = diagnosis.diagnose(Problem.from_probs([1e-200, 0.7, 0.3], [0.9, 0.6, 0.1]))
+    # θ(r*) rises at a speed of nearly one while the others fall: less than the 460 nats it starts below.
+    assert 100 < np.exp(found.sft.log_time) < 460
+    assert 0 < found.sft.mass < 1
+    assert found.sft.after["reinforce"] < found.times["reinforce"].target
+
+
+def test_a_cold_start_is_not_called_free_of_stalls():
+    text = told([1e-9, 0.999999998, 1e-9], [0.9, 0.6, 0.6]).replace("\n", " ")
+    assert "Fast regime" in text
+    assert "stalls: 10^9" in text
+    assert "nothing stalls" not in text
+    assert "starts cold, at a share of 1e-9" in text
+
+
+def test_what_is_never_reached_is_named():
+    # Of two equal patterns the one with more mass wins by policy gradient; the natural gradient keeps 5 : 1.
+    answer = solved([0.5, 0.4, 0.1], [0.9, 0.5, 0.9], 0.9)
+    assert "target unreachable: natural_gradient" in answer["status"]
+    assert "target unreachable: reinforce" not in answer["status"]
+    assert "target unreachable" in solved([0.1, 0.4, 0.5], [0.9, 0.5, 0.9], 0.9)["status"].split("; ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(99800, "1e5"), (0.000999, "1e-3"), (9996, "1e4"), (1234, "1230"), (0.00052, "5.2e-4"), (2e7, "10^7.3")],
+)
+def test_numbers_are_rounded_before_they_are_split(value, text):
+    assert words._number(np.log(value)) == text
 
 
 def test_advice_ends_the_entanglement_and_no_less_would():
@@ -147,6 +187,14 @@ def test_figure_marks_the_transition():
     assert "t = 271" in texts
     assert "2 patterns lead in turn" in ax.get_title(loc="left")
     figure.draw(diagnosis.diagnose(Problem.from_probs([1.0], [0.5])), ["only"])
+
+
+def test_figure_of_times_beyond_floats():
+    found = diagnosis.diagnose(Problem.from_probs([1e-200, 0.7, 0.3], [0.9, 0.6, 0.1]))
+    drawn = figure.draw(found, ["a", "b", "c"])
+    drawn.canvas.draw()
+    assert "cut at t = 10^250" in drawn.axes[0].get_title(loc="left")
+    assert np.all(np.isfinite(drawn.axes[0].get_xlim()))
 
 
 def test_target_outside_the_open_interval():

@@ -24,7 +24,7 @@ _LABELS = {
 
 
 def to_json(found: Diagnosis) -> str:
-    """One JSON object; times as log10, `null` where already met or never."""
+    """One JSON object; times as log10, `null` where already met, or never, which `status` then names."""
     return json.dumps(
         {
             "regime": found.regime,
@@ -96,8 +96,15 @@ def _story(found: Diagnosis, names: list[str]) -> list[str]:
 
 def _advice(found: Diagnosis, names: list[str]) -> list[str]:
     if found.regime == "fast":
-        reachable = found.times["reinforce"].target < math.inf
-        return ["Advice: nothing stalls; SFT is not needed."] if reachable else []
+        time = found.times["reinforce"].target
+        if not _stalls(time):
+            return ["Advice: nothing stalls; SFT is not needed."]
+        best = names[found.best]
+        share = _number(float(found.problem.log_ref[found.best]))
+        return [
+            f"Advice: no other pattern holds {best} back, but it starts cold, at a share of {share}: the time "
+            f"grows as 1/share, so SFT that raises the share of {best} shortens it."
+        ] * (time < math.inf)
     if found.sft is None:
         return ["Advice: no finite amount of SFT on the best pattern removes the stall."]
     before, after = found.times["reinforce"].target, found.sft.after["reinforce"]
@@ -118,9 +125,17 @@ def _number(log_time: float) -> str:
     if not math.isfinite(log_time):
         return "0" if log_time < 0 else "infinitely many"
     power = log_time / math.log(10)
-    if -3 <= power < 4:
-        return f"{math.exp(log_time):.3g}"
-    return f"10^{power:.1f}" if power >= STALL else f"{10 ** (power % 1):.2g}e{math.floor(power)}"
+    if power >= STALL:
+        return f"10^{power:.1f}"
+    value = float(f"{math.exp(log_time):.3g}")
+    if 1e-3 <= value < 1e4:
+        return f"{value:g}"
+    mantissa, exponent = round(10 ** (power % 1), 1), math.floor(power)
+    return f"{mantissa:g}e{exponent}" if mantissa < 10 else f"1e{exponent + 1}"
+
+
+def _stalls(log_time: float) -> bool:
+    return log_time / math.log(10) >= STALL
 
 
 def _duration(log_time: float) -> str:
@@ -128,5 +143,4 @@ def _duration(log_time: float) -> str:
         return "already met"
     if not math.isfinite(log_time):
         return "never"
-    stalls = log_time / math.log(10) >= STALL
-    return f"stalls: {_number(log_time)} units" if stalls else f"{_number(log_time)} units"
+    return f"stalls: {_number(log_time)} units" if _stalls(log_time) else f"{_number(log_time)} units"
