@@ -80,7 +80,7 @@ RATIOS = {8: 0.26, 16: 0.37, 64: 0.67}
 COLD = np.geomspace(1e-8, 1e-1, 43)
 END = np.pi / 2
 """When the natural gradient ÷ std, started at ρ = ½, reaches ρ = 1."""
-TAIL = np.geomspace(1e-1, 1e12, 79)
+TAIL = np.geomspace(1e-1, 1e24, 151)
 SHOWN = ("pass@4", "REINFORCE", "GRPO, G = 8", "GRPO, G → ∞", "DAPO, G = 8", "natural gradient")
 """Algorithms whose tail is drawn."""
 
@@ -343,14 +343,14 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             SOURCES["ends"],
             "REINFORCE a = 1, GRPO G → ∞ ½, finite G 1 with A = 1/(2√(G−1)); others from their clocks",
             cold_text,
-            verdict(cold < 0.02),
+            verdict(cold < 0.01),
         ),
         Verdict(
             "Tail: 1 − ρ is (B t)^(−b), or e^(−Bt).",
             SOURCES["ends"],
             "REINFORCE b = 1, GRPO G → ∞ 2, finite G 1 with B = 2√(G−1); others from their clocks",
             tail_text,
-            verdict(tail < 0.02),
+            verdict(tail < 0.01),
         ),
         Verdict(
             "Natural gradient: cold start log(1/ρ₀), tail e^(−t); ÷ std: bounded start, finite end.",

@@ -229,7 +229,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             f"n = {MIDDLE} {middle:.1%} are in Regime 2 and {slow:.0%} of these stall; AUC of the regime "
             f"{_auc(data, MIDDLE, 'regime'):.2f}, of π_ref(r*) {_auc(data, MIDDLE, 'π_ref(r*)'):.2f}, of "
             f"π_ref(r*)(p* − p₂) {_auc(data, MIDDLE, 'π_ref(r*) × (p* − p₂)'):.2f}",
-            _regime(fast / max(free, 1), float(slow)),
+            _regime(int(fast), int(free), float(slow)),
         )
     )
     share, _, _, enough = _binned(data, MIDDLE)
@@ -257,8 +257,11 @@ def _safe(data: Mapping[str, np.ndarray], n: int) -> float:
     return float(data[f"{n}/mass"][order][first + 25])
 
 
-def _regime(fast: float, slow: float) -> str:
-    """Shares of Regime 1 and of Regime 2 that stall; a near tie, not a rival, may hold up one in Regime 1."""
-    if fast > 1e-3 or slow > 0.95:
-        return verdict(fast <= 1e-3)
-    return ONLY_IF + "r* has little mass as well: Regime 2 is necessary, and far from sufficient"
+def _regime(fast: int, free: int, slow: float) -> str:
+    """From the stalls among the problems of Regime 1, and the share of Regime 2 that stalls."""
+    if fast >= slow * free > 0 or slow == 0:
+        return verdict(False)
+    if slow > 0.95:
+        return verdict(fast == 0)
+    needed = "necessary" if fast == 0 else "not strictly necessary (near ties stall in Regime 1 too)"
+    return ONLY_IF + f"r* has little mass as well: Regime 2 is {needed}, and far from sufficient"
