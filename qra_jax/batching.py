@@ -25,7 +25,7 @@ def many(
 
     The batch is cut into chunks, each compiled once and run on the host's threads; inside, `jax.vmap` works on
     `block` problems at a time, so that the working set stays in cache. Results do not depend on block, chunk or
-    workers.
+    workers but for rounding: another vectorisation may round a logarithm the other way.
 
     Args:
       function: takes pytrees of arrays of one problem, returns a pytree of arrays.

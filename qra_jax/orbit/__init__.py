@@ -26,9 +26,10 @@ from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.batching import chunked
 from qra_jax.orbit import envelope, geometry as _geometry, hitting, sampling
 from qra_jax.orbit.envelope import Dominance
-from qra_jax.orbit.geometry import METRICS, Lines, Place
+from qra_jax.orbit.geometry import Lines, Place
 from qra_jax.orbit.hitting import EVENTS, Setting
 from qra_jax.problem import Problem
+from qra_jax.regularizer import METRICS
 from qra_jax.reward import Reward, verifiable
 from qra_jax.trajectory import Trajectory
 

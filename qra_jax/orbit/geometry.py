@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-SOFTMAX, NATURAL = "softmax", "natural"
-METRICS = (SOFTMAX, NATURAL)
+from qra_jax.regularizer import METRICS
+
+SOFTMAX, NATURAL = METRICS
 
 Leaf = Any
 """A leaf of the states that walks carry: an array, with batch axes in front or not, or its tangent."""
