@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         reward as reward,
         studies as studies,
         theory as theory,
+        training as training,
         trajectory as trajectory,
     )
     from qra_jax.algorithm import (
@@ -66,6 +67,7 @@ _MODULES = [
     "reward",
     "studies",
     "theory",
+    "training",
     "trajectory",
 ]
 _NAMES = {

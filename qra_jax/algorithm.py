@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from qra_jax import _check
+from qra_jax._bernstein import bernstein, not_silent
 
 Params = dict[str, Any]
 Weights = Callable[[Params, Array, Array | None], Array]
@@ -108,8 +109,8 @@ class Algorithm:
             return lambda mean, miss: limit(self.params, mean, miss)
         table = self.speed_table()
         if self.resamples_silent:
-            return lambda mean, miss: _bernstein(table, mean, miss) / _not_silent(group, mean, miss)
-        return lambda mean, miss: _bernstein(table, mean, miss)
+            return lambda mean, miss: bernstein(table, mean, miss) / not_silent(group, mean, miss)
+        return lambda mean, miss: bernstein(table, mean, miss)
 
     def log_clock_function(self) -> Callable[[Array, Array], Array]:
         r"""Log of the clock as `(mean, miss) -> log speed`, finite where the clock itself would underflow.
@@ -443,36 +444,3 @@ def _group(group_size: int | None) -> int | None:
 def _size(rewards: Array, where: Array | None) -> Array:
     count = rewards.shape[-1] if where is None else jnp.sum(where, axis=-1)
     return jnp.asarray(count, rewards.dtype)
-
-
-@jax.custom_jvp
-def _bernstein(values: Array, mean: Array, miss: Array) -> Array:
-    """Σ_j C(m, j) ρ^j (1−ρ)^{m−j} values_j: a sum of powers, precise down to ρ = 0 and 1."""
-    degree = values.shape[0] - 1
-    steps = np.log(np.arange(degree, 0, -1)) - np.log(np.arange(1, degree + 1))
-    log_binomial = jnp.asarray(np.concatenate([[0.0], np.cumsum(steps)]), mean.dtype)
-    xlogy = jax.scipy.special.xlogy
-
-    def term(j: Array, log_binomial: Array, value: Array) -> Array:
-        return jnp.exp(log_binomial + xlogy(j, mean) + xlogy(degree - j, miss)) * value
-
-    terms = jax.vmap(term)(jnp.arange(degree + 1, dtype=mean.dtype), log_binomial, values.astype(mean.dtype))
-    return jnp.sum(terms, axis=0)
-
-
-@_bernstein.defjvp
-def _bernstein_slope(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Differences of neighbouring values, one degree lower: finite at ρ = 0 and 1, as no logarithm is."""
-    (values, mean, miss), (d_values, d_mean, d_miss) = primals, tangents
-    slope, degree = _bernstein(d_values, mean, miss), values.shape[0] - 1
-    if degree:
-        along_mean, along_miss = _bernstein(values[1:], mean, miss), _bernstein(values[:-1], mean, miss)
-        slope = slope + degree * (d_mean * along_mean + d_miss * along_miss)
-    return _bernstein(values, mean, miss), slope
-
-
-def _not_silent(group: int, mean: Array, miss: Array) -> Array:
-    """1 − ρ^G − (1−ρ)^G without cancellation: with s ≤ l the two rates, s (Σ_{j<G} l^j − s^{G−1})."""
-    smaller, larger = jnp.minimum(mean, miss), jnp.maximum(mean, miss)
-    ladder = jnp.sum(jax.vmap(lambda j: larger**j)(jnp.arange(group, dtype=mean.dtype)), axis=0)
-    return smaller * (ladder - smaller ** (group - 1))

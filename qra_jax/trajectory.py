@@ -26,6 +26,8 @@ class Status(IntEnum):
     """The dtype cannot resolve the answer; use float64."""
     INVALID = 5
     """The input is out of range (NaN, infinite reward, negative mass); the value is NaN."""
+    DIVERGED = 6
+    """Training left the numbers (NaN or overflow); NaN from there on."""
 
 
 @jax.tree_util.register_dataclass

@@ -8,6 +8,17 @@ from qra_jax.theory.exponents import Exponents, exponents, grpo_crossover, grpo_
 from qra_jax.theory.feedback import initial_slope, rlif_initial_slope
 from qra_jax.theory.noise import noisy_equilibrium
 from qra_jax.theory.optimum import optimal_policy
+from qra_jax.theory.policy_iteration import (
+    FixedPoints,
+    TwoCycles,
+    flip_betas,
+    fold_betas,
+    success_fixed_points,
+    success_map,
+    success_multiplier,
+    success_path,
+    success_two_cycles,
+)
 from qra_jax.theory.regimes import Regime, gamma, regime
 from qra_jax.theory.sft import sft_mass_needed, sft_quality
 from qra_jax.theory.times import fast_rate, transition_time_bound, transition_time_estimate
@@ -15,9 +26,13 @@ from qra_jax.theory.two_patterns import two_pattern_logit, two_pattern_time
 
 __all__ = [
     "Exponents",
+    "FixedPoints",
     "Regime",
+    "TwoCycles",
     "exponents",
     "fast_rate",
+    "flip_betas",
+    "fold_betas",
     "gamma",
     "grpo_crossover",
     "grpo_drift_share",
@@ -28,6 +43,11 @@ __all__ = [
     "rlif_initial_slope",
     "sft_mass_needed",
     "sft_quality",
+    "success_fixed_points",
+    "success_map",
+    "success_multiplier",
+    "success_path",
+    "success_two_cycles",
     "transition_time_bound",
     "transition_time_estimate",
     "two_pattern_logit",

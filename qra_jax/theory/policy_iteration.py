@@ -1,0 +1,473 @@
+"""Policy iteration with standardised advantages: the recursion of the success probability and where it ends.
+
+Everything is in logits, z = logit ρ. With spread s = ρ(1−ρ) and g(z) = 1/√(s + ε) the recursion is
+z' = (1−α) z + α z_ref + g(z)/β; for ε = 0, g(z) = 2 cosh(z/2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from qra_jax import _check, metrics
+from qra_jax.theory.noise import _bisect
+
+_GRID, _CYCLES = 512, 3
+
+Number = float | Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FixedPoints:
+    """Where the recursion can rest, in increasing order.
+
+    Attributes:
+      logit: `[3]`, logit ρ*; NaN beyond `count`.
+      multiplier: `[3]`, F'(z*) = dρ_n/dρ_{n−1} at ρ*; stable where its size is below 1. NaN beyond `count`.
+      count: how many there are: 0, 1, 2 or 3.
+    """
+
+    logit: Float[Array, " 3"]
+    multiplier: Float[Array, " 3"]
+    count: Int[Array, ""]
+
+    @property
+    def stable(self) -> Array:
+        """`[3]`, whether nearby states are attracted; false beyond `count`."""
+        return jnp.abs(self.multiplier) < 1
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TwoCycles:
+    """Pairs of states that the recursion swaps.
+
+    Attributes:
+      logit: `[3, 2]`, the lower and the upper logit ρ of each pair; NaN beyond `count`.
+      multiplier: `[3]`, F'(a) F'(b); stable where its size is below 1. NaN beyond `count`.
+      count: how many pairs there are.
+    """
+
+    logit: Float[Array, "3 2"]
+    multiplier: Float[Array, " 3"]
+    count: Int[Array, ""]
+
+
+def success_map(
+    logit: Number, accuracy_ref: Number, beta: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0
+) -> Float[Array, ""]:
+    r"""One round of policy iteration: the success probability after it from the one before.
+
+    $$ \operatorname{logit}\rho_n = \alpha \operatorname{logit}\rho_{\rm ref}
+       + (1-\alpha) \operatorname{logit}\rho_{n-1} + \frac{1}{\beta\sqrt{\rho_{n-1}(1-\rho_{n-1})+\varepsilon}} $$
+
+    Each round maximises $E[A] - \beta[\alpha\,\mathrm{KL}(\pi\|\pi_{\rm ref}) +
+    (1-\alpha)\,\mathrm{KL}(\pi\|\pi_{n-1})]$ with binary rewards standardised under $\pi_{n-1}$, so that
+    $\pi_n \propto \pi_{\rm ref}^{\alpha}\,\pi_{n-1}^{1-\alpha}\,e^{A/\beta}$. Within the right answers, and
+    within the wrong ones, A is constant: if shares there are those of π_ref, they stay, and the logit is the
+    mixture above. α = 1 is the fixed reference, α = 0 the previous policy (mirror). Outside the argument's
+    reach: patterns that are right only sometimes, and for 0 < α < 1 starts whose shares within a class are not
+    those of π_ref.
+
+    Args:
+      logit: logit of ρ_{n−1}; ±inf are the limits ρ → 0, 1, but for α < 1 a policy never right stays so.
+      accuracy_ref: ρ_ref in [0, 1]; 0 and 1 stay where they are (unless α = 0).
+      beta: β ≥ 0, strength of the KL term; 0 sends every state to 1.
+      epsilon: ε ≥ 0 under the root; with 0 the step grows without bound as ρ → 0 or 1.
+      anchor: α in [0, 1].
+
+    Returns:
+      logit ρ_n, precise at both ends. Differentiable in all arguments where finite.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: Mroueh, arXiv 2503.06639 (*reported*, three kinds of regularisation); the mixture *derived
+    here*.
+
+    >>> print(round(float(jax.nn.sigmoid(success_map(0.0, 0.6, 2.0))), 3))
+    0.803
+    """
+    logit, ref, beta, epsilon, anchor = _arguments(logit, accuracy_ref, beta, epsilon, anchor)
+    return _step(logit, ref, beta, epsilon, anchor)
+
+
+def success_path(
+    accuracy_ref: Number,
+    beta: Number,
+    steps: int,
+    *,
+    logit0: Number | None = None,
+    epsilon: Number = 0.0,
+    anchor: Number = 1.0,
+) -> Float[Array, " rounds"]:
+    """Rounds of policy iteration one after the other, [`success_map`][] repeated.
+
+    Args:
+      accuracy_ref: ρ_ref in [0, 1].
+      beta: β ≥ 0, strength of the KL term.
+      steps: number of rounds, 0 or more.
+      logit0: logit of ρ_0; that of ρ_ref where left out.
+      epsilon: ε ≥ 0.
+      anchor: α in [0, 1], weight of the fixed reference.
+
+    Returns:
+      `[steps + 1]`, logit ρ_0, …, logit ρ_steps; inf once ρ is 1 beyond floats.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    >>> path = success_path(0.001, 5.0, 400)
+    >>> print(jax.nn.sigmoid(path[-2:]).round(4))
+    [0.0606 0.0023]
+    """
+    _check.integer("steps", steps, low=0)
+    _check.unit_interval("accuracy_ref", accuracy_ref)
+    start = metrics.logit(jnp.asarray(accuracy_ref, float)) if logit0 is None else logit0
+    logit, ref, beta, epsilon, anchor = _arguments(start, accuracy_ref, beta, epsilon, anchor)
+
+    def step(z: Array, _: None) -> tuple[Array, Array]:
+        after = _step(z, ref, beta, epsilon, anchor)
+        return after, after
+
+    _, path = jax.lax.scan(step, logit, None, length=steps)
+    return jnp.concatenate([logit[None], path])
+
+
+def success_multiplier(
+    logit: Number, beta: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0
+) -> Float[Array, ""]:
+    r"""Slope of the recursion in logits; at a fixed point also that in success probabilities.
+
+    $$ F'(z) = 1-\alpha + \frac{(2\rho-1)\,\rho(1-\rho)}{2\beta\,(\rho(1-\rho)+\varepsilon)^{3/2}} $$
+
+    Along a cycle the product of its slopes is the cycle's multiplier, in either coordinate.
+
+    Args:
+      logit: logit ρ.
+      beta: β > 0, strength of the KL term.
+      epsilon: ε ≥ 0.
+      anchor: α in [0, 1], weight of the fixed reference.
+
+    Returns:
+      F'(z).
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: *derived here*; for α = 1 the derivative of Mroueh's map, arXiv 2503.06639.
+
+    >>> print(round(float(success_multiplier(0.0, 1.0, anchor=0.25)), 3))
+    0.75
+    """
+    _check.positive("beta", beta)
+    logit, _, beta, epsilon, anchor = _arguments(logit, 0.5, beta, epsilon, anchor)
+    return 1 - anchor + _pull_slope(logit, epsilon) / beta
+
+
+def success_fixed_points(
+    accuracy_ref: Number, beta: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0
+) -> FixedPoints:
+    r"""All success probabilities strictly between 0 and 1 at which policy iteration can rest.
+
+    $$ \alpha\beta\,(z_* - z_{\rm ref}) = g(z_*), \qquad g(z) = \frac{1}{\sqrt{\rho(1-\rho)+\varepsilon}} $$
+
+    Only the product αβ matters. On z > 0 the right side is convex up to ρ(1−ρ) = 2ε/(1+12ε) and concave
+    beyond; on z < 0 it falls. So the two sides differ by a function with at most two turning points, found
+    first, and each piece between them holds at most one root, found by bisection: none can be missed. For
+    ε = 0 there are 0 or 2; with ε > 0 there is always one more or only one, the saturated
+    $z \simeq z_{\rm ref} + 1/(\alpha\beta\sqrt\varepsilon)$.
+
+    Args:
+      accuracy_ref: ρ_ref in [0, 1]; none are found for 0 and 1, which stay put.
+      beta: β ≥ 0, strength of the KL term.
+      epsilon: ε ≥ 0.
+      anchor: α in [0, 1], weight of the fixed reference; for 0 there are none.
+
+    Returns:
+      `FixedPoints`. Differentiable by the implicit function theorem.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: Mroueh, arXiv 2503.06639 (existence *reported*); the number of them *derived here*.
+
+    >>> found = success_fixed_points(0.6, 2.0)
+    >>> print(int(found.count), jax.nn.sigmoid(found.logit[:2]).round(3))
+    2 [0.868 0.977]
+    """
+    _, ref, beta, epsilon, anchor = _arguments(0.0, accuracy_ref, beta, epsilon, anchor)
+    held = jnp.isfinite(ref) & (anchor * beta > 0)
+    ref, kappa = jnp.where(held, ref, 0.0), jnp.where(held, anchor * beta, 1.0)
+    logit = jnp.where(held, _roots(ref, kappa, epsilon), jnp.nan)
+    found = ~jnp.isnan(logit)
+    slope = _pull_slope(jnp.where(found, logit, 0.0), epsilon) / jnp.where(held, beta, 1.0)
+    return FixedPoints(logit, jnp.where(found, 1 - anchor + slope, jnp.nan), jnp.sum(found))
+
+
+def success_two_cycles(
+    accuracy_ref: Number, beta: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0
+) -> TwoCycles:
+    r"""Pairs of success probabilities between which policy iteration jumps to and fro.
+
+    Zeros of $1 + \frac{F(F(a)) - F(a)}{F(a) - a}$, which at a fixed point is $1 + F'$, so that fixed points are
+    not among them. A cycle straddles the lowest fixed point z₁ and has its lower end in (z_ref, z₁); there is
+    one whenever F'(z₁) < −1. For α = 1, ε = 0 the Schwarzian derivative of F is negative, and there is none
+    otherwise.
+
+    Args:
+      accuracy_ref: ρ_ref in [0, 1].
+      beta: β ≥ 0, strength of the KL term.
+      epsilon: ε ≥ 0.
+      anchor: α in [0, 1], weight of the fixed reference.
+
+    Returns:
+      `TwoCycles`, found on a grid of 512 points between z_ref and z₁, then by bisection.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: *derived here*.
+
+    >>> print(jax.nn.sigmoid(success_two_cycles(0.001, 5.0).logit[0]).round(4))
+    [0.0023 0.0606]
+    """
+    _, ref, beta, epsilon, anchor = _arguments(0.0, accuracy_ref, beta, epsilon, anchor)
+    lowest = success_fixed_points(accuracy_ref, beta, epsilon=epsilon, anchor=anchor).logit[0]
+    held = ~jnp.isnan(lowest)
+    ref, lowest = jnp.where(held, ref, -1.0), jnp.where(held, lowest, 0.0)
+    beta, anchor = jnp.where(held, beta, 1.0), jnp.where(held, anchor, 1.0)
+
+    def swaps(low: Array) -> Array:
+        high = _step(low, ref, beta, epsilon, anchor)
+        return 2 - anchor + _pull_quotient(low, high, epsilon) / beta
+
+    edges = ref + jnp.arange(_GRID + 1, dtype=ref.dtype) / _GRID * (lowest - ref)
+    edges = edges.at[-1].set(lowest)
+    sign = jax.vmap(swaps)(edges) < 0
+    changes = held & (sign[1:] != sign[:-1])
+    (places,) = jnp.nonzero(changes, size=_CYCLES, fill_value=-1)
+
+    def refine(place: Array) -> tuple[Array, Array]:
+        turn = jnp.where(sign[place], -1.0, 1.0).astype(ref.dtype)
+        low = _root(lambda z: -turn * swaps(z), edges[place], edges[place + 1])
+        high = _step(low, ref, beta, epsilon, anchor)
+        pair = jnp.stack([low, high])
+        slopes = 1 - anchor + jax.vmap(lambda z: _pull_slope(z, epsilon))(pair) / beta
+        return jnp.where(place >= 0, pair, jnp.nan), jnp.where(place >= 0, jnp.prod(slopes), jnp.nan)
+
+    logit, multiplier = jax.vmap(refine)(places)
+    return TwoCycles(logit, multiplier, jnp.minimum(jnp.sum(changes), _CYCLES))
+
+
+def fold_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0) -> Float[Array, " 2"]:
+    r"""Strengths of the KL term at which two fixed points of policy iteration meet and vanish.
+
+    $$ z_{\rm ref} = z - g(z)/g'(z), \qquad \alpha\beta = g'(z), \qquad z > 0; \qquad \varepsilon = 0:\quad
+       z_{\rm ref} = 2\operatorname{asinh}(\alpha\beta) - 2\sqrt{1 + (\alpha\beta)^{-2}} $$
+
+    Below the first one, the critical β, nothing holds the policy short of ρ = 1 (with ε > 0: short of the
+    saturated fixed point). Between the two, a lower and an upper end coexist. For ε = 0 the upper end is ρ = 1
+    itself and it does for every β above the first.
+
+    Args:
+      accuracy_ref: ρ_ref in [0, 1].
+      epsilon: ε ≥ 0.
+      anchor: α in [0, 1], weight of the fixed reference; 0 gives inf.
+
+    Returns:
+      `[2]`, the two β in increasing order, the second inf for ε = 0; NaN where ε is so large that the fixed
+      point is single for every β, and for ρ_ref = 0 or 1.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: *derived here*; a critical β was *reported* for the recursion of Mroueh, arXiv 2503.06639.
+
+    >>> print(fold_betas(0.6).round(4))
+    [1.7954    inf]
+    """
+    _, ref, _, epsilon, anchor = _arguments(0.0, accuracy_ref, 1.0, epsilon, anchor)
+    finite, smooth = jnp.isfinite(ref), epsilon > 0
+    ref = jnp.where(finite, ref, 0.0)
+    crest = _crest(jnp.where(smooth, epsilon, 1.0))
+
+    def tangent(z: Array) -> Array:
+        """z_ref of the line that touches g at z."""
+        return z - _pull(z, epsilon) / _pull_slope(z, epsilon) - ref
+
+    # For ε = 0, z − 2 coth(z/2) = z_ref < z; and coth(z/2) ≤ 1 + 2/z puts z below max(z_ref, 0) + 4.
+    top = jnp.where(smooth, crest, jnp.maximum(ref, 0.0) + 4.0)
+    # z > 0 near 0: g/g' ≥ 4/z − …, so that the touching line has z_ref below any bound at small z.
+    bottom = jnp.minimum(1.0, 1 / (1 + jnp.abs(ref))).astype(ref.dtype)
+    lower = _pull_slope(_root(tangent, jnp.minimum(bottom, top / 2), top), epsilon)
+    exists = ~smooth | (tangent(crest) >= 0)
+    # Right of the crest g/g' ≥ ε/s ≥ ε e^z.
+    far = crest + jnp.log1p((1 + jnp.abs(ref) + crest) / jnp.where(smooth, epsilon, 1.0)) + 1.0
+    upper = _pull_slope(_root(lambda z: -tangent(z), crest, far), epsilon)
+    pair = jnp.stack([lower, jnp.where(smooth, upper, jnp.inf)])
+    return jnp.where(finite & exists, pair / anchor, jnp.nan)
+
+
+def flip_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0) -> Float[Array, " 2"]:
+    r"""Strengths of the KL term between which the lower fixed point is unstable and rounds overshoot.
+
+    F'(z₁) = −1 (period doubling). With $w = (2-\alpha)/\alpha$,
+
+    $$ z_{\rm ref} = z + w\,\frac{g(z)}{g'(z)}, \qquad \beta = -\frac{g'(z)}{2-\alpha}, \qquad z < 0;
+       \qquad \varepsilon = 0,\ \alpha = 1:\quad
+       z_{\rm ref} = -2\operatorname{asinh}\beta - 2\sqrt{1+\beta^{-2}} . $$
+
+    Two β for z_ref below $-2[\operatorname{asinh}\sqrt w + \sqrt{w(1+w)}]$ (ε = 0; for α = 1 that is
+    ρ_ref < .01003, and the two meet at β = 1), none above.
+
+    Args:
+      accuracy_ref: ρ_ref in [0, 1].
+      epsilon: ε ≥ 0.
+      anchor: α in [0, 1], weight of the fixed reference.
+
+    Returns:
+      `[2]`, the two β in increasing order; NaN where there are none.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: *derived here*.
+
+    >>> print(flip_betas(0.001).round(3))
+    [0.336 5.678]
+    """
+    _, ref, _, epsilon, anchor = _arguments(0.0, accuracy_ref, 1.0, epsilon, anchor)
+    held = jnp.isfinite(ref) & (ref < 0) & (anchor > 0)
+    ref, anchor = jnp.where(held, ref, -1.0), jnp.where(held, anchor, 1.0)
+    weight = (2 - anchor) / anchor
+
+    def depth(u: Array) -> Array:
+        """−z_ref at which z = −u has multiplier −1; one minimum."""
+        return u + weight * _pull(u, epsilon) / _pull_slope(u, epsilon)
+
+    def slope(u: Array) -> Array:
+        spread, tanh = jax.nn.sigmoid(u) * jax.nn.sigmoid(-u), jnp.tanh(u / 2)
+        return 1 + 2 * weight * (epsilon / spread - 2 * (spread + epsilon) / tanh**2)
+
+    # −z_ref ≥ u, and ≥ 4w(1+4ε)/u; the minimum for ε = 0 is at 2 asinh √w, and ε > 0 moves it down.
+    turn = _bisect(slope, jnp.zeros_like(ref), 2 * jnp.arcsinh(jnp.sqrt(weight)) + 1.0)
+    first = jnp.minimum(-4 * weight * (1 + 4 * epsilon) / ref, turn)
+    low = _root(lambda u: -ref - depth(u), first, turn)
+    high = _root(lambda u: depth(u) + ref, turn, jnp.maximum(-ref, turn))
+    betas = jnp.stack([_pull_slope(low, epsilon), _pull_slope(high, epsilon)]) / (2 - anchor)
+    return jnp.where(held & (depth(turn) <= -ref), jnp.sort(betas), jnp.nan)
+
+
+def _arguments(
+    logit: Number, accuracy_ref: Number, beta: Number, epsilon: Number, anchor: Number
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Checked, in one floating dtype, with the reference as a logit."""
+    _check.unit_interval("accuracy_ref", accuracy_ref)
+    _check.nonnegative("beta", beta)
+    _check.nonnegative("epsilon", epsilon)
+    _check.unit_interval("anchor", anchor)
+    dtype = jnp.result_type(1.0, logit, accuracy_ref, beta, epsilon, anchor)
+    cast = [jnp.asarray(x, dtype) for x in (logit, beta, epsilon, anchor)]
+    ref = metrics.logit(jnp.asarray(accuracy_ref, dtype))
+    return cast[0], ref, cast[1], cast[2], cast[3]
+
+
+def _step(z: Array, ref: Array, beta: Array, epsilon: Array, anchor: Array) -> Array:
+    """F(z), with its limits where z or z_ref is infinite."""
+    pinned = jnp.isinf(ref) & (anchor > 0)
+    never = jnp.isneginf(z) & (anchor < 1)
+    own = jnp.where(anchor < 1, (1 - anchor) * jnp.where(never, 0.0, z), 0.0)
+    base = jnp.where(anchor > 0, anchor * jnp.where(pinned, 0.0, ref), 0.0)
+    after = jnp.where(anchor > 0, base, 0.0) + own + _pull(z, epsilon) / beta
+    return jnp.where(pinned, ref, jnp.where(never, -jnp.inf, after))
+
+
+def _inside(z: Array, epsilon: Array) -> Array:
+    """z, cut off where ε > 0 and ρ(1−ρ) is zero beside it to any precision."""
+    bound = math.log(jnp.finfo(z.dtype).max) - 4
+    return jnp.where(epsilon > 0, jnp.clip(z, -bound, bound), z)
+
+
+def _pull(z: Array, epsilon: Array) -> Array:
+    """g(z) = 1/√(ρ(1−ρ) + ε) = C/√(1 + εC²), C = 2 cosh(z/2)."""
+    twice_cosh = 2 * jnp.cosh(_inside(z, epsilon) / 2)
+    return twice_cosh / jnp.sqrt(1 + jnp.where(epsilon > 0, epsilon * twice_cosh**2, 0.0))
+
+
+def _pull_slope(z: Array, epsilon: Array) -> Array:
+    """g'(z) = sinh(z/2) / (1 + εC²)^{3/2}."""
+    half = _inside(z, epsilon) / 2
+    damping = jnp.where(epsilon > 0, epsilon * (2 * jnp.cosh(half)) ** 2, 0.0)
+    return jnp.sinh(half) / (1 + damping) / jnp.sqrt(1 + damping)
+
+
+def _pull_quotient(x: Array, y: Array, epsilon: Array) -> Array:
+    """(g(y) − g(x)) / (y − x), without cancellation where x and y are close."""
+    p, q = _inside(x, epsilon) / 2, _inside(y, epsilon) / 2
+    gap = jnp.where(p == q, 1.0, q - p)
+    near = jnp.where(p == q, 1.0, jnp.sinh(gap / 2) / (gap / 2))
+    # 2 cosh q − 2 cosh p = 4 sinh((p+q)/2) sinh((q−p)/2)
+    rise = jnp.sinh((p + q) / 2) * near
+    c, d = 2 * jnp.cosh(p), 2 * jnp.cosh(q)
+    left = jnp.sqrt(1 + jnp.where(epsilon > 0, epsilon * c**2, 0.0))
+    right = jnp.sqrt(1 + jnp.where(epsilon > 0, epsilon * d**2, 0.0))
+    return rise * (c + d) / (left * right * (c * right + d * left))
+
+
+def _crest(epsilon: Array) -> Array:
+    """Where g is steepest: ρ(1−ρ) = 2ε/(1+12ε), z > 0."""
+    return 2 * jnp.arccosh(jnp.sqrt((1 + 12 * epsilon) / (8 * epsilon)))
+
+
+def _roots(ref: Array, kappa: Array, epsilon: Array) -> Array:
+    """All z with κ(z − z_ref) = g(z), increasing, padded with NaN."""
+    smooth = epsilon > 0
+    safe = jnp.where(smooth, epsilon, 1.0)
+    crest = _crest(safe)
+
+    def excess(z: Array) -> Array:
+        return kappa * (z - ref) - _pull(z, epsilon)
+
+    def steepness(z: Array) -> Array:
+        return _pull_slope(z, epsilon) - kappa
+
+    # Where the line is nowhere less steep than g, one root between z_ref and the cap.
+    turns = ~smooth | (steepness(crest) > 0)
+    cap = ref + 1 / (kappa * jnp.sqrt(safe)) + 1
+    # g'(z) < e^{−z} ε^{−3/2}
+    far = jnp.maximum(crest, -jnp.log(kappa) - 1.5 * jnp.log(safe)) + 1
+    first = jnp.where(smooth, _bisect(steepness, jnp.zeros_like(ref), crest), 2 * jnp.arcsinh(kappa))
+    second = _bisect(lambda z: -steepness(z), crest, far)
+    # For ε = 0 the excess is concave: a parabola bounds the way from its top to the second root.
+    drop = jnp.maximum(excess(first), 0.0)
+    beyond = first + 2 * jnp.sqrt(2 * drop / jnp.cosh(first / 2)) + 1e-3
+    second = jnp.where(smooth, second, beyond)
+    touches, dips = excess(first) >= 0, excess(second) <= 0
+    low = _root(excess, ref, jnp.where(turns, first, cap))
+    middle = _root(lambda z: -excess(z), first, second)
+    high = _root(excess, second, jnp.maximum(cap, second))
+    return jnp.sort(
+        jnp.stack(
+            [
+                jnp.where(~turns | touches, low, jnp.nan),
+                jnp.where(turns & touches & dips, middle, jnp.nan),
+                jnp.where(smooth & turns & dips, high, jnp.nan),
+            ]
+        )
+    )
+
+
+def _root(increasing: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """Root of a function that is negative at `low` and positive at `high`, differentiable."""
+    root = jax.lax.stop_gradient(_bisect(increasing, low, high))
+    slope = jax.lax.stop_gradient(jax.grad(increasing)(root))
+    step = increasing(root) / jnp.where(slope == 0, 1.0, slope)
+    near = 1e-3 * (1 + jnp.abs(root))  # where two roots meet the slope is rounding, and the step too
+    return root - jnp.clip(jnp.where(jnp.isfinite(step), step, 0.0), -near, near)

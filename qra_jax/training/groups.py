@@ -1,0 +1,232 @@
+r"""Groups of rollouts, drawn as counts.
+
+What a step needs from its G rollouts are only the summed weights of each pattern, positive and negative apart
+(clipping treats them differently). A rollout is one uniform number: the cell of (pattern, verdict) it falls in.
+Arrays are `[patterns, *cells]`, where cells are runs, or questions, side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from qra_jax import _bernstein
+from qra_jax.algorithm import Algorithm
+
+UNROLLED = 64
+"""Rollouts up to which loops over a group are written out; the compiler fuses them, but slowly for long ones."""
+
+
+class Tables(NamedTuple):
+    """Weight of a right and of a wrong rollout in a group with k right ones, each `[group + 1, *cells]`."""
+
+    right: Array
+    wrong: Array
+
+
+class Shares(NamedTuple):
+    """Summed weights over G of the rollouts of each pattern, `[patterns, *cells]`; and of the group, `[*cells]`."""
+
+    up: Array
+    """Sum of positive weights; the sum of all where they need not be told apart."""
+    down: Array | None
+    """Sum of negative weights."""
+    reward: Array
+    """Mean reward."""
+    silent: Array
+    """Whether all rewards are equal (a chance, for expectations)."""
+
+
+def weight_tables(algorithm: Algorithm, group: int, size: Array | None) -> Tables:
+    """The tables of one run's algorithm.
+
+    Args:
+      algorithm: the algorithm.
+      group: most rollouts in a group.
+      size: rollouts in this run's groups, ≤ `group`, where that is fewer; the other entries are padding.
+
+    Returns:
+      `Tables` for k = 0 … group; entries beyond `size` are not used.
+    """
+    rewards = jnp.asarray(np.tri(group + 1, group, -1), _dtype(algorithm))  # row k: k right, then wrong ones
+    where = None if size is None else jnp.arange(group) < size
+    weights = jax.vmap(lambda row: algorithm.weights(row, where))(rewards)
+    count = np.arange(group + 1)
+    right = weights[:, 0]
+    wrong = weights[count, np.minimum(count, group - 1)]
+    some_wrong = count < (group if size is None else size)
+    return Tables(jnp.where(count > 0, right, 0.0), jnp.where(some_wrong, wrong, 0.0))
+
+
+def _dtype(algorithm: Algorithm) -> Any:
+    return jnp.result_type(float, *jax.tree.leaves(algorithm.params))
+
+
+def cumulative(values: Array) -> Array:
+    """Running sums along the first axis."""
+    if values.shape[0] <= 16:  # the compiler's window sum: quadratic, but one loop
+        return jnp.cumsum(values, axis=0)
+    return jax.lax.associative_scan(jnp.add, values)
+
+
+def below(levels: Array, halves: tuple[Array, Array]) -> Array:
+    """How many of a cell's uniform numbers lie below each level, `[levels, *cells]`."""
+    zero = jnp.zeros(levels.shape, levels.dtype)
+
+    def add(total: Array, pair: tuple[Array, Array]) -> Array:
+        for number in pair:
+            total = total + jnp.where(number[None] < levels, 1.0, 0.0).astype(levels.dtype)
+        return total
+
+    first, second = halves
+    if 2 * first.shape[0] > UNROLLED:
+        return jax.lax.scan(lambda total, pair: (add(total, pair), None), zero, halves, unroll=8)[0]
+    for i in range(first.shape[0]):
+        zero = add(zero, (first[i], second[i]))
+    return zero
+
+
+def padded(halves: tuple[Array, Array], size: Array | int) -> tuple[Array, Array]:
+    """The first `size` numbers of a group; the others are moved above every level."""
+    first, second = halves
+    place = jnp.arange(first.shape[0]).reshape((-1,) + (1,) * (first.ndim - 1))
+    size = jnp.asarray(size)[None]
+    if size.ndim < first.ndim:
+        size = size.reshape((1,) * first.ndim) if size.size == 1 else size
+    return jnp.where(2 * place < size, first, 2.0), jnp.where(2 * place + 1 < size, second, 2.0)
+
+
+def draw_verdicts(scores: Array, rates: Array, halves: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Draw a group with binary rewards: how many numbers lie below the end of each cell.
+
+    Cells are ordered (pattern 0 … n−1, right), then (pattern 0 … n−1, wrong).
+
+    Args:
+      scores: `[patterns, *cells]`, probabilities up to a factor.
+      rates: `[patterns, *cells]`, chance that a rollout is accepted.
+      halves: its uniform numbers, see [`padded`][].
+
+    Returns:
+      Two arrays `[patterns, *cells]`.
+    """
+    right = cumulative(scores * rates)
+    wrong = right[-1:] + cumulative(scores * (1 - rates))
+    return below(right / wrong[-1:], halves), below(wrong / wrong[-1:], halves)
+
+
+def weigh_verdicts(counts: tuple[Array, Array], tables: Tables, size: Array, *, split: bool) -> Shares:
+    """Weights of a group with binary rewards.
+
+    Args:
+      counts: from [`draw_verdicts`][].
+      tables: the algorithm's, `[group + 1, *cells]`.
+      size: `[*cells]` or scalar, rollouts in the group.
+      split: tell positive from negative weights.
+
+    Returns:
+      `Shares`.
+    """
+    right, wrong = counts
+    accepted = right[-1]
+    number_right = right - jnp.concatenate([jnp.zeros_like(right[:1]), right[:-1]])
+    number_wrong = wrong - jnp.concatenate([accepted[None], wrong[:-1]])
+    reward = lookup(tables.right, accepted)[None] / size
+    penalty = lookup(tables.wrong, accepted)[None] / size
+    silent = (accepted == 0) | (accepted == size)
+    mean = accepted / size
+    if not split:
+        return Shares(reward * number_right + penalty * number_wrong, None, mean, silent)
+    up = jnp.maximum(reward, 0.0) * number_right + jnp.maximum(penalty, 0.0) * number_wrong
+    down = jnp.minimum(reward, 0.0) * number_right + jnp.minimum(penalty, 0.0) * number_wrong
+    return Shares(up, down, mean, silent)
+
+
+def lookup(table: Array, count: Array) -> Array:
+    """`table[count]` for a table `[entries, *cells]` and whole numbers `[*cells]`, without a gather."""
+    if table.shape[0] > UNROLLED + 1:
+        entries = jnp.arange(table.shape[0]).reshape((-1,) + (1,) * count.ndim)
+        return jnp.sum(jnp.where(count[None] == entries, table, 0.0), axis=0)
+    value = jnp.zeros_like(count)
+    for entry in range(table.shape[0]):
+        value = jnp.where(count == entry, table[entry], value)
+    return value
+
+
+def draw_mixed_verdicts(
+    scores: Array, rates: Array, halves: tuple[Array, Array], lot: Array, group: int, size: Array
+) -> tuple[Array, Array]:
+    r"""Draw a group that is not silent: its number of right rollouts first, then their patterns.
+
+    The law of k is the binomial one without k = 0 and k = G, by inversion; given k, right rollouts have patterns
+    $\propto \pi R$ and wrong ones $\propto \pi(1-R)$. Where every group is silent (all right, or none), so is
+    this one.
+
+    Args:
+      scores, rates, halves: as for [`draw_verdicts`][].
+      lot: `[*cells]`, one uniform number for k.
+      group: most rollouts in a group.
+      size: `[*cells]` or scalar, rollouts in the group.
+
+    Returns:
+      Counts as from [`draw_verdicts`][].
+    """
+    total = jnp.sum(scores, axis=0)
+    mean = jnp.sum(scores * rates, axis=0) / total
+    miss = jnp.sum(scores * (1 - rates), axis=0) / total
+    chance = _bernstein.probabilities(group, size, mean, miss)  # [group + 1, *cells]
+    entries = jnp.arange(group + 1).reshape((-1,) + (1,) * mean.ndim)
+    chance = jnp.where((entries > 0) & (entries < size), chance, 0.0)
+    ladder = cumulative(chance)
+    certain = ladder[-1] == 0
+    share = ladder / jnp.where(certain, 1.0, ladder[-1])[None]
+    right_ones = jnp.sum(jnp.where(share <= lot[None], 1.0, 0.0), axis=0).astype(scores.dtype)
+    right_ones = jnp.where(certain, jnp.where(mean > 0.5, 1.0, 0.0) * size, right_ones)
+    right, wrong = cumulative(scores * rates), cumulative(scores * (1 - rates))
+    levels_right = right / jnp.where(right[-1:] > 0, right[-1:], 1.0)
+    levels_wrong = wrong / jnp.where(wrong[-1:] > 0, wrong[-1:], 1.0)
+    place = jnp.arange(halves[0].shape[0]).reshape((-1,) + (1,) * mean.ndim)
+    is_right = 2 * place < right_ones[None], 2 * place + 1 < right_ones[None]
+    accepted = tuple(jnp.where(ok, u, 2.0) for ok, u in zip(is_right, halves, strict=True))
+    rejected = tuple(jnp.where(ok, 2.0, u) for ok, u in zip(is_right, halves, strict=True))
+    return below(levels_right, accepted), right_ones[None] + below(levels_wrong, rejected)  # pyright: ignore
+
+
+def draw_patterns(scores: Array, halves: tuple[Array, Array]) -> Array:
+    """Draw a group's patterns: how many numbers lie below the end of each pattern, `[patterns, *cells]`."""
+    ladder = cumulative(scores)
+    return below(ladder / ladder[-1:], halves)
+
+
+def weigh_rewards(
+    counts: Array, rates: Array, weigh: Callable[[Array], Array], group: int, size: Array
+) -> Shares:
+    """Weights of a group with real-valued rewards.
+
+    Args:
+      counts: from [`draw_patterns`][].
+      rates: `[patterns, *cells]`, what a rollout of each pattern earns.
+      weigh: rewards `[group, *cells]` to weights `[group, *cells]`.
+      group: most rollouts in a group.
+      size: `[*cells]` or scalar, rollouts in the group.
+
+    Returns:
+      `Shares`.
+    """
+    place = jnp.arange(group).reshape((-1, 1) + (1,) * (counts.ndim - 1))
+    upper = place < counts[None]
+    lower = place < jnp.concatenate([jnp.zeros_like(counts[:1]), counts[:-1]])[None]
+    chosen = upper & ~lower  # [group, patterns, *cells]: rollouts in the order of their patterns
+    rewards = jnp.sum(jnp.where(chosen, rates[None], 0.0), axis=1)
+    weights = weigh(rewards)[:, None] / size
+    real = place[:, 0] < size
+    top = jnp.max(jnp.where(real, rewards, -jnp.inf), axis=0)
+    bottom = jnp.min(jnp.where(real, rewards, jnp.inf), axis=0)
+    up = jnp.sum(jnp.where(chosen, jnp.maximum(weights, 0.0), 0.0), axis=0)
+    down = jnp.sum(jnp.where(chosen, jnp.minimum(weights, 0.0), 0.0), axis=0)
+    mean = jnp.sum(jnp.where(real, rewards, 0.0), axis=0) / size
+    return Shares(up, down, mean, top == bottom)

@@ -1,0 +1,398 @@
+"""The training loop, written for arrays `[patterns, *cells]`.
+
+Cells are runs side by side (see [`lanes`][qra_jax.training.lanes]) or the questions that share parameters. A step
+carries the group that it learns from: drawn at the end of the step before, the compiler makes one loop over
+cells for the numbers, one for the counts and one for the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from qra_jax.algorithm import Algorithm
+from qra_jax.flow.drift import clock_function
+from qra_jax.problem import Problem
+from qra_jax.regularizer import Regularizer, ascend
+from qra_jax.reward import Reward
+from qra_jax.training import bits, groups, moments
+from qra_jax.training.groups import Shares, Tables
+from qra_jax.training.lanes import each, expand, hoisted, trailing
+from qra_jax.trajectory import Status
+
+SHARED = 2
+"""Stream of the numbers that a whole group shares: the verifier's mood, the number of right rollouts."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed when a run is compiled; most fields are arguments of `train`."""
+
+    steps: int
+    record_every: int
+    epochs: int
+    mode: str
+    metric: str
+    group: int | None
+    importance: bool
+    staleness: int
+    held: bool
+    stale_gradient: bool
+    optimizer: Any
+    ready_made: bool
+    metrics: tuple[tuple[str, Callable[..., Any]], ...]
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    params: Array
+    """Logits `[patterns, *cells]`, or the shared parameters `[features]`."""
+    memory: Any
+    """The optimiser's."""
+    behavior: Array | None
+    """Logits behind the group, where they are not the policy's own."""
+    history: Array | None
+    """Logits of the last S steps, `[S, patterns, *cells]`."""
+    group: Any
+    """The group, as counts."""
+    numbers: Any
+    """Uniform numbers for the next group."""
+
+
+def simulate(
+    plan: Plan,
+    algorithm: Algorithm,
+    reward: Reward,
+    regularizers: Sequence[Regularizer],
+    problem: Problem,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Run it.
+
+    Args:
+      plan: what is fixed.
+      algorithm, reward, regularizers: the parts.
+      problem: the question, or questions that share parameters.
+      settings: what may be traced: `seed`, `start`, `behavior`, and numbers as arguments of `train`.
+
+    Returns:
+      `log_policy` `[times, patterns, *questions]`, `stats` and `status`.
+    """
+    coupled = settings["features"] is not None
+    rate, features, correlation = settings["learning_rate"], settings["features"], settings["correlation"]
+    start = settings["start"] = jnp.moveaxis(settings["start"], 0, -1) if coupled else settings["start"]
+    if settings["behavior"] is not None and coupled:
+        settings["behavior"] = jnp.moveaxis(settings["behavior"], 0, -1)
+    transform = plan.optimizer if plan.ready_made else plan.optimizer(rate)
+
+    def by_question(function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of one question and arrays `[patterns]`, for arrays `[patterns, *questions]`."""
+        if not coupled:
+            return partial(function, problem)
+        return lambda *args: jax.vmap(function, in_axes=(0, *(-1 for _ in args)), out_axes=-1)(problem, *args)
+
+    def rates(problem: Problem, log_policy: Array) -> Array:
+        return reward.rates(problem, log_policy)
+
+    def moody(problem: Problem, tpr: Array, fpr: Array) -> Array:
+        """Acceptance where one draw decides for the whole group."""
+        return replace(reward, params={"tpr": tpr, "fpr": fpr}).rates(problem)
+
+    def penalty(problem: Problem, log_policy: Array) -> Array:
+        advantage = jnp.zeros_like(log_policy)
+        for term in regularizers:
+            advantage = advantage + term.advantage(log_policy, problem.log_ref)
+        gone = jnp.isneginf(log_policy)
+        return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), plan.metric))
+
+    def observe(problem: Problem, log_policy: Array) -> dict[str, Any]:
+        return {name: function(log_policy, problem) for name, function in plan.metrics}
+
+    params = jnp.zeros(features.shape[-1:], start.dtype) if coupled else start
+    memory = jax.eval_shape(transform.init, params)
+    error = jnp.zeros(start.shape[1:], start.dtype)
+    group = jnp.zeros((plan.group or 1,), start.dtype)
+    parts = {
+        "init": hoisted(transform.init, params),
+        "update": hoisted(lambda *args: transform.update(*args), params, memory, params),
+        "rates": hoisted(by_question(rates), start),
+        "penalty": hoisted(by_question(penalty), start),
+        "observe": hoisted(by_question(observe), start),
+    }
+    if correlation is not None:
+        parts["moody"] = hoisted(by_question(moody), error, error)
+    if plan.mode == "sampled" and not reward.binary:
+        where = None if settings["size"] is None else jnp.arange(plan.group or 1) < settings["size"]
+        parts["weigh"] = hoisted(lambda rewards: algorithm.weights(rewards, where), group)
+    fixed = {
+        "alive": ~jnp.isneginf(start),
+        "tables": None,
+        **{name: settings[name] for name in ("seed", "start", "behavior", "size", "low", "high")},
+        **{name: settings[name] for name in ("temperature", "correlation")},
+    }
+    if plan.group is not None and reward.binary:
+        tables = groups.weight_tables(algorithm, plan.group, settings["size"])
+        fixed["tables"] = Tables(*(table.astype(start.dtype) for table in tables))
+    if correlation is not None:
+        fixed |= {name: jnp.asarray(reward.params[name], start.dtype) for name in ("tpr", "fpr")}
+    expected = None
+    if plan.mode != "sampled":
+        expected = _expectation(plan, algorithm, reward, fixed["tables"], settings, by_question)
+    run = partial(
+        _run,
+        plan,
+        {name: pure for name, (pure, _) in parts.items()},
+        binary=reward.binary,
+        fixed_rates=reward.fixed,
+        resamples=algorithm.resamples_silent,
+        regularized=bool(regularizers),
+        features=features,
+        expected=expected,
+    )
+    if plan.mode == "sampled" and not coupled:
+        run = trailing(run)
+    return run(fixed, {name: held for name, (_, held) in parts.items()})
+
+
+def _expectation(
+    plan: Plan,
+    algorithm: Algorithm,
+    reward: Reward,
+    tables: Tables | None,
+    settings: dict[str, Any],
+    by_question: Callable[..., Any],
+) -> Callable[..., Any]:
+    """`(logits, numbers) -> (up, down, reward, silent)`, the group's expected weights, or normal ones."""
+    size, correlation = settings["size"], settings["correlation"]
+    resamples = algorithm.resamples_silent
+    speed = clock_function(algorithm, reward, plan.metric) if tables is None else None
+
+    def one(problem: Problem, logits: Array, numbers: Array) -> tuple[Array, ...]:
+        policy = jax.nn.softmax(
+            logits if settings["temperature"] is None else logits / settings["temperature"]
+        )
+        rates = reward.rates(problem, jax.nn.log_softmax(logits))
+        rates = jnp.where(policy > 0, rates, 0.0)
+        if tables is None:
+            assert speed is not None
+            gain = rates - jnp.sum(policy * rates)
+            weights = speed(policy, rates, gain) * policy * gain
+            mean = jnp.sum(policy * rates)
+            return jnp.maximum(weights, 0.0), jnp.minimum(weights, 0.0), mean, jnp.zeros_like(mean)
+
+        def expect(rates: Array) -> Shares:
+            return moments.expected_shares(policy, rates, tables, size, resamples=resamples)
+
+        if plan.mode == "sde":
+            parts = moments.spread(policy, rates, tables, size, resamples=resamples)
+            weights, average = moments.gaussian_weights(parts, numbers), expect(rates)
+            return weights, jnp.zeros_like(weights), average.reward, average.silent
+        if correlation is None:
+            return tuple(expect(rates))  # pyright: ignore[reportReturnType]
+        tpr, fpr = reward.params["tpr"], reward.params["fpr"]
+        ones, success = jnp.ones_like(rates), problem.success
+        moods = [
+            (1 - correlation, rates),
+            (correlation * jnp.minimum(tpr, fpr), ones),
+            (correlation * jnp.maximum(tpr - fpr, 0.0), success),
+            (correlation * jnp.maximum(fpr - tpr, 0.0), 1 - success),
+            (correlation * (1 - jnp.maximum(tpr, fpr)), 0 * ones),
+        ]
+        terms = [jax.tree.map(lambda leaf, w=weight: w * leaf, expect(mood)) for weight, mood in moods]
+        return tuple(jax.tree.map(lambda *leaves: sum(leaves), *terms))
+
+    return by_question(one)
+
+
+def _run(
+    plan: Plan,
+    pure: dict[str, Callable[..., Any]],
+    fixed: dict[str, Any],
+    held: dict[str, list[Array]],
+    *,
+    binary: bool,
+    fixed_rates: bool,
+    resamples: bool,
+    regularized: bool,
+    features: Array | None,
+    expected: Callable[..., Any] | None,
+) -> dict[str, Any]:
+    """The loop itself; every array of `fixed` and `held` ends in lanes."""
+    seed, start, alive = fixed["seed"], fixed["start"], fixed["alive"]
+    lanes = seed.ndim - 1 - (features is not None)
+    group, dtype, ndim = plan.group, start.dtype, start.ndim
+    part = {name: partial(each(function, lanes), held[name]) for name, function in pure.items()}
+    number = {
+        name: None if fixed[name] is None else expand(fixed[name], ndim)
+        for name in ("low", "high", "temperature")
+    }
+    size = jnp.asarray(group or 1, dtype) if fixed["size"] is None else fixed["size"]
+    off_policy = plan.staleness > 0 or fixed["behavior"] is not None or number["temperature"] is not None
+    split = plan.importance and (off_policy or plan.epochs > 1)
+    mixed = resamples and binary
+    tables = fixed["tables"]
+    if tables is not None and features is not None:
+        tables = Tables(*(table[:, None] for table in tables))
+    normalised = partial(jax.nn.log_softmax, axis=0)
+    tempered = (lambda z: z) if number["temperature"] is None else (lambda z: z / number["temperature"])
+    constant_rates = (
+        part["rates"](normalised(start)) if fixed_rates and fixed["correlation"] is None else None
+    )
+
+    def logits(params: Array) -> Array:
+        return params if features is None else start + jnp.einsum("qnf,f->nq", features, params)
+
+    def numbers(step: Array) -> Any:
+        if plan.mode == "sde":
+            return bits.normals(seed, step, 2 * start.shape[0] + 2, dtype)
+        if plan.mode == "mean":
+            return None
+        assert group is not None
+        halves = bits.uniforms(seed, step, (group + 1) // 2, dtype)
+        if group % 2 or fixed["size"] is not None:
+            halves = groups.padded(halves, size)
+        if mixed or fixed["correlation"] is not None:
+            return halves, bits.uniforms(seed, step, 1, dtype, stream=SHARED)
+        return halves, None
+
+    def rates(behavior: Array, shared: Any) -> Array:
+        if constant_rates is not None:
+            return constant_rates
+        usual = jnp.where(alive, part["rates"](normalised(behavior)), 0.0)
+        if fixed["correlation"] is None:
+            return usual
+        (in_mood,), (mood,) = shared
+        tpr, fpr = (jnp.where(mood < fixed[name], 1.0, 0.0).astype(dtype) for name in ("tpr", "fpr"))
+        return jnp.where((in_mood < fixed["correlation"])[None], part["moody"](tpr, fpr), usual)
+
+    def draw(behavior: Array, numbers: Any) -> Any:
+        if plan.mode != "sampled":
+            return numbers
+        halves, shared = numbers
+        scores = tempered(behavior)
+        scores = jnp.exp(scores - jnp.max(scores, axis=0, keepdims=True))
+        if not binary:
+            return groups.draw_patterns(scores, halves)
+        chances = rates(behavior, shared)
+        if mixed:
+            assert group is not None
+            return groups.draw_mixed_verdicts(scores, chances, halves, shared[0][0], group, size)
+        return groups.draw_verdicts(scores, chances, halves)
+
+    def weigh(behavior: Array, drawn: Any) -> Shares:
+        if expected is not None:
+            return Shares(*expected(behavior, drawn))
+        assert group is not None
+        if not binary:
+            return groups.weigh_rewards(drawn, rates(behavior, None), part["weigh"], group, size)
+        return groups.weigh_verdicts(drawn, tables, size, split=split)
+
+    def improve(params: Array, memory: Any, behavior: Array, shares: Shares) -> tuple[Array, Any, Array]:
+        log_behavior = normalised(tempered(behavior))
+        clipped = jnp.zeros(start.shape[1:], dtype)
+        for epoch in range(plan.epochs):
+            log_policy = normalised(behavior if plan.stale_gradient else logits(params))
+            policy = jnp.exp(log_policy)
+            up, down = shares.up, shares.down
+            if split and (off_policy or epoch > 0):
+                ratio = jnp.exp(jnp.where(alive, log_policy - log_behavior, 0.0))
+                up, down = up * ratio, down * ratio
+                whole = jnp.sum(up - down, axis=0)
+                if number["high"] is not None:
+                    up = jnp.where(ratio <= 1 + number["high"], up, 0.0)
+                if number["low"] is not None:
+                    down = jnp.where(ratio >= 1 - number["low"], down, 0.0)
+                lost = whole - jnp.sum(up - down, axis=0)
+                clipped = clipped + lost / jnp.where(whole > 0, whole, 1.0) / plan.epochs
+            weights = up if down is None else up + down
+            total = jnp.sum(weights, axis=0, keepdims=True)
+            if plan.metric == "natural":
+                gradient = jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0) - total, 0.0)
+            else:
+                gradient = weights - total * policy
+            if regularized:
+                gradient = gradient + part["penalty"](log_policy)
+            if features is not None:
+                gradient = jnp.einsum("qnf,nq->f", features, gradient)
+            change, memory = part["update"](-gradient, memory, params)
+            params = params + change.astype(dtype)
+        return params, memory, clipped
+
+    def step(carry: tuple[State, Any], index: Array) -> tuple[tuple[State, Any], None]:
+        state, sums = carry
+        now = logits(state.params) if state.behavior is None else state.behavior
+        shares = weigh(now, state.group)
+        params, memory, clipped = improve(state.params, state.memory, now, shares)
+        upcoming, behavior, history = logits(params), state.behavior, state.history
+        if plan.staleness and plan.held:
+            behavior = upcoming = jnp.where((index + 1) % plan.staleness == 0, upcoming, now)
+        elif plan.staleness:
+            assert history is not None
+            slot = (index + 1) % plan.staleness
+            behavior = jax.lax.dynamic_index_in_dim(history, slot, keepdims=False)
+            history = jax.lax.dynamic_update_index_in_dim(history, upcoming, slot, 0)
+            upcoming = behavior
+        elif behavior is not None:
+            upcoming = behavior
+        drawn = draw(upcoming, state.numbers)
+        state = State(params, memory, behavior, history, drawn, numbers(index + 2))
+        sums = sums[0] + shares.reward, sums[1] + shares.silent.astype(dtype), sums[2] + clipped
+        return (state, sums), None
+
+    def record(params: Array) -> dict[str, Any]:
+        log_policy = normalised(logits(params))
+        seen = part["observe"](log_policy) if plan.metrics else {"log_policy": log_policy}
+        wrong = ~jnp.isfinite(params) & (alive if features is None else True)
+        return {**seen, "wrong": jnp.any(wrong, axis=0)}
+
+    def window(state: State, first: Array) -> tuple[State, Any]:
+        zero = jnp.zeros(start.shape[1:], dtype)
+        index = first + jnp.arange(plan.record_every)
+        (state, sums), _ = jax.lax.scan(step, (state, (zero, zero, zero)), index)
+        return state, (record(state.params), [total / plan.record_every for total in sums])
+
+    params = start if features is None else jnp.zeros(features.shape[-1:], dtype)
+    behavior = fixed["behavior"]
+    if behavior is None and plan.staleness:
+        behavior = start
+    history = None
+    if plan.staleness and not plan.held:
+        history = jnp.broadcast_to(start, (plan.staleness, *start.shape))
+    source = start if behavior is None else behavior
+    state = State(
+        params,
+        part["init"](params),
+        behavior,
+        history,
+        draw(source, numbers(jnp.asarray(0))),
+        numbers(jnp.asarray(1)),
+    )
+    before = record(params)
+    state, (seen, means) = jax.lax.scan(window, state, jnp.arange(0, plan.steps, plan.record_every))
+    seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
+    log_policy = normalised(start)
+    sound = jnp.all(
+        jnp.where(alive, jnp.isfinite(start) & jnp.isfinite(part["rates"](log_policy)), True), axis=0
+    )
+    sound = sound & jnp.all(jnp.isfinite(part["penalty"](log_policy)), axis=0) & jnp.any(alive, axis=0)
+    wrong = seen.pop("wrong")
+    if features is not None:
+        sound = jnp.all(sound, axis=-1)
+    diverged = jnp.any(wrong, axis=0)
+    status = jnp.where(sound, jnp.where(diverged, Status.DIVERGED, Status.OK), Status.INVALID)
+    policies = seen.pop("log_policy", None)
+    if policies is None:
+        policies = normalised(logits(state.params))[None]
+    return {
+        "log_policy": policies,
+        "status": status.astype(jnp.int32),
+        "diverged": jnp.where(diverged, jnp.argmax(wrong, axis=0) * plan.record_every, -1),
+        "stats": {**seen, **dict(zip(("reward", "silent", "clipped"), means, strict=True))},
+    }
