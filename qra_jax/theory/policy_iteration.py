@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -125,19 +126,12 @@ def success_path(
 
     >>> path = success_path(0.001, 5.0, 400)
     >>> print(jax.nn.sigmoid(path[-2:]).round(4))
-    [0.0606 0.0023]
+    [0.0608 0.0023]
     """
     _check.integer("steps", steps, low=0)
     _check.unit_interval("accuracy_ref", accuracy_ref)
     start = metrics.logit(jnp.asarray(accuracy_ref, float)) if logit0 is None else logit0
-    logit, ref, beta, epsilon, anchor = _arguments(start, accuracy_ref, beta, epsilon, anchor)
-
-    def step(z: Array, _: None) -> tuple[Array, Array]:
-        after = _step(z, ref, beta, epsilon, anchor)
-        return after, after
-
-    _, path = jax.lax.scan(step, logit, None, length=steps)
-    return jnp.concatenate([logit[None], path])
+    return _path(*_arguments(start, accuracy_ref, beta, epsilon, anchor), steps)
 
 
 def success_multiplier(
@@ -202,13 +196,7 @@ def success_fixed_points(
     >>> print(int(found.count), jax.nn.sigmoid(found.logit[:2]).round(3))
     2 [0.868 0.977]
     """
-    _, ref, beta, epsilon, anchor = _arguments(0.0, accuracy_ref, beta, epsilon, anchor)
-    held = jnp.isfinite(ref) & (anchor * beta > 0)
-    ref, kappa = jnp.where(held, ref, 0.0), jnp.where(held, anchor * beta, 1.0)
-    logit = jnp.where(held, _roots(ref, kappa, epsilon), jnp.nan)
-    found = ~jnp.isnan(logit)
-    slope = _pull_slope(jnp.where(found, logit, 0.0), epsilon) / jnp.where(held, beta, 1.0)
-    return FixedPoints(logit, jnp.where(found, 1 - anchor + slope, jnp.nan), jnp.sum(found))
+    return _fixed_points(*_arguments(0.0, accuracy_ref, beta, epsilon, anchor)[1:])
 
 
 def success_two_cycles(
@@ -236,34 +224,9 @@ def success_two_cycles(
     Reference: *derived here*.
 
     >>> print(jax.nn.sigmoid(success_two_cycles(0.001, 5.0).logit[0]).round(4))
-    [0.0023 0.0606]
+    [0.0023 0.0608]
     """
-    _, ref, beta, epsilon, anchor = _arguments(0.0, accuracy_ref, beta, epsilon, anchor)
-    lowest = success_fixed_points(accuracy_ref, beta, epsilon=epsilon, anchor=anchor).logit[0]
-    held = ~jnp.isnan(lowest)
-    ref, lowest = jnp.where(held, ref, -1.0), jnp.where(held, lowest, 0.0)
-    beta, anchor = jnp.where(held, beta, 1.0), jnp.where(held, anchor, 1.0)
-
-    def swaps(low: Array) -> Array:
-        high = _step(low, ref, beta, epsilon, anchor)
-        return 2 - anchor + _pull_quotient(low, high, epsilon) / beta
-
-    edges = ref + jnp.arange(_GRID + 1, dtype=ref.dtype) / _GRID * (lowest - ref)
-    edges = edges.at[-1].set(lowest)
-    sign = jax.vmap(swaps)(edges) < 0
-    changes = held & (sign[1:] != sign[:-1])
-    (places,) = jnp.nonzero(changes, size=_CYCLES, fill_value=-1)
-
-    def refine(place: Array) -> tuple[Array, Array]:
-        turn = jnp.where(sign[place], -1.0, 1.0).astype(ref.dtype)
-        low = _root(lambda z: -turn * swaps(z), edges[place], edges[place + 1])
-        high = _step(low, ref, beta, epsilon, anchor)
-        pair = jnp.stack([low, high])
-        slopes = 1 - anchor + jax.vmap(lambda z: _pull_slope(z, epsilon))(pair) / beta
-        return jnp.where(place >= 0, pair, jnp.nan), jnp.where(place >= 0, jnp.prod(slopes), jnp.nan)
-
-    logit, multiplier = jax.vmap(refine)(places)
-    return TwoCycles(logit, multiplier, jnp.minimum(jnp.sum(changes), _CYCLES))
+    return _two_cycles(*_arguments(0.0, accuracy_ref, beta, epsilon, anchor)[1:])
 
 
 def fold_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0) -> Float[Array, " 2"]:
@@ -291,28 +254,10 @@ def fold_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 
     Reference: *derived here*; a critical β was *reported* for the recursion of Mroueh, arXiv 2503.06639.
 
     >>> print(fold_betas(0.6).round(4))
-    [1.7954    inf]
+    [1.7941    inf]
     """
     _, ref, _, epsilon, anchor = _arguments(0.0, accuracy_ref, 1.0, epsilon, anchor)
-    finite, smooth = jnp.isfinite(ref), epsilon > 0
-    ref = jnp.where(finite, ref, 0.0)
-    crest = _crest(jnp.where(smooth, epsilon, 1.0))
-
-    def tangent(z: Array) -> Array:
-        """z_ref of the line that touches g at z."""
-        return z - _pull(z, epsilon) / _pull_slope(z, epsilon) - ref
-
-    # For ε = 0, z − 2 coth(z/2) = z_ref < z; and coth(z/2) ≤ 1 + 2/z puts z below max(z_ref, 0) + 4.
-    top = jnp.where(smooth, crest, jnp.maximum(ref, 0.0) + 4.0)
-    # z > 0 near 0: g/g' ≥ 4/z − …, so that the touching line has z_ref below any bound at small z.
-    bottom = jnp.minimum(1.0, 1 / (1 + jnp.abs(ref))).astype(ref.dtype)
-    lower = _pull_slope(_root(tangent, jnp.minimum(bottom, top / 2), top), epsilon)
-    exists = ~smooth | (tangent(crest) >= 0)
-    # Right of the crest g/g' ≥ ε/s ≥ ε e^z.
-    far = crest + jnp.log1p((1 + jnp.abs(ref) + crest) / jnp.where(smooth, epsilon, 1.0)) + 1.0
-    upper = _pull_slope(_root(lambda z: -tangent(z), crest, far), epsilon)
-    pair = jnp.stack([lower, jnp.where(smooth, upper, jnp.inf)])
-    return jnp.where(finite & exists, pair / anchor, jnp.nan)
+    return _fold_betas(ref, epsilon, anchor)
 
 
 def flip_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 1.0) -> Float[Array, " 2"]:
@@ -341,9 +286,102 @@ def flip_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 
     Reference: *derived here*.
 
     >>> print(flip_betas(0.001).round(3))
-    [0.336 5.678]
+    [0.338 5.681]
     """
     _, ref, _, epsilon, anchor = _arguments(0.0, accuracy_ref, 1.0, epsilon, anchor)
+    return _flip_betas(ref, epsilon, anchor)
+
+
+def _arguments(
+    logit: Number, accuracy_ref: Number, beta: Number, epsilon: Number, anchor: Number
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Checked, in one floating dtype, with the reference as a logit."""
+    _check.unit_interval("accuracy_ref", accuracy_ref)
+    _check.nonnegative("beta", beta)
+    _check.nonnegative("epsilon", epsilon)
+    _check.unit_interval("anchor", anchor)
+    dtype = jnp.result_type(1.0, logit, accuracy_ref, beta, epsilon, anchor)
+    cast = [jnp.asarray(x, dtype) for x in (logit, beta, epsilon, anchor)]
+    ref = metrics.logit(jnp.asarray(accuracy_ref, dtype))
+    return cast[0], ref, cast[1], cast[2], cast[3]
+
+
+@partial(jax.jit, static_argnames="steps")
+def _path(z: Array, ref: Array, beta: Array, epsilon: Array, anchor: Array, steps: int) -> Array:
+    """z and its images under `steps` rounds."""
+
+    def step(now: Array, _: None) -> tuple[Array, Array]:
+        after = _step(now, ref, beta, epsilon, anchor)
+        return after, after
+
+    _, path = jax.lax.scan(step, z, None, length=steps)
+    return jnp.concatenate([z[None], path])
+
+
+@jax.jit
+def _fixed_points(ref: Array, beta: Array, epsilon: Array, anchor: Array) -> FixedPoints:
+    held = jnp.isfinite(ref) & (anchor * beta > 0)
+    ref, kappa = jnp.where(held, ref, 0.0), jnp.where(held, anchor * beta, 1.0)
+    logit = jnp.where(held, _roots(ref, kappa, epsilon), jnp.nan)
+    found = ~jnp.isnan(logit)
+    slope = _pull_slope(jnp.where(found, logit, 0.0), epsilon) / jnp.where(held, beta, 1.0)
+    return FixedPoints(logit, jnp.where(found, 1 - anchor + slope, jnp.nan), jnp.sum(found))
+
+
+@jax.jit
+def _two_cycles(ref: Array, beta: Array, epsilon: Array, anchor: Array) -> TwoCycles:
+    lowest = _fixed_points(ref, beta, epsilon, anchor).logit[0]
+    held = ~jnp.isnan(lowest)
+    ref, lowest = jnp.where(held, ref, -1.0), jnp.where(held, lowest, 0.0)
+    beta, anchor = jnp.where(held, beta, 1.0), jnp.where(held, anchor, 1.0)
+
+    def swaps(low: Array) -> Array:
+        high = _step(low, ref, beta, epsilon, anchor)
+        return 2 - anchor + _pull_quotient(low, high, epsilon) / beta
+
+    edges = ref + jnp.arange(_GRID + 1, dtype=ref.dtype) / _GRID * (lowest - ref)
+    edges = edges.at[-1].set(lowest)
+    sign = jax.vmap(swaps)(edges) < 0
+    changes = held & (sign[1:] != sign[:-1])
+    (places,) = jnp.nonzero(changes, size=_CYCLES, fill_value=-1)
+
+    def refine(place: Array) -> tuple[Array, Array]:
+        turn = jnp.where(sign[place], -1.0, 1.0).astype(ref.dtype)
+        low = _root(lambda z: -turn * swaps(z), edges[place], edges[place + 1])
+        high = _step(low, ref, beta, epsilon, anchor)
+        pair = jnp.stack([low, high])
+        slopes = 1 - anchor + jax.vmap(lambda z: _pull_slope(z, epsilon))(pair) / beta
+        return jnp.where(place >= 0, pair, jnp.nan), jnp.where(place >= 0, jnp.prod(slopes), jnp.nan)
+
+    logit, multiplier = jax.vmap(refine)(places)
+    return TwoCycles(logit, multiplier, jnp.minimum(jnp.sum(changes), _CYCLES))
+
+
+@jax.jit
+def _fold_betas(ref: Array, epsilon: Array, anchor: Array) -> Array:
+    finite, smooth = jnp.isfinite(ref), epsilon > 0
+    ref = jnp.where(finite, ref, 0.0)
+    crest = _crest(jnp.where(smooth, epsilon, 1.0))
+
+    def tangent(z: Array) -> Array:
+        """z_ref of the line that touches g at z."""
+        return z - _pull(z, epsilon) / _pull_slope(z, epsilon) - ref
+
+    # For ε = 0, z − 2 coth(z/2) = z_ref < z; and coth(z/2) ≤ 1 + 2/z puts z below max(z_ref, 0) + 4.
+    top = jnp.where(smooth, crest, jnp.maximum(ref, 0.0) + 4.0)
+    # z > 0 near 0: g/g' ≥ 4/z − …, so that the touching line has z_ref below any bound at small z.
+    bottom = jnp.minimum(1.0, 1 / (1 + jnp.abs(ref))).astype(ref.dtype)
+    lower = _pull_slope(_root(tangent, jnp.minimum(bottom, top / 2), top), epsilon)
+    exists = ~smooth | (tangent(crest) >= 0)
+    # Right of the crest g/g' ≥ ε/s ≥ ε e^z.
+    far = crest + jnp.log1p((1 + jnp.abs(ref) + crest) / jnp.where(smooth, epsilon, 1.0)) + 1.0
+    upper = _pull_slope(_root(lambda z: -tangent(z), crest, far), epsilon)
+    pair = jnp.stack([lower, jnp.where(smooth, upper, jnp.inf)])
+    return jnp.where(finite & exists, pair / anchor, jnp.nan)
+
+
+@jax.jit
+def _flip_betas(ref: Array, epsilon: Array, anchor: Array) -> Array:
     held = jnp.isfinite(ref) & (ref < 0) & (anchor > 0)
     ref, anchor = jnp.where(held, ref, -1.0), jnp.where(held, anchor, 1.0)
     weight = (2 - anchor) / anchor
@@ -363,20 +401,6 @@ def flip_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 
     high = _root(lambda u: depth(u) + ref, turn, jnp.maximum(-ref, turn))
     betas = jnp.stack([_pull_slope(low, epsilon), _pull_slope(high, epsilon)]) / (2 - anchor)
     return jnp.where(held & (depth(turn) <= -ref), jnp.sort(betas), jnp.nan)
-
-
-def _arguments(
-    logit: Number, accuracy_ref: Number, beta: Number, epsilon: Number, anchor: Number
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Checked, in one floating dtype, with the reference as a logit."""
-    _check.unit_interval("accuracy_ref", accuracy_ref)
-    _check.nonnegative("beta", beta)
-    _check.nonnegative("epsilon", epsilon)
-    _check.unit_interval("anchor", anchor)
-    dtype = jnp.result_type(1.0, logit, accuracy_ref, beta, epsilon, anchor)
-    cast = [jnp.asarray(x, dtype) for x in (logit, beta, epsilon, anchor)]
-    ref = metrics.logit(jnp.asarray(accuracy_ref, dtype))
-    return cast[0], ref, cast[1], cast[2], cast[3]
 
 
 def _step(z: Array, ref: Array, beta: Array, epsilon: Array, anchor: Array) -> Array:
