@@ -34,9 +34,9 @@ class FixedPoints:
       count: how many there are: 0, 1, 2 or 3.
     """
 
-    logit: Float[Array, " 3"]
-    multiplier: Float[Array, " 3"]
-    count: Int[Array, ""]
+    logit: Float[Array, "*batch 3"]
+    multiplier: Float[Array, "*batch 3"]
+    count: Int[Array, "*batch"]
 
     @property
     def stable(self) -> Array:
@@ -55,9 +55,9 @@ class TwoCycles:
       count: how many pairs there are.
     """
 
-    logit: Float[Array, "3 2"]
-    multiplier: Float[Array, " 3"]
-    count: Int[Array, ""]
+    logit: Float[Array, "*batch 3 2"]
+    multiplier: Float[Array, "*batch 3"]
+    count: Int[Array, "*batch"]
 
 
 def success_map(
