@@ -237,6 +237,9 @@ def test_two_cycles_are_where_the_fixed_point_is_unstable():
 
 
 def test_float32():
+    path = theory.success_path(jnp.float32(0.001), 5.0, 3)
+    assert path.dtype == jnp.float32
+    close(path, theory.success_path(0.001, 5.0, 3), 1e-5)
     found = theory.success_fixed_points(jnp.float32(0.6), jnp.float32(2.0))
     assert found.logit.dtype == jnp.float32
     close(found.logit[:2], theory.success_fixed_points(0.6, 2.0).logit[:2], 1e-5)

@@ -129,9 +129,9 @@ def success_path(
     [0.0608 0.0023]
     """
     _check.integer("steps", steps, low=0)
-    _check.unit_interval("accuracy_ref", accuracy_ref)
-    start = metrics.logit(jnp.asarray(accuracy_ref, float)) if logit0 is None else logit0
-    return _path(*_arguments(start, accuracy_ref, beta, epsilon, anchor), steps)
+    given = 0.0 if logit0 is None else logit0
+    start, ref, beta, epsilon, anchor = _arguments(given, accuracy_ref, beta, epsilon, anchor)
+    return _path(ref if logit0 is None else start, ref, beta, epsilon, anchor, steps)
 
 
 def success_multiplier(
