@@ -74,6 +74,11 @@ def cumulative(values: Array) -> Array:
     return jax.lax.associative_scan(jnp.add, values)
 
 
+def shares_of(total: Array, ladder: Array) -> Array:
+    """A ladder over its total, exactly one where it has reached it: cells of zero width above stay empty."""
+    return jnp.where(ladder >= total, 1.0, ladder / jnp.where(total > 0, total, 1.0))
+
+
 def below(levels: Array, halves: tuple[Array, Array]) -> Array:
     """How many of a cell's uniform numbers lie below each level, `[levels, *cells]`."""
     zero = jnp.zeros(levels.shape, levels.dtype)
@@ -116,7 +121,7 @@ def draw_verdicts(scores: Array, rates: Array, halves: tuple[Array, Array]) -> t
     """
     right = cumulative(scores * rates)
     wrong = right[-1:] + cumulative(scores * (1 - rates))
-    return below(right / wrong[-1:], halves), below(wrong / wrong[-1:], halves)
+    return below(shares_of(wrong[-1:], right), halves), below(shares_of(wrong[-1:], wrong), halves)
 
 
 def weigh_verdicts(counts: tuple[Array, Array], tables: Tables, size: Array, *, split: bool) -> Shares:
@@ -135,8 +140,8 @@ def weigh_verdicts(counts: tuple[Array, Array], tables: Tables, size: Array, *, 
     accepted = right[-1]
     number_right = right - jnp.concatenate([jnp.zeros_like(right[:1]), right[:-1]])
     number_wrong = wrong - jnp.concatenate([accepted[None], wrong[:-1]])
-    reward = lookup(tables.right, accepted)[None] / size
-    penalty = lookup(tables.wrong, accepted)[None] / size
+    reward = (lookup(tables.right, accepted) / size)[None]
+    penalty = (lookup(tables.wrong, accepted) / size)[None]
     silent = (accepted == 0) | (accepted == size)
     mean = accepted / size
     if not split:
@@ -148,13 +153,8 @@ def weigh_verdicts(counts: tuple[Array, Array], tables: Tables, size: Array, *, 
 
 def lookup(table: Array, count: Array) -> Array:
     """`table[count]` for a table `[entries, *cells]` and whole numbers `[*cells]`, without a gather."""
-    if table.shape[0] > UNROLLED + 1:
-        entries = jnp.arange(table.shape[0]).reshape((-1,) + (1,) * count.ndim)
-        return jnp.sum(jnp.where(count[None] == entries, table, 0.0), axis=0)
-    value = jnp.zeros_like(count)
-    for entry in range(table.shape[0]):
-        value = jnp.where(count == entry, table[entry], value)
-    return value
+    entries = jnp.arange(table.shape[0], dtype=count.dtype).reshape((-1,) + (1,) * count.ndim)
+    return jnp.sum(jnp.where(count[None] == entries, table, 0.0), axis=0)
 
 
 def draw_mixed_verdicts(
@@ -180,15 +180,15 @@ def draw_mixed_verdicts(
     miss = jnp.sum(scores * (1 - rates), axis=0) / total
     chance = _bernstein.probabilities(group, size, mean, miss)  # [group + 1, *cells]
     entries = jnp.arange(group + 1).reshape((-1,) + (1,) * mean.ndim)
-    chance = jnp.where((entries > 0) & (entries < size), chance, 0.0)
+    some_wrong = entries < (size[None] if jnp.ndim(size) else size)
+    chance = jnp.where((entries > 0) & some_wrong, chance, 0.0)
     ladder = cumulative(chance)
     certain = ladder[-1] == 0
     share = ladder / jnp.where(certain, 1.0, ladder[-1])[None]
     right_ones = jnp.sum(jnp.where(share <= lot[None], 1.0, 0.0), axis=0).astype(scores.dtype)
     right_ones = jnp.where(certain, jnp.where(mean > 0.5, 1.0, 0.0) * size, right_ones)
     right, wrong = cumulative(scores * rates), cumulative(scores * (1 - rates))
-    levels_right = right / jnp.where(right[-1:] > 0, right[-1:], 1.0)
-    levels_wrong = wrong / jnp.where(wrong[-1:] > 0, wrong[-1:], 1.0)
+    levels_right, levels_wrong = shares_of(right[-1:], right), shares_of(wrong[-1:], wrong)
     place = jnp.arange(halves[0].shape[0]).reshape((-1,) + (1,) * mean.ndim)
     is_right = 2 * place < right_ones[None], 2 * place + 1 < right_ones[None]
     accepted = tuple(jnp.where(ok, u, 2.0) for ok, u in zip(is_right, halves, strict=True))
@@ -199,7 +199,7 @@ def draw_mixed_verdicts(
 def draw_patterns(scores: Array, halves: tuple[Array, Array]) -> Array:
     """Draw a group's patterns: how many numbers lie below the end of each pattern, `[patterns, *cells]`."""
     ladder = cumulative(scores)
-    return below(ladder / ladder[-1:], halves)
+    return below(shares_of(ladder[-1:], ladder), halves)
 
 
 def weigh_rewards(
@@ -222,8 +222,8 @@ def weigh_rewards(
     lower = place < jnp.concatenate([jnp.zeros_like(counts[:1]), counts[:-1]])[None]
     chosen = upper & ~lower  # [group, patterns, *cells]: rollouts in the order of their patterns
     rewards = jnp.sum(jnp.where(chosen, rates[None], 0.0), axis=1)
-    weights = weigh(rewards)[:, None] / size
-    real = place[:, 0] < size
+    weights = weigh(rewards)[:, None] / (size[None, None] if jnp.ndim(size) else size)
+    real = place[:, 0] < (size[None] if jnp.ndim(size) else size)
     top = jnp.max(jnp.where(real, rewards, -jnp.inf), axis=0)
     bottom = jnp.min(jnp.where(real, rewards, jnp.inf), axis=0)
     up = jnp.sum(jnp.where(chosen, jnp.maximum(weights, 0.0), 0.0), axis=0)

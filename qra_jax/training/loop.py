@@ -174,7 +174,7 @@ def _expectation(
     resamples = algorithm.resamples_silent
     speed = clock_function(algorithm, reward, plan.metric) if tables is None else None
 
-    def one(problem: Problem, logits: Array, numbers: Array) -> tuple[Array, ...]:
+    def one(problem: Problem, logits: Array, numbers: Array | None) -> tuple[Array, ...]:
         policy = jax.nn.softmax(
             logits if settings["temperature"] is None else logits / settings["temperature"]
         )
@@ -192,6 +192,7 @@ def _expectation(
 
         if plan.mode == "sde":
             parts = moments.spread(policy, rates, tables, size, resamples=resamples)
+            assert numbers is not None
             weights, average = moments.gaussian_weights(parts, numbers), expect(rates)
             return weights, jnp.zeros_like(weights), average.reward, average.silent
         if correlation is None:

@@ -104,7 +104,7 @@ def spread(
         policy * rates / jnp.where(mean > 0, mean, 1.0),
         policy * (1 - rates) / jnp.where(miss > 0, miss, 1.0),
         average,
-        (centred * chance) @ centred.T,
+        (centred * chance[None]) @ centred.T,
         within,
     )
 
