@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qra_jax import metrics, plot
-from qra_jax.studies import pass_at_k
+from qra_jax.algorithm import reinforce
+from qra_jax.studies import interference, pass_at_k
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
 
@@ -66,3 +67,62 @@ def test_temperature_matches_the_entropy():
     found = pass_at_k._matched(problems.log_ref, problems.success, metrics.entropy(colder))
     np.testing.assert_allclose(found, metrics.accuracy(colder, problems.success), rtol=1e-9)
     np.testing.assert_allclose(jnp.exp(problems.log_ref).sum(axis=-1), 1)
+
+
+# interference
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return interference.compute(quick=True)
+
+
+def test_interference_follows_theory(shared):
+    found = verdicts(interference, shared)
+    # Transfer needs skills that are right in both halves; all else is derived for any features.
+    assert found[4] == ONLY_IF + "the questions have right skills in common"
+    assert found[:4] + found[5:] == [HOLDS] * 8
+    with plot.style():
+        assert len(interference.draw(shared).axes) == 4
+
+
+def test_interference_is_judged(shared):
+    falls = shared["end"].copy()
+    falls[0, 0, 0, 0] = 0.0
+    changed = shared | {
+        "soon": 1.1 * shared["soon"],
+        "influence/claimed": 2 * shared["influence/claimed"],
+        "end": falls,
+        "speed": -shared["speed"],
+        "transfer/gain": -shared["transfer/gain"],
+        "shift/soon": shared["shift/soon"] * np.exp(shared["shift/start"] / 10) ** 2,
+        "shift/late": shared["shift/late"] * np.linspace(1, 1.1, interference.LOGITS),
+    }
+    changed["shift/soon"][:, 0] *= 2
+    for name in interference.RULES:
+        changed[f"conflict/{name}"] = shared[f"conflict/{name}"][::-1]
+    changed["frequent/GRPO"] = shared["frequent/REINFORCE"]
+    assert verdicts(interference, changed) == [FAILS] * 9
+
+
+def test_kernel_is_the_derivative():
+    problem = interference._draw(jax.random.key(0), 3, 0.5)
+    features = jax.random.normal(jax.random.key(1), (3, interference.PATTERNS, 2))
+
+    def total(weights):
+        logits = problem.log_ref + jnp.einsum("qrf,f->qr", features, weights)
+        return metrics.accuracy(jax.nn.log_softmax(logits, axis=-1), problem.success)
+
+    slopes = jax.jacobian(total)(jnp.zeros(2))
+    kernel = interference.first_order(problem, features, reinforce())
+    np.testing.assert_allclose(kernel, slopes @ slopes.T, atol=1e-12)
+
+
+def test_exponent_and_auc_of_known_data():
+    start = np.linspace(-3, 3, 20)
+    share = 1 / (1 + np.exp(-start))
+    for a in (0.0, 0.5, 1.0):
+        speed = 3 * (4 * share * (1 - share)) ** a
+        np.testing.assert_allclose(interference.exponent(start, speed), a, atol=1e-12)
+    assert interference.auc(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])) == 1
+    assert interference.auc(np.array([1.0, 1.0]), np.array([False, True])) == 0.5
