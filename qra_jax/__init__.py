@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qra_jax import (
+        advice as advice,
         algorithm as algorithm,
         batching as batching,
         diagnosis as diagnosis,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = [
+    "advice",
     "algorithm",
     "batching",
     "diagnosis",

@@ -38,6 +38,49 @@ class Solve:
 
 
 @dataclass(frozen=True)
+class Advise:
+    """What sampled training does with given hyperparameters: collapse, entropy, what limits it, what helps.
+
+    Runs thousands of trainings of one question by plain gradient steps on the logits of its patterns.
+    """
+
+    ref: Numbers
+    """Share of each reasoning pattern in the base model, as for solve."""
+    success: Numbers = ()
+    """Success rate of each pattern, as for solve."""
+    algorithm: Annotated[str, tyro.conf.arg(metavar="NAME")] = "grpo"
+    """grpo, dr_grpo, dapo, rloo, reinforce or filtered_sft."""
+    eta: Annotated[float, tyro.conf.arg(metavar="RATE")] = 0.1
+    """Learning rate of a gradient step on the logits."""
+    group_size: Annotated[int, tyro.conf.arg(metavar="G")] = 16
+    """Rollouts a step."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 1000
+    """Steps."""
+    beta: Annotated[float, tyro.conf.arg(metavar="B")] = 0.0
+    """Strength of the KL term."""
+    clip_low: Annotated[float | None, tyro.conf.arg(metavar="EPS")] = None
+    """Clip ratios below 1 - EPS; matters with several epochs or stale rollouts."""
+    clip_high: Annotated[float | None, tyro.conf.arg(metavar="EPS")] = None
+    """Clip ratios above 1 + EPS."""
+    epochs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Gradient steps on each batch of rollouts."""
+    staleness: Annotated[int, tyro.conf.arg(metavar="S")] = 0
+    """Age of the rollouts in steps."""
+    tpr: Annotated[float, tyro.conf.arg(metavar="P")] = 1.0
+    """Chance that the verifier accepts a right answer."""
+    fpr: Annotated[float, tyro.conf.arg(metavar="P")] = 0.0
+    """Chance that it accepts a wrong one."""
+    runs: Annotated[int, tyro.conf.arg(metavar="N")] = 2048
+    """Sampled runs, 64 or more."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of the random numbers."""
+    json: bool = False
+    """Print one JSON object."""
+    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw the runs into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Run the studies: data, figures, a verdict on each claim, and a report."""
 
@@ -64,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
-        return _solve(command) if isinstance(command, Solve) else _reproduce(command)
+        if isinstance(command, Solve):
+            return _solve(command)
+        return _advise(command) if isinstance(command, Advise) else _reproduce(command)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -72,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(argv: Sequence[str]) -> Solve | Reproduce:
+def parse(argv: Sequence[str]) -> Solve | Advise | Reproduce:
     """Understand the arguments; needs no JAX.
 
     Raises:
@@ -83,7 +128,7 @@ def parse(argv: Sequence[str]) -> Solve | Reproduce:
     try:
         with contextlib.redirect_stderr(stderr):
             return tyro.extras.subcommand_cli_from_dict(
-                {"solve": Solve, "reproduce": Reproduce},
+                {"solve": Solve, "advise": Advise, "reproduce": Reproduce},
                 prog="qra",
                 description="Simulate the theory of RL post-training.",
                 args=list(argv) or ["--help"],
@@ -119,6 +164,39 @@ def _solve(command: Solve) -> int:
         print(words.to_json(answer))
     else:
         words.show(answer, names)
+    return 0
+
+
+def _advise(command: Advise) -> int:
+    from qra_jax.cli import inputs
+
+    names, ref, success = inputs.read(command.ref, command.success)
+    _start_jax()
+    from qra_jax import advice, plot
+    from qra_jax.cli import advise
+
+    path = None if command.plot is None else plot.check_path("plot", command.plot)
+    settings = advice.Settings(
+        algorithm=command.algorithm,
+        learning_rate=command.eta,
+        group_size=command.group_size,
+        steps=command.steps,
+        beta=command.beta,
+        clip_low=command.clip_low,
+        clip_high=command.clip_high,
+        epochs=command.epochs,
+        staleness=command.staleness,
+        tpr=command.tpr,
+        fpr=command.fpr,
+    )
+    problem = inputs.problem(command.ref, ref, success)
+    found = advice.advise(problem, settings, runs=command.runs, seed=command.seed)
+    if path is not None:
+        plot.save(advise.draw(found, names), path)
+    if command.json:
+        print(advise.to_json(found))
+    else:
+        advise.show(found, names)
     return 0
 
 

@@ -1,0 +1,399 @@
+"""Floor 5. What sampled training does to one base model with given hyperparameters, and which change would help.
+
+Thousands of runs of [`train`][qra_jax.training.train] with the settings as they are, and hundreds with each of
+a list of single changes. A limit is a change that takes an imperfection away (noise, KL, a stale sampler, …); it
+bites by as much accuracy as is won without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qra_jax import _check, algorithm as _algorithm, orbit, theory
+from qra_jax.algorithm import Algorithm
+from qra_jax.batching import many
+from qra_jax.problem import Problem
+from qra_jax.regularizer import reverse_kl
+from qra_jax.reward import verifiable
+from qra_jax.training import train
+from qra_jax.trajectory import Status, Trajectory
+
+ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
+    "grpo": _algorithm.grpo,
+    "dr_grpo": _algorithm.dr_grpo,
+    "dapo": _algorithm.dapo,
+    "rloo": _algorithm.rloo,
+    "reinforce": lambda group: replace(_algorithm.reinforce(), group_size=group),
+    "filtered_sft": lambda group: _algorithm.filtered_sft(group_size=group),
+}
+"""Algorithms by name, as functions of the largest group."""
+
+RECORDS = 50
+"""Times at which the paths are recorded; steps are rounded up to a multiple."""
+FOUND, LOST = 0.9, 0.1
+"""The best pattern is found at this share; lost below this part of its base share while another is found."""
+TIE = 0.005
+"""Accuracies that differ by less are as good as each other."""
+FLAT = 0.1
+"""Nats of pattern entropy under which nothing is left to explore."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyperparameters of the runs.
+
+    Attributes:
+      algorithm: a name in `ALGORITHMS`.
+      learning_rate: η ≥ 0 of plain gradient steps on the logits.
+      group_size: G ≥ 2.
+      steps: optimiser steps over epochs, ≥ 1.
+      beta: β ≥ 0 of the reverse KL term.
+      clip_low, clip_high: ε in [0, 1], or `None` for no clipping.
+      epochs: gradient steps on each batch of rollouts, ≥ 1.
+      staleness: age of the rollouts in steps, ≥ 0.
+      tpr, fpr: the verifier's true and false positive rates.
+
+    Raises:
+      ValueError: a number out of range.
+    """
+
+    algorithm: str = "grpo"
+    learning_rate: float = 0.1
+    group_size: int = 16
+    steps: int = 1000
+    beta: float = 0.0
+    clip_low: float | None = None
+    clip_high: float | None = None
+    epochs: int = 1
+    staleness: int = 0
+    tpr: float = 1.0
+    fpr: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check.choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        _check.nonnegative("learning_rate", self.learning_rate)
+        _check.integer("group_size", self.group_size, low=2)
+        _check.integer("steps", self.steps, low=1)
+        _check.nonnegative("beta", self.beta)
+        for name in ("clip_low", "clip_high"):
+            if getattr(self, name) is not None:
+                _check.unit_interval(name, getattr(self, name))
+        _check.integer("epochs", self.epochs, low=1)
+        _check.integer("staleness", self.staleness, low=0)
+        _check.unit_interval("tpr", self.tpr)
+        _check.unit_interval("fpr", self.fpr)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many runs ended.
+
+    Attributes:
+      name: what was changed.
+      limit: the change takes an imperfection away (rather than being something to try).
+      accuracy: mean final accuracy.
+      error: its standard error.
+      found: share of runs in which the best patterns hold at least `FOUND`.
+      lost: share in which they hold less than `LOST` of their base share and another pattern at least `FOUND`.
+      cost: rollouts, relative to the settings as they are.
+      diverged: share of runs that left the numbers; they count as accuracy 0.
+    """
+
+    name: str
+    limit: bool
+    accuracy: float
+    error: float
+    found: float
+    lost: float
+    cost: float
+    diverged: float = 0.0
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of the runs with the settings as they are.
+
+    Attributes:
+      step: `[times]`.
+      accuracy, entropy: `[3, times]`, 10th percentile, mean and 90th percentile over runs.
+      expected: `[times]`, accuracy of the run without sampling noise.
+      silent: mean share of silent groups, `[times - 1]`.
+      clipped: mean share of weight that was clipped, `[times - 1]`.
+    """
+
+    step: np.ndarray
+    accuracy: np.ndarray
+    entropy: np.ndarray
+    expected: np.ndarray
+    silent: np.ndarray
+    clipped: np.ndarray
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Everything `qra advise` says.
+
+    Attributes:
+      problem: the question.
+      settings: the hyperparameters.
+      runs: sampled runs of the settings as they are (a quarter as many for each change).
+      regime: `"fast"` or `"entangled"`.
+      now: how the runs end.
+      paths: how they get there.
+      expected: final accuracy without sampling noise.
+      flat: first recorded step at which mean entropy is below `FLAT`, or −1.
+      log10_steps: steps until the best pattern holds `FOUND` without noise, KL term, clipping or staleness, as
+        log10, from the exact orbit; ∞ where it never does (a verifier with TPR ≤ FPR).
+      changes: outcomes of single changes, best first.
+      first_limit: the limit that costs most accuracy, beyond two standard errors, if any.
+      best_change: the change to try that wins most, beyond two standard errors, if any; of those that win as
+        much (within `TIE`), the one that costs least.
+    """
+
+    problem: Problem
+    settings: Settings
+    runs: int
+    regime: str
+    now: Outcome
+    paths: Paths
+    expected: float
+    flat: int
+    log10_steps: float
+    changes: list[Outcome]
+    first_limit: Outcome | None
+    best_change: Outcome | None
+
+
+def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 2048, seed: int = 0) -> Advice:
+    """Run the settings and a list of single changes, and say what limits training.
+
+    Args:
+      problem: one question.
+      settings: the hyperparameters; the defaults of [`Settings`][] where left out.
+      runs: sampled runs of the settings as they are, ≥ 64.
+      seed: of the random numbers.
+
+    Returns:
+      An `Advice`.
+
+    Raises:
+      ValueError: an argument out of range, or a base model that never picks the best pattern.
+    """
+    settings = Settings() if settings is None else settings
+    _check.integer("runs", runs, low=64)
+    best = problem.success == jnp.max(problem.success)
+    base = float(jnp.sum(jnp.where(best, problem.ref, 0.0)))
+    if base == 0:
+        raise ValueError("ref: the best pattern has share 0; must be above 0, no reward can raise it")
+    each = max(64, runs // 4)
+    changes = _changes(problem, settings)
+    simulate = _simulator(settings, chunk=each // 2)
+    stale = [change for change in changes if "staleness" in change.settings]
+    rest = [change for change in changes if change not in stale]
+    here = _rows(problem, settings)
+    rows = [here] * (-(-runs // each)) + [_rows(problem, settings, change) for change in rest]
+    keys = jax.random.split(jax.random.key(seed), len(rows) * each)
+    stacked = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), each, axis=0), *rows)
+    found = simulate(keys, stacked)
+    first = len(rows) - len(rest)
+    own = jax.tree.map(lambda leaf: leaf[: first * each], found)
+
+    def outcome(name: str, limit: bool, cost: float, part: Any) -> Outcome:
+        return _outcome(problem, best, base, name, limit, cost, part)
+
+    outcomes = []
+    for i, change in enumerate(rest, first):
+        part = jax.tree.map(lambda leaf, i=i: leaf[i * each : (i + 1) * each], found)
+        outcomes.append(outcome(change.name, change.limit, change.cost, part))
+    for change in stale:
+        fresh = _simulator(replace(settings, **change.settings), chunk=each // 2)
+        part = fresh(keys[:each], jax.tree.map(lambda leaf: leaf[:each], stacked))
+        outcomes.append(outcome(change.name, change.limit, change.cost, part))
+    longer = jax.tree.map(lambda leaf: leaf[:each], stacked)
+    ends = own["log_policy"][:each]
+    part = own
+    for again in range(3):
+        more = jax.random.split(jax.random.fold_in(jax.random.key(seed), again), each)
+        part = simulate(more, {**longer, "start": ends})
+        ends = part["log_policy"]
+    outcomes.append(outcome("4 × the steps", False, 4.0, part))
+    exact = _one(settings, "mean")(jax.random.key(seed), here)
+    exact_end = float(exact["accuracy"][-1])
+    now = outcome("as it is", False, 1.0, own)
+    outcomes.append(Outcome("no sampling noise", True, exact_end, 0.0, 0.0, 0.0, np.inf))
+    outcomes.sort(key=lambda one: -one.accuracy)
+
+    def top(limit: bool) -> Outcome | None:
+        better = [one for one in outcomes if one.limit == limit and _beats(one, now)]
+        good = [one for one in better if one.accuracy > better[0].accuracy - TIE]
+        return min(good, key=lambda one: (one.cost if not limit else 0.0, -one.accuracy), default=None)
+
+    entropy = _band(own["entropy"])
+    flat = np.flatnonzero(entropy[1] < FLAT)
+    step = np.asarray(own["step"][0])
+    return Advice(
+        problem=problem,
+        settings=settings,
+        runs=first * each,
+        regime=theory.regime(problem).name,
+        now=now,
+        paths=Paths(
+            step=step,
+            accuracy=_band(own["accuracy"]),
+            entropy=entropy,
+            expected=np.asarray(exact["accuracy"]),
+            silent=np.nanmean(np.asarray(own["silent"]), axis=0),
+            clipped=np.nanmean(np.asarray(own["clipped"]), axis=0),
+        ),
+        expected=exact_end,
+        flat=int(step[flat[0]]) if flat.size else -1,
+        log10_steps=_log10_steps(problem, settings),
+        changes=outcomes,
+        first_limit=top(True),
+        best_change=top(False),
+    )
+
+
+def _beats(one: Outcome, now: Outcome) -> bool:
+    return bool(one.accuracy - now.accuracy > max(2 * np.hypot(one.error, now.error), TIE))
+
+
+def _log10_steps(problem: Problem, settings: Settings) -> float:
+    """Steps of expected updates until the best pattern is found."""
+    if settings.learning_rate == 0 or settings.tpr <= settings.fpr:
+        return np.inf
+    log_time = orbit.log_hitting_time(
+        problem,
+        target=FOUND,
+        algorithm=ALGORITHMS[settings.algorithm](settings.group_size),
+        reward=verifiable(settings.tpr, settings.fpr),
+    )
+    return float(log_time) / np.log(10) - np.log10(settings.learning_rate * settings.epochs)
+
+
+@dataclass(frozen=True)
+class _Change:
+    name: str
+    settings: dict[str, Any]
+    limit: bool = False
+    cost: float = 1.0
+    sft: float = 0.0
+
+
+def _changes(problem: Problem, settings: Settings) -> list[_Change]:
+    """Single changes worth a run."""
+    eta, group = settings.learning_rate, settings.group_size
+    share = max(1.05 * float(theory.sft_mass_needed(problem)), 0.1)
+    changes = [
+        _Change(f"groups of {4 * group}", {"group_size": 4 * group}, cost=4.0),
+        _Change(f"learning rate {eta / 4:.3g}", {"learning_rate": eta / 4}),
+        _Change(f"learning rate {eta * 4:.3g}", {"learning_rate": eta * 4}),
+        _Change(f"SFT first, best in 1 of {1 / min(share, 1):.2g}", {}, sft=min(share, 1.0)),
+    ]
+    if settings.beta > 0:
+        changes.append(_Change("no KL term", {"beta": 0.0}, limit=True))
+        changes.append(_Change(f"KL term β = {settings.beta / 4:.3g}", {"beta": settings.beta / 4}))
+    else:
+        changes.append(_Change("KL term β = 0.02", {"beta": 0.02}))
+    if settings.tpr < 1 or settings.fpr > 0:
+        changes.append(_Change("a perfect verifier", {"tpr": 1.0, "fpr": 0.0}, limit=True))
+    if _clips(settings):
+        changes.append(_Change("no clipping", {"clip_low": 1.0, "clip_high": np.inf}, limit=True))
+        wide = min(2 * (settings.clip_high or 0.2), 1.0)
+        if settings.clip_high is not None and wide > settings.clip_high:
+            changes.append(_Change(f"upper clip at {wide:.3g}", {"clip_high": wide}))
+    if settings.staleness:
+        changes.append(_Change("fresh rollouts", {"staleness": 0}, limit=True))
+    return changes
+
+
+def _clips(settings: Settings) -> bool:
+    off = settings.epochs > 1 or settings.staleness > 0
+    return off and (settings.clip_low is not None or settings.clip_high is not None)
+
+
+def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -> dict[str, Any]:
+    """What may differ between runs that are compiled together."""
+    numbers = asdict(settings) | ({} if change is None else change.settings)
+    best = problem.success == jnp.max(problem.success)
+    shares = jnp.where(best, problem.ref, 0.0)
+    sft = 0.0 if change is None else change.sft
+    start = jnp.log((1 - sft) * problem.ref + sft * shares / jnp.sum(shares))
+    row = {name: numbers[name] for name in ("learning_rate", "group_size", "beta", "tpr", "fpr")}
+    row["clip_low"] = 1.0 if numbers["clip_low"] is None else numbers["clip_low"]
+    row["clip_high"] = np.inf if numbers["clip_high"] is None else numbers["clip_high"]
+    dtype = problem.log_ref.dtype
+    row = {name: jnp.asarray(value, dtype) for name, value in row.items()}
+    return {**row, "start": start.astype(dtype), "problem": problem}
+
+
+def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:
+    """One run as a function of key and row."""
+    largest = 4 * settings.group_size
+    every = -(-settings.steps // RECORDS)
+    clips, algorithm = _clips(settings), ALGORITHMS[settings.algorithm](largest)
+
+    def run(key: jax.Array, row: dict[str, Any]) -> dict[str, Any]:
+        path = train(
+            key,
+            row["problem"],
+            algorithm=algorithm,
+            learning_rate=row["learning_rate"],
+            reward=verifiable(row["tpr"], row["fpr"]),
+            regularizers=[reverse_kl(row["beta"])],
+            group_size=row["group_size"],
+            clip=(row["clip_low"], row["clip_high"]) if clips else None,
+            epochs=settings.epochs,
+            staleness=settings.staleness,
+            log_policy0=row["start"],
+            steps=every * (-(-settings.steps // every)),
+            record_every=every,
+            metrics=("accuracy", "entropy"),
+            mode=mode,
+        )
+        assert isinstance(path, Trajectory)
+        names = ("step", "accuracy", "entropy", "silent", "clipped")
+        return {
+            "log_policy": path.log_policy[-1],
+            "status": path.status,
+            **{name: path.stats[name] for name in names},
+        }
+
+    return jax.jit(run)
+
+
+def _simulator(settings: Settings, chunk: int) -> Callable[..., Any]:
+    return many(_one(settings, "sampled"), block=min(256, chunk), chunk=chunk)
+
+
+def _band(values: Any) -> np.ndarray:
+    """10th percentile, mean and 90th percentile over runs, `[3, times]`."""
+    values = np.nan_to_num(np.asarray(values))
+    low, high = np.percentile(values, [10, 90], axis=0)
+    return np.stack([low, values.mean(axis=0), high])
+
+
+def _outcome(
+    problem: Problem, best: Any, base: float, name: str, limit: bool, cost: float, part: Any
+) -> Outcome:
+    ended = np.asarray(part["status"]) == Status.OK
+    policy = np.where(ended[:, None], np.exp(np.asarray(part["log_policy"])), 0.0)
+    share = policy[:, np.asarray(best)].sum(axis=1)
+    other = policy[:, ~np.asarray(best)].max(axis=1, initial=0.0)
+    accuracy = policy @ np.asarray(problem.success)
+    return Outcome(
+        name=name,
+        limit=limit,
+        accuracy=float(accuracy.mean()),
+        error=float(accuracy.std(ddof=1) / np.sqrt(accuracy.size)),
+        found=float((share >= FOUND).mean()),
+        lost=float(((share < LOST * base) & (other >= FOUND)).mean()),
+        cost=cost,
+        diverged=float((~ended).mean()),
+    )

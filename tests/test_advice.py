@@ -1,0 +1,121 @@
+"""Advice: what bites is found when it is put there; words, JSON and figure say the same."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import qra_jax as qra
+from qra_jax import advice, cli
+from qra_jax.advice import Settings, advise
+from qra_jax.cli import advise as words
+
+NAMES = ["direct", "steps", "guess"]
+FAST = qra.problem.examples.fast()
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Great steps of small groups on a rare best pattern: sampling noise is what bites."""
+    problem = qra.Problem.from_probs(ref=[0.02, 0.68, 0.3], success=[0.9, 0.6, 0.1])
+    return advise(problem, Settings(learning_rate=2.0, group_size=4, steps=300), runs=256)
+
+
+def test_noise_bites(noisy):
+    assert noisy.regime == "entangled"
+    assert noisy.now.lost > 0.2
+    assert noisy.expected > 0.89  # the exact mean path finds the best pattern
+    assert noisy.first_limit is not None
+    assert noisy.first_limit.name == "no sampling noise"
+    assert noisy.best_change is not None
+    assert noisy.best_change.accuracy > noisy.now.accuracy + 0.05
+    larger = next(one for one in noisy.changes if one.name == "groups of 16")
+    assert larger.lost < noisy.now.lost
+    assert larger.cost == 4
+    assert noisy.paths.accuracy.shape == (3, len(noisy.paths.step))
+    assert noisy.paths.accuracy[1, 0] == pytest.approx(float(noisy.problem.accuracy_ref))
+
+
+def test_words_json_and_figure_agree(noisy):
+    text = "\n".join(words.story(noisy, NAMES))
+    assert "lose direct for good" in text
+    assert "First limit that bites: with no sampling noise" in text
+    assert f"What helps most: {noisy.best_change.name}" in text
+    record = json.loads(words.to_json(noisy))
+    assert record["first_limit"] == "no sampling noise"
+    assert record["now"]["lost"] == noisy.now.lost
+    assert record["path"]["accuracy"][-1] == noisy.paths.accuracy[1, -1]
+    assert {one["kind"] for one in record["changes"]} == {"limit", "change"}
+    figure = words.draw(noisy, NAMES)
+    assert isinstance(figure, Figure)
+    assert noisy.best_change.name in figure.axes[2].get_title(loc="left")
+
+
+def test_a_bad_verifier_bites():
+    found = advise(FAST, Settings(steps=100, learning_rate=0.5, tpr=0.6, fpr=0.55), runs=256)
+    assert found.first_limit is not None
+    assert found.first_limit.name == "a perfect verifier"
+    assert found.log10_steps > 2
+
+
+def test_time_bites():
+    found = advise(qra.problem.examples.worked(), Settings(steps=50, learning_rate=0.02), runs=128)
+    assert found.first_limit is None
+    assert "First limit that bites: time" in "\n".join(words.story(found, NAMES))
+    assert found.best_change is not None
+
+
+def test_stale_clipped_epochs_are_run_as_given():
+    settings = Settings(steps=40, epochs=2, staleness=2, clip_low=0.2, clip_high=0.2, beta=0.1)
+    found = advise(FAST, settings, runs=64)
+    names = {one.name for one in found.changes}
+    assert {"fresh rollouts", "no clipping", "no KL term", "upper clip at 0.4"} <= names
+    assert found.paths.clipped.max() > 0
+
+
+@pytest.mark.parametrize("algorithm", advice.ALGORITHMS)
+def test_every_algorithm_has_a_largest_group(algorithm):
+    assert advice.ALGORITHMS[algorithm](12).group_size == 12
+
+
+def test_best_is_out_of_reach():
+    with pytest.raises(ValueError, match=r"ref: the best pattern has share 0"):
+        advise(qra.Problem.from_probs(ref=[0.0, 1.0], success=[0.9, 0.5]), runs=64)
+    with pytest.raises(ValueError, match=r"runs: 10; must be 64 or above"):
+        advise(FAST, runs=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate: -1; must be zero or positive"),
+        ({"group_size": 1}, "group_size: 1; must be 2 or above"),
+        ({"algorithm": "ppo"}, "algorithm: 'ppo'; must be one of"),
+        ({"clip_low": 2.0}, r"clip_low: 2; must be in \[0, 1\]"),
+        ({"staleness": -1}, "staleness: -1; must be 0 or above"),
+        ({"tpr": 1.2}, r"tpr: 1.2; must be in \[0, 1\]"),
+    ],
+)
+def test_settings_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
+
+
+def test_overflow_is_said(noisy):
+    broken = replace(noisy, now=replace(noisy.now, diverged=0.5))
+    assert "left the numbers" in "\n".join(words.story(broken, NAMES))
+    assert not np.isnan(broken.paths.accuracy).any()
+
+
+def test_command(capsys, tmp_path):
+    figure = tmp_path / "runs.png"
+    arguments = ["advise", "--ref", ".25,.7,.05", "--success", ".9,.6,.1", "--steps", "50", "--runs", "64"]
+    assert cli.main([*arguments, "--plot", str(figure)]) == 0
+    said = capsys.readouterr().out
+    assert "Accuracy goes from 0.65" in said
+    assert "as it is" in said
+    assert figure.stat().st_size > 10_000
+    assert cli.main([*arguments, "--group-size", "1"]) == 2
+    assert "group_size: 1; must be 2 or above" in capsys.readouterr().err
