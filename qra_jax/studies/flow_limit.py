@@ -133,7 +133,7 @@ def _runner(problem: Problem, family: Any, mode: str, steps: int) -> Any:
     """`(key, η, which) -> z [records]`. All η share one compiled run; larger ones are read off before its end."""
 
     def run(key: jax.Array, rate: jax.Array, which: jax.Array) -> jax.Array:
-        question = jax.tree.map(lambda x: x.astype(float if mode == "mean" else jnp.float32), problem)
+        question = jax.tree.map(lambda x: x.astype(jnp.float32 if mode == "sampled" else float), problem)
         options: dict[str, Any] = {"mode": mode, "record_every": EVERY, "metrics": {"z": _logit}}
         return training.train(
             key, question, steps=steps, algorithm=family(which), learning_rate=rate, **options
@@ -225,10 +225,12 @@ def _fit(design: list[np.ndarray], values: np.ndarray, errors: np.ndarray) -> tu
     return covariance @ matrix.T @ (values / errors), np.sqrt(np.diag(covariance))
 
 
-def _order(rates: np.ndarray, values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """p of |v| = a η^p e^{cη} and its standard error; the last factor is the next order."""
+def _order(rates: np.ndarray, values: np.ndarray, errors: np.ndarray, terms: int) -> tuple[float, float]:
+    """p of |v| = a η^p exp(c η + d η² + …) and its standard error, with so many terms in the exponent."""
     found, error = _fit(
-        [np.log(rates), np.ones_like(rates), rates], np.log(np.abs(values)), errors / np.abs(values)
+        [np.log(rates), *(rates**term for term in range(terms + 1))],
+        np.log(np.abs(values)),
+        errors / np.abs(values),
     )
     return float(found[0]), float(error[0])
 
@@ -342,8 +344,8 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
         mean_order[name] = _mean_order(rates, error[name])
         ratio = error[name] / rates / data[f"{name}/expected/error"]
         mean_ratio[name] = float(2 * ratio[-1] - ratio[-2])
-    spread = {n: _order(rates, data[f"{n}/sampled/rms"], data[f"{n}/sampled/rms_se"]) for n in NAMES}
-    bias = {n: _order(rates, data[f"{n}/sampled/bias"], data[f"{n}/sampled/bias_se"]) for n in NAMES}
+    spread = {n: _order(rates, data[f"{n}/sampled/rms"], data[f"{n}/sampled/rms_se"], 2) for n in NAMES}
+    bias = {n: _order(rates, data[f"{n}/sampled/bias"], data[f"{n}/sampled/bias_se"], 1) for n in NAMES}
     weight = np.array([1 / bias[n][1] ** 2 for n in NAMES])
     together = float(np.dot(weight, [bias[n][0] for n in NAMES]) / weight.sum()), float(weight.sum() ** -0.5)
     constants: dict[str, tuple[float, float]] = {}
