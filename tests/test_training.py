@@ -56,9 +56,37 @@ def z_scores(draws, mean):
 
 def test_threefry_is_the_hash_of_jax():
     key, counter = jnp.array([7, 2**31 + 5], jnp.uint32), jnp.arange(20, dtype=jnp.uint32) * 123456789
-    x, y = bits.threefry((key[0], key[1]), (counter[:10], counter[10:]))
+    x, y = bits.threefry((key[0], key[1]), (counter[:10], counter[10:]), rounds=20)
     expected = jax.extend.random.threefry_2x32(key, counter)
     np.testing.assert_array_equal(jnp.concatenate([x, y]), expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "counter", "expected"),
+    [
+        ((0, 0), (0, 0), (0x9D1C5EC6, 0x8BD50731)),
+        ((0xFFFFFFFF,) * 2, (0xFFFFFFFF,) * 2, (0xFD36D048, 0x2D17272C)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xBA3E4725, 0xF27D669E)),
+    ],
+)
+def test_threefry_with_13_rounds_gives_the_known_answers(key, counter, expected):
+    words = bits.threefry(*((jnp.uint32(a), jnp.uint32(b)) for a, b in (key, counter)))
+    assert tuple(int(word) for word in words) == expected
+
+
+def test_words_of_neighbouring_counters_are_far_apart():
+    """One flipped bit of key, step or index flips each output bit with chance one half (avalanche)."""
+    base = jax.random.bits(jax.random.key(1), (4, 4096), jnp.uint32)
+    words = bits.threefry((base[0], base[1]), (base[2], base[3]))
+    worst = 0.0
+    for which in range(4):
+        for bit in (0, 1, 7, 16, 31):
+            near = base.at[which].set(base[which] ^ jnp.uint32(1 << bit))
+            other = bits.threefry((near[0], near[1]), (near[2], near[3]))
+            for word, changed in zip(words, other, strict=True):
+                flipped = (np.asarray(word ^ changed)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+                worst = max(worst, np.abs(flipped.mean(0) - 0.5).max() * 2 * np.sqrt(4096))
+    assert worst < 5  # of 1280 standard normal deviates
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

@@ -299,8 +299,8 @@ def _run(
         log_behavior = normalised(tempered(behavior))
         clipped = jnp.zeros(start.shape[1:], dtype)
         for epoch in range(plan.epochs):
-            log_policy = normalised(behavior if plan.stale_gradient else logits(params))
-            policy = jnp.exp(log_policy)
+            point = behavior if plan.stale_gradient else logits(params)
+            log_policy, policy = normalised(point), jax.nn.softmax(point, axis=0)
             up, down = shares.up, shares.down
             if split and (off_policy or epoch > 0):
                 ratio = jnp.exp(jnp.where(alive, log_policy - log_behavior, 0.0))
