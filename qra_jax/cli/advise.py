@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ def to_json(found: Advice) -> str:
     """One JSON object; `null` for what is infinite."""
     names = {True: "limit", False: "change"}
 
-    def record(one: Outcome) -> dict[str, object]:
+    def record(one: Outcome) -> dict[str, Any]:
         row = {name: value for name, value in asdict(one).items() if name != "limit"}
         return {name: None if value == np.inf else value for name, value in row.items()} | {
             "kind": names[one.limit]

@@ -59,18 +59,24 @@ def uniforms(
     Returns:
       Two arrays `[pairs, ...]`.
     """
-    if pairs == 0:
-        return (jnp.zeros((0, *seed.shape[1:]), dtype),) * 2
     key = seed[0][None], seed[1][None]
     shape = (-1,) + (1,) * (seed.ndim - 1)
     index = jnp.arange(pairs, dtype=jnp.uint32) + jnp.uint32(stream << 28)
     time = jnp.full((1,) * seed.ndim, step, jnp.uint32)
-    words = threefry(key, (time, index.reshape(shape)))
+    first, second = threefry(key, (time, index.reshape(shape)))
     if dtype != jnp.float64:
-        return tuple((word >> jnp.uint32(8)).astype(dtype) * np.float32(2**-24) for word in words)  # pyright: ignore
+        return _unit(first, dtype), _unit(second, dtype)
     (low, _) = threefry(key, (time, jnp.full((1,) * seed.ndim, (stream << 28) + (1 << 27), jnp.uint32)))
     fine = low.astype(dtype) * 2.0**-32
-    return tuple(jnp.minimum((word.astype(dtype) + fine) * 2.0**-32, 1 - 2.0**-53) for word in words)  # pyright: ignore
+    return _fine_unit(first, fine), _fine_unit(second, fine)
+
+
+def _unit(word: Array, dtype: jnp.dtype) -> Array:
+    return (word >> jnp.uint32(8)).astype(dtype) * np.float32(2**-24)
+
+
+def _fine_unit(word: Array, fine: Array) -> Array:
+    return jnp.minimum((word.astype(fine.dtype) + fine) * 2.0**-32, 1 - 2.0**-53)
 
 
 def normals(

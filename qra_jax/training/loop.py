@@ -187,8 +187,10 @@ def _expectation(
             mean = jnp.sum(policy * rates)
             return jnp.maximum(weights, 0.0), jnp.minimum(weights, 0.0), mean, jnp.zeros_like(mean)
 
+        table = tables
+
         def expect(rates: Array) -> Shares:
-            return moments.expected_shares(policy, rates, tables, size, resamples=resamples)
+            return moments.expected_shares(policy, rates, table, size, resamples=resamples)
 
         if plan.mode == "sde":
             parts = moments.spread(policy, rates, tables, size, resamples=resamples)
@@ -293,6 +295,7 @@ def _run(
         assert group is not None
         if not binary:
             return groups.weigh_rewards(drawn, rates(behavior, None), part["weigh"], group, size)
+        assert tables is not None
         return groups.weigh_verdicts(drawn, tables, size, split=split)
 
     def improve(params: Array, memory: Any, behavior: Array, shares: Shares) -> tuple[Array, Any, Array]:
@@ -304,6 +307,7 @@ def _run(
             up, down = shares.up, shares.down
             if split and (off_policy or epoch > 0):
                 ratio = jnp.exp(jnp.where(alive, log_policy - log_behavior, 0.0))
+                assert down is not None
                 up, down = up * ratio, down * ratio
                 whole = jnp.sum(up - down, axis=0)
                 if number["high"] is not None:
