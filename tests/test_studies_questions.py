@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qra_jax import metrics, plot
-from qra_jax.algorithm import reinforce
-from qra_jax.studies import interference, pass_at_k
+from qra_jax.algorithm import grpo, reinforce
+from qra_jax.studies import interference, pass_at_k, rl_in_name_only
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
 
@@ -126,3 +126,80 @@ def test_exponent_and_auc_of_known_data():
         np.testing.assert_allclose(interference.exponent(start, speed), a, atol=1e-12)
     assert interference.auc(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])) == 1
     assert interference.auc(np.array([1.0, 1.0]), np.array([False, True])) == 0.5
+
+
+# rl-in-name-only
+
+
+@pytest.fixture(scope="module")
+def named():
+    return rl_in_name_only.compute(quick=True)
+
+
+def test_grpo_is_filtered_sft_on_average(named):
+    found = verdicts(rl_in_name_only, named)
+    # Equal means, unequal noise; Adam divides the clock out; alone, no question lets negatives collapse.
+    assert found[0] == found[2] == found[4] == HOLDS
+    assert found[1] == ONLY_IF + "the weights are GRPO's; for others in expectation alone"
+    assert found[3] == FAILS
+    assert found[6] == FAILS
+    # Drift of length: closed forms; no parameter of their own, no longer wrong answers.
+    assert found[7:10] == [HOLDS] * 3
+    assert found[10] == ONLY_IF + "the stop can depend on whether the answer is wrong"
+    with plot.style():
+        assert len(rl_in_name_only.draw(named).axes) == 4
+
+
+def test_names_are_judged(named):
+    wrong = dict(named)
+    wrong["cosine/mean"] = named["cosine/mean"] - 0.1
+    wrong[f"cosine/{rl_in_name_only.GROUP}"] = 0.5 * named[f"cosine/{rl_in_name_only.GROUP}"]
+    wrong |= {"path/KL": 0 * named["path/KL"], "path/Adam": 1 + named["path/Adam"]}
+    for level in rl_in_name_only.LEVELS:
+        for epochs in rl_in_name_only.EPOCHS:
+            wrong[f"tuned/{level}/{epochs}"] = (
+                named[f"tuned/{level}/{epochs}"] * np.array([1, 1, 0.5, 1, 0])[:, None]
+            )
+    wrong["length/measured"] = named["length/measured"] + 10 * named["length/error"] + 0.01
+    found = verdicts(rl_in_name_only, wrong)
+    assert found[:3] == [FAILS] * 3
+    assert found[3] == HOLDS
+    assert found[4:6] == [FAILS] * 2
+    assert found[6] == HOLDS
+    assert found[7:] == [FAILS] * 4
+
+
+def test_custom_weights_are_grpo():
+    rewards = jnp.asarray(np.tri(9, 8, -1))
+    ours, theirs = rl_in_name_only.grpo_weighted_sft(8), grpo(8)
+    np.testing.assert_allclose(
+        jax.vmap(lambda row: ours.weights(row))(rewards),
+        jax.vmap(lambda row: theirs.weights(row))(rewards),
+        atol=1e-14,
+    )
+
+
+def test_drift_of_length():
+    stop, n = 0.2, np.arange(1, 400)
+    chance = stop * (1 - stop) ** (n - 1)
+    drift = rl_in_name_only.stop_drift
+    np.testing.assert_allclose(drift(stop, "1/|o|", 8), chance @ ((1 - stop * n) / n), rtol=1e-12)
+    np.testing.assert_allclose(drift(stop, "1/Σ|o|", 1), drift(stop, "1/|o|", 8), rtol=1e-9)
+    pairs = (chance[:, None] * chance) * (2 - stop * (n[:, None] + n)) / (n[:, None] + n)
+    np.testing.assert_allclose(drift(stop, "1/Σ|o|", 2), pairs.sum(), rtol=1e-9)
+    assert drift(stop, "constant", 8) == 0
+    with pytest.raises(ValueError, match="norm"):
+        drift(stop, "median", 8)
+
+
+def test_weights_of_the_classes():
+    right, wrong = rl_in_name_only.class_weights(rl_in_name_only._table("GRPO"), 0.3)
+    # Centred, and together the clock: E[A; right] = c ρ(1 − ρ).
+    np.testing.assert_allclose(right, grpo(8).clock(jnp.array(0.3)) * 0.21, rtol=1e-12)
+    np.testing.assert_allclose(right + wrong, 0, atol=1e-15)
+
+
+def test_distance_of_paths():
+    line = np.array([[[0.0, 1.0], [1.0, 0.0]]])
+    assert rl_in_name_only.path_distance(np.array([[[0.25, 0.75]]]), line) == pytest.approx(0)
+    assert rl_in_name_only.path_distance(np.array([[[0.25, 0.75], [0.6, 0.6]]]), line) == pytest.approx(0.1)
