@@ -172,7 +172,7 @@ def _expansion(problem: Problem, algorithm: Algorithm, ts: Any) -> dict[str, jax
         t0=0.0,
         t1=TIME,
         dt0=None,
-        y0=(problem.log_ref, zero[:, None] * zero, zero, zero),
+        y0=(problem.log_ref, jnp.outer(zero, zero), zero, zero),
         saveat=diffrax.SaveAt(ts=ts),
         stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-9),
         adjoint=diffrax.ForwardMode(),

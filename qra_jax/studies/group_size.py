@@ -69,7 +69,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     for name, make in MAKERS.items():
         sizes = jnp.asarray([*SIZES, *GROUPS[quick]], float)
         exact = jax.jit(lambda sizes, rho, make=make: _exact(make(max(SIZES)), sizes, rho))(sizes, rho)
-        data |= {f"{name}/{kind}": value for kind, value in exact.items()}
+        data |= {f"{name}/{kind}": np.asarray(value) for kind, value in exact.items()}
     limit = np.arange(2000.0)
     lam = np.geomspace(1e-2, 1e2, 81)
     log_chance = limit * np.log(lam[:, None]) - lam[:, None] - np.asarray(jax.lax.lgamma(limit + 1))
@@ -181,6 +181,13 @@ def _first(accuracy: np.ndarray, target: float) -> np.ndarray:
     return np.where(above.any(axis=1), index - 1 + np.clip(part, 0, 1), np.inf)
 
 
+def _median(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median of each row, which may hold inf, and its standard error (ranks half a √n either side)."""
+    ordered, count = np.sort(times, axis=1), times.shape[1]
+    low, middle, high = (ordered[:, round(count / 2 + shift * np.sqrt(count) / 2)] for shift in (-1, 0, 1))
+    return middle, (high - low) / 2
+
+
 def _sure(rollouts: np.ndarray) -> tuple[float, float, float, float]:
     """Rollouts until 95 % of runs are there, at the best learning rate; its 95 % interval; that rate.
 
@@ -234,7 +241,9 @@ def _starts(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.plot(early, 1 / (2 * np.sqrt(early - 1) * LEVELS[0]), ":", color=plot.color("GRPO"), linewidth=1.2)
     ax.text(4.2, 12.5, "1/(2√(G−1) ρ₀)", fontsize=8, color=plot.color("GRPO"))
     for size in data["groups"]:
-        ax.plot(size, data[f"{size}/cold"][0].mean(), "o", color=plot.color("GRPO"), markeredgecolor="white")
+        ax.plot(
+            size, _median(data[f"{size}/cold"])[0][0], "o", color=plot.color("GRPO"), markeredgecolor="white"
+        )
     ax.set(xscale="log", yscale="log", xlabel="group size G", ylabel="time from ρ₀ = .01 to ½ (updates × η)")
     ax.set_ylim(4, 100)
     ax.set_yticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
@@ -328,8 +337,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     sampled, allowed = {}, {}
     for index, size in enumerate(data["groups"]):
         exact = float(np.interp(np.log(LEVELS[0]), LOGITS, _cold(data, "GRPO")[len(SIZES) + index]))
-        runs = data[f"{size}/cold"]
-        means, errors = runs.mean(axis=1), runs.std(axis=1) / np.sqrt(runs.shape[1])
+        means, errors = _median(data[f"{size}/cold"])
         sampled[size] = (2 * means[0] - means[1]) / exact
         allowed[size] = (
             SEVEN * np.hypot(2 * errors[0], errors[1]) + (means[1] - means[0]) ** 2 / exact
