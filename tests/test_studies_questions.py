@@ -7,7 +7,7 @@ import pytest
 
 from qra_jax import metrics, plot
 from qra_jax.algorithm import grpo, reinforce
-from qra_jax.studies import interference, pass_at_k, rl_in_name_only
+from qra_jax.studies import interference, optimizers, pass_at_k, rl_in_name_only
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
 
@@ -203,3 +203,48 @@ def test_distance_of_paths():
     line = np.array([[[0.0, 1.0], [1.0, 0.0]]])
     assert rl_in_name_only.path_distance(np.array([[[0.25, 0.75]]]), line) == pytest.approx(0)
     assert rl_in_name_only.path_distance(np.array([[[0.25, 0.75], [0.6, 0.6]]]), line) == pytest.approx(0.1)
+
+
+# optimizers
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    return optimizers.compute(quick=True)
+
+
+def test_the_optimiser_is_the_metric(optimised):
+    found = verdicts(optimizers, optimised)
+    assert found[:5] == [HOLDS] * 5
+    # With the best rate for each, sampled SGD is near Adam but for the harder entanglement.
+    assert found[5] == HOLDS or found[5].startswith(ONLY_IF)
+    with plot.style():
+        assert len(optimizers.draw(optimised).axes) == 4
+
+
+def test_optimisers_are_judged(optimised):
+    wrong = optimised | {
+        "Adam/path": optimised["SGD/path"],
+        "SGD/rate": 2 * optimised["SGD/rate"],
+        "SGD/reached": np.minimum(optimised["SGD/reached"], 100.0),
+        "noisy/paths": optimised["curve/SGD"][::10],
+        "SGD/settled": 10 * optimised["SGD/settled"] + 1000,
+    }
+    assert verdicts(optimizers, wrong) == [FAILS] * 6
+    near = verdicts(optimizers, optimised | {"Adam/settled": optimised["SGD/settled"]})
+    assert near[5] == HOLDS
+
+
+def test_settled_is_the_last_crossing():
+    every = optimizers.EVERY
+    share = jnp.array([0.1, 0.95, 0.5, 0.92, 0.99])
+    assert optimizers._settled(share) == 3 * every
+    assert optimizers._settled(share[:3]) == np.inf
+    assert optimizers._settled(jnp.ones(3)) == 0
+    assert optimizers._settled(jnp.array([0.95, jnp.nan])) == np.inf
+
+
+def test_rates_are_matched_before_the_gain_turns():
+    gain = np.array([0.001, 0.01, 0.1, 0.05, 0.012])
+    assert optimizers._matched(gain, 0.011) == 1
+    assert optimizers._matched(gain, 1.0) == 2
