@@ -8,7 +8,7 @@ speed as a share of the mean field is E√(k/G(1−k/G)) / √(ρ(1−ρ)), k ~ 
 λ = Gρ alone, E√k/√λ with k ~ Poisson(λ), and for λ ≪ 1 it is √((G−1)ρ): training from a small ρ₀ takes
 about 1/(2√(G−1) ρ₀). In the same place its noise does not fall like 1/G either: a rare right rollout gets the
 weight √(G−1), so both drift and noise are those of REINFORCE at a learning rate √(G−1) times higher, and a
-rollout is worth what it is worth in any group.
+rollout is worth about the same in any group.
 
 Controls: RLOO (speed 1), Dr.GRPO ((G−1)/G), DAPO (silent groups drawn again, and counted); sampled runs; and at
 equal numbers of rollouts the best learning rate for every G, chosen on one half of the seeds and measured on
@@ -32,7 +32,7 @@ from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 from qra_jax.training import groups, moments
 
-TITLE = "Group size: GRPO's mean path slows down below ρ ~ 1/G, and a rollout is worth the same in any group"
+TITLE = "Group size: GRPO's mean path slows down below ρ ~ 1/G, and a rollout is worth about the same in any group"
 SOURCES = {
     "free": "arXiv 2606.30789, second-hand",
     "theory": "theory of this package, §2.2 and §2.4",
@@ -239,7 +239,7 @@ def _starts(data: Mapping[str, np.ndarray], ax: Axes) -> None:
         ax.plot(SIZES, times, color=plot.color(name), label=name)
     early = np.array([4.0, 64.0])
     ax.plot(early, 1 / (2 * np.sqrt(early - 1) * LEVELS[0]), ":", color=plot.color("GRPO"), linewidth=1.2)
-    ax.text(4.2, 12.5, "1/(2√(G−1) ρ₀)", fontsize=8, color=plot.color("GRPO"))
+    ax.text(4, 11.5, "1/(2√(G−1) ρ₀)", fontsize=8, color=plot.color("GRPO"))
     for size in data["groups"]:
         ax.plot(
             size, _median(data[f"{size}/cold"])[0][0], "o", color=plot.color("GRPO"), markeredgecolor="white"
@@ -267,7 +267,7 @@ def _noises(data: Mapping[str, np.ndarray], ax: Axes) -> None:
                 label=f"{name}, ρ = {LEVELS[level]:g}",
             )
             if name == "GRPO":
-                for size in data["groups"]:
+                for size in set(SIZES).intersection(data["groups"]):
                     ax.plot(
                         size,
                         data[f"{size}/noise"][level] / scale,

@@ -17,7 +17,8 @@ closed forms up to one scalar: s from Σπ = 1, and b where the clock depends on
 - with a noisy verifier GRPO under reverse KL rests where `theory.noisy_equilibrium` says, and elsewhere under k3.
 
 Control: `training.train` with the penalty as its regularizer, exact mean and sampled (G = 8, base policy as the
-start, means over seeds extrapolated to η → 0). The penalty itself is exact here, not estimated from rollouts.
+start, means over seeds extrapolated to η → 0). The penalty itself is exact here, not estimated from rollouts:
+an estimate has the same mean, but sees a pattern of share δ in one rollout of 1/δ, with a weight π_ref/δ.
 """
 
 from collections.abc import Callable, Mapping
@@ -272,11 +273,10 @@ def _rest(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.text(0.033, 0.16, "∝ β", color=COLORS["k3"], fontsize=8)
     ax.text(0.042, 4e-4, "∝ e$^{−Δ/β}$", color=COLORS["reverse"], fontsize=8)
     ax.text(
-        0.97,
-        0.3,
-        "lines: closed form\n● REINFORCE, ■ GRPO 8, ▲ GRPO ∞ (means)\n× sampled",
+        0.42,
+        0.24,
+        "lines: closed form\nexact means: ● REINFORCE,\n    ■ GRPO G = 8, ▲ G → ∞\n× sampled",
         transform=ax.transAxes,
-        ha="right",
         fontsize=8,
     )
     ax.legend(loc="lower right")
@@ -331,7 +331,7 @@ def _noise(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.text(0.9, start - 0.01, "base accuracy", va="top", ha="right", fontsize=8, color="#666666")
     ax.set(xlabel="Youden's index J of the verifier", ylabel="accuracy at rest", ylim=(0, 1))
     ax.legend(loc="upper left", title=f"GRPO, β = {NOISE_BETA:g}", title_fontsize=8)
-    ax.set_title("A noisy verifier: the two differ little, except at |J| ~ 1")
+    ax.set_title("Noisy verifier: both stop training early")
 
 
 def _extrapolated(data: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
