@@ -171,10 +171,9 @@ def _expansion(problem: Problem, algorithm: Algorithm, ts: Any) -> dict[str, jax
         diffrax.Tsit5(),
         t0=0.0,
         t1=TIME,
-        dt0=None,
+        dt0=TIME / 256,
         y0=(problem.log_ref, jnp.outer(zero, zero), zero, zero),
         saveat=diffrax.SaveAt(ts=ts),
-        stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-9),
         adjoint=diffrax.ForwardMode(),
     )
     assert solution.ys is not None

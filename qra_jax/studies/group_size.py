@@ -240,7 +240,7 @@ def _starts(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     early = np.array([4.0, 64.0])
     ax.plot(early, 1 / (2 * np.sqrt(early - 1) * LEVELS[0]), ":", color=plot.color("GRPO"), linewidth=1.2)
     ax.text(4, 11.5, "1/(2√(G−1) ρ₀)", fontsize=8, color=plot.color("GRPO"))
-    for size in data["groups"]:
+    for size in set(SIZES).intersection(data["groups"]):
         ax.plot(
             size, _median(data[f"{size}/cold"])[0][0], "o", color=plot.color("GRPO"), markeredgecolor="white"
         )
