@@ -62,7 +62,7 @@ def test_pass_at_k_measures():
 
 
 def test_temperature_matches_the_entropy():
-    problems = pass_at_k._population(jax.random.key(3), 20)
+    problems = pass_at_k._population(np.random.default_rng(3), 20)
     colder = jax.nn.log_softmax(2 * problems.log_ref, axis=-1)
     found = pass_at_k._matched(problems.log_ref, problems.success, metrics.entropy(colder))
     np.testing.assert_allclose(found, metrics.accuracy(colder, problems.success), rtol=1e-9)
@@ -106,7 +106,7 @@ def test_interference_is_judged(shared):
 
 
 def test_kernel_is_the_derivative():
-    problem = interference._draw(jax.random.key(0), 3, 0.5)
+    problem = interference._draw(np.random.default_rng(0), (3,), 0.5)
     features = jax.random.normal(jax.random.key(1), (3, interference.PATTERNS, 2))
 
     def total(weights):

@@ -26,7 +26,6 @@ Control: independent questions (s = 0); exact means, so that nothing here is noi
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -38,7 +37,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import metrics, plot
 from qra_jax.algorithm import Algorithm, grpo, pass_at_k, reinforce, tsallis
-from qra_jax.problem import Problem, random
+from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 from qra_jax.training import train
 
@@ -72,26 +71,33 @@ MIDDLES = np.arange(-3.0, 3.01, CONFLICT_STEP) + CONFLICT_STEP / 2
 
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Populations at all overlaps, single queries' influence, transfer, the common shift, and conflicts."""
-    keys = jax.random.split(jax.random.key(seed), 5)
+    rng = np.random.default_rng(seed)
     return {
         name: np.asarray(value)
         for name, value in {
-            **_population(keys[0], RATE if quick else RATE / 4, STEPS if quick else 4 * STEPS),
-            **_influence(keys[1]),
-            **_transfer(keys[2]),
-            **_shift(keys[3]),
+            **_population(rng, RATE if quick else RATE / 4, STEPS if quick else 4 * STEPS),
+            **_influence(rng),
+            **_transfer(rng),
+            **_shift(rng),
             **_conflict(4000 if quick else 16000),
         }.items()
     }
 
 
-def _draw(key: Array, questions: int, agree: float | Array) -> Problem:
-    """Stacked questions, U[0, 1] success rates; a share `agree` of questions has one and the same rates."""
-    first, second, third = jax.random.split(key, 3)
-    drawn = jax.vmap(lambda k: random(k, PATTERNS))(jax.random.split(first, questions))
-    common = jax.random.uniform(second, (1, PATTERNS))
-    same = jax.random.uniform(third, (questions, 1)) < agree
-    return replace(drawn, success=jnp.where(same, common, drawn.success))
+def _draw(rng: np.random.Generator, size: tuple[int, ...], agree: float) -> Problem:
+    """Stacked questions `[*size]`, Dirichlet(1) policies and U[0, 1] success rates.
+
+    Along the last axis a share `agree` of questions has one and the same rates.
+    """
+    ref = rng.dirichlet(np.ones(PATTERNS), size)
+    own, common = rng.random((*size, PATTERNS)), rng.random((*size[:-1], 1, PATTERNS))
+    same = rng.random((*size, 1)) < agree
+    return Problem(jnp.log(ref), jnp.asarray(np.where(same, common, own)))
+
+
+def _rows(rng: np.random.Generator, *size: int) -> Array:
+    """Random shared features of unit length on average, `[*size, questions, patterns, features]`."""
+    return jnp.asarray(rng.normal(size=(*size, QUESTIONS, PATTERNS, FEATURES)) / np.sqrt(FEATURES))
 
 
 def _features(shared: Array, overlap: Array) -> Array:
@@ -139,18 +145,13 @@ def first_order(problem: Problem, features: Array, algorithm: Algorithm) -> Arra
     return (pull @ pull.T) * algorithm.clock(accuracy)[None, :]
 
 
-def _population(key: Array, rate: float, steps: int) -> dict[str, Array]:
+def _population(rng: np.random.Generator, rate: float, steps: int) -> dict[str, Array]:
     """Accuracies before and after, `[kinds, overlaps, populations, questions]`, and their first order."""
-
-    def drawn(key: Array, kind: str) -> tuple[Problem, Array]:
-        first, second = jax.random.split(key)
-        problem = _draw(first, QUESTIONS, 1.0 if kind == "skills that agree" else 0.0)
-        rows = jax.random.normal(second, (QUESTIONS, PATTERNS, FEATURES)) / np.sqrt(FEATURES)
-        return problem, rows if kind == "random" else _skills(QUESTIONS)
-
-    keys = jax.random.split(key, POPULATIONS)
-    kinds = [jax.vmap(partial(drawn, kind=kind))(keys) for kind in KINDS]
-    problems, shared = jax.tree.map(lambda *leaves: jnp.stack(leaves), *kinds)
+    size = (POPULATIONS, QUESTIONS)
+    drawn = [_draw(rng, size, 1.0 if kind == "skills that agree" else 0.0) for kind in KINDS]
+    problems = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
+    skills = jnp.broadcast_to(_skills(QUESTIONS), (POPULATIONS, QUESTIONS, PATTERNS, FEATURES))
+    shared = jnp.stack([_rows(rng, POPULATIONS) if kind == "random" else skills for kind in KINDS])
 
     def one(problem: Problem, shared: Array, overlap: Array) -> dict[str, Array]:
         phi = _features(shared, overlap)
@@ -166,11 +167,9 @@ def _population(key: Array, rate: float, steps: int) -> dict[str, Array]:
     return {"before": problems.accuracy_ref, **found}
 
 
-def _influence(key: Array) -> dict[str, Array]:
+def _influence(rng: np.random.Generator) -> dict[str, Array]:
     """Gain of every question by one small step for each single other, with GRPO: measured and as claimed."""
-    first, second = jax.random.split(key)
-    problem = _draw(first, QUESTIONS, 0.0)
-    features = jax.random.normal(second, (QUESTIONS, PATTERNS, FEATURES)) / np.sqrt(FEATURES)
+    problem, features = _draw(rng, (QUESTIONS,), 0.0), _rows(rng)
 
     def only(index: Array) -> Array:
         # A question that is right half the time whatever it does has no gradient.
@@ -192,12 +191,10 @@ def _influence(key: Array) -> dict[str, Array]:
     }
 
 
-def _transfer(key: Array) -> dict[str, Array]:
+def _transfer(rng: np.random.Generator) -> dict[str, Any]:
     """Gain in accuracy of questions never trained, `[agreements, populations]`; patterns are skills."""
-    agreements = jnp.array([0.0, 0.5, 1.0])
 
-    def one(key: Array, agree: Array) -> Array:
-        problem = _draw(key, 2 * QUESTIONS, agree)
+    def one(problem: Problem) -> Array:
         trained, other = (
             jax.tree.map(lambda leaf, part=part: leaf[part], problem)
             for part in (slice(QUESTIONS), slice(QUESTIONS, None))
@@ -207,9 +204,9 @@ def _transfer(key: Array) -> dict[str, Array]:
         moved = jax.nn.log_softmax(other.log_ref + weights[None, :], axis=-1)
         return jnp.mean(metrics.accuracy(moved, other.success) - other.accuracy_ref)
 
-    keys = jax.random.split(key, POPULATIONS)
-    found = jax.jit(jax.vmap(jax.vmap(one, (0, None)), (None, 0)))(keys, agreements)
-    return {"transfer/agreement": agreements, "transfer/gain": found}
+    agreements, every = np.array([0.0, 0.5, 1.0]), jax.jit(jax.vmap(one))
+    found = [every(_draw(rng, (POPULATIONS, 2 * QUESTIONS), agree)) for agree in agreements]
+    return {"transfer/agreement": agreements, "transfer/gain": np.stack(found)}
 
 
 def _two(logit: Any) -> Problem:
@@ -219,9 +216,9 @@ def _two(logit: Any) -> Problem:
     return Problem(log_ref, jnp.broadcast_to(jnp.array([1.0, 0.0]), log_ref.shape))
 
 
-def _shift(key: Array) -> dict[str, Array]:
+def _shift(rng: np.random.Generator) -> dict[str, Array]:
     """Change of every question's logit, early and after long training, `[overlaps, questions]`."""
-    start = jnp.sort(jax.random.uniform(key, (LOGITS,), minval=-4.0, maxval=4.0))
+    start = jnp.asarray(np.sort(rng.uniform(-4.0, 4.0, LOGITS)))
     problem = _two(start)
     sign = jnp.array([1.0, -1.0]) / np.sqrt(2)
     shared = jnp.broadcast_to(sign[:, None], (LOGITS, 2, 1))

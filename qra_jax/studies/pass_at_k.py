@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 from qra_jax import metrics, plot
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo, pass_at_k
 from qra_jax.batching import many
-from qra_jax.problem import Problem, random
+from qra_jax.problem import Problem
 from qra_jax.reward import verifiable
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 from qra_jax.training import train
@@ -74,8 +74,9 @@ APART_COLOR, SHARED_COLOR = plot.CYCLE[5], plot.color("GRPO")
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Accuracy of every question before and after each kind of training, and the entropy-matched policies."""
     questions = QUESTIONS if quick else 2 * QUESTIONS
-    key_problems, key_features, key_runs = jax.random.split(jax.random.key(seed), 3)
-    problems = _population(key_problems, questions)
+    key_features, key_runs = jax.random.split(jax.random.key(seed))
+    rng = np.random.default_rng(seed)
+    problems = _population(rng, questions)
     # Rows of Φ have unit length, so that a question alone would learn at its usual speed.
     features = jax.random.normal(key_features, (POPULATIONS, questions, PATTERNS, FEATURES)) / np.sqrt(
         FEATURES
@@ -96,16 +97,16 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     trained = policies["shared, exact mean"]
     data["base, cooled"] = _matched(problems.log_ref, problems.success, metrics.entropy(trained))
     data["shared, heated"] = _matched(trained, problems.success, metrics.entropy(problems.log_ref))
-    rng = np.random.default_rng(seed)
     for name in ("base", "shared, sampled"):
         data[f"right/{name}"] = rng.binomial(FAR, np.clip(np.asarray(data[name], np.float64), 0, 1))
     return {name: np.asarray(value) for name, value in data.items()}
 
 
-def _population(key: Array, questions: int) -> Problem:
+def _population(rng: np.random.Generator, questions: int) -> Problem:
     """Arrays `[populations, questions, patterns]`."""
-    draw_one = partial(random, patterns=PATTERNS, concentration=0.5, success=(0.1, 0.9))
-    return jax.vmap(jax.vmap(draw_one))(jax.random.split(key, (POPULATIONS, questions)))
+    size = (POPULATIONS, questions)
+    ref = rng.dirichlet(np.full(PATTERNS, 0.5), size)
+    return Problem(jnp.log(ref), jnp.asarray(rng.beta(0.1, 0.9, (*size, PATTERNS))))
 
 
 def _alone(

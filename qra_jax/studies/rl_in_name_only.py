@@ -28,7 +28,7 @@ learning rate tuned for each rule on other draws than it is judged on.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import comb
 from typing import Any
 
@@ -43,7 +43,7 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo
 from qra_jax.batching import many
-from qra_jax.problem import Problem, examples, random, stack
+from qra_jax.problem import Problem, examples, stack
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
 from qra_jax.training import train
@@ -132,12 +132,11 @@ Z = 4.5
 
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Gradients, paths, tuned accuracies and the length model."""
-    keys = jax.random.split(jax.random.key(seed), 4)
     rng = np.random.default_rng(seed)
     parts = {
-        **_gradients(keys[0], 40 if quick else 400),
+        **_gradients(rng, 40 if quick else 400),
         **_paths(),
-        **_tuned(keys[1], 80 if quick else 1024),
+        **_tuned(rng, 80 if quick else 1024),
         **_length_moments(rng, 40_000 if quick else 400_000),
         **_length_runs(rng),
     }
@@ -154,38 +153,45 @@ def _any_of(which: Array) -> Algorithm:
     return Algorithm("any", weigh, GROUP, params={"which": which})
 
 
-def _gradients(key: Array, draws: int) -> dict[str, Any]:
+def _draw(rng: np.random.Generator, questions: int, patterns: int, success: tuple[float, float]) -> Problem:
+    """Stacked questions: Dirichlet(1) policies, Beta success rates."""
+    ref = rng.dirichlet(np.ones(patterns), questions)
+    return Problem(jnp.log(ref), jnp.asarray(rng.beta(*success, (questions, patterns))))
+
+
+def _gradients(rng: np.random.Generator, draws: int) -> dict[str, Any]:
     """Cosines with GRPO's gradient: of the exact means, and of single groups of several sizes."""
-    first, second = jax.random.split(key)
-    problems = jax.vmap(lambda k: random(k, 5))(jax.random.split(first, 50))
+    problems = _draw(rng, 50, 5, (1.0, 1.0))
 
     def mean(problem: Problem, which: Array) -> Array:
-        run = train(first, problem, steps=1, algorithm=_any_of(which), learning_rate=1e-3, mode="mean")
+        key = jax.random.key(0)  # not used by exact means
+        run = train(key, problem, steps=1, algorithm=_any_of(which), learning_rate=1e-3, mode="mean")
         change = run.log_policy[-1] - run.log_policy[0]
         return (change - jnp.mean(change)) / 1e-3
 
     means = jax.jit(jax.vmap(jax.vmap(mean, (None, 0)), (0, None)))(problems, jnp.arange(len(RULES)))
-    data = {"cosine/mean": _cosine(means, means[:, :1])}
+    data = {"cosine/mean": _cosine(np.asarray(means), np.asarray(means)[:, :1])}
+    ref, success = np.asarray(problems.ref), np.asarray(problems.success)
     for size in SIZES:
-
-        def sampled(key: Array, problem: Problem, size: int = size) -> Array:
-            one, two = jax.random.split(key)
-            pattern = jax.random.categorical(one, problem.log_ref, shape=(size,))
-            rewards = jax.random.bernoulli(two, problem.success[pattern]).astype(problem.log_ref.dtype)
-            score = jax.nn.one_hot(pattern, problem.patterns) - problem.ref[None, :]
-            weights = [rule.weigh(rule.params, rewards, None) for rule in RULES.values()]
-            return jnp.stack(weights) @ score / size
-
-        each = jax.vmap(jax.vmap(sampled, (0, None)))
-        found = jax.jit(each)(jax.random.split(second, (50, draws)), problems)
+        ladder = np.cumsum(ref, axis=1)[:, None, None, :-1]
+        pattern = np.sum(rng.random((50, draws, size, 1)) > ladder, axis=-1)
+        rate = np.take_along_axis(success, pattern.reshape(50, -1), axis=1).reshape(pattern.shape)
+        rewards = (rng.random(rate.shape) < rate).astype(float)
+        score = np.eye(5)[pattern] - ref[:, None, None]
+        found = np.stack(
+            [np.einsum("qdg,qdgr->qdr", _weigh(name, rewards), score) / size for name in RULES], axis=2
+        )
         # Silent groups have no direction; nor have those with one pattern, but for rounding.
-        kept = np.asarray(jnp.linalg.norm(found, axis=-1).min(axis=-1) > 1e-9).ravel()
-        data[f"cosine/{size}"] = _cosine(found, found[..., :1, :]).reshape(-1, len(RULES))[kept]
+        kept = (np.linalg.norm(found, axis=-1).min(axis=-1) > 1e-9).ravel()
+        data[f"cosine/{size}"] = _cosine(*np.broadcast_arrays(found, found[:, :, :1])).reshape(
+            -1, len(RULES)
+        )[kept]
     return data
 
 
-def _cosine(a: Array, b: Array) -> Array:
-    return jnp.sum(a * b, -1) / (jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1))
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.sum(a * b, axis=-1) / np.where(norms > 0, norms, np.inf)
 
 
 def _paths() -> dict[str, Any]:
@@ -244,9 +250,10 @@ def path_distance(path: np.ndarray, reference: np.ndarray) -> float:
     return worst
 
 
-def _tuned(key: Array, questions: int) -> dict[str, Any]:
+def _tuned(rng: np.random.Generator, questions: int) -> dict[str, Any]:
     """Mean accuracies after training on equal samples, at the rate that is best on other draws."""
-    first, second = jax.random.split(key)
+    populations = {level: _draw(rng, 2 * questions, 6, success) for level, success in LEVELS.items()}
+    keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), 2 * questions)
     grid = np.meshgrid(np.arange(len(RULES)), RATES, np.arange(2 * questions), indexing="ij")
     which, index = grid[0].ravel(), grid[2].ravel()
     data: dict[str, Any] = {}
@@ -259,10 +266,7 @@ def _tuned(key: Array, questions: int) -> dict[str, Any]:
             return run.accuracy[-1]
 
         runs = many(one, block=256)
-        for level, success in LEVELS.items():
-            drawn = partial(random, patterns=6, success=success)
-            problems = jax.vmap(drawn)(jax.random.split(first, 2 * questions))
-            keys = jax.random.split(second, 2 * questions)
+        for level, problems in populations.items():
             chosen = jax.tree.map(lambda leaf: leaf[index], problems)
             found = np.asarray(runs(keys[index], chosen, which, grid[1].ravel()))
             found = found.reshape(len(RULES), len(RATES), 2, questions)
@@ -337,18 +341,17 @@ def _normalised(lengths: np.ndarray, norm: str) -> np.ndarray:
 
 
 @lru_cache
-def _table(name: str) -> np.ndarray:
+def _table(name: str, group: int = GROUP) -> np.ndarray:
     """Weights of groups with k = 0 … G right rollouts, right ones first, `[G + 1, G]`."""
-    rows = jnp.asarray(np.tri(GROUP + 1, GROUP, -1))
+    rows = jnp.asarray(np.tri(group + 1, group, -1))
     return np.asarray(jax.jit(jax.vmap(lambda row: RULES[name].weights(row)))(rows))
 
 
 def _weigh(name: str, rewards: np.ndarray) -> np.ndarray:
-    """Weights `[groups, GROUP]`, looked up by the number of right rollouts."""
-    table = _table(name)
-    k = rewards.sum(axis=1).astype(int)
-    right, wrong = table[k, 0], table[np.minimum(k, GROUP), -1]
-    return np.where(rewards > 0, right[:, None], wrong[:, None])
+    """Weights `[..., group]`, looked up by the number of right rollouts."""
+    table = _table(name, rewards.shape[-1])
+    k = rewards.sum(axis=-1, keepdims=True).astype(int)
+    return np.where(rewards > 0, table[k, 0], table[k, -1])
 
 
 def _length_moments(rng: np.random.Generator, groups: int) -> dict[str, Any]:
