@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import jax
@@ -37,9 +38,13 @@ ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
 RECORDS = 50
 """Times at which the paths are recorded; steps are rounded up to a multiple."""
 FOUND, LOST = 0.9, 0.1
-"""The best pattern is found at this share; lost below this part of its base share while another is found."""
-TIE = 0.005
-"""Accuracies that differ by less are as good as each other."""
+"""The best pattern is found at this share; lost below this part of both its base share and its share without
+noise, while another is found."""
+TIE, NEAR = 0.01, 0.05
+"""Parts of the room between base accuracy and the best pattern's success rate: changes that differ by less than
+`TIE` are as good as each other, and with less than `NEAR` left nothing bites."""
+CONFIDENCE = 0.95
+"""That no change is named where none helps: Bonferroni over the changes tried."""
 FLAT = 0.1
 """Nats of pattern entropy under which nothing is left to explore."""
 
@@ -100,7 +105,7 @@ class Outcome:
       accuracy: mean final accuracy.
       error: its standard error.
       found: share of runs in which the best patterns hold at least `FOUND`.
-      lost: share in which they hold less than `LOST` of their base share and another pattern at least `FOUND`.
+      lost: share in which noise has lost them, see `LOST`.
       cost: rollouts, relative to the settings as they are.
       diverged: share of runs that left the numbers; they count as accuracy 0.
     """
@@ -151,9 +156,9 @@ class Advice:
       log10_steps: steps until the best pattern holds `FOUND` without noise, KL term, clipping or staleness, as
         log10, from the exact orbit; ∞ where it never does (a verifier with TPR ≤ FPR).
       changes: outcomes of single changes, best first.
-      first_limit: the limit that costs most accuracy, beyond two standard errors, if any.
-      best_change: the change to try that wins most, beyond two standard errors, if any; of those that win as
-        much (within `TIE`), the one that costs least.
+      first_limit: the limit that costs most accuracy, beyond noise and `TIE`, if any.
+      best_change: the change to try that wins most, beyond noise and `TIE`, if any; of those that win as much
+        (within `TIE`), the one that costs least.
     """
 
     problem: Problem
@@ -196,43 +201,50 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     simulate = _simulator(settings, chunk=each // 2)
     stale = [change for change in changes if "staleness" in change.settings]
     rest = [change for change in changes if change not in stale]
-    here = _rows(problem, settings)
-    rows = [here] * (-(-runs // each)) + [_rows(problem, settings, change) for change in rest]
+    own_rows = -(-runs // each)
+    rows = [_rows(problem, settings)] * own_rows + [_rows(problem, settings, change) for change in rest]
     keys = jax.random.split(jax.random.key(seed), len(rows) * each)
-    stacked = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), each, axis=0), *rows)
-    found = simulate(keys, stacked)
-    first = len(rows) - len(rest)
-    own = jax.tree.map(lambda leaf: leaf[: first * each], found)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+    repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, each, axis=0), stacked)
+    found = simulate(keys, repeated)
+    noiseless = jax.jit(jax.vmap(_one(settings, "mean")))
+    exact = noiseless(keys[: len(rows)], stacked)
+    own, own_exact = _part(found, 0, own_rows * each), _part(exact, 0, 1)
 
-    def outcome(name: str, limit: bool, cost: float, part: Any) -> Outcome:
-        return _outcome(problem, best, base, name, limit, cost, part)
+    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Outcome:
+        floor = LOST * min(base, float(np.exp(np.asarray(exact["log_policy"]))[0, np.asarray(best)].sum()))
+        return _outcome(problem, best, floor, name, limit, cost, part)
 
-    outcomes = []
-    for i, change in enumerate(rest, first):
-        part = jax.tree.map(lambda leaf, i=i: leaf[i * each : (i + 1) * each], found)
-        outcomes.append(outcome(change.name, change.limit, change.cost, part))
+    outcomes = [outcome("no sampling noise", True, np.inf, own_exact, own_exact)]
+    for i, change in enumerate(rest, own_rows):
+        part, end = _part(found, i * each, (i + 1) * each), _part(exact, i, i + 1)
+        outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
+    first = _part(repeated, 0, each)
     for change in stale:
-        fresh = _simulator(replace(settings, **change.settings), chunk=each // 2)
-        part = fresh(keys[:each], jax.tree.map(lambda leaf: leaf[:each], stacked))
-        outcomes.append(outcome(change.name, change.limit, change.cost, part))
-    longer = jax.tree.map(lambda leaf: leaf[:each], stacked)
-    ends = own["log_policy"][:each]
-    part = own
+        fresh = replace(settings, **change.settings)
+        part = _simulator(fresh, chunk=each // 2)(keys[:each], first)
+        end = jax.jit(jax.vmap(_one(fresh, "mean")))(keys[:1], _part(stacked, 0, 1))
+        outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
+    part, end = _part(own, 0, each), exact
     for again in range(3):
         more = jax.random.split(jax.random.fold_in(jax.random.key(seed), again), each)
-        part = simulate(more, {**longer, "start": ends})
-        ends = part["log_policy"]
-    outcomes.append(outcome("4 × the steps", False, 4.0, part))
-    exact = _one(settings, "mean")(jax.random.key(seed), here)
-    exact_end = float(exact["accuracy"][-1])
-    now = outcome("as it is", False, 1.0, own)
-    outcomes.append(Outcome("no sampling noise", True, exact_end, 0.0, 0.0, 0.0, np.inf))
+        part = simulate(more, {**first, "start": part["log_policy"]})
+        end = noiseless(keys[: len(rows)], {**stacked, "start": end["log_policy"]})
+    outcomes.append(outcome("4 × the steps", False, 4.0, part, end))
+    now = outcome("as it is", False, 1.0, own, own_exact)
     outcomes.sort(key=lambda one: -one.accuracy)
+    room = float(jnp.max(problem.success) - problem.accuracy_ref)
+    z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / len(outcomes))
 
     def top(limit: bool) -> Outcome | None:
-        better = [one for one in outcomes if one.limit == limit and _beats(one, now)]
-        good = [one for one in better if one.accuracy > better[0].accuracy - TIE]
-        return min(good, key=lambda one: (one.cost if not limit else 0.0, -one.accuracy), default=None)
+        better = [
+            one
+            for one in outcomes
+            if one.limit == limit
+            and one.accuracy - now.accuracy > max(z * float(np.hypot(one.error, now.error)), TIE * room)
+        ]
+        good = [one for one in better if one.accuracy > better[0].accuracy - TIE * room]
+        return min(good, key=lambda one: (0.0 if limit else one.cost, -one.accuracy), default=None)
 
     entropy = _band(own["entropy"])
     flat = np.flatnonzero(entropy[1] < FLAT)
@@ -240,18 +252,18 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     return Advice(
         problem=problem,
         settings=settings,
-        runs=first * each,
+        runs=own_rows * each,
         regime=theory.regime(problem).name,
         now=now,
         paths=Paths(
             step=step,
             accuracy=_band(own["accuracy"]),
             entropy=entropy,
-            expected=np.asarray(exact["accuracy"]),
-            silent=np.nanmean(np.asarray(own["silent"]), axis=0),
-            clipped=np.nanmean(np.asarray(own["clipped"]), axis=0),
+            expected=np.asarray(own_exact["accuracy"][0]),
+            silent=_band(own["silent"])[1],
+            clipped=_band(own["clipped"])[1],
         ),
-        expected=exact_end,
+        expected=float(own_exact["accuracy"][0, -1]),
         flat=int(step[flat[0]]) if flat.size else -1,
         log10_steps=_log10_steps(problem, settings),
         changes=outcomes,
@@ -260,8 +272,8 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     )
 
 
-def _beats(one: Outcome, now: Outcome) -> bool:
-    return bool(one.accuracy - now.accuracy > max(2 * np.hypot(one.error, now.error), TIE))
+def _part(tree: Any, first: int, last: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[first:last], tree)
 
 
 def _log10_steps(problem: Problem, settings: Settings) -> float:
@@ -289,13 +301,15 @@ class _Change:
 def _changes(problem: Problem, settings: Settings) -> list[_Change]:
     """Single changes worth a run."""
     eta, group = settings.learning_rate, settings.group_size
-    share = max(1.05 * float(theory.sft_mass_needed(problem)), 0.1)
+    mix = min(max(1.05 * float(theory.sft_mass_needed(problem)), 0.1), 1.0)
+    base = float(jnp.sum(jnp.where(problem.success == jnp.max(problem.success), problem.ref, 0.0)))
     changes = [
         _Change(f"groups of {4 * group}", {"group_size": 4 * group}, cost=4.0),
-        _Change(f"learning rate {eta / 4:.3g}", {"learning_rate": eta / 4}),
-        _Change(f"learning rate {eta * 4:.3g}", {"learning_rate": eta * 4}),
-        _Change(f"SFT first, best in 1 of {1 / min(share, 1):.2g}", {}, sft=min(share, 1.0)),
+        _Change(f"SFT first: best from {base:.2g} to {(1 - mix) * base + mix:.2g}", {}, sft=mix),
     ]
+    if 0 < eta < 1e300:
+        changes.append(_Change(f"learning rate {eta / 4:.3g}", {"learning_rate": eta / 4}))
+        changes.append(_Change(f"learning rate {eta * 4:.3g}", {"learning_rate": eta * 4}))
     if settings.beta > 0:
         changes.append(_Change("no KL term", {"beta": 0.0}, limit=True))
         changes.append(_Change(f"KL term β = {settings.beta / 4:.3g}", {"beta": settings.beta / 4}))
@@ -305,7 +319,7 @@ def _changes(problem: Problem, settings: Settings) -> list[_Change]:
         changes.append(_Change("a perfect verifier", {"tpr": 1.0, "fpr": 0.0}, limit=True))
     if _clips(settings):
         changes.append(_Change("no clipping", {"clip_low": 1.0, "clip_high": np.inf}, limit=True))
-        wide = min(2 * (settings.clip_high or 0.2), 1.0)
+        wide = min(2 * (settings.clip_high or 0.0), 1.0)
         if settings.clip_high is not None and wide > settings.clip_high:
             changes.append(_Change(f"upper clip at {wide:.3g}", {"clip_high": wide}))
     if settings.staleness:
@@ -330,7 +344,9 @@ def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -
     row["clip_high"] = np.inf if numbers["clip_high"] is None else numbers["clip_high"]
     dtype = problem.log_ref.dtype
     row = {name: jnp.asarray(value, dtype) for name, value in row.items()}
-    return {**row, "start": start.astype(dtype), "problem": problem}
+    start = start.astype(dtype)
+    # After SFT the KL term is anchored at the new base model.
+    return {**row, "start": start, "problem": problem.with_ref(start) if sft else problem}
 
 
 def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:
@@ -373,14 +389,15 @@ def _simulator(settings: Settings, chunk: int) -> Callable[..., Any]:
 
 
 def _band(values: Any) -> np.ndarray:
-    """10th percentile, mean and 90th percentile over runs, `[3, times]`."""
-    values = np.nan_to_num(np.asarray(values))
-    low, high = np.percentile(values, [10, 90], axis=0)
-    return np.stack([low, values.mean(axis=0), high])
+    """10th percentile, mean and 90th percentile over the runs that are numbers, `[3, times]`; 0 where none is."""
+    values = np.asarray(values, float)
+    values = np.where(np.isnan(values).all(axis=0), 0.0, values)
+    low, high = np.nanpercentile(values, [10, 90], axis=0)
+    return np.stack([low, np.nanmean(values, axis=0), high])
 
 
 def _outcome(
-    problem: Problem, best: Any, base: float, name: str, limit: bool, cost: float, part: Any
+    problem: Problem, best: Any, floor: float, name: str, limit: bool, cost: float, part: Any
 ) -> Outcome:
     ended = np.asarray(part["status"]) == Status.OK
     policy = np.where(ended[:, None], np.exp(np.asarray(part["log_policy"])), 0.0)
@@ -391,9 +408,9 @@ def _outcome(
         name=name,
         limit=limit,
         accuracy=float(accuracy.mean()),
-        error=float(accuracy.std(ddof=1) / np.sqrt(accuracy.size)),
+        error=float(accuracy.std() / np.sqrt(max(accuracy.size - 1, 1))),
         found=float((share >= FOUND).mean()),
-        lost=float(((share < LOST * base) & (other >= FOUND)).mean()),
+        lost=float(((share < floor) & (other >= FOUND)).mean()),
         cost=cost,
         diverged=float((~ended).mean()),
     )

@@ -121,6 +121,17 @@ def test_normals_are_normal():
     assert stats.kstest(np.asarray(numbers).ravel(), "norm").pvalue > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_normals_are_finite_at_both_ends(dtype, end, monkeypatch):
+    last = np.nextafter(np.array(1, dtype), np.array(0, dtype))
+    extreme = jnp.full((1, 1), 0.0 if end == "first" else last, dtype)
+    monkeypatch.setattr(bits, "uniforms", lambda *args, **kwargs: (extreme, extreme))
+    assert jnp.isfinite(
+        bits.normals(jnp.zeros((2, 1), jnp.uint32), jnp.asarray(0), 2, jnp.dtype(dtype))
+    ).all()
+
+
 # Groups
 
 
@@ -302,8 +313,10 @@ def test_clipping_at_ratio_one_is_no_clipping():
     """On the policy's own fresh rollouts the ratio is one: even ε = 0 changes no bit."""
     options = {"algorithm": qra.grpo(8), "steps": 50, "learning_rate": 0.3}
     free = training.train(jax.random.key(0), PROBLEM, **options)
-    clipped = training.train(jax.random.key(0), PROBLEM, clip=0.0, **options)
-    np.testing.assert_array_equal(free.log_policy, clipped.log_policy)
+    # A temperature of one makes the ratio be computed; it is then one to rounding, so ε = 0 would clip half of it.
+    clipped = training.train(jax.random.key(0), PROBLEM, clip=1e-9, temperature=1.0, **options)
+    np.testing.assert_allclose(free.log_policy, clipped.log_policy, atol=1e-9)
+    assert (clipped.stats["clipped"] == 0).all()
 
 
 def test_real_rewards_are_weighed_as_the_algorithm_says():
@@ -326,6 +339,22 @@ def test_mean_of_real_rewards_is_the_flow():
     options = {"algorithm": qra.grpo(8), "reward": qra.self_certainty()}
     drift = flow.drift(PROBLEM, PROBLEM.log_ref, **options)
     np.testing.assert_allclose(one_step(jax.random.key(0), mode="mean", **options), drift, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"algorithm": qra.rloo(5)},
+        {"algorithm": qra.dr_grpo(16), "group_size": 4},
+        {"algorithm": qra.dr_grpo(), "group_size": 4},
+        {"algorithm": qra.reinforce(1.2), "group_size": 3},
+    ],
+    ids=lambda options: ", ".join(str(getattr(value, "name", value)) for value in options.values()),
+)
+def test_mean_of_real_rewards_is_that_of_finite_groups(options):
+    options = {"reward": qra.self_certainty(), **options}
+    draws = qra.many(lambda key: one_step(key, **options), block=512)(keys(100_000, seed=3))
+    assert np.abs(z_scores(draws, one_step(jax.random.key(0), mode="mean", **options))).max() < 4.5
 
 
 # The loop
@@ -478,7 +507,7 @@ def test_changing_a_number_compiles_nothing():
 
     run()
     size = _train._cache_size()
-    run(0.2, 0.3, 0.1, 0.8, 5, 1.5, 0.4)
+    run(0.2, 0.3, 0.1, 0.8, 6, 1.5, 0.4)
     assert _train._cache_size() == size
     run(steps=7)
     assert _train._cache_size() == size + 1
@@ -504,6 +533,14 @@ def test_records():
         lambda key: training.train(key, PROBLEM, record_every=6, metrics=own, **options).stats["odds"]
     )(keys(2))
     assert mapped.shape == (2, 3, 4)
+    odd = {
+        "log_policy": lambda log_policy, problem: 42.0,
+        "wrong": lambda log_policy, problem: {"a": log_policy},
+    }
+    seen = training.train(jax.random.key(1), PROBLEM, record_every=6, metrics=odd, **options)
+    np.testing.assert_array_equal(seen.stats["log_policy"], [42.0] * 3)
+    np.testing.assert_array_equal(seen.stats["wrong"]["a"], fine.log_policy[::6])
+    np.testing.assert_array_equal(seen.log_policy, fine.log_policy[-1:])
     nothing = training.train(jax.random.key(1), PROBLEM, **{**options, "steps": 0})
     np.testing.assert_allclose(nothing.log_policy, PROBLEM.log_ref[None])
 
@@ -515,6 +552,12 @@ def test_group_statistics():
     seen = jax.vmap(lambda key: training.train(key, PROBLEM, correlation=0.4, **options).stats)(keys(40_000))
     for name in ("reward", "silent"):
         assert abs(z_scores(seen[name][:, 0], exact[name][0])) < 4
+    redrawn = {**options, "algorithm": qra.dapo(4)}
+    exact_redrawn = training.train(jax.random.key(0), PROBLEM, mode="mean", group_size=3, **redrawn).stats
+    seen = jax.vmap(lambda key: training.train(key, PROBLEM, group_size=3, **redrawn).stats)(keys(40_000))
+    assert abs(z_scores(seen["reward"][:, 0], exact_redrawn["reward"][0])) < 4
+    assert (seen["silent"] == 0).all()
+    assert exact_redrawn["silent"][0] == 0
     independent = training.train(jax.random.key(0), PROBLEM, mode="mean", **options).stats
     assert exact["silent"][0] > independent["silent"][0] + 0.05
 
@@ -555,6 +598,20 @@ def test_questions_without_features_are_runs_of_their_own():
     for i, key in enumerate(jax.random.split(jax.random.key(7), 3)):
         alone = training.train(key, jax.tree.map(lambda leaf, i=i: leaf[i], problem), **options)
         np.testing.assert_allclose(together.log_policy[i], alone.log_policy, rtol=1e-9, atol=1e-12)
+
+
+def test_real_rewards_go_with_features():
+    problem = jax.vmap(lambda key: qra.problem.random(key, 3))(keys(2))
+    options = {"algorithm": qra.grpo(4), "steps": 1, "learning_rate": 1.0, "reward": qra.self_certainty()}
+    identity = jnp.eye(6).reshape(2, 3, 6)
+    shared, apart = (
+        jax.vmap(lambda key, kw=kw: training.train(key, problem, **kw, **options).log_policy)(
+            keys(4000, seed)
+        )
+        for seed, kw in ((0, {"features": identity}), (1, {}))
+    )
+    a, b = (np.asarray(x)[:, :, -1].reshape(4000, -1) for x in (shared, apart))
+    assert np.abs((a.mean(0) - b.mean(0)) / np.sqrt((a.var(0) + b.var(0)) / 4000)).max() < 4.5
 
 
 @pytest.mark.parametrize("mode", ["mean", "sampled", "sde"])
@@ -628,9 +685,95 @@ def test_outcomes():
     assert blind.status == qra.Status.INVALID
 
 
+def test_patterns_that_the_sampler_never_picks_do_no_harm():
+    """The ratio π/μ is infinite there; it must not meet a weight of zero."""
+    behavior = jnp.log(jnp.array([0.5, 0.5, 0.0, 0.0]))
+    for mode in ("sampled", "mean"):
+        run = training.train(
+            jax.random.key(0),
+            PROBLEM,
+            behavior=behavior,
+            mode=mode,
+            steps=3,
+            learning_rate=0.1,
+            algorithm=qra.grpo(8),
+        )
+        assert run.status == qra.Status.OK
+        assert jnp.isfinite(run.log_policy).all()
+
+
+@pytest.mark.parametrize("optimizer", [optax.adam, optax.adamw, optax.lion, optax.lamb])
+def test_optimisers_that_read_the_logits_bear_patterns_without_mass(optimizer):
+    problem = qra.Problem.from_probs([0.5, 0.5, 0.0], [0.9, 0.3, 0.1])
+    options = {"algorithm": qra.grpo(8), "steps": 50, "learning_rate": 0.05}
+    run = training.train(jax.random.key(0), problem, optimizer=optimizer, **options)
+    assert run.status == qra.Status.OK
+    assert (run.policy[:, 2] == 0).all()
+    assert run.accuracy[-1] > 0.7
+
+
+def test_the_natural_metric_moves_patterns_that_have_underflown():
+    problem = qra.Problem(jnp.array([np.log(0.5), np.log(0.5), -800.0]), jnp.array([0.2, 0.4, 0.9]))
+    options = {"algorithm": qra.reinforce(), "group_size": 4, "steps": 1, "learning_rate": 1.0}
+    run = training.train(jax.random.key(1), problem, metric="natural", **options)
+    change = np.asarray(run.log_policy[-1] - problem.log_ref)
+    reward = float(run.stats["reward"][0])  # unsampled, its logit moves by −mean reward, up to the constant
+    counts = change - change[2] - reward
+    assert abs(float(run.policy[0] @ (counts + reward)) - reward) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -0.1),
+        ("learning_rate", np.inf),
+        ("tpr", 1.5),
+        ("temperature", -1.0),
+        ("temperature", 0.0),
+        ("correlation", 2.0),
+        ("low", -1.0),
+        ("low", 3.0),
+        ("size", 0.0),
+        ("size", 2.5),
+        ("size", 100.0),
+    ],
+)
+def test_traced_numbers_out_of_range_are_invalid(name, value):
+    def run(x):
+        given = {
+            "learning_rate": 0.1,
+            "tpr": 0.9,
+            "temperature": 1.0,
+            "correlation": 0.1,
+            "low": 0.2,
+            "size": 4,
+        }
+        given[name] = x
+        return training.train(
+            jax.random.key(0),
+            PROBLEM,
+            algorithm=qra.grpo(8),
+            learning_rate=given["learning_rate"],
+            reward=qra.verifiable(given["tpr"], 0.1),
+            temperature=given["temperature"],
+            correlation=given["correlation"],
+            clip=(given["low"], None),
+            group_size=given["size"],
+            steps=2,
+        ).status
+
+    good = {"learning_rate": 0.1, "tpr": 0.9, "temperature": 1.0, "correlation": 0.1, "low": 0.2, "size": 4.0}
+    status = jax.jit(jax.vmap(run))(jnp.array([good[name], value]))
+    assert status.tolist() == [qra.Status.OK, qra.Status.INVALID]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"learning_rate": jnp.array([0.1, 0.2])}, r"learning_rate: shape \(2,\); must be one number"),
+        ({"metrics": {"reward": lambda log_policy, problem: 1.0}}, r"metrics: 'reward' is recorded anyway"),
+        ({"correlation": 0.1, "mode": "sde"}, r"correlation: given with mode='sde'"),
+        ({"algorithm": qra.dapo(4), "reward": qra.self_certainty()}, r"reward: 'self-certainty' with DAPO"),
         ({"learning_rate": -0.1}, r"learning_rate: -0.1; must be zero or positive"),
         ({"learning_rate": None}, r"learning_rate: missing"),
         ({"optimizer": optax.sgd(0.1)}, r"learning_rate: given with a ready-made optimizer"),

@@ -14,7 +14,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from qra_jax import plot
-from qra_jax.advice import FLAT, FOUND, LOST, Advice, Outcome
+from qra_jax.advice import FLAT, FOUND, LOST, NEAR, Advice, Outcome
+
+BASELINED = ("grpo", "dr_grpo", "dapo", "rloo")
+"""Algorithms that learn nothing from a group with equal rewards."""
 
 
 def to_json(found: Advice) -> str:
@@ -71,18 +74,17 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
         pad_edge=False,
     )
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for one in sorted([found.now, *found.changes], key=lambda one: -one.accuracy):
         exact = one.cost == np.inf
-        cost = "–" if exact else f"× {one.cost:g}"
-        shares = ("–", "–") if exact else (f"{one.found:.0%}", f"{one.lost:.1%}")
-        error = "" if exact else f" ± {one.error:.3f}"
+        cost, error = ("∞", "") if exact else (f"× {one.cost:g}", f" ± {one.error:.3f}")
+        shares = f"{one.found:.0%}", f"{one.lost:.1%}"
         style = "bold" if one is found.now else None
         table.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
     console.print(table)
     console.print(
-        f"Best found: it holds {FOUND:g} or more; lost: less than {LOST:g} of its base share, another pattern "
-        f"{FOUND:g}. {found.runs} runs as it is, {max(64, found.runs // 4)} for each change.",
+        f"Best found: it holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and without noise, "
+        f"and another pattern {FOUND:g}. {found.runs} runs as it is, {max(64, found.runs // 4)} for each change.",
         soft_wrap=True,
     )
 
@@ -99,7 +101,7 @@ def story(found: Advice, names: list[str]) -> list[str]:
     lines = [
         f"Accuracy goes from {start:.3g} to {now.accuracy:.3g} in {steps} steps; {best} alone would give {top:.3g}.",
         f"Regime: {regime}.",
-        f"Collapse: {_share(now.lost)} of {found.runs} runs lose {best} for good; {_share(now.found)} find it.",
+        f"Collapse: noise loses {best} in {_share(now.lost)} of {found.runs} runs; {_share(now.found)} find it.",
     ]
     if now.diverged:
         lines.append(
@@ -114,7 +116,7 @@ def story(found: Advice, names: list[str]) -> list[str]:
         + f"{entropy[-1]:.2g} at the end, {turn}."
     )
     silent = found.paths.silent
-    if silent.max() > 0.3:
+    if silent.max() > 0.3 and found.settings.algorithm in BASELINED:
         lines.append(
             f"Silent groups (all right or all wrong, nothing learned): {silent[0]:.0%} of them at first, "
             f"{silent[-1]:.0%} at the end."
@@ -125,9 +127,10 @@ def story(found: Advice, names: list[str]) -> list[str]:
     lines.append(_limit(found, best, top))
     change = found.best_change
     if change is None:
-        lines.append("No single change of those tried wins more than their noise.")
+        lines.append("No single change of those tried wins more than its noise, or enough to matter.")
     else:
         cost = "" if change.cost == 1 else f", at {change.cost:g} × the rollouts"
+        cost += " (its demonstrations not counted)" if change.name.startswith("SFT") else ""
         lines.append(
             f"What helps most: {change.name}: accuracy {change.accuracy:.3g} in place of {now.accuracy:.3g}{cost}."
         )
@@ -141,15 +144,23 @@ def _limit(found: Advice, best: str, top: float) -> str:
             f"First limit that bites: with {limit.name} accuracy would be {limit.accuracy:.3g} "
             f"in place of {now.accuracy:.3g}."
         )
-    if now.accuracy > top - 0.02:
-        return "Nothing bites: accuracy is within .02 of the best there is."
-    if not math.isfinite(found.log10_steps):
-        return f"First limit that bites: the reward. It never favours {best}."
-    if found.log10_steps > math.log10(max(int(found.paths.step[-1]), 1)):
-        power = found.log10_steps
+    room = top - float(found.problem.accuracy_ref)
+    if now.accuracy >= top - NEAR * room - 1e-9:
+        return (
+            f"Nothing bites: accuracy is {100 * (1 - NEAR):.0f} % of the way to the best there is, or more."
+        )
+    if found.settings.tpr <= found.settings.fpr:
+        return "First limit that bites: the reward. It does not tell right from wrong (TPR ≤ FPR)."
+    power = found.log10_steps
+    if power > math.log10(max(int(found.paths.step[-1]), 1)):
         number = f"10^{power:.1f}" if power > 6 else f"{10**power:.3g}"
-        return f"First limit that bites: time. Even without noise {best} is found only after {number} steps."
-    return "No single limit bites: taking any one of them away wins nothing."
+        if not math.isfinite(power):
+            return "First limit that bites: time. More steps would go on winning accuracy."
+        return (
+            f"First limit that bites: time. Without noise, KL term, clipping and staleness {best} is found only "
+            f"after {number} steps."
+        )
+    return "No single limit bites: taking any one of them away wins too little."
 
 
 def _share(share: float) -> str:

@@ -93,4 +93,4 @@ def normals(
     """
     both = jnp.concatenate(uniforms(seed, step, -(-count // 2), dtype, stream=stream))[:count]
     half = 2.0**-25 if dtype != jnp.float64 else 2.0**-54
-    return jax.scipy.special.ndtri(both + jnp.asarray(half, dtype))
+    return jax.scipy.special.ndtri(jnp.clip(both + jnp.asarray(half, dtype), half, 1 - 2 * half))

@@ -6,6 +6,7 @@ import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from qra_jax import _check
 from qra_jax.algorithm import Algorithm
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
@@ -45,6 +46,7 @@ def gradient_covariance(
     group = algorithm.group_size if group_size is None else group_size
     if group is None or not reward.binary:
         raise ValueError("group_size: None or a real-valued reward; needs a finite one and a binary reward")
+    _check.integer("group_size", group, low=1)
     policy = jnp.exp(log_policy)
     tables = groups.weight_tables(algorithm, group, None)
     rates = jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)

@@ -84,6 +84,6 @@ def hoisted(function: Callable[..., Any], *examples: Any) -> tuple[Callable[...,
             next(rest) if is_traced else const for const, is_traced in zip(closed.consts, traced, strict=True)
         ]
         flat = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))(*jax.tree.leaves(args))
-        return jax.tree.unflatten(tree, flat)
+        return jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in flat])
 
     return pure, [const for const, is_traced in zip(closed.consts, traced, strict=True) if is_traced]

@@ -113,7 +113,8 @@ def simulate(
         return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), plan.metric))
 
     def observe(problem: Problem, log_policy: Array) -> dict[str, Any]:
-        return {name: function(log_policy, problem) for name, function in plan.metrics}
+        seen = {name: function(log_policy, problem) for name, function in plan.metrics}
+        return jax.tree.map(jnp.asarray, seen)
 
     params = jnp.zeros(features.shape[-1:], start.dtype) if coupled else start
     memory = jax.eval_shape(transform.init, params)
@@ -130,12 +131,15 @@ def simulate(
         parts["moody"] = hoisted(by_question(moody), error, error)
     if plan.mode == "sampled" and not reward.binary:
         where = None if settings["size"] is None else jnp.arange(plan.group or 1) < settings["size"]
-        parts["weigh"] = hoisted(lambda rewards: algorithm.weights(rewards, where), group)
+        weigh = lambda rewards: algorithm.weights(rewards, where)  # noqa: E731
+        if coupled:
+            weigh, group = jax.vmap(weigh, -1, -1), group[:, None] + error[None]
+        parts["weigh"] = hoisted(weigh, group)
     fixed = {
         "alive": ~jnp.isneginf(start),
         "tables": None,
         **{name: settings[name] for name in ("seed", "start", "behavior", "size", "low", "high")},
-        **{name: settings[name] for name in ("temperature", "correlation")},
+        **{name: settings[name] for name in ("temperature", "correlation", "learning_rate")},
     }
     if plan.group is not None and reward.binary:
         tables = groups.weight_tables(algorithm, plan.group, settings["size"])
@@ -172,6 +176,10 @@ def _expectation(
     """`(logits, numbers) -> (up, down, reward, silent)`, the group's expected weights, or normal ones."""
     size, correlation = settings["size"], settings["correlation"]
     resamples = algorithm.resamples_silent
+    if "size" in algorithm.params and plan.group is not None:
+        algorithm = replace(
+            algorithm, params={**algorithm.params, "size": plan.group if size is None else size}
+        )
     speed = clock_function(algorithm, reward, plan.metric) if tables is None else None
 
     def one(problem: Problem, logits: Array, numbers: Array | None) -> tuple[Array, ...]:
@@ -252,6 +260,10 @@ def _run(
     def logits(params: Array) -> Array:
         return params if features is None else start + jnp.einsum("qnf,f->nq", features, params)
 
+    def safe(params: Array) -> Array:
+        """The optimiser sees a zero where the logit of a pattern without mass is −inf."""
+        return params if features is not None else jnp.where(alive, params, 0.0)
+
     def numbers(step: Array) -> Any:
         if plan.mode == "sde":
             return bits.normals(seed, step, 2 * start.shape[0] + 2, dtype)
@@ -306,7 +318,8 @@ def _run(
             log_policy, policy = normalised(point), jax.nn.softmax(point, axis=0)
             up, down = shares.up, shares.down
             if split and (off_policy or epoch > 0):
-                ratio = jnp.exp(jnp.where(alive, log_policy - log_behavior, 0.0))
+                drawn = alive & ((up != 0) | (down != 0))
+                ratio = jnp.exp(jnp.where(drawn, log_policy - log_behavior, 0.0))
                 assert down is not None
                 up, down = up * ratio, down * ratio
                 whole = jnp.sum(up - down, axis=0)
@@ -319,15 +332,16 @@ def _run(
             weights = up if down is None else up + down
             total = jnp.sum(weights, axis=0, keepdims=True)
             if plan.metric == "natural":
-                gradient = jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0) - total, 0.0)
+                share = jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0), 0.0)
+                gradient = jnp.where(alive, share - total, 0.0)
             else:
                 gradient = weights - total * policy
             if regularized:
                 gradient = gradient + part["penalty"](log_policy)
             if features is not None:
                 gradient = jnp.einsum("qnf,nq->f", features, gradient)
-            change, memory = part["update"](-gradient, memory, params)
-            params = params + change.astype(dtype)
+            change, memory = part["update"](-gradient, memory, safe(params))
+            params = params + safe(change.astype(dtype))
         return params, memory, clipped
 
     def step(carry: tuple[State, Any], index: Array) -> tuple[tuple[State, Any], None]:
@@ -353,9 +367,13 @@ def _run(
 
     def record(params: Array) -> dict[str, Any]:
         log_policy = normalised(logits(params))
-        seen = part["observe"](log_policy) if plan.metrics else {"log_policy": log_policy}
+        seen = part["observe"](log_policy) if plan.metrics else {}
         wrong = ~jnp.isfinite(params) & (alive if features is None else True)
-        return {**seen, "wrong": jnp.any(wrong, axis=0)}
+        return {
+            "log_policy": None if plan.metrics else log_policy,
+            "metrics": seen,
+            "wrong": jnp.any(wrong, axis=0),
+        }
 
     def window(state: State, first: Array) -> tuple[State, Any]:
         zero = jnp.zeros(start.shape[1:], dtype)
@@ -373,7 +391,7 @@ def _run(
     source = start if behavior is None else behavior
     state = State(
         params,
-        part["init"](params),
+        part["init"](safe(params)),
         behavior,
         history,
         draw(source, numbers(jnp.asarray(0))),
@@ -382,22 +400,42 @@ def _run(
     before = record(params)
     state, (seen, means) = jax.lax.scan(window, state, jnp.arange(0, plan.steps, plan.record_every))
     seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
-    log_policy = normalised(start)
-    sound = jnp.all(
-        jnp.where(alive, jnp.isfinite(start) & jnp.isfinite(part["rates"](log_policy)), True), axis=0
-    )
-    sound = sound & jnp.all(jnp.isfinite(part["penalty"](log_policy)), axis=0) & jnp.any(alive, axis=0)
-    wrong = seen.pop("wrong")
-    if features is not None:
-        sound = jnp.all(sound, axis=-1)
-    diverged = jnp.any(wrong, axis=0)
+    sound = _sound(fixed, part, normalised(start), group, lanes)
+    diverged = jnp.any(seen["wrong"], axis=0)
     status = jnp.where(sound, jnp.where(diverged, Status.DIVERGED, Status.OK), Status.INVALID)
-    policies = seen.pop("log_policy", None)
-    if policies is None:
-        policies = normalised(logits(state.params))[None]
+    policies = normalised(logits(state.params))[None] if plan.metrics else seen["log_policy"]
     return {
         "log_policy": policies,
         "status": status.astype(jnp.int32),
-        "diverged": jnp.where(diverged, jnp.argmax(wrong, axis=0) * plan.record_every, -1),
-        "stats": {**seen, **dict(zip(("reward", "silent", "clipped"), means, strict=True))},
+        "diverged": jnp.where(diverged, jnp.argmax(seen["wrong"], axis=0) * plan.record_every, -1),
+        "stats": {**seen["metrics"], **dict(zip(("reward", "silent", "clipped"), means, strict=True))},
     }
+
+
+def _sound(
+    fixed: dict[str, Any], part: dict[str, Callable[..., Any]], start: Array, group: int | None, lanes: int
+) -> Array:
+    """Whether start, reward, penalty and numbers are in range: what a traced value cannot raise, `[*lanes]`."""
+    alive, rates = fixed["alive"], part["rates"](start)
+    good = jnp.isfinite(start) & jnp.isfinite(rates)
+    if fixed["tables"] is not None:
+        good = good & (rates >= 0) & (rates <= 1)
+    sound = jnp.all(jnp.where(alive, good, True), axis=0) & jnp.any(alive, axis=0)
+    sound = sound & jnp.all(jnp.isfinite(part["penalty"](start)), axis=0)
+    if sound.ndim > lanes:  # questions that share parameters
+        sound = jnp.all(sound, axis=-1)
+    ranges = {
+        "learning_rate": (0.0, jnp.finfo(start.dtype).max),
+        "temperature": (jnp.finfo(start.dtype).tiny, jnp.finfo(start.dtype).max),
+        "correlation": (0.0, 1.0),
+        "low": (0.0, 1.0),
+        "high": (0.0, jnp.inf),
+        "size": (1.0, group),
+    }
+    for name, (least, most) in ranges.items():
+        value = fixed[name]
+        if value is not None:
+            sound = sound & (value >= least) & (value <= most)
+    if fixed["size"] is not None:
+        sound = sound & (fixed["size"] == jnp.round(fixed["size"]))
+    return sound

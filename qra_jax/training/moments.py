@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax import _bernstein
@@ -47,17 +46,25 @@ def expected_shares(
         values = values if size is None else _bernstein.elevate(values, size - 1)
         return _bernstein.bernstein(values.astype(mean.dtype), mean, miss)
 
-    mixed = np.ones(tables.right.shape[0])
-    mixed[0] = mixed[-1] = 0.0
-    if size is not None:
-        mixed = _bernstein.elevate(jnp.where(jnp.arange(mixed.size) < size, jnp.asarray(mixed), 0.0), size)
-    not_silent = _bernstein.bernstein(jnp.asarray(mixed, mean.dtype), mean, miss)
+    count = jnp.arange(tables.right.shape[0], dtype=mean.dtype)
+    most = count[-1] if size is None else jnp.asarray(size, mean.dtype)
+    mixed = jnp.where((count > 0) & (count < most), 1.0, 0.0).astype(mean.dtype)
+
+    def over_group(values: Array) -> Array:
+        """Mean over the number of right rollouts among all G."""
+        values = values if size is None else _bernstein.elevate(values, most)
+        return _bernstein.bernstein(values, mean, miss)
+
+    not_silent = over_group(mixed)
     kept = jnp.where(not_silent > 0, not_silent, 1.0) if resamples else 1.0
     right, wrong = tables.right[1:], tables.wrong[:-1]
     up, down = (
         policy * (rates * given_one(part(right, 0.0)) + (1 - rates) * given_one(part(wrong, 0.0))) / kept
         for part in (jnp.maximum, jnp.minimum)
     )
+    if resamples:
+        drawn = jnp.where(not_silent > 0, over_group(mixed * count / most) / kept, mean)
+        return Shares(up, down, drawn, jnp.where(not_silent > 0, 0.0, 1.0))
     return Shares(up, down, mean, 1 - not_silent)
 
 

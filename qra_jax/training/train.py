@@ -24,6 +24,7 @@ from qra_jax.trajectory import Trajectory
 Optimizer = optax.GradientTransformation | Callable[[Any], optax.GradientTransformation]
 Metric = Callable[[Array, Problem], Any]
 MODES = ("sampled", "mean", "sde")
+RECORDED = ("step", "diverged", "reward", "silent", "clipped")
 _REINFORCE, _VERIFIABLE = reinforce(), verifiable()
 
 METRICS: dict[str, Metric] = {
@@ -97,7 +98,8 @@ def train(
     without the rollouts that are clipped: A > 0 and ratio > 1 + ε_high, or A < 0 and ratio < 1 − ε_low.
     One call is one run; `jax.vmap` it over keys and over anything else that is an array, and use [`many`][] for
     large batches. Learning rate, group size, clip range, temperature, noise rates and the parameters of
-    algorithm, reward and regularizers may be traced, and changing them compiles nothing.
+    algorithm, reward and regularizers may be traced, and changing them compiles nothing; a new ready-made
+    optimiser does.
 
     Args:
       key: PRNG key; equal keys give equal runs, however runs are batched. Not used by `mode="mean"`.
@@ -112,14 +114,16 @@ def train(
       regularizers: terms added to the gradient, exactly (not estimated from the rollouts).
       metric: `"softmax"`, or `"natural"` for the natural gradient of every step.
       mode: `"sampled"`; `"mean"`: the exact expected gradient given the current policy, without noise; `"sde"`:
-        that plus normal noise with the exact covariance of the sampled gradient. `"mean"` is differentiable.
+        that plus normal noise with the exact covariance of the sampled gradient. `"mean"` is differentiable;
+        for real-valued rewards it takes the standard deviation of an infinite group.
       group_size: G ≥ 1, rollouts a step for each question; left out, `algorithm.group_size`, which is the upper
-        limit where both are given (padding then takes the place of the others). With neither, `mode="mean"` is
-        the limit G → ∞.
+        limit where both are given (padding then takes the place of the others; a group too small for its
+        baseline, one rollout or fewer than k for pass@k, weighs nothing). With neither, `mode="mean"` is the
+        limit G → ∞.
       epochs: gradient steps on the same rollouts, ≥ 1.
       clip: ε in [0, 1], or `(ε_low, ε_high)`, either of which may be `None`; no clipping where left out.
       importance: multiply by the ratio; without, old rollouts count as if they were new.
-      temperature: of the rollouts, T > 0: μ ∝ π^{1/T}.
+      temperature: of the rollouts, T > 0: μ ∝ π^{1/T}; of those from `behavior`, too.
       staleness: age S of the rollouts in steps, or a [`Staleness`][].
       behavior: `[patterns]`, log μ where rollouts always come from a policy of their own (off-policy).
       correlation: in [0, 1], chance that one draw of the verifier's error decides for the whole group (a
@@ -134,10 +138,11 @@ def train(
     Returns:
       A [`Trajectory`][] with time = η · steps (steps, where `optimizer` came ready-made). With `metrics`, it
       holds the last policy only, and `stats` the metrics, `[times]` each. `stats` also has `step`, and since the
-      record before: `reward`, mean reward of a rollout; `silent`, share of groups with equal rewards;
-      `clipped`, share of absolute weight that was clipped. `status` is `Status.DIVERGED` once a number has
-      overflown (`stats["diverged"]`: the first record after it, in steps), `Status.INVALID` for a start,
-      reward or penalty that is not finite. Several questions give every array a leading axis `[questions]`.
+      record before, `[times - 1]`: `reward`, mean reward of a rollout; `silent`, share of groups with equal
+      rewards (after redrawing); `clipped`, share of absolute weight that was clipped. `status` is
+      `Status.DIVERGED` once a number has overflown (`stats["diverged"]`: the first record after it, in steps),
+      `Status.INVALID` for a start, reward or penalty that is not finite and for traced numbers out of range.
+      Several questions give every array a leading axis `[questions]`.
 
     Raises:
       ValueError: an argument out of range, or a combination that has no meaning.
@@ -158,7 +163,23 @@ def train(
     _check.choice("metric", metric, regularizer.METRICS)
     _check.choice("mode", mode, MODES)
     stale = staleness if isinstance(staleness, Staleness) else Staleness(staleness)
-    made = isinstance(optimizer, optax.GradientTransformation)
+    made = hasattr(optimizer, "init") and hasattr(optimizer, "update")
+    if not made and not callable(optimizer):
+        raise ValueError(
+            f"optimizer: {optimizer!r}; must be an optax transformation or a function that makes one"
+        )
+    low, high = _clip(clip, importance)
+    numbers = {
+        "learning_rate": learning_rate,
+        "group_size": group_size,
+        "clip (low)": low,
+        "clip (high)": high,
+    }
+    for name, value in {**numbers, "temperature": temperature, "correlation": correlation}.items():
+        if value is not None and jnp.ndim(value):
+            raise ValueError(
+                f"{name}: shape {jnp.shape(value)}; must be one number, jax.vmap train over several"
+            )
     if made and learning_rate is not None:
         raise ValueError("learning_rate: given with a ready-made optimizer; must be left out")
     if not made:
@@ -168,20 +189,24 @@ def train(
     dtype = problem.log_ref.dtype
     shape = problem.log_ref.shape
     group, size = _group(algorithm, group_size)
-    low, high = _clip(clip, importance)
+    log_policy0, behavior, features = (
+        None if value is None else jnp.asarray(value, dtype) for value in (log_policy0, behavior, features)
+    )
     if temperature is not None:
         _check.positive("temperature", temperature)
     if correlation is not None:
         _check.unit_interval("correlation", correlation)
         if "tpr" not in reward.params:
             raise ValueError(f"correlation: given with the reward {reward.name!r}; must be 'verifiable'")
+        if mode == "sde":
+            raise ValueError("correlation: given with mode='sde'; must be left out")
         if algorithm.resamples_silent:
             raise ValueError(f"correlation: given with {algorithm.name}, which draws silent groups again")
     on_policy = stale.steps == 0 and temperature is None and behavior is None
     _check_mode(mode, reward, group, on_policy, epochs, (low, high), algorithm)
     if behavior is not None and stale.steps:
         raise ValueError(f"staleness: {stale.steps} with a behavior policy of its own; must be 0")
-    if stale.of == "gradient" and epochs > 1:
+    if stale.steps and stale.of == "gradient" and epochs > 1:
         raise ValueError(f"epochs: {epochs} with a stale gradient; must be 1")
     if features is not None:
         if len(shape) != 2 or features.shape[:-1] != shape:
@@ -194,11 +219,7 @@ def train(
     for name, value in (("log_policy0", log_policy0), ("behavior", behavior)):
         if value is not None and value.shape != shape:
             raise ValueError(f"{name}: shape {value.shape}; must be {shape}")
-    named = (
-        metrics
-        if isinstance(metrics, Mapping)
-        else {_check.choice("metrics", name, tuple(METRICS)): METRICS[name] for name in metrics or ()}
-    )
+    named = _named(metrics)
     plan = Plan(
         steps=steps,
         record_every=record_every,
@@ -273,26 +294,36 @@ def _train(
     )
 
 
+def _named(metrics: Sequence[str] | Mapping[str, Metric] | None) -> dict[str, Metric]:
+    """Metrics by name."""
+    if not isinstance(metrics, Mapping):
+        names = (metrics,) if isinstance(metrics, str) else metrics or ()
+        return {_check.choice("metrics", name, tuple(METRICS)): METRICS[name] for name in names}
+    for name in metrics:
+        if name in RECORDED:
+            raise ValueError(f"metrics: {name!r} is recorded anyway; must be another name than {RECORDED}")
+    return dict(metrics)
+
+
 def _group(algorithm: Algorithm, group_size: Any) -> tuple[int | None, Any]:
     """Most rollouts in a group, and their number where it may be smaller."""
     most = algorithm.group_size
     if group_size is None:
         return most, None
-    if isinstance(group_size, Tracer) or getattr(group_size, "ndim", 0):
+    if isinstance(group_size, Tracer):
         if most is None:
             raise ValueError(
                 "group_size: traced; give the algorithm the largest one, as in grpo(64) or "
                 "replace(reinforce(), group_size=64)"
             )
         return most, group_size
-    size = _check.integer(
-        "group_size", int(group_size) if group_size == int(group_size) else group_size, low=1
-    )
+    number = float(group_size)
+    size = _check.integer("group_size", int(number) if number.is_integer() else number, low=1)
     if most is None:
         return size, None
     if size > most:
         raise ValueError(f"group_size: {size}; must be at most {most}, the group size of {algorithm.name}")
-    return most, None if size == most else size
+    return most, size
 
 
 def _clip(clip: Any, importance: bool) -> tuple[Any, Any]:
@@ -317,6 +348,10 @@ def _check_mode(
     algorithm: Algorithm,
 ) -> None:
     """What each mode cannot do."""
+    if not reward.binary and algorithm.resamples_silent and mode == "sampled":
+        raise ValueError(
+            f"reward: {reward.name!r} with {algorithm.name}; must be binary to draw silent groups again"
+        )
     if mode == "sampled" and group is None:
         raise ValueError("group_size: None; sampled training needs a number of rollouts, 1 or above")
     if mode == "sde" and (group is None or not reward.binary):
