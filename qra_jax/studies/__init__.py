@@ -20,6 +20,17 @@ REGISTRY: dict[str, str] = {
         "noisy-verifier",
         "internal-feedback",
         "sft-first",
+        "flow-limit",
+        "group-size",
+        "collapse-map",
+        "entropy",
+        "kl-variants",
+        "staleness",
+        "optimizers",
+        "policy-iteration",
+        "pass-at-k",
+        "interference",
+        "rl-in-name-only",
     )
 }
 """Every study in the order of the report: its name, and the module that holds it."""
