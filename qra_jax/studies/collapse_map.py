@@ -526,7 +526,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             f"slope {reinforce_fit['kappa']:.3f} ± {reinforce_fit['kappa_error']:.3f}, prefactor "
             f"{reinforce_fit['prefactor']:.2f} ± {reinforce_fit['prefactor_error']:.2f}, "
             f"{reinforce_fit['cells']} cells",
-            verdict(_near(reinforce_fit["kappa"], 1, reinforce_fit["kappa_error"])),
+            verdict(_near(reinforce_fit["kappa"], 1.0, reinforce_fit["kappa_error"])),
         ),
         Verdict(
             "For GRPO the same is an upper bound (Lundberg) with the right exponent.",
@@ -535,7 +535,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             f"slope {grpo_fit['kappa']:.3f} ± {grpo_fit['kappa_error']:.3f}, prefactor {grpo_fit['prefactor']:.2f} ± "
             f"{grpo_fit['prefactor_error']:.2f}, {grpo_fit['cells']} cells; largest excess over the bound "
             f"{grpo_fit['excess']:.1f} standard errors",
-            verdict(_near(grpo_fit["kappa"], 1, grpo_fit["kappa_error"]) and grpo_fit["excess"] < 3.5),
+            verdict(_near(grpo_fit["kappa"], 1.0, grpo_fit["kappa_error"]) and grpo_fit["excess"] < 3.5),
         ),
         *(_boundary_row(data, name) for name in NAMES),
         _definition_row(data),
@@ -546,7 +546,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
 
 def _near(found: float, expected: float, error: float) -> bool:
     """Within a leading-order law's tolerance, up to the statistical error."""
-    return abs(found - expected) <= LEADING + SURE * error
+    return bool(abs(found - expected) <= LEADING + SURE * error)
 
 
 def _boundary_row(data: Mapping[str, np.ndarray], name: str) -> Verdict:
@@ -559,12 +559,12 @@ def _boundary_row(data: Mapping[str, np.ndarray], name: str) -> Verdict:
     )
     rare = rows[0]
     all_near = all(
-        _near(alpha, 1, error) and alpha - SURE * error > 0.5
+        _near(alpha, 1.0, error) and alpha - SURE * error > 0.5
         for _, alpha, error in rows
         if np.isfinite(alpha)
     )
     says = verdict(all_near)
-    if not all_near and _near(rare[1], 1, rare[2]):
+    if not all_near and _near(rare[1], 1.0, rare[2]):
         says = (
             ONLY_IF + "ηπ_ref(r*) is small; beyond, a large group sees the pattern at every step and is safer"
         )
@@ -637,7 +637,7 @@ def _diversity_rows(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     inverse = np.linalg.inv((design * weight[:, None] ** 2).T @ design)
     powers = inverse @ (design * weight[:, None] ** 2).T @ np.log(wait).ravel()
     spread = np.sqrt(np.diag(inverse))
-    expected = (-1, 1, -1)
+    expected = (-1.0, 1.0, -1.0)
     return [
         Verdict(
             "Among equally good patterns E[Σπ²] rises at first at the rate ½ η tr(HC), ∝ η/G.",

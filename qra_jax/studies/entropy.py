@@ -141,7 +141,7 @@ def _one_step(key: jax.Array, tries: int) -> dict[str, Any]:
     success = jnp.repeat(jnp.asarray(list(PROBLEMS.values())), 3, axis=0)
     # On the way to the best patterns: π ∝ π_ref exp(τ p).
     starts = jax.nn.log_softmax(
-        jnp.log(jnp.asarray(REF)) + jnp.tile(jnp.array([0.0, 3, 8]), 3)[:, None] * success
+        jnp.log(jnp.asarray(REF))[None] + jnp.tile(jnp.array([0.0, 3, 8]), 3)[:, None] * success
     )
 
     def theory(which: jax.Array, log_policy: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -66,9 +66,14 @@ LEADING, SURE = 0.1, 2.575829
 
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Thresholds measured and predicted, what happens beyond them, and variance below."""
-    k, _, _ = curvature()
+    k, _, optimum = curvature()
     ages = AGES[quick]
-    data: dict[str, Any] = {"ages": np.array(ages), "momenta": np.array(MOMENTA), "curvature": k}
+    data: dict[str, Any] = {
+        "ages": np.array(ages),
+        "momenta": np.array(MOMENTA),
+        "curvature": k,
+        "optimum": np.exp(optimum),
+    }
     data["fresh"] = measured(training.Staleness(0))
     data["fresh_predicted"] = [first_unstable(partial(delayed_radius, 0, m)) for m in MOMENTA]
     for schedule, radius in (("delayed", delayed_radius), ("held", held_radius)):
@@ -588,6 +593,10 @@ def _clip_row(data: Mapping[str, np.ndarray]) -> Verdict:
     stable = data["pushes"] < limit
     moves = {way: swings(data, way)[stable] for way in ("ratios", "clip")}
     rest = {way: float((swing < 1e-3).mean()) for way, swing in moves.items()}
+    caught = data["beyond/clip"][stable][moves["clip"] >= 1e-3, :, 0]
+    cycles = (
+        f", around π(r*) = {caught.mean():.3f}, by up to {moves['clip'].max():.3f}" if caught.size else ""
+    )
     says = verdict(min(rest.values()) == 1)
     if rest["clip"] < rest["ratios"] == 1:
         says = ONLY_IF + "the ratios are not clipped"
@@ -596,7 +605,7 @@ def _clip_row(data: Mapping[str, np.ndarray]) -> Verdict:
         "asked here",
         f"at rest at every η up to the limit of fresh gradients, {limit:.2f} η_c",
         f"at rest: {rest['ratios']:.0%} of the unclipped runs, {rest['clip']:.0%} of those clipped at .2 (η/η_c from "
-        f"{data['pushes'][0]:.2f}); the others swing by up to {moves['clip'].max():.2f}",
+        f"{data['pushes'][0]:.2f}); the others swing{cycles}; the optimum has {data['optimum'][0]:.3f}",
         says,
     )
 
