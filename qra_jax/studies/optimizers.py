@@ -82,28 +82,33 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     drawn = Problem(jnp.log(ref), jnp.asarray(rng.random((count, PATTERNS))))
     problems = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), _named(), drawn)
     named = jax.tree.map(lambda leaf: leaf[: len(NAMED)], problems)
-    data: dict[str, Any] = {"accuracy": problems.accuracy_ref, "best": problems.success.max(axis=-1)}
-    exact = partial(orbit.log_hitting_time, target=TARGET, algorithm=grpo(GROUP))
-    data["exact"] = jax.jit(jax.vmap(exact))(_short(named))
-    taus = jnp.logspace(-1, 4, 1500)
-    worked = examples.worked()
-    along = jax.jit(jax.vmap(partial(orbit.policy, worked)))
-    data["curve/SGD"] = jnp.exp(along(taus))
-    natural = jax.jit(jax.vmap(partial(orbit.policy, worked, metric="natural")))
-    data["curve/natural gradient"] = jnp.exp(natural(jnp.linspace(0, 40, 1500)))
-    steps = 4000 if quick else 20_000
+    worked, steps = examples.worked(), 4000 if quick else 20_000
 
-    def both(name: str) -> dict[str, Any]:
+    def trained(name: str) -> dict[str, Any]:
         options = OPTIMIZERS[name]
         found = _means(problems, steps, options)
         found["settled"] = _samples(key_runs, named, 10 if quick else 40, options)
         return {f"{name}/{key}": value for key, value in found.items()}
 
-    with ThreadPoolExecutor(2) as pool:  # most of the time goes to compiling, one core for each
-        for found in pool.map(both, OPTIMIZERS):
+    tasks = [partial(_theory, named, worked), partial(_noisy_adam, key_adam, worked)]
+    tasks += [partial(trained, name) for name in OPTIMIZERS]
+    data: dict[str, Any] = {"steps": np.array(steps), "sampled_steps": np.array(SAMPLED_STEPS)}
+    with ThreadPoolExecutor(2) as pool:  # most of the time goes to compiling, one core for each task
+        for found in pool.map(lambda task: task(), tasks):
             data |= found
-    data |= {"steps": np.array(steps), "sampled_steps": np.array(SAMPLED_STEPS)}
-    return {name: np.asarray(value) for name, value in (data | _noisy_adam(key_adam, worked)).items()}
+    return {name: np.asarray(value) for name, value in data.items()}
+
+
+def _theory(named: Problem, worked: Problem) -> dict[str, Any]:
+    """SGD's exact log times to the target, and both orbits of the worked example."""
+    exact = partial(orbit.log_hitting_time, target=TARGET, algorithm=grpo(GROUP))
+    sgd = jax.jit(jax.vmap(partial(orbit.policy, worked)))
+    natural = jax.jit(jax.vmap(partial(orbit.policy, worked, metric="natural")))
+    return {
+        "exact": jax.jit(jax.vmap(exact))(_short(named)),
+        "curve/SGD": jnp.exp(sgd(jnp.logspace(-1, 4, 1500))),
+        "curve/natural gradient": jnp.exp(natural(jnp.linspace(0, 40, 1500))),
+    }
 
 
 def _named() -> Problem:
