@@ -45,7 +45,7 @@ def test_loss_is_judged(collapses):
     assert verdicts(collapse_map, lost_by_all)[0] == FAILS
     # A boundary in η/√G instead: the same curve, read at ratios that shrink like 1/√G.
     ratios, groups = collapses["ratios"], collapses["groups"]
-    share = np.exp(-collapses["exponent"][..., None] / (ratios * np.sqrt(groups)[:, None] / 2))
+    share = np.exp(-collapses["exponent"][..., None] / (ratios * np.sqrt(groups)[:, None] / 4))
     moved = np.round(share * collapses["seeds"])[..., None] * np.ones(len(collapse_map.LEVELS))
     assert verdicts(collapse_map, collapses | {"lost": moved})[3] == FAILS
     absorbing = collapses | {

@@ -317,7 +317,8 @@ def boundary(data: Mapping[str, np.ndarray], name: str, start: int) -> tuple[np.
     rng = np.random.default_rng(0)
     again = [slope(critical(rng.binomial(seeds, lost / seeds) / seeds)) for _ in range(300)]
     found = critical(lost / seeds)
-    return found, slope(found), float(np.nanstd(again))
+    sure = np.isfinite(again).sum() > 2
+    return found, slope(found), float(np.nanstd(again)) if sure else math.inf
 
 
 def fit(data: Mapping[str, np.ndarray], name: str) -> dict[str, float]:
@@ -558,10 +559,9 @@ def _boundary_row(data: Mapping[str, np.ndarray], name: str) -> Verdict:
         if np.isfinite(alpha)
     )
     rare = rows[0]
-    all_near = all(
-        _near(alpha, 1.0, error) and alpha - SURE * error > 0.5
-        for _, alpha, error in rows
-        if np.isfinite(alpha)
+    known = [(alpha, error) for _, alpha, error in rows if np.isfinite(alpha)]
+    all_near = bool(known) and all(
+        _near(alpha, 1.0, error) and alpha - SURE * error > 0.5 for alpha, error in known
     )
     says = verdict(all_near)
     if not all_near and _near(rare[1], 1.0, rare[2]):
