@@ -18,7 +18,8 @@ from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
-from qra_jax.training.loop import Plan, simulate
+from qra_jax.training.loop import Plan
+from qra_jax.training.parts import simulate
 from qra_jax.trajectory import Trajectory
 
 Optimizer = optax.GradientTransformation | Callable[[Any], optax.GradientTransformation]
