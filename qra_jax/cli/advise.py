@@ -83,7 +83,7 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
         table.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
     console.print(table)
     console.print(
-        f"Best found: it holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and without noise, "
+        f"Found: the best pattern holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and without noise, "
         f"and another pattern {FOUND:g}. {found.runs} runs as it is, {max(64, found.runs // 4)} for each change.",
         soft_wrap=True,
     )
