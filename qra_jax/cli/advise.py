@@ -83,8 +83,8 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
         table.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
     console.print(table)
     console.print(
-        f"Found: the best pattern holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and without noise, "
-        f"and another pattern {FOUND:g}. {found.runs} runs as it is, {max(64, found.runs // 4)} for each change.",
+        f"Found: the best pattern holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and "
+        f"without noise, and another pattern {FOUND:g}. {found.runs} runs as it is, {max(64, found.runs // 4)} for each change.",
         soft_wrap=True,
     )
 
