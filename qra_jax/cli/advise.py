@@ -67,8 +67,8 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
     table = Table(
         Column("one change", no_wrap=True),
         "accuracy",
-        "best found",
-        "best lost",
+        "found",
+        "lost",
         "rollouts",
         box=None,
         pad_edge=False,
@@ -84,7 +84,8 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
     console.print(table)
     console.print(
         f"Found: the best pattern holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and "
-        f"without noise, and another pattern {FOUND:g}. {found.runs} runs as it is, {max(64, found.runs // 4)} for each change.",
+        f"without noise, and another pattern {FOUND:g}. {found.runs} runs as it is, "
+        f"{max(64, found.runs // 4)} for each change.",
         soft_wrap=True,
     )
 
