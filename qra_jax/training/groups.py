@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from qra_jax import _bernstein
 from qra_jax.algorithm import Algorithm
+from qra_jax.training.lanes import expand
 
 UNROLLED = 64
 """Rollouts up to which loops over a group are written out; the compiler fuses them, but slowly for long ones."""
@@ -100,9 +101,7 @@ def padded(halves: tuple[Array, Array], size: Array | int) -> tuple[Array, Array
     """The first `size` numbers of a group; the others are moved above every level."""
     first, second = halves
     place = jnp.arange(first.shape[0]).reshape((-1,) + (1,) * (first.ndim - 1))
-    size = jnp.asarray(size)[None]
-    if size.ndim < first.ndim:
-        size = size.reshape((1,) * first.ndim) if size.size == 1 else size
+    size = expand(jnp.asarray(size), first.ndim)
     return jnp.where(2 * place < size, first, 2.0), jnp.where(2 * place + 1 < size, second, 2.0)
 
 
@@ -180,7 +179,7 @@ def draw_mixed_verdicts(
     miss = jnp.sum(scores * (1 - rates), axis=0) / total
     chance = _bernstein.probabilities(group, size, mean, miss)  # [group + 1, *cells]
     entries = jnp.arange(group + 1).reshape((-1,) + (1,) * mean.ndim)
-    some_wrong = entries < (size[None] if jnp.ndim(size) else size)
+    some_wrong = entries < expand(size, entries.ndim)
     chance = jnp.where((entries > 0) & some_wrong, chance, 0.0)
     ladder = cumulative(chance)
     certain = ladder[-1] == 0
@@ -222,8 +221,8 @@ def weigh_rewards(
     lower = place < jnp.concatenate([jnp.zeros_like(counts[:1]), counts[:-1]])[None]
     chosen = upper & ~lower  # [group, patterns, *cells]: rollouts in the order of their patterns
     rewards = jnp.sum(jnp.where(chosen, rates[None], 0.0), axis=1)
-    weights = weigh(rewards)[:, None] / (size[None, None] if jnp.ndim(size) else size)
-    real = place[:, 0] < (size[None] if jnp.ndim(size) else size)
+    weights = weigh(rewards)[:, None] / expand(size, place.ndim)
+    real = place[:, 0] < expand(size, rewards.ndim)
     top = jnp.max(jnp.where(real, rewards, -jnp.inf), axis=0)
     bottom = jnp.min(jnp.where(real, rewards, jnp.inf), axis=0)
     up = jnp.sum(jnp.where(chosen, jnp.maximum(weights, 0.0), 0.0), axis=0)

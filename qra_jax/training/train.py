@@ -244,19 +244,19 @@ def train(
         "temperature": number(temperature),
         "correlation": number(correlation),
         "learning_rate": number(learning_rate),
-        "features": number(features),
+        "features": features,
     }
     objects = jax.tree.map(jnp.asarray, (algorithm, reward, tuple(regularizers)))
-    start = problem.log_ref if log_policy0 is None else jnp.asarray(log_policy0, dtype)
+    start = problem.log_ref if log_policy0 is None else log_policy0
     run = partial(_train, plan, settings, objects)
     if len(shape) == 1 or features is not None:
-        return run(key, problem, start, number(behavior))
+        return run(key, problem, start, behavior)
     if len(shape) != 2:
         raise ValueError(
             f"problem: shape {shape}; must be [patterns] or [questions, patterns]; vmap the rest"
         )
     return jax.vmap(run, in_axes=(0, 0, 0, None if behavior is None else 0))(
-        jax.random.split(key, shape[0]), problem, start, number(behavior)
+        jax.random.split(key, shape[0]), problem, start, behavior
     )
 
 
