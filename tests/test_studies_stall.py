@@ -8,7 +8,7 @@ import pytest
 from qra_jax import orbit, plot, theory
 from qra_jax.algorithm import dapo, grpo, reinforce
 from qra_jax.problem import Problem, examples, random
-from qra_jax.studies import clocks, stall_atlas, transition_time
+from qra_jax.studies import base, clocks, stall_atlas, transition_time
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
 # transition-time
@@ -84,7 +84,7 @@ def test_first_patterns_are_a_smaller_problem():
 
 
 def test_intervals_against_known_values():
-    low, high = stall_atlas._wilson(10, 100)
+    low, high = base.wilson(10, 100)
     np.testing.assert_allclose([low, high], [0.0552, 0.1744], atol=5e-4)
     found, low, high = stall_atlas._quantile(np.arange(1001.0), 0.9)
     assert found == pytest.approx(900)

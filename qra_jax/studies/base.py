@@ -58,6 +58,19 @@ def verdict(holds: Any) -> str:
     return HOLDS if bool(holds) else FAILS
 
 
+def wilson(count: Any, total: Any) -> tuple[Any, Any]:
+    """95 % interval of a share (Wilson 1927), in [0, 1].
+
+    >>> [round(float(end), 3) for end in wilson(5, 10)]
+    [0.237, 0.763]
+    """
+    z = 1.959964
+    share, weight = np.asarray(count) / total, z**2 / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * np.sqrt(share * (1 - share) / total + weight / (4 * total))
+    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
+
+
 def _plain(value: Any) -> str | float | int:
     if isinstance(value, str):
         return value

@@ -50,7 +50,7 @@ from qra_jax import metrics, plot, training
 from qra_jax.algorithm import Algorithm, grpo, reinforce
 from qra_jax.batching import many
 from qra_jax.problem import Problem
-from qra_jax.studies.base import ONLY_IF, Verdict, verdict
+from qra_jax.studies.base import ONLY_IF, Verdict, verdict, wilson
 
 TITLE = "Collapse map: noise loses a rare best pattern, and diversity, as a function of η/G"
 SOURCE = "theory of this package, §3"
@@ -669,12 +669,3 @@ def _diversity_rows(data: Mapping[str, np.ndarray]) -> list[Verdict]:
 def _chi2_limit(degrees: int) -> float:
     """99 % quantile of χ² (Wilson and Hilferty's approximation)."""
     return degrees * (1 - 2 / (9 * degrees) + 2.326348 * math.sqrt(2 / (9 * degrees))) ** 3
-
-
-def wilson(count: Any, total: int) -> tuple[Any, Any]:
-    """95 % interval of a share (Wilson 1927)."""
-    z = 1.959964
-    share, weight = np.asarray(count) / total, z**2 / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * np.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)

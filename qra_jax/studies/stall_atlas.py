@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from qra_jax import orbit, plot, theory
 from qra_jax.batching import many
 from qra_jax.problem import Problem, random
-from qra_jax.studies.base import ONLY_IF, Verdict, verdict
+from qra_jax.studies.base import ONLY_IF, Verdict, verdict, wilson
 
 TITLE = "Stall atlas: with 10 patterns one random base model in four stalls, and mass on the best one decides"
 SOURCES = {
@@ -151,16 +151,7 @@ def _binned(data: Mapping[str, np.ndarray], n: int) -> tuple[np.ndarray, np.ndar
     place = np.digitize(data[f"{n}/mass"], BINS) - 1
     total = np.array([(place == i).sum() for i in range(len(BINS) - 1)])
     count = np.array([stalled[place == i].sum() for i in range(len(BINS) - 1)])
-    return count / np.maximum(total, 1), *_wilson(count, np.maximum(total, 1)), total >= 20
-
-
-def _wilson(count: Any, total: Any) -> tuple[Any, Any]:
-    """95 % interval of a share (Wilson 1927)."""
-    z = 1.959964
-    share, weight = count / total, z**2 / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * np.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
+    return count / np.maximum(total, 1), *wilson(count, np.maximum(total, 1)), total >= 20
 
 
 def _quantile(values: np.ndarray, level: float) -> tuple[float, float, float]:
@@ -202,7 +193,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     for limit in (LONG, ENDLESS):
         times = [data[f"{n}/log_time"] for n in SIZES]
         shares = [(values > np.log(limit)).mean() for values in times]
-        bounds = [_wilson((values > np.log(limit)).sum(), values.size) for values in times]
+        bounds = [wilson((values > np.log(limit)).sum(), values.size) for values in times]
         rows.append(
             Verdict(
                 f"The more patterns, the more random base models stall beyond {limit:.0e}.",
