@@ -1,0 +1,281 @@
+"""Floor 2. Parts by name: problems, algorithms, rewards, regularizers and optimisers as plain data, both ways.
+
+A part is written as its name, or as a table of the name and the arguments of its factory:
+`"rloo"`, `{name = "grpo", group_size = 8}`, `{name = "reverse_kl", beta = 0.01}`. Numbers may be traced.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
+
+from qra_jax import (
+    algorithm as _algorithm,
+    problem as _problem,
+    regularizer as _regularizer,
+    reward as _reward,
+)
+from qra_jax.algorithm import Algorithm
+from qra_jax.problem import Problem
+from qra_jax.regularizer import Regularizer
+from qra_jax.reward import Reward
+
+Spec = str | Mapping[str, Any]
+Factories = Mapping[str, Callable[..., Any]]
+
+
+def _sized_reinforce(group_size: int | None = None, baseline: Any = 0.0) -> Algorithm:
+    return _algorithm.sized(_algorithm.reinforce(baseline), group_size)
+
+
+ALGORITHMS: Factories = {
+    "reinforce": _sized_reinforce,
+    **{
+        name: getattr(_algorithm, name)
+        for name in ("rloo", "grpo", "dr_grpo", "dapo", "filtered_sft", "pass_at_k", "tsallis")
+    },
+}
+REWARDS: Factories = {
+    name: getattr(_reward, name)
+    for name in ("verifiable", "self_certainty", "answer_entropy", "trajectory_log_prob", "majority_vote")
+}
+REGULARIZERS: Factories = {
+    name: getattr(_regularizer, name) for name in ("reverse_kl", "k3_loss", "entropy_bonus")
+}
+OPTIMIZERS: Factories = {
+    name: getattr(optax, name)
+    for name in ("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "sign_sgd", "nadam", "adabelief")
+}
+INSTANCES: Factories = {
+    "worked": _problem.examples.worked,
+    "fast": _problem.examples.fast,
+    "entangled": _problem.examples.entangled,
+    "random": _problem.random,
+    "internal_feedback": _problem.examples.internal_feedback,
+}
+
+
+def check_keys(where: str, found: Collection[str], allowed: Collection[str]) -> None:
+    """Reject names that nothing is known by, with the nearest one that is.
+
+    Args:
+      where: what is being read.
+      found: names there.
+      allowed: names known.
+
+    Raises:
+      ValueError: a name is not known.
+
+    >>> check_keys("axis", ["valeus"], ["name", "values"])
+    Traceback (most recent call last):
+    ValueError: axis: 'valeus' is not known; did you mean 'values'?
+    """
+    for name in found:
+        if name not in allowed:
+            near = difflib.get_close_matches(str(name), list(allowed), 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"must be one of {', '.join(sorted(allowed))}"
+            raise ValueError(f"{where}: {name!r} is not known; {hint}")
+
+
+def problem(spec: Spec, key: Any = None) -> Problem:
+    """A problem from plain data.
+
+    Args:
+      spec: a table with `ref` and `success` (or `answers`), or with the name of a family and its arguments:
+        `"worked"`, `{name = "entangled", gamma = 6}`, `{name = "random", patterns = 10}`.
+      key: PRNG key, for the random families.
+
+    Returns:
+      A `Problem`.
+
+    Raises:
+      ValueError: unknown or missing keys, numbers out of range, or no key for a random family.
+
+    >>> problem({"name": "entangled", "gamma": 6}).patterns
+    3
+    """
+    if isinstance(spec, str) or "name" in spec:
+        name, arguments = _name("problem", spec, INSTANCES)
+        if "key" in inspect.signature(INSTANCES[name]).parameters:
+            if key is None:
+                raise ValueError(f"problem: {name!r} is random and needs a key")
+            if isinstance(arguments.get("success"), list):  # Beta(a, b), not rates
+                arguments["success"] = tuple(arguments["success"])
+            arguments["key"] = key
+        return _call("problem", INSTANCES, name, arguments)
+    check_keys("problem", spec, ("ref", "success", "answers", "name"))
+    if "ref" not in spec:
+        raise ValueError("problem: ref is missing; give ref and success, or name")
+    stacked = {key: _stacked(value) for key, value in spec.items()}
+    return Problem.from_probs(**stacked)
+
+
+def algorithm(spec: Spec) -> Algorithm:
+    """An algorithm from plain data, e.g. `{name = "grpo", group_size = 8}`.
+
+    Args:
+      spec: name, or table of `name` and arguments of the factory; `reinforce` takes a `group_size`, too.
+
+    Returns:
+      An `Algorithm`.
+
+    Raises:
+      ValueError: an unknown name or key, or an argument out of range.
+    """
+    return _build("algorithm", spec, ALGORITHMS)
+
+
+def reward(spec: Spec) -> Reward:
+    """A reward from plain data, e.g. `{name = "verifiable", tpr = .9, fpr = .1}`; see [`algorithm`][]."""
+    return _build("reward", spec, REWARDS)
+
+
+def regularizers(specs: Spec | Sequence[Spec]) -> tuple[Regularizer, ...]:
+    """Regularizers from a list of plain data, e.g. `[{name = "reverse_kl", beta = .01}]`; see [`algorithm`][]."""
+    several = [specs] if isinstance(specs, (str, Mapping)) else specs
+    return tuple(_build("regularizers", spec, REGULARIZERS) for spec in several)
+
+
+def optimizer(spec: Spec) -> Callable[[Any], optax.GradientTransformation]:
+    """A function of the learning rate that makes an optax optimiser, e.g. `{name = "adam", b1 = .9}`.
+
+    Args:
+      spec: name of the optax function, or table of `name` and its arguments but for the learning rate.
+
+    Returns:
+      `learning_rate -> optimiser`; equal plain data give the very same function, so nothing is compiled again.
+
+    Raises:
+      ValueError: an unknown name or key, or a learning rate among the arguments.
+    """
+    name, arguments = _name("optimizer", spec, OPTIMIZERS)
+    known = [key for key in inspect.signature(OPTIMIZERS[name]).parameters if key != "learning_rate"]
+    check_keys(f"optimizer {name!r}", arguments, known)
+    if not arguments:
+        return OPTIMIZERS[name]
+    if any(isinstance(value, (Tracer, jax.Array)) for value in arguments.values()):
+        return lambda rate: OPTIMIZERS[name](rate, **arguments)
+    settings = tuple(sorted(arguments.items()))
+    return _OPTIMIZERS.setdefault((name, settings), lambda rate: OPTIMIZERS[name](rate, **arguments))
+
+
+_OPTIMIZERS: dict[Any, Callable[[Any], optax.GradientTransformation]] = {}
+
+
+def describe(part: Any) -> dict[str, Any]:
+    """The plain data of a part, from which it can be built again.
+
+    Args:
+      part: a `Problem`, `Algorithm`, `Reward`, `Regularizer`, or an optimiser of [`optimizer`][].
+
+    Returns:
+      A table; its numbers are Python's own.
+
+    Raises:
+      ValueError: a part that was not made by a factory of this package, or holds traced numbers.
+
+    >>> describe(_algorithm.grpo(8))
+    {'name': 'grpo', 'group_size': 8}
+    """
+    if isinstance(part, Problem):
+        table = {"ref": part.ref, "success": part.success, "answers": part.answers}
+        return {name: plain(value) for name, value in table.items() if value is not None}
+    if isinstance(part, Algorithm):
+        return _describe_algorithm(part)
+    if isinstance(part, (Reward, Regularizer)):
+        for name, factory in (REWARDS if isinstance(part, Reward) else REGULARIZERS).items():
+            made = factory() if isinstance(part, Reward) else factory(0.0)
+            if made.function is part.function:
+                return {"name": name, **{key: plain(value) for key, value in part.params.items()}}
+    for name, factory in OPTIMIZERS.items():
+        if part is factory:
+            return {"name": name}
+    for (name, settings), made in _OPTIMIZERS.items():
+        if part is made:
+            return {"name": name, **dict(settings)}
+    raise ValueError(f"{getattr(part, 'name', part)!r}: not made by this package, so it has no plain data")
+
+
+def plain(value: Any) -> Any:
+    """An array as Python numbers.
+
+    Args:
+      value: array, number, or anything else.
+
+    Returns:
+      Lists and numbers; what is no array as it is.
+
+    Raises:
+      ValueError: the value is traced.
+    """
+    if isinstance(value, Tracer):
+        raise ValueError("a traced number has no plain data; describe parts outside jit, vmap and grad")
+    return np.asarray(value).tolist() if isinstance(value, (jax.Array, np.ndarray, np.generic)) else value
+
+
+def _describe_algorithm(part: Algorithm) -> dict[str, Any]:
+    group = {} if part.group_size is None else {"group_size": part.group_size}
+    arguments = {key: plain(value) for key, value in part.params.items() if key != "size"}
+    if "k" in arguments:
+        arguments["k"] = int(arguments["k"])
+    variants = [*({"name": name} for name in ALGORITHMS), {"name": "grpo", "sample_std": True}]
+    variants += [{"name": "filtered_sft", "keep": keep} for keep in ("negative", "both")]
+    variants.append({"name": "filtered_sft", "per": "accepted"})
+    for variant in variants:
+        known = inspect.signature(ALGORITHMS[variant["name"]]).parameters
+        if not {*arguments, *group} <= {*known}:
+            continue
+        try:
+            made = algorithm({**variant, **arguments, **group})
+        except (ValueError, TypeError):
+            continue
+        same = ("name", "weigh", "group_size", "resamples_silent")
+        if all(getattr(made, field) == getattr(part, field) for field in same):
+            return {**variant, **group, **arguments}
+    raise ValueError(f"{part.name!r}: not made by this package, so it has no plain data")
+
+
+def _build(where: str, spec: Spec, factories: Factories) -> Any:
+    name, arguments = _name(where, spec, factories)
+    return _call(where, factories, name, arguments)
+
+
+def _name(where: str, spec: Spec, factories: Factories) -> tuple[str, dict[str, Any]]:
+    """The name in a spec, and the rest of it."""
+    if not isinstance(spec, (str, Mapping)):
+        raise ValueError(f"{where}: {spec!r}; must be a name or a table with a name")
+    if not isinstance(spec, str) and "name" not in spec:
+        raise ValueError(f"{where}: name is missing; must be one of {', '.join(factories)}")
+    arguments = {} if isinstance(spec, str) else {key: spec[key] for key in spec if key != "name"}
+    name = spec if isinstance(spec, str) else spec["name"]
+    check_keys(where, [name], factories)
+    return name, arguments
+
+
+def _call(where: str, factories: Factories, name: str, arguments: Mapping[str, Any]) -> Any:
+    signature = inspect.signature(factories[name])
+    check_keys(
+        f"{where} {name!r}", arguments, [key for key in signature.parameters if key != "key"] + ["key"]
+    )
+    for key, parameter in signature.parameters.items():
+        if parameter.default is parameter.empty and key not in arguments:
+            raise ValueError(f"{where} {name!r}: {key} is missing")
+    try:
+        return factories[name](**arguments)
+    except ValueError as error:
+        raise ValueError(f"{where} {name!r}: {error}") from None
+
+
+def _stacked(value: Any) -> Any:
+    """A list in which some number is traced, as an array."""
+    leaves = jax.tree.leaves(value)
+    return (
+        jax.numpy.asarray(value) if any(isinstance(leaf, (Tracer, jax.Array)) for leaf in leaves) else value
+    )
