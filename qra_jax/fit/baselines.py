@@ -1,0 +1,102 @@
+"""What needs no theory: the last value, a saturating exponential, a power law and a sigmoid."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix
+from jaxtyping import Array
+
+from qra_jax.fit import noise
+from qra_jax.fit.curve import Curve
+from qra_jax.fit.forecast import Forecast, last_points
+
+LAST, EXPONENTIAL, POWER, SIGMOID = "last value", "exponential", "power law", "sigmoid"
+BASELINES = (LAST, EXPONENTIAL, POWER, SIGMOID)
+_STARTS, _DRAWS, _RIDGE = 32, 500, 0.1
+
+
+def _curve(kind: Array | int, v: Array, t: Array, first: Array) -> Array:
+    """Accuracy at times t in training windows; `first` is the time of one step, `kind` the place in BASELINES."""
+    low, high, rate = jax.nn.sigmoid(v[0]), jax.nn.sigmoid(v[1]), jnp.exp(v[2])
+    left = jnp.where(kind == 1, jnp.exp(-rate * t), (1 + t / first) ** -rate)
+    return jnp.where(kind == 3, high * jax.nn.sigmoid(rate * t + v[0]), high + (low - high) * left)
+
+
+def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int = 0) -> dict[str, Forecast]:
+    r"""Forecasts of the baselines, each fitted by maximum likelihood to the points up to a step.
+
+    With time t in training windows, levels a and c in (0, 1) and k > 0:
+    last value $c$ = mean of the last tenth of the points (three at least); exponential $c - (c-a)e^{-kt}$; power law
+    $c - (c-a)(1 + t/t_1)^{-k}$, $t_1$ the distance of two points; sigmoid $c\,σ(kt + s)$.
+
+    The likelihood is the binomial one as a normal, by multi-start Levenberg–Marquardt with a weak ridge (a tenth of
+    a residual per unit of logit or log rate). Intervals are approximations: parameters normal with the curvature at
+    the optimum, scaled by the scatter about the fit.
+
+    Args:
+      curve: the run.
+      until: last step to fit; all points where `None`.
+      steps: `[steps]`, where to forecast.
+      seed: of the random numbers of the intervals.
+
+    Returns:
+      A `Forecast` for each name in `BASELINES`.
+
+    Raises:
+      ValueError: as for `fit`.
+    """
+    train = curve if until is None else curve.until(until)
+    steps = np.atleast_1d(np.asarray(steps, float))
+    plain = Curve(train.steps, train.accuracy, train.samples)
+    data = noise.binned(plain, plain)
+    begin, window = train.steps[0], train.steps[-1] - train.steps[0]
+    ahead, first = (steps - begin) / window, np.median(np.diff(train.steps)) / window
+    inverse = data.inverse[data.used > 0]
+    smooth = (data.accuracy + 0.5 * data.inverse) / (1 + data.inverse)  # half a count of either kind
+    weight = data.used / np.sqrt(smooth * (1 - smooth) * data.inverse)
+    rng = np.random.default_rng(seed)
+    count = last_points(len(train.steps))
+    points = train.accuracy[-count:]
+    every = 1 / (inverse.mean() * len(inverse) / len(train.steps))  # samples of one point
+    scatter = max(np.var(points, ddof=1) if count > 1 else 0.0, points.mean() * (1 - points.mean()) / every)
+    value = points.mean() + np.sqrt(scatter / count) * rng.standard_normal((_DRAWS, 1)) * np.ones(len(steps))
+    found = {LAST: (np.full(len(steps), points.mean()), value)}
+    starts = rng.standard_normal((_STARTS, 3)) * [2.0, 2.0, 1.5]
+    for kind, name in enumerate(BASELINES[1:], 1):
+        best, factor = map(np.asarray, _optimum(kind, starts, data, weight, first))
+        draws = np.concatenate([best[None], best + rng.standard_normal((_DRAWS, 3)) @ factor.T])
+        paths = np.stack([_curve(kind, v, ahead, first) for v in draws])
+        found[name] = paths[0], paths[1:]
+    result = {}
+    for name, (median, members) in found.items():
+        spread = np.sqrt(np.maximum(members * (1 - members), 0) / every)
+        logged = members + np.maximum(spread, np.sqrt(scatter)) * rng.standard_normal(members.shape)
+        result[name] = Forecast(steps, median, members.clip(0, 1), logged.clip(0, 1))
+    return result
+
+
+@jax.jit
+def _optimum(
+    kind: Array, starts: Array, data: noise.Binned, weight: Array, first: Array
+) -> tuple[Array, Array]:
+    """Best parameters `[3]`, and a factor of their covariance."""
+
+    def residuals(v: Array, _: None = None) -> Array:
+        fit = weight * (_curve(kind, v, data.time, first) - data.accuracy)
+        return jnp.append(fit, _RIDGE * v)
+
+    solver = optimistix.LevenbergMarquardt(rtol=1e-8, atol=1e-10)
+
+    def one(start: Array) -> tuple[Array, Array]:
+        v = optimistix.least_squares(residuals, solver, start, max_steps=200, throw=False).value
+        return v, jnp.sum(residuals(v) ** 2)
+
+    values, losses = jax.vmap(one)(starts)
+    best = values[jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))]
+    slopes = jax.jacfwd(residuals)(best)
+    points = jnp.sum(weight > 0)
+    scale = jnp.maximum(1.0, jnp.sum(residuals(best)[:-3] ** 2) / jnp.maximum(points - 3, 1))
+    eigen, basis = jnp.linalg.eigh(slopes.T @ slopes)
+    return best, basis * jnp.sqrt(scale / eigen)[None, :]

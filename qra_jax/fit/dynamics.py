@@ -1,0 +1,307 @@
+r"""The accuracy curves that the theory allows, with few parameters, and their priors.
+
+A model is a *dynamics* and a number of *patterns*.
+
+**Many questions, one or two patterns.** Question q is right with logit $z_q$, which starts from
+$z_q(0) \sim N(z_0, s^2)$ and moves as theory says for a right and a wrong pattern:
+
+| dynamics | speed | what it is |
+|---|---|---|
+| `reinforce` | $\dot z_q = \kappa\,4ρ_q(1-ρ_q)$ | tabular policy gradient, clock 1 |
+| `grpo` | $\dot z_q \propto \kappa\,2ρ_q(1-ρ_q)\,c_G(ρ_q)$ | tabular, the exact clock of groups of G |
+| `grpo mean field` | $\dot z_q = \kappa\,2\sqrt{ρ_q(1-ρ_q)}$ | tabular, G → ∞ |
+| `common shift` | $\dot z_q = \kappa$ | natural gradient; shared features under Adam |
+| `shared features` | $\dot z_q = \kappa\,E_{q'}[c_G\,2ρ_{q'}(1-ρ_{q'})]$ | one shared direction learns from all questions |
+
+so that speed is κ logits per training window at ρ = ½. Each is a closed form: $F(z_q(t)) = F(z_q(0)) + \kappa\tau$.
+Mean accuracy is $b + (a - b)\,E_q\,σ(z_q)$: with one pattern a = 1, b = 0; with two, a share 1 − a of the questions
+is out of reach and a share b is solved throughout (which for REINFORCE and the natural gradient is also exactly
+one question whose patterns have success rates a and b).
+
+**Three patterns.** One question, $\dot θ = \kappa c(ρ)\, π ⊙ (p - ρ)$ (natural gradient: without π): curves that
+rise, rest and rise again, or dip first.
+
+**Rest.** Training time saturates, $\tau = (1 - e^{-\lambda t})/\lambda$: the exact effect of a reverse KL term under
+the natural gradient; for the other dynamics, of a learning rate that decays, standing for KL as an approximation.
+
+Time t is 0 at the first point and 1 at the last one trained on. Parameters are functions of standard normal
+numbers u, which states the prior: success rates are uniform and ordered, π_ref is Dirichlet(1), as in the random
+families of the theory; z₀ ~ N(0, 2²), s ~ 1.5 e^{N/2}, κ ~ e^{1.5 N}, λ ~ .1 e^{1.5 N} (KL terms as used
+rest late).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from qra_jax import _check
+from qra_jax.algorithm import Algorithm, grpo, reinforce
+
+PARAMETERS = ("start", "spread", "rate", "rest", "top", "bottom", "middle", "share", "excess", "wander")
+"""What the entries of u stand for; the last two belong to the noise."""
+REINFORCE, GRPO, MEAN_FIELD, SHIFT, SHARED = (
+    *("reinforce", "grpo", "grpo mean field", "common shift", "shared features"),
+)
+DYNAMICS = (REINFORCE, GRPO, MEAN_FIELD, SHIFT, SHARED)
+
+_EDGE, _CELLS = 20.0, 2000
+"""Logits beyond ±_EDGE are all the same accuracy; lookups have _CELLS cells."""
+_NODES, _REACH = 24, 2.8
+"""Questions stand at _NODES evenly spaced points of the normal distribution, within _REACH standard deviations."""
+_ARCS, _LEAPS, _ARC = 64, 24, 0.15
+"""Three patterns: steps; how many share the time evenly; the others are no longer than _ARC (Fisher–Rao)."""
+
+_xi = np.linspace(-_REACH, _REACH, _NODES)
+_weight = np.exp(-(_xi**2) / 2)
+_weight /= _weight.sum()
+_xi /= np.sqrt(_weight @ _xi**2)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A dynamics and a number of patterns.
+
+    Attributes:
+      dynamics: one of `DYNAMICS`.
+      patterns: 1, 2 or 3; three patterns only for single questions, not for `shared features`.
+    """
+
+    dynamics: str
+    patterns: int
+
+    def __post_init__(self) -> None:
+        _check.choice("dynamics", self.dynamics, DYNAMICS)
+        _check.integer("patterns", self.patterns, low=1)
+        if self.patterns > 3 - (self.dynamics == SHARED):
+            raise ValueError(f"patterns: {self.patterns}; must be 1, 2 or 3 (shared features: 1 or 2)")
+
+    @property
+    def free(self) -> np.ndarray:
+        """`[parameters]`, which of `PARAMETERS` the model has."""
+        ends = ("top", "bottom")
+        names = {
+            1: ("start", "spread", "rate", "rest"),
+            2: ("start", "spread", "rate", "rest", *ends),
+            3: ("start", "rate", "rest", *ends, "middle", "share"),
+        }[self.patterns]
+        return np.array([name in (*names, "excess", "wander") for name in PARAMETERS])
+
+
+MODELS = tuple(
+    Model(dynamics, patterns)
+    for dynamics in DYNAMICS
+    for patterns in (1, 2, 3)
+    if not (dynamics == SHARED and patterns == 3)
+)
+"""All models, those of one dynamics side by side."""
+
+
+def physical(u: Float[Array, " parameters"], patterns: Float[Array, ""] | int) -> dict[str, Array]:
+    """Parameters in their own units from standard normal numbers.
+
+    Args:
+      u: `[parameters]`, in the order of `PARAMETERS`.
+      patterns: 1, 2 or 3.
+
+    Returns:
+      By name: `start` (mean logit; three patterns: share of the best), `spread`, `rate`, `rest`, `top`, `bottom`,
+      `middle` (success rates), `share` (of the middle one among the other two), `excess` and `wander` (see
+      [`noise`][]).
+    """
+    n = jnp.asarray(patterns)
+    chance = jax.scipy.stats.norm.cdf(u)
+    top = jnp.where(n == 1, 1.0, jnp.where(n == 2, jnp.sqrt(chance[4]), jnp.cbrt(chance[4])))
+    middle = top * jnp.sqrt(chance[6])
+    bottom = jnp.where(n == 1, 0.0, chance[5] * jnp.where(n == 2, top, middle))
+    best = -jnp.expm1(0.5 * jax.scipy.stats.norm.logcdf(-u[0]))
+    return {
+        "start": jnp.where(n == 3, best, 2 * u[0]),
+        "spread": 1.5 * jnp.exp(0.5 * u[1]),
+        "rate": jnp.exp(1.5 * u[2]),
+        "rest": 0.1 * jnp.exp(1.5 * u[3]),
+        "top": top,
+        "bottom": bottom,
+        "middle": middle,
+        "share": chance[7],
+        "excess": jnp.exp(1.5 * u[8]),
+        "wander": 0.2 * jnp.exp(u[9]),
+    }
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Lookup:
+    """A function on an even grid, linear in between and constant outside.
+
+    Attributes:
+      low, high: where the grid begins and ends.
+      values: `[points]`.
+    """
+
+    low: Array | float
+    high: Array | float
+    values: Array
+
+    def __call__(self, x: Array) -> Array:
+        """Values at x, of any shape."""
+        cells = self.values.shape[-1] - 1
+        place = jnp.clip((x - self.low) / (self.high - self.low), 0.0, 1.0) * cells
+        left = jnp.clip(jnp.floor(place).astype(jnp.int32), 0, cells - 1)
+        below, above = self.values[left], self.values[left + 1]
+        return below + (place - left) * (above - below)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Clocks:
+    """Where a logit is after some time under each own clock, as lookups stacked over dynamics.
+
+    Attributes:
+      forth: arcsinh F(z), on a grid of z.
+      back: z, on a grid of arcsinh F.
+      signal: speed of one logit at κ = 1, on a grid of z: what questions give to a shared direction.
+      clock: c(ρ) scaled to speed 1 logit at ρ = ½, on a grid of z, and 1 for the natural gradient.
+    """
+
+    forth: Lookup
+    back: Lookup
+    signal: Lookup
+    clock: Lookup
+
+
+@lru_cache
+def clocks(group_size: int) -> Clocks:
+    """The clocks of all dynamics for GRPO's group size G ≥ 2, float64."""
+    with jax.ensure_compile_time_eval():
+        z = np.linspace(-_EDGE, _EDGE, _CELLS + 1)
+        p, q = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))
+
+        def tabular(algorithm: Algorithm) -> np.ndarray:
+            speed = np.asarray(algorithm.clock(jnp.asarray(p), jnp.asarray(q)), float)
+            return speed * 2 / speed[_CELLS // 2]
+
+        exact = grpo(_check.integer("group_size", group_size, low=2))
+        scaled = [tabular(reinforce()), tabular(exact), tabular(grpo()), np.ones_like(z), tabular(exact)]
+        speeds = [scaled[0] * 2 * p * q, scaled[1] * 2 * p * q, scaled[2] * 2 * p * q, np.ones_like(z)]
+        speeds.append(speeds[1])
+        forth = []
+        for speed in speeds:
+            slow = 1 / speed
+            whole = np.append(
+                0.0,
+                np.cumsum(
+                    (slow[1:] - slow[:-1]) / np.log(slow[1:] / slow[:-1]) if np.ptp(slow) > 1e-9 else slow[1:]
+                )
+                * (z[1] - z[0]),
+            )
+            forth.append(np.arcsinh(whole - whole[_CELLS // 2]))
+        lows, highs = np.array([f[0] for f in forth]), np.array([f[-1] for f in forth])
+        back = [np.interp(np.linspace(f[0], f[-1], _CELLS + 1), f, z) for f in forth]
+        edge = np.full(len(speeds), _EDGE)
+        return Clocks(
+            Lookup(-edge, edge, np.array(forth)),
+            Lookup(lows, highs, np.array(back)),
+            Lookup(-edge, edge, np.array(speeds)),
+            Lookup(-edge, edge, np.array(scaled)),
+        )
+
+
+def accuracy(
+    u: Float[Array, " parameters"],
+    kind: Array,
+    times: Float[Array, " times"],
+    table: Clocks,
+) -> Float[Array, " times"]:
+    r"""Mean accuracy of a model at some times.
+
+    Args:
+      u: `[parameters]`, standard normal numbers, see `PARAMETERS`.
+      kind: `[2]`, index of the dynamics in `DYNAMICS` and number of patterns.
+      times: `[times]` in training windows, zero or above, none before the one before it.
+      table: from [`clocks`][].
+
+    Returns:
+      `[times]`, in (0, 1). Differentiable in u; derivatives are those of linear interpolation.
+    """
+    dynamics, patterns = kind[0], kind[1]
+    own = jax.tree.map(lambda leaf: jnp.asarray(leaf)[dynamics], table)
+    values = physical(u, patterns)
+    rest = values["rest"]
+    tau = -jnp.expm1(-rest * times) / rest * values["rate"]
+    branch = jnp.where(patterns == 3, 2, jnp.where(dynamics == DYNAMICS.index(SHARED), 1, 0))
+    natural = dynamics == DYNAMICS.index(SHIFT)
+    return jax.lax.switch(
+        branch,
+        (
+            lambda: _population(values, _own(values, tau, own)),
+            lambda: _population(values, _shared(values, tau, own)),
+            lambda: _three(values, tau, own, natural),
+        ),
+    )
+
+
+def _population(values: dict[str, Array], logits: Array) -> Array:
+    right = jax.nn.sigmoid(logits) @ jnp.asarray(_weight)
+    return values["bottom"] + (values["top"] - values["bottom"]) * right
+
+
+def _start(values: dict[str, Array]) -> Array:
+    return values["start"] + values["spread"] * jnp.asarray(_xi)
+
+
+def _own(values: dict[str, Array], tau: Array, own: Clocks) -> Array:
+    """Logits `[times, questions]`, each on its own clock."""
+    begin = jnp.sinh(own.forth(_start(values)))
+    return own.back(jnp.arcsinh(begin[None, :] + tau[:, None]))
+
+
+def _shared(values: dict[str, Array], tau: Array, own: Clocks) -> Array:
+    """Logits `[times, questions]` that shift together, at the mean of what all questions give."""
+    start = _start(values)
+    shift = jnp.linspace(0.0, 24.0, 97)
+    log_slow = -jnp.log(own.signal(start[None, :] + shift[:, None]) @ jnp.asarray(_weight))
+    # Exact where speed changes exponentially between two points: the mean of e^x over [x, x + d] is e^x (e^d − 1)/d.
+    step = jnp.diff(log_slow)
+    safe = jnp.where(jnp.abs(step) < 1e-6, 1e-6, step)
+    whole = jnp.append(0.0, jnp.cumsum(jnp.exp(log_slow[:-1]) * jnp.expm1(safe) / safe)) * (
+        shift[1] - shift[0]
+    )
+    # Time is near exponential in the shift: interpolate in its logarithm, but for the first piece.
+    moved = jnp.interp(jnp.log1p(tau / whole[1]), jnp.log1p(whole / whole[1]), shift)
+    return start[None, :] + moved[:, None]
+
+
+def _three(values: dict[str, Array], tau: Array, own: Clocks, natural: Array) -> Array:
+    """One question of three patterns: midpoint steps that are short where the policy moves fast."""
+    success = jnp.stack([values["top"], values["middle"], values["bottom"]])
+    others = 1 - values["start"]
+    policy = jnp.stack([values["start"], others * values["share"], others * (1 - values["share"])])
+    log_policy = jnp.log(jnp.clip(policy, 1e-12))
+    leap = tau[-1] / _LEAPS
+
+    def speed(log_policy: Array) -> tuple[Array, Array]:
+        policy = jax.nn.softmax(log_policy)
+        rho = policy @ success
+        pull = jnp.where(natural, 1.0, policy) * (success - rho)
+        rho = jnp.clip(rho, 1e-9, 1 - 1e-9)
+        return own.clock(jnp.log(rho) - jnp.log1p(-rho)) * pull, policy
+
+    def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        theta, time = state
+        velocity, policy = speed(theta)
+        centred = velocity - policy @ velocity
+        motion = jnp.sqrt(jnp.sum((policy + 0.02) * centred**2) + 1e-30)
+        dt = jnp.minimum(leap, _ARC / motion)
+        velocity, _ = speed(theta + 0.5 * dt * velocity)
+        theta, time = theta + dt * velocity, time + dt
+        return (theta, time), (time, jax.nn.softmax(theta) @ success)
+
+    _, (when, level) = jax.lax.scan(step, (log_policy, jnp.zeros(())), length=_ARCS)
+    when, level = jnp.append(0.0, when), jnp.append(policy @ success, level)
+    return jnp.interp(tau, when, level)
