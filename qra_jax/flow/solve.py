@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow import event as events
-from qra_jax.flow.system import System, answer_system, pattern_system, sft_system
+from qra_jax.flow.system import State, System, answer_system, pattern_system, sft_system
 from qra_jax.problem import SUM_TOLERANCE, Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
@@ -156,16 +156,31 @@ def _prepare(
     dtype = problem.log_ref.dtype
     ts = _check.times("ts", ts)
     events.check(event, target)
-    rtol = (1e-8 if dtype == jnp.float64 else 1e-5) if rtol is None else _check.positive("rtol", rtol)
-    atol = rtol if atol is None else _check.positive("atol", atol)
     start = problem.log_ref if log_policy0 is None else jnp.asarray(log_policy0, dtype)
     if start.shape != problem.log_ref.shape:
         raise ValueError(f"log_policy0: shape {start.shape}; must be {problem.log_ref.shape}")
+    options = default_options(
+        dtype, solver=solver, stiff=stiff, rtol=rtol, atol=atol, max_steps=max_steps, adjoint=adjoint
+    )
+    ts, target = jnp.asarray(ts, dtype), jnp.asarray(target, dtype)
+    return _normalised(start), {"ts": ts, "event": event, "target": target, **options}
+
+
+def default_options(
+    dtype: Any,
+    *,
+    solver: diffrax.AbstractSolver | None = None,
+    stiff: bool = False,
+    rtol: Any = None,
+    atol: Any = None,
+    max_steps: int = 4096,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+) -> dict[str, Any]:
+    """Options for [`follow`][], with defaults filled in; the arguments are those of [`solve`][]."""
+    rtol = (1e-8 if dtype == jnp.float64 else 1e-5) if rtol is None else _check.positive("rtol", rtol)
+    atol = rtol if atol is None else _check.positive("atol", atol)
     default = _stiff_solver(dtype) if stiff else diffrax.Tsit5()
-    return _normalised(start), {
-        "ts": jnp.asarray(ts, dtype),
-        "event": event,
-        "target": jnp.asarray(target, dtype),
+    return {
         "solver": default if solver is None else solver,
         "rtol": jnp.asarray(rtol, dtype),
         "atol": jnp.asarray(atol, dtype),
@@ -200,32 +215,73 @@ def _solve(
 ) -> Trajectory:
     build = answer_system if train_answers else pattern_system
     system = build(problem, start, algorithm, reward, regularizers, metric)
-    return _integrate(problem, system, train_answers, **options)
+    return integrate(problem, system, train_answers, **_with_event(problem, system, **options))
 
 
 @partial(jax.jit, static_argnames=_STATIC)
 def _sft(problem: Problem, start: Array, mixture: Array, **options: Any) -> Trajectory:
-    return _integrate(problem, sft_system(problem, start, mixture), False, **options)
+    system = sft_system(problem, start, mixture)
+    return integrate(problem, system, False, **_with_event(problem, system, **options))
 
 
-def _integrate(
-    problem: Problem,
+def _with_event(
+    problem: Problem, system: System, *, event: str | None, target: Array, **options: Any
+) -> dict[str, Any]:
+    remaining = None if event is None else events.condition(event, target, problem, system)
+    return {**options, "remaining": remaining}
+
+
+def integrate(problem: Problem, system: System, success_moves: bool, **options: Any) -> Trajectory:
+    """Solve a system and report its policies."""
+    found = follow(system, **options)
+    log_policy, success = jax.vmap(system.observe)(found.states)
+    return Trajectory(
+        time=options["ts"],
+        log_policy=jnp.where(system.valid, log_policy, jnp.nan),
+        success=success if success_moves else problem.success,
+        status=found.status,
+        stats=found.stats,
+    )
+
+
+class Found(NamedTuple):
+    """A solved system.
+
+    Attributes:
+      states: `[times, …]`, the state at its save times; held after an event.
+      status: a `Status`.
+      stats: solver steps, and the time of the event where there is one, as in [`solve`][].
+    """
+
+    states: State
+    status: Array
+    stats: dict[str, Array]
+
+
+def follow(
     system: System,
-    success_moves: bool,
     *,
     ts: Array,
-    event: str | None,
-    target: Array,
+    remaining: Callable[[State], Array] | None,
     solver: diffrax.AbstractSolver,
     rtol: Array,
     atol: Array,
     max_steps: int,
     adjoint: diffrax.AbstractAdjoint,
-) -> Trajectory:
-    """Solve a system and turn diffrax's outcome into a `Trajectory`."""
+) -> Found:
+    """Follow a system with diffrax.
+
+    Args:
+      system: what to solve.
+      ts: `[times]`, when to save.
+      remaining: `state -> number`, zero or negative once the event that stops the flow has happened.
+      solver, rtol, atol, max_steps, adjoint: as for [`solve`][], none left out.
+
+    Returns:
+      A [`Found`][].
+    """
     stop, met = None, jnp.asarray(False)
-    if event is not None:
-        remaining = events.condition(event, target, problem, system)
+    if remaining is not None:
         met = remaining(system.start) <= 0
         stop = diffrax.Event(
             lambda t, y, args, **_: remaining(y), events.root_finder(ts.dtype), direction=False
@@ -253,21 +309,13 @@ def _integrate(
     states = jax.tree.map(
         lambda x, end: jnp.where(jnp.expand_dims(held, range(1, x.ndim)), end[None], x), saved, final
     )
-    log_policy, success = jax.vmap(system.observe)(states)
-
     happened = solution.result == diffrax.RESULTS.event_occurred
     converged = happened | (solution.result == diffrax.RESULTS.successful)
     status = jnp.where(converged, Status.OK, Status.NOT_CONVERGED)
     status = jnp.where(met, Status.ALREADY_MET, status)
     status = jnp.where(valid, status, Status.INVALID)
     stats = {"steps": solution.stats["num_steps"], "rejected": solution.stats["num_rejected_steps"]}
-    if event is not None:
+    if remaining is not None:
         event_time = jnp.where(converged, jnp.where(happened, reached, jnp.inf), jnp.nan)
         stats["event_time"] = jnp.where(valid, jnp.where(met, 0.0, event_time), jnp.nan)
-    return Trajectory(
-        time=ts,
-        log_policy=jnp.where(valid, log_policy, jnp.nan),
-        success=success if success_moves else problem.success,
-        status=status.astype(jnp.int32),
-        stats=stats,
-    )
+    return Found(states, status.astype(jnp.int32), stats)

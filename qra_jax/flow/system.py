@@ -77,7 +77,7 @@ def answer_system(
         theta, phi = _restore(state, alive)
         return jax.nn.log_softmax(theta), jax.nn.softmax(phi)[:, 0]
 
-    return _guarded(start, alive, of_state, observe, True)
+    return guarded_system(start, alive, of_state, observe, True)
 
 
 def _patterns(problem: Problem, log_policy: Array, velocity: Callable, valid: Array | bool) -> System:
@@ -90,10 +90,10 @@ def _patterns(problem: Problem, log_policy: Array, velocity: Callable, valid: Ar
     def observe(theta: Array) -> tuple[Array, Array]:
         return jax.nn.log_softmax(_restore(theta, alive)), problem.success
 
-    return _guarded(log_policy, alive, of_state, observe, valid)
+    return guarded_system(log_policy, alive, of_state, observe, valid)
 
 
-def _guarded(
+def guarded_system(
     start: State, alive: State, velocity: Callable, observe: Callable, valid: Array | bool
 ) -> System:
     """Replace −inf in the state by a number (patterns without mass never move) and stop what is not valid."""

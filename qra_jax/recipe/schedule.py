@@ -1,0 +1,103 @@
+"""Numbers that change in the course of a phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
+from jaxtyping import Array, Float
+
+from qra_jax import _check
+
+KINDS = ("linear", "step", "cosine")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Schedule:
+    r"""A number as a function of the progress s ∈ [0, 1] of its phase, through equally spaced knots.
+
+    `linear`: straight lines between knots; `step`: K knots are constant over K equal parts; `cosine`: half a
+    cosine from one knot to the next.
+
+    Attributes:
+      knots: `[knots]`, values; differentiable.
+      kind: `"linear"`, `"step"` or `"cosine"`.
+
+    >>> Schedule([1.0, 0.0])(0.25).tolist()
+    0.75
+    """
+
+    knots: Any
+    kind: str = field(default="linear", metadata={"static": True})
+
+    def __call__(self, progress: Any) -> Float[Array, ""]:
+        """The value at some progress.
+
+        Args:
+          progress: s in [0, 1]; held at the ends outside.
+
+        Returns:
+          Scalar.
+        """
+        knots = jnp.asarray(self.knots, float)
+        count = knots.shape[0]
+        if self.kind == "step":
+            return knots[jnp.clip((progress * count).astype(int), 0, count - 1)]
+        if count == 1:
+            return knots[0]
+        place = jnp.clip(progress, 0.0, 1.0) * (count - 1)
+        low = jnp.clip(jnp.floor(place).astype(int), 0, count - 2)
+        part = place - low
+        if self.kind == "cosine":
+            part = (1 - jnp.cos(jnp.pi * part)) / 2
+        return knots[low] + part * (knots[low + 1] - knots[low])
+
+
+def at(value: Any, progress: Any, dtype: Any) -> Float[Array, ""]:
+    """A number or schedule at some progress, in a dtype."""
+    return jnp.asarray(value(jnp.asarray(progress)) if isinstance(value, Schedule) else value, dtype)
+
+
+def mean(value: Any, dtype: Any) -> Float[Array, ""]:
+    """Its mean over the phase."""
+    if not isinstance(value, Schedule):
+        return jnp.asarray(value, dtype)
+    knots = jnp.asarray(value.knots, dtype)
+    if value.kind == "step" or knots.shape[0] == 1:
+        return jnp.mean(knots)
+    return jnp.mean((knots[1:] + knots[:-1]) / 2)  # half a cosine has the mean of its ends
+
+
+def check(name: str, value: Any, low: float = 0.0, high: float = np.inf) -> Any:
+    """Reject knots out of range.
+
+    Args:
+      name: of the argument.
+      value: number or `Schedule`.
+      low, high: what is allowed, ends included.
+
+    Returns:
+      The value.
+
+    Raises:
+      ValueError: a knot is out of range, there are none, or an unknown kind.
+    """
+    if isinstance(value, Schedule):
+        _check.choice(f"{name}.kind", value.kind, KINDS)
+        knots, name = value.knots, f"{name}.knots"
+        if not isinstance(knots, Tracer) and np.ndim(knots) != 1:
+            raise ValueError(f"{name}: shape {np.shape(knots)}; must be [knots]")
+    else:
+        knots = value
+    if high == 1 and low == 0:
+        _check.unit_interval(name, knots)
+    elif low == 0:
+        _check.nonnegative(name, knots)
+    else:
+        _check.finite(name, knots)
+    return value

@@ -1,0 +1,149 @@
+"""Where a phase moves the logits: in expectation, and as one sampled step shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from qra_jax.flow.drift import velocity_function
+from qra_jax.problem import Problem
+from qra_jax.recipe import schedule
+from qra_jax.recipe.phases import Phase
+from qra_jax.regularizer import ascend
+from qra_jax.training import bits, groups
+
+SHARED, TAUGHT = 2, 3
+"""Streams of random numbers: what a group shares, and the demonstrations."""
+
+
+class Move(NamedTuple):
+    """A velocity at unit learning rate, and how much of it is SFT.
+
+    Attributes:
+      velocity: `[patterns]`, dθ/dt.
+      taught: w·g, the amount of demonstrations in a unit of time.
+    """
+
+    velocity: Array
+    taught: Array
+
+
+def expected(
+    phase: Phase, problem: Problem, mixture: Array | None, log_policy: Array, progress: Array
+) -> Move:
+    """The velocity of one question in expectation.
+
+    Args:
+      phase: the phase.
+      problem: one question, with the reference policy of KL terms.
+      mixture: `[patterns]`, μ; `None` without SFT.
+      log_policy: `[patterns]`, log π.
+      progress: s in [0, 1].
+
+    Returns:
+      A [`Move`][].
+    """
+    dtype, policy = log_policy.dtype, jnp.exp(log_policy)
+    velocity, gate = jnp.zeros_like(policy), jnp.ones((), dtype)
+    if phase.algorithm is not None:
+        parts = phase.parts(progress, dtype)
+        alive = ~jnp.isneginf(log_policy)
+        velocity = velocity_function(problem, alive, *parts, phase.metric)(policy, log_policy)
+        if phase.unsolved is not None:
+            gate = jnp.sum(policy * (1 - problem.success)) ** jnp.asarray(phase.unsolved, dtype)
+    if mixture is None:
+        return Move(velocity, jnp.zeros((), dtype))
+    taught = schedule.at(phase.weight, progress, dtype) * gate
+    return Move(velocity + taught * (mixture - policy), taught)
+
+
+def sampled(
+    phase: Phase,
+    problem: Problem,
+    mixture: Array | None,
+    log_policy: Array,
+    progress: Array,
+    seed: Array,
+    step: Array,
+) -> Move:
+    """The velocity of one question as a group of rollouts and a batch of demonstrations show it.
+
+    Args:
+      phase, problem, mixture, log_policy, progress: as for [`expected`][].
+      seed: `[2]`, the run's words.
+      step: which step.
+
+    Returns:
+      A [`Move`][].
+    """
+    dtype, policy = log_policy.dtype, jnp.exp(log_policy)
+    velocity, gate = jnp.zeros_like(policy), jnp.ones((), dtype)
+    if phase.algorithm is not None:
+        weights, right = _group(phase, problem, log_policy, progress, seed, step)
+        _, _, terms = phase.parts(progress, dtype)
+        advantage = sum(
+            (term.advantage(log_policy, problem.log_ref) for term in terms), jnp.zeros_like(policy)
+        )
+        advantage = jnp.where(policy > 0, advantage, 0.0)
+        velocity = weights - jnp.sum(weights) * policy + ascend(advantage, policy)
+        if phase.unsolved is not None:
+            gate = jnp.where(right == 0, 1.0, 0.0).astype(dtype)
+    if mixture is None:
+        return Move(velocity, jnp.zeros((), dtype))
+    taught = schedule.at(phase.weight, progress, dtype) * gate
+    count = groups.draw_patterns(mixture, _uniforms(seed, step, phase.batch, dtype, TAUGHT))
+    shown = jnp.diff(count, prepend=0.0) / phase.batch
+    return Move(velocity + taught * (shown - policy), taught)
+
+
+def _group(
+    phase: Phase, problem: Problem, log_policy: Array, progress: Array, seed: Array, step: Array
+) -> tuple[Array, Array]:
+    """Summed weights of a group's patterns over G, and how many of its rollouts were right."""
+    dtype, policy = log_policy.dtype, jnp.exp(log_policy)
+    algorithm, reward, _ = phase.parts(progress, dtype)
+    assert algorithm.group_size is not None
+    count, size = algorithm.group_size, jnp.asarray(algorithm.group_size, dtype)
+    halves = _uniforms(seed, step, count, dtype)
+    rates = jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)
+    if not reward.binary:
+        drawn = groups.draw_patterns(policy, halves)
+        shares = groups.weigh_rewards(drawn, rates, algorithm.weights, count, size)
+        assert shares.down is not None
+        return shares.up + shares.down, size
+    tables = groups.weight_tables(algorithm, count, None)
+    tables = groups.Tables(*(table.astype(dtype) for table in tables))
+    if algorithm.resamples_silent:
+        lot = bits.uniforms(seed, step, 1, dtype, stream=SHARED)[0][0]
+        verdicts = groups.draw_mixed_verdicts(policy, rates, halves, lot, count, size)
+    else:
+        verdicts = groups.draw_verdicts(policy, rates, halves)
+    return groups.weigh_verdicts(verdicts, tables, size, split=False).up, verdicts[0][-1]
+
+
+def _uniforms(seed: Array, step: Array, count: int, dtype: np.dtype, stream: int = 0) -> tuple[Array, Array]:
+    halves = bits.uniforms(seed, step, (count + 1) // 2, dtype, stream=stream)
+    return groups.padded(halves, count) if count % 2 else halves
+
+
+def of_questions(function: Callable[..., Move], phase: Phase, problem: Problem) -> Callable[..., Move]:
+    """`expected` or `sampled` as a function of log-policies and what follows, for one question or many."""
+    mixture = phase.data(problem) if phase.demonstrates else None
+    if problem.log_ref.ndim == 1:
+        return lambda log_policy, progress, *rest: function(
+            phase, problem, mixture, log_policy, progress, *rest
+        )
+
+    def many(log_policy: Array, progress: Array, *rest: Array) -> Move:
+        axes = (None, 0, None if mixture is None else 0, 0, None)
+        random = (-1, None)[: len(rest)]
+        return jax.vmap(function, in_axes=(*axes, *random))(
+            phase, problem, mixture, log_policy, progress, *rest
+        )
+
+    return many
