@@ -11,3 +11,9 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 install_import_hook("qra_jax", "beartype.beartype")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--data", default=None, help="folder of measured training runs, for the tests that use them"
+    )

@@ -203,6 +203,37 @@ def test_bad_arguments(fakes, tmp_path):
         run(tmp_path / "file")
 
 
+MEASURED = """
+DATA_NEEDED = "runs: CSV files"
+from qra_jax.studies.base import DataMissing
+def compute(*, quick, seed=0, folder=None):
+    CALLS.append(folder)
+    if folder is None:
+        raise DataMissing("needs --data DIR with runs")
+    return {"x": np.array([1.0, 2.0])}
+"""
+
+
+def test_measured_data(fakes, tmp_path):
+    source = fakes("real")
+    source.write_text(source.read_text() + MEASURED)
+    out, folder = tmp_path / "out", tmp_path / "runs"
+    status, text = run(out)
+    assert status == 0
+    assert "real: skipped, needs --data DIR" in text
+    assert not (out / "real").exists()
+    folder.mkdir()
+    (folder / "a.csv").write_text("step,accuracy")
+    assert "✓ real" in run(out, data=folder)[1]
+    assert "already finished" in run(out, data=folder)[1]
+    assert "already finished" in run(out)[1], "a result with data serves where none are given"
+    (folder / "a.csv").write_text("step,accuracy,n")
+    assert "✓ real" in run(out, data=folder)[1], "other data: stale"
+    assert str(folder) not in (out / "claims.json").read_text()
+    with pytest.raises(ValueError, match="data: .* is no folder"):
+        run(out, data=tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize("bad", ["maybe", "holds only if ", "holds only if", "Holds", ""])
 def test_verdicts_are_checked(bad):
     with pytest.raises(ValueError, match="must be 'holds', 'fails' or 'holds only if …'"):

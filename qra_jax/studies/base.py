@@ -49,6 +49,10 @@ class Verdict:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
 
+class DataMissing(ValueError):
+    """A study of measured data was not given any; the message says what it needs."""
+
+
 def verdict(holds: Any) -> str:
     """`"holds"` or `"fails"`.
 
@@ -82,7 +86,10 @@ def _plain(value: Any) -> str | float | int:
 class Study(Protocol):
     """A study is a module: a docstring (what the claim is and where it comes from) and these names.
 
-    `draw` and `judge` see only the data that `compute` returned, after it was saved and read back.
+    `draw` and `judge` see only the data that `compute` returned, after it was saved and read back. A study of
+    measured runs also has `DATA_NEEDED`, a sentence that says what the folder given by `--data` must hold, and its
+    `compute` a keyword `folder: Path | None`; without a folder it leaves those parts out or raises
+    [`DataMissing`][].
     """
 
     __doc__: str | None

@@ -30,6 +30,7 @@ from rich.progress import (
 import qra_jax
 from qra_jax import _check, _files, plot, studies
 from qra_jax.studies import report
+from qra_jax.studies.base import DataMissing
 
 STAMP, DATA, FIGURE, VERDICTS, ERROR = "done.json", "data.npz", "figure", "verdicts.json", "error.txt"
 
@@ -40,28 +41,34 @@ def reproduce(
     quick: bool = False,
     out: str | Path = "results",
     force: bool = False,
+    data: str | Path | None = None,
     console: Console | None = None,
 ) -> int:
     """Run studies into `out/<name>/`, then write `out/report.html` and `out/claims.json` from what is there.
 
     A study is finished once its stamp is written, last of all; the stamp names the package version, quick or
     full, and a hash of the study's source, so whatever is stale or half written is done again. A full result
-    also serves where a quick one is asked for; an old result stays until the new data are computed.
+    also serves where a quick one is asked for, and one with measured data where none are given; an old result stays
+    until the new data are computed.
 
     Args:
       names: studies to run; all of them where empty.
       quick: coarser versions, some minutes for all of them on two cores.
       out: folder for the results.
       force: run finished studies again, too.
+      data: folder of measured runs, for the studies that use some; one that needs them is skipped without.
       console: where progress goes.
 
     Returns:
       Exit status: 0, 1 if a study crashed, 130 if interrupted. A claim that fails is a result, not an error.
 
     Raises:
-      ValueError: an unknown study, or `out` is a file.
+      ValueError: an unknown study, `out` is a file, or `data` is no folder.
     """
     out, console = Path(out), console or Console()
+    measured = None if data is None else Path(data)
+    if measured is not None and not measured.is_dir():
+        raise ValueError(f"data: {str(measured)!r} is no folder; must be one that holds measured runs")
     for name in names:
         _check.choice("study", name, tuple(studies.REGISTRY))
     if out.exists() and not out.is_dir():
@@ -74,7 +81,7 @@ def reproduce(
         try:
             for name in chosen:
                 progress.update(task, description=name)
-                said, error = _run(name, out / name, quick=quick, force=force)
+                said, error = _run(name, out / name, quick=quick, force=force, measured=measured)
                 errors |= {} if error is None else {name: error}
                 progress.console.print(said)
                 progress.advance(task)
@@ -88,14 +95,17 @@ def reproduce(
     return 130 if interrupted else int(bool(errors))
 
 
-def _run(name: str, folder: Path, *, quick: bool, force: bool) -> tuple[str, str | None]:
+def _run(
+    name: str, folder: Path, *, quick: bool, force: bool, measured: Path | None
+) -> tuple[str, str | None]:
     """Run one study; say how it went, and give the traceback if it crashed."""
-    if not force and finished(name, folder, quick=quick):
+    if not force and finished(name, folder, quick=quick, measured=measured):
         return f"[dim]∙ {name}: already finished[/dim]", None
     start = time.perf_counter()
     try:
         study = studies.load(name)
-        data = study.compute(quick=quick)
+        options = {"folder": measured} if hasattr(study, "DATA_NEEDED") else {}
+        data = study.compute(quick=quick, **options)
         content = io.BytesIO()
         np.savez_compressed(content, allow_pickle=False, **data)
         for file in (STAMP, VERDICTS, f"{FIGURE}.pdf", f"{FIGURE}.png", DATA, ERROR):
@@ -108,7 +118,12 @@ def _run(name: str, folder: Path, *, quick: bool, force: bool) -> tuple[str, str
         verdicts = [verdict.record() for verdict in study.judge(data)]
         _files.write(folder / VERDICTS, _json(verdicts))
         seconds = time.perf_counter() - start
-        _files.write(folder / STAMP, _json(stamp(name, quick=quick) | environment() | {"seconds": seconds}))
+        _files.write(
+            folder / STAMP,
+            _json(stamp(name, quick=quick, measured=measured) | environment() | {"seconds": seconds}),
+        )
+    except DataMissing as missing:
+        return f"[dim]∙ {name}: skipped, {escape(str(missing))}[/dim]", None
     except Exception as error:
         text, where = traceback.format_exc(), ""
         with contextlib.suppress(OSError):  # the folder itself may be what is wrong
@@ -118,10 +133,16 @@ def _run(name: str, folder: Path, *, quick: bool, force: bool) -> tuple[str, str
     return f"[green]✓[/green] {name}: {seconds:.1f} s", None
 
 
-def stamp(name: str, *, quick: bool) -> dict[str, Any]:
-    """What a finished result must agree on with the code that would make it now."""
-    source = Path(studies.load(name).__file__).read_bytes()
-    return {"quick": quick, "qra_jax": qra_jax.__version__, "source": hashlib.sha256(source).hexdigest()}
+def stamp(name: str, *, quick: bool, measured: Path | None = None) -> dict[str, Any]:
+    """What a finished result must agree on with the code and data that would make it now."""
+    study = studies.load(name)
+    source = Path(study.__file__).read_bytes()
+    found = {"quick": quick, "qra_jax": qra_jax.__version__, "source": hashlib.sha256(source).hexdigest()}
+    if measured is not None and hasattr(study, "DATA_NEEDED"):
+        files = sorted(file for file in measured.iterdir() if file.is_file())
+        content = b"".join(file.name.encode() + hashlib.sha256(file.read_bytes()).digest() for file in files)
+        found["data"] = hashlib.sha256(content).hexdigest()
+    return found
 
 
 def environment() -> dict[str, str]:
@@ -136,20 +157,21 @@ def environment() -> dict[str, str]:
     }
 
 
-def finished(name: str, folder: Path, *, quick: bool | None = None) -> bool:
+def finished(name: str, folder: Path, *, quick: bool | None = None, measured: Path | None = None) -> bool:
     """Whether a folder holds the whole result of the study as its code is now.
 
     Args:
       name: the study.
       folder: its folder.
       quick: which version is wanted; a full one serves as a quick one; either where left out.
+      measured: the measured data it must have been made with; any, or none, where left out.
 
     Returns:
       True or False.
     """
     try:
         found = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        wanted = stamp(name, quick=False if quick is False else bool(found["quick"]))
+        wanted = stamp(name, quick=False if quick is False else bool(found["quick"]), measured=measured)
     except Exception:  # no stamp, an unreadable one, or a study that cannot even be loaded
         return False
     files = (DATA, f"{FIGURE}.pdf", f"{FIGURE}.png", VERDICTS)
