@@ -14,7 +14,7 @@ from qra_jax.fit.forecast import Forecast, last_points
 
 LAST, EXPONENTIAL, POWER, SIGMOID = "last value", "exponential", "power law", "sigmoid"
 BASELINES = (LAST, EXPONENTIAL, POWER, SIGMOID)
-_STARTS, _DRAWS, _RIDGE = 32, 500, 0.1
+_STARTS, _DRAWS, _RIDGE = 32, 200, 0.1
 
 
 def _curve(kind: Array | int, v: Array, t: Array, first: Array) -> Array:
@@ -32,8 +32,8 @@ def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int
     $c - (c-a)(1 + t/t_1)^{-k}$, $t_1$ the distance of two points; sigmoid $c\,σ(kt + s)$.
 
     The likelihood is the binomial one as a normal, by multi-start Levenberg–Marquardt with a weak ridge (a tenth of
-    a residual per unit of logit or log rate). Intervals are approximations: parameters normal with the curvature at
-    the optimum, scaled by the scatter about the fit.
+    a residual per unit of logit or log rate). Intervals are parametric bootstraps: refits to points drawn about the
+    optimum, with the binomial noise or, if larger, the scatter about it; approximations with few points.
 
     Args:
       curve: the run.
@@ -65,9 +65,9 @@ def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int
     found = {LAST: (np.full(len(steps), points.mean()), value)}
     starts = rng.standard_normal((_STARTS, 3)) * [2.0, 2.0, 1.5]
     for kind, name in enumerate(BASELINES[1:], 1):
-        best, factor = map(np.asarray, _optimum(kind, starts, data, weight, first))
-        draws = np.concatenate([best[None], best + rng.standard_normal((_DRAWS, 3)) @ factor.T])
-        paths = np.stack([_curve(kind, v, ahead, first) for v in draws])
+        noises = rng.standard_normal((_DRAWS, len(data.time)))
+        fits = np.asarray(_optima(kind, starts, data, weight, first, noises))
+        paths = np.stack([_curve(kind, v, ahead, first) for v in fits])
         found[name] = paths[0], paths[1:]
     result = {}
     for name, (median, members) in found.items():
@@ -78,25 +78,25 @@ def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int
 
 
 @jax.jit
-def _optimum(
-    kind: Array, starts: Array, data: noise.Binned, weight: Array, first: Array
-) -> tuple[Array, Array]:
-    """Best parameters `[3]`, and a factor of their covariance."""
-
-    def residuals(v: Array, _: None = None) -> Array:
-        fit = weight * (_curve(kind, v, data.time, first) - data.accuracy)
-        return jnp.append(fit, _RIDGE * v)
-
+def _optima(
+    kind: Array, starts: Array, data: noise.Binned, weight: Array, first: Array, noises: Array
+) -> Array:
+    """Best parameters, then those of the refits, `[1 + draws, 3]`."""
     solver = optimistix.LevenbergMarquardt(rtol=1e-8, atol=1e-10)
 
-    def one(start: Array) -> tuple[Array, Array]:
-        v = optimistix.least_squares(residuals, solver, start, max_steps=200, throw=False).value
-        return v, jnp.sum(residuals(v) ** 2)
+    def residuals(v: Array, y: Array) -> Array:
+        return jnp.append(weight * (_curve(kind, v, data.time, first) - y), _RIDGE * v)
 
-    values, losses = jax.vmap(one)(starts)
+    def one(start: Array, y: Array) -> tuple[Array, Array]:
+        v = optimistix.least_squares(residuals, solver, start, args=y, max_steps=100, throw=False).value
+        return v, jnp.sum(residuals(v, y) ** 2)
+
+    y = jnp.asarray(data.accuracy)
+    values, losses = jax.vmap(one, (0, None))(starts, y)
     best = values[jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))]
-    slopes = jax.jacfwd(residuals)(best)
     points = jnp.sum(weight > 0)
-    scale = jnp.maximum(1.0, jnp.sum(residuals(best)[:-3] ** 2) / jnp.maximum(points - 3, 1))
-    eigen, basis = jnp.linalg.eigh(slopes.T @ slopes)
-    return best, basis * jnp.sqrt(scale / eigen)[None, :]
+    scale = jnp.maximum(1.0, jnp.sum(residuals(best, y)[:-3] ** 2) / jnp.maximum(points - 3, 1))
+    spread = jnp.sqrt(scale) / jnp.where(weight > 0, weight, jnp.inf)
+    again = _curve(kind, best, data.time, first)[None, :] + spread[None, :] * noises
+    refits, _ = jax.vmap(one, (None, 0))(best, again)
+    return jnp.concatenate([best[None, :], refits])

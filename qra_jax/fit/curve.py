@@ -203,6 +203,8 @@ def read(
             lr = None
         else:
             notes.append("time is the sum of the learning rate")
+    if column != "accuracy":
+        notes.append(f"{column} taken as a rate, {low:g} as 0 and {high:g} as 1")
     if extras:
         notes.append(f"not used by the fit: {', '.join(extras)}")
     return Curve(steps, accuracy, counts, lr, extras, (low, high), path.stem, tuple(notes))

@@ -11,23 +11,22 @@ $z_q(0) \sim N(z_0, s^2)$ and moves as theory says for a right and a wrong patte
 | `grpo` | $\dot z_q \propto \kappa\,2ρ_q(1-ρ_q)\,c_G(ρ_q)$ | tabular, the exact clock of groups of G |
 | `grpo mean field` | $\dot z_q = \kappa\,2\sqrt{ρ_q(1-ρ_q)}$ | tabular, G → ∞ |
 | `common shift` | $\dot z_q = \kappa$ | natural gradient; shared features under Adam |
-| `shared features` | $\dot z_q = \kappa\,E_{q'}[c_G\,2ρ_{q'}(1-ρ_{q'})]$ | one shared direction learns from all questions |
+| `shared features` | $\dot z_q \propto \kappa\,E_{q'}[2ρ_{q'}(1-ρ_{q'})\,c_G]$ | one direction learns from all questions |
 
-so that speed is κ logits per training window at ρ = ½. Each is a closed form: $F(z_q(t)) = F(z_q(0)) + \kappa\tau$.
-Mean accuracy is $b + (a - b)\,E_q\,σ(z_q)$: with one pattern a = 1, b = 0; with two, a share 1 − a of the questions
-is out of reach and a share b is solved throughout (which for REINFORCE and the natural gradient is also exactly
-one question whose patterns have success rates a and b).
+so that speed is κ logits per training window at ρ = ½. Each is a closed form, $F(z_q(t)) = F(z_q(0)) + \kappa\tau$.
+Mean accuracy is $a\,E_q\,σ(z_q)$: with one pattern a = 1; with two, a share 1 − a of the questions is out of reach
+(for REINFORCE and the natural gradient that is also one question whose patterns have success rates a and 0).
 
-**Three patterns.** One question, $\dot θ = \kappa c(ρ)\, π ⊙ (p - ρ)$ (natural gradient: without π): curves that
-rise, rest and rise again, or dip first.
+**Three patterns.** One question with success rates $a > b > 0$, $\dot θ = \kappa c(ρ)\, π ⊙ (p - ρ)$ (natural
+gradient: without π): curves that rise, rest and rise again, or dip first.
 
 **Rest.** Training time saturates, $\tau = (1 - e^{-\lambda t})/\lambda$: the exact effect of a reverse KL term under
 the natural gradient; for the other dynamics, of a learning rate that decays, standing for KL as an approximation.
 
 Time t is 0 at the first point and 1 at the last one trained on. Parameters are functions of standard normal
-numbers u, which states the prior: success rates are uniform and ordered, π_ref is Dirichlet(1), as in the random
-families of the theory; z₀ ~ N(0, 2²), s ~ 1.5 e^{N/2}, κ ~ e^{1.5 N}, λ ~ .1 e^{1.5 N} (KL terms as used
-rest late).
+numbers u, which states the prior. As in the random families of the theory success rates are uniform and ordered, and
+π_ref is Dirichlet(1). The rest is weak: z₀ ~ N(0, 2²); s ~ e^N, from one question to very unequal ones; κ ~ e^{1.5 N};
+λ ~ .1 e^{1.5 N}, as KL terms in use rest late.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from jaxtyping import Array, Float
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, grpo, reinforce
 
-PARAMETERS = ("start", "spread", "rate", "rest", "top", "bottom", "middle", "share", "excess", "wander")
+PARAMETERS = ("start", "spread", "rate", "rest", "top", "middle", "share", "excess", "wander")
 """What the entries of u stand for; the last two belong to the noise."""
 REINFORCE, GRPO, MEAN_FIELD, SHIFT, SHARED = (
     *("reinforce", "grpo", "grpo mean field", "common shift", "shared features"),
@@ -84,11 +83,10 @@ class Model:
     @property
     def free(self) -> np.ndarray:
         """`[parameters]`, which of `PARAMETERS` the model has."""
-        ends = ("top", "bottom")
         names = {
             1: ("start", "spread", "rate", "rest"),
-            2: ("start", "spread", "rate", "rest", *ends),
-            3: ("start", "rate", "rest", *ends, "middle", "share"),
+            2: ("start", "spread", "rate", "rest", "top"),
+            3: ("start", "rate", "rest", "top", "middle", "share"),
         }[self.patterns]
         return np.array([name in (*names, "excess", "wander") for name in PARAMETERS])
 
@@ -110,27 +108,24 @@ def physical(u: Float[Array, " parameters"], patterns: Float[Array, ""] | int) -
       patterns: 1, 2 or 3.
 
     Returns:
-      By name: `start` (mean logit; three patterns: share of the best), `spread`, `rate`, `rest`, `top`, `bottom`,
+      By name: `start` (mean logit; three patterns: share of the best), `spread`, `rate`, `rest`, `top` and
       `middle` (success rates), `share` (of the middle one among the other two), `excess` and `wander` (see
       [`noise`][]).
     """
     n = jnp.asarray(patterns)
     chance = jax.scipy.stats.norm.cdf(u)
-    top = jnp.where(n == 1, 1.0, jnp.where(n == 2, jnp.sqrt(chance[4]), jnp.cbrt(chance[4])))
-    middle = top * jnp.sqrt(chance[6])
-    bottom = jnp.where(n == 1, 0.0, chance[5] * jnp.where(n == 2, top, middle))
+    top = jnp.where(n == 1, 1.0, jnp.where(n == 2, chance[4], jnp.sqrt(chance[4])))
     best = -jnp.expm1(0.5 * jax.scipy.stats.norm.logcdf(-u[0]))
     return {
         "start": jnp.where(n == 3, best, 2 * u[0]),
-        "spread": 1.5 * jnp.exp(0.5 * u[1]),
+        "spread": jnp.exp(u[1]),
         "rate": jnp.exp(1.5 * u[2]),
         "rest": 0.1 * jnp.exp(1.5 * u[3]),
         "top": top,
-        "bottom": bottom,
-        "middle": middle,
-        "share": chance[7],
-        "excess": jnp.exp(1.5 * u[8]),
-        "wander": 0.2 * jnp.exp(u[9]),
+        "middle": top * chance[5],
+        "share": chance[6],
+        "excess": jnp.exp(1.5 * u[7]),
+        "wander": 0.2 * jnp.exp(u[8]),
     }
 
 
@@ -247,8 +242,7 @@ def accuracy(
 
 
 def _population(values: dict[str, Array], logits: Array) -> Array:
-    right = jax.nn.sigmoid(logits) @ jnp.asarray(_weight)
-    return values["bottom"] + (values["top"] - values["bottom"]) * right
+    return values["top"] * (jax.nn.sigmoid(logits) @ jnp.asarray(_weight))
 
 
 def _start(values: dict[str, Array]) -> Array:
@@ -279,7 +273,7 @@ def _shared(values: dict[str, Array], tau: Array, own: Clocks) -> Array:
 
 def _three(values: dict[str, Array], tau: Array, own: Clocks, natural: Array) -> Array:
     """One question of three patterns: midpoint steps that are short where the policy moves fast."""
-    success = jnp.stack([values["top"], values["middle"], values["bottom"]])
+    success = jnp.stack([values["top"], values["middle"], jnp.zeros(())])
     others = 1 - values["start"]
     policy = jnp.stack([values["start"], others * values["share"], others * (1 - values["share"])])
     log_policy = jnp.log(jnp.clip(policy, 1e-12))

@@ -90,7 +90,7 @@ class Fit:
 
     @property
     def weights(self) -> np.ndarray:
-        """`[models]`, posterior probabilities: dynamics are equally likely beforehand, and so are numbers of patterns."""
+        """`[models]`, posterior probabilities; before, dynamics are equally likely, and so are their patterns."""
         siblings = np.array([sum(m.dynamics == model.dynamics for m in self.models) for model in self.models])
         log = self.log_evidence - np.log(siblings)
         weight = np.exp(log - log.max())

@@ -1,0 +1,312 @@
+"""Floor 6. What `qra fit` reads, prints and draws."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from qra_jax import fit, plot
+from qra_jax.fit.forecast import last_points
+
+AHEAD = 3.0
+"""Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
+THEORY = "theory"
+"""What the mixture of all dynamics is called beside the baselines."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A fit with its forecasts.
+
+    Attributes:
+      fitted: the fit.
+      forecasts: by name, `THEORY` first, then the baselines; at `steps`.
+      steps: `[steps]`, those of the points that came, or evenly spaced ones ahead.
+      scores: by name, where points came.
+    """
+
+    fitted: fit.Fit
+    forecasts: dict[str, fit.Forecast]
+    steps: np.ndarray
+    scores: dict[str, fit.Score]
+
+
+def is_histories(path: str) -> bool:
+    """Whether a file holds per-question histories: a header with visit1, visit2, …"""
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return {"visit1", "visit2"} <= {cell.strip() for cell in header}
+
+
+def answer(
+    curve: fit.Curve, until: float | None, *, group_size: int = 8, draws: int = 512, seed: int = 0
+) -> Answer:
+    """Fit a curve up to a step and forecast the rest of it.
+
+    Args:
+      curve: the run.
+      until: last step to fit; all of them where left out.
+      group_size: G of GRPO's clock.
+      draws: per model.
+      seed: of the random numbers.
+
+    Returns:
+      An `Answer`.
+    """
+    fitted = fit.fit(curve, until, group_size=group_size, draws=draws, seed=seed)
+    last = float(fitted.train.steps[-1])
+    rest = fit.rest_of(curve, last)
+    if rest is None:
+        begin = float(fitted.train.steps[0])
+        steps = np.linspace(last, begin + AHEAD * (last - begin), 31)[1:]
+    else:
+        steps = rest.steps
+    forecasts = {THEORY: fitted.forecast(steps), **fit.baselines(curve, last, steps, seed=seed)}
+    scores = {} if rest is None else {name: fit.score(one, rest) for name, one in forecasts.items()}
+    return Answer(fitted, forecasts, steps, scores)
+
+
+def to_json(found: Answer) -> str:
+    """One JSON object: dynamics with weights, models, what is identified, forecasts and their errors.
+
+    Values are in the file's own units (see `scale`); errors are those of rates in [0, 1].
+    """
+    fitted = found.fitted
+    known = fitted.identified
+
+    def path(one: fit.Forecast) -> dict[str, Any]:
+        ends = {"median": one.median, "low": one.low, "high": one.high}
+        logged = {"logged_low": one.logged_low, "logged_high": one.logged_high}
+        return {name: _native(fitted, values).tolist() for name, values in (ends | logged).items()}
+
+    return json.dumps(
+        {
+            "run": fitted.curve.name,
+            "notes": list(fitted.curve.notes),
+            "scale": list(fitted.curve.scale),
+            "points": len(fitted.train.steps),
+            "train_until": float(fitted.train.steps[-1]),
+            "samples_per_point": fitted.samples,
+            "dynamics": fitted.dynamics,
+            "models": [
+                {
+                    "dynamics": model.dynamics,
+                    "patterns": model.patterns,
+                    "weight": float(weight),
+                    "log_likelihood": float(likelihood),
+                    "log_evidence": float(evidence),
+                    "parameters": {
+                        name: dict(zip(("median", "low", "high"), values, strict=True))
+                        for name, values in fitted.parameters(model).items()
+                    },
+                }
+                for model, weight, likelihood, evidence in zip(
+                    fitted.models, fitted.weights, fitted.log_likelihood, fitted.log_evidence, strict=True
+                )
+            ],
+            "identified": asdict(known) | {"dynamics": known.dynamics, "final": known.final},
+            "steps": found.steps.tolist(),
+            "forecasts": {name: path(one) for name, one in found.forecasts.items()},
+            "scores": {name: asdict(one) for name, one in found.scores.items()},
+        },
+        allow_nan=False,
+    )
+
+
+def show(found: Answer, console: Console | None = None) -> None:
+    """Print it in words: which dynamics, what is identified, the forecast beside the baselines, their errors.
+
+    Args:
+      found: the answer.
+      console: where to.
+    """
+    console = console or Console(highlight=False)
+    fitted = found.fitted
+    for line in story(fitted):
+        console.print(escape(line), soft_wrap=True)
+    table = Table(Column("dynamics", no_wrap=True), box=None, pad_edge=False)
+    for name in ("weight", "log likelihood", f"step {found.steps[-1]:g} [80 %]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, weight in fitted.dynamics.items():
+        own = np.array([model.dynamics == name for model in fitted.models])
+        end = fitted.forecast(found.steps[-1:], weights=fitted.weights * own + 1e-300 * own)
+        best = fitted.log_likelihood[own].max()
+        table.add_row(name, f"{weight:.2f}", f"{best:.1f}", _interval(fitted, end))
+    console.print(table, "")
+    table = Table(Column("forecast", no_wrap=True), box=None, pad_edge=False)
+    scored = ("error", "at end", "CRPS", "covered") if found.scores else ()
+    for name in (f"step {found.steps[-1]:g}", *scored):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, one in found.forecasts.items():
+        cells = [_interval(fitted, one)]
+        if name in found.scores:
+            s = found.scores[name]
+            cells += [f"{value:.3f}" for value in (s.error, s.end, s.crps)] + [f"{s.covered:.0%}"]
+        table.add_row(name, *cells, style="bold" if name == THEORY else None)
+    console.print(table)
+    if found.scores:
+        count = last_points(len(found.steps))
+        console.print(
+            f"Mean absolute error, CRPS and cover of the 80 % interval over the {len(found.steps)} points after step "
+            f"{fitted.train.steps[-1]:g}, as rates; the end is the mean of the last {count}.",
+            soft_wrap=True,
+        )
+
+
+def story(fitted: fit.Fit) -> list[str]:
+    """What was read, and what the curve says and leaves open, a sentence or two each."""
+    train, known = fitted.train, fitted.identified
+    lines = [
+        f"{train.name}: {len(train.steps)} points up to step {train.steps[-1]:g} of {len(fitted.curve.steps)}, "
+        f"about {fitted.samples:.3g} samples a point."
+    ]
+    lines += [f"Note: {note}." for note in fitted.curve.notes]
+    share = fitted.dynamics[known.near[0]]
+    if known.dynamics:
+        lines.append(f"Dynamics: {known.near[0]} (probability {share:.0%}).")
+    else:
+        rest = ", ".join(known.near[1:])
+        lines.append(
+            f"Dynamics: not identified. {known.near[0]} ({share:.0%}) explains the curve no better than {rest} "
+            f"(within 2 nats); their forecasts differ by {known.apart:.2g}."
+        )
+    lines.append(
+        f"Parameters: {known.directions} of {known.parameters} combinations are known better than beforehand."
+    )
+    low, high = _native(fitted, np.array(known.end))
+    wide, narrow = known.prior_end[1] - known.prior_end[0], known.end[1] - known.end[0]
+    if known.final:
+        lines.append(f"Level ahead: identified, {low:.2g} to {high:.2g}.")
+    else:
+        lines.append(
+            f"Level ahead: not identified. {low:.2g} to {high:.2g} is {narrow / wide:.0%} as wide as before any data."
+        )
+    return lines
+
+
+def _interval(fitted: fit.Fit, one: fit.Forecast) -> str:
+    middle, low, high = _native(fitted, np.array([one.median[-1], one.low[-1], one.high[-1]]))
+    return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _native(fitted: fit.Fit, values: np.ndarray) -> np.ndarray:
+    """Rates in the file's own units."""
+    low, high = fitted.curve.scale
+    return low + (high - low) * values
+
+
+def draw(found: Answer) -> Figure:
+    """The run, the forecast with its intervals, and the baselines.
+
+    Args:
+      found: the answer.
+
+    Returns:
+      A figure.
+    """
+    fitted = found.fitted
+    curve, train = fitted.curve, fitted.train
+    with plot.style():
+        figure, ax = plot.new((7.4, 4.0))
+        path(fitted, found.steps, ax)
+        for name, one in found.forecasts.items():
+            if name != THEORY:
+                ax.plot(
+                    found.steps, _native(fitted, one.median), "--", color=plot.color(name), label=name, lw=1.2
+                )
+        ax.set(xlabel="step", ylabel="accuracy" if curve.scale == (0, 1) else "measured")
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        known = fitted.identified
+        which = known.near[0] if known.dynamics else "dynamics not identified"
+        end = f"{'end' if found.scores else 'ahead'} {_interval(fitted, found.forecasts[THEORY])}"
+        ax.set_title(f"{train.name}: {which}; {end}")
+    return figure
+
+
+def path(fitted: fit.Fit, steps: np.ndarray, ax: Any, *, legend: bool = True) -> None:
+    """Points, fit and forecast of one run on some Axes.
+
+    Args:
+      fitted: the fit.
+      steps: `[steps]`, where the forecast goes.
+      ax: Axes.
+      legend: whether to name the lines.
+    """
+    curve, train = fitted.curve, fitted.train
+    known = curve.steps <= train.steps[-1]
+    inside = fitted.forecast(train.steps)
+    ahead = fitted.forecast(np.append(train.steps[-1] + 1e-9 * (steps[0] - train.steps[-1]), steps))
+    color = plot.color("rlvr")
+    names = ("fitted", "came later", "theory", "80 %, and of logged points") if legend else (None,) * 4
+    ax.plot(
+        curve.steps[known], _native(fitted, curve.accuracy[known]), "o", color="black", ms=3, label=names[0]
+    )
+    ax.plot(
+        curve.steps[~known],
+        _native(fitted, curve.accuracy[~known]),
+        "o",
+        color=plot.MUTED,
+        ms=3,
+        label=names[1],
+    )
+    ax.plot(train.steps, _native(fitted, inside.median), color=color, lw=1)
+    ax.plot(ahead.steps, _native(fitted, ahead.median), color=color, lw=2, label=names[2])
+    for low, high, name in (
+        (ahead.low, ahead.high, names[3]),
+        (ahead.logged_low, ahead.logged_high, None),
+    ):
+        ax.fill_between(
+            ahead.steps,
+            _native(fitted, low),
+            _native(fitted, high),
+            color=color,
+            alpha=0.13,
+            lw=0,
+            label=name,
+        )
+    ax.axvline(train.steps[-1], color=plot.MUTED, lw=1, zorder=0)
+
+
+def show_histories(path: str, *, as_json: bool, console: Console | None = None) -> None:
+    """Print the clock exponent of per-question histories.
+
+    Args:
+      path: a file with columns visit1, visit2, …
+      as_json: one JSON object in place of words.
+      console: where to.
+    """
+    from qra_jax.fit import questions
+
+    found = questions.clock_exponent(questions.read_histories(path))
+    if as_json:
+        print(json.dumps(_plain(asdict(found)), allow_nan=False))
+        return
+    console = console or Console(highlight=False)
+    for line in found.summary().splitlines():
+        console.print(escape(line), soft_wrap=True)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, and null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(one) for one in value]
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    number = np.asarray(value).item()
+    return number if not isinstance(number, float) or math.isfinite(number) else None
