@@ -39,6 +39,7 @@ __all__ = [
     "dominance",
     "hit",
     "hit_batch",
+    "hit_pool",
     "lines",
     "log_hitting_time",
     "log_transition_time",
@@ -181,15 +182,52 @@ def _batch(
 ) -> Callable[..., Hit]:
     """The batched search, compiled once for each shape."""
 
+    return chunked(partial(_pool, event, metric, binary, lanes), chunk=chunk, workers=workers)
+
+
+def _pool(event: str, metric: str, binary: bool, lanes: int, settings: Setting) -> Hit:
     def outcome(setting: Setting, found: hitting.Found) -> Hit:
         log_policy = _log_policy(setting, metric, found.place, found.place.tau)
         return Hit(found.log_time, log_policy, found.status, found.panels)
 
-    def batch(settings: Setting) -> Hit:
-        found = hitting.find_many(event, metric, binary, settings, lanes)
-        return jax.lax.map(lambda each: outcome(*each), (settings, found), batch_size=lanes)
+    found = hitting.find_many(event, metric, binary, settings, lanes)
+    return jax.lax.map(lambda each: outcome(*each), (settings, found), batch_size=lanes)
 
-    return chunked(batch, chunk=chunk, workers=workers)
+
+def hit_pool(
+    problems: Problem,
+    targets: Array,
+    algorithms: Algorithm,
+    rewards: Reward,
+    *,
+    event: str = "best",
+    metric: str = "softmax",
+    lanes: int = 128,
+) -> Hit:
+    """What [`hit_batch`][] computes in one call, under `jit`: every array has a leading axis `[problems]`.
+
+    So targets, and the parameters of algorithm and reward, may differ from problem to problem. Where `lanes` divides
+    the number of problems, the result for one does not depend on the others.
+
+    Args:
+      problems, targets, algorithms, rewards: as for [`hit`][], stacked.
+      event, metric: as for [`hit`][].
+      lanes: as for [`hit_batch`][].
+
+    Returns:
+      A `Hit` whose arrays have a leading axis `[problems]`.
+
+    Raises:
+      ValueError: as for [`hit`][].
+    """
+    _check_event(event, targets)
+
+    def setting(each: tuple[Problem, Array, Algorithm, Reward]) -> Setting:
+        problem, target, algorithm, reward = each
+        return _setting(problem, algorithm, reward, metric, target)[0]
+
+    settings = jax.lax.map(setting, (problems, targets, algorithms, rewards), batch_size=lanes)
+    return _pool(event, metric, rewards.binary, lanes, settings)
 
 
 def _check_event(event: str, target: Any) -> None:

@@ -289,8 +289,11 @@ find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
 
 def find_many(event: str, metric: str, binary: bool, settings: Setting, lanes: int) -> Found:
     """Many events at once, without derivatives; the settings have a leading axis."""
-    starts = jax.vmap(partial(begin, event, metric))(settings)
-    lines = jax.vmap(lambda setting: Lines.through(setting.log_ref, setting.reward, metric))(settings)
+
+    def prepare(setting: Setting) -> tuple[Search, Lines]:
+        return begin(event, metric, setting), Lines.through(setting.log_ref, setting.reward, metric)
+
+    starts, lines = jax.lax.map(prepare, settings, batch_size=lanes)
     advance = partial(step, event, metric, binary)
     searches = pooled_while(partial(over, event), advance, (settings, lines), starts, lanes)
     last = partial(finish, event, metric, binary)

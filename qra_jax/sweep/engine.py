@@ -1,0 +1,197 @@
+"""From a shard to its numbers: blocks of points of fixed width, on all devices of this machine.
+
+Every program works on blocks of the same width, filled up where points are missing, and a point's key depends on its
+index alone: so a result does not depend on which shard, device or executor a point falls to, to the last bit. Another
+block width is another program, and may round differently.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.errors import JaxRuntimeError
+from jax.sharding import PartitionSpec
+
+from qra_jax.sweep.layout import Boxes, Shard
+from qra_jax.sweep.spec import Spec
+
+LEAST, MOST_CPU, MOST_DEVICE = 64, 256, 65536
+"""Block widths to choose from: above some hundred lanes the working set leaves a CPU's cache."""
+POOL_CPU = 128
+"""Width of the pooled search on a CPU."""
+
+
+class Engine:
+    """Computes the shards of one sweep; compiles one program for each combination of categorical values.
+
+    Args:
+      spec: the sweep.
+      boxes: its shards.
+      block: points in a block; chosen with [`Engine.choose`][] where left out.
+    """
+
+    def __init__(self, spec: Spec, boxes: Boxes, block: int | None = None):
+        self.spec, self.boxes = spec, boxes
+        self.first = spec.layout.shard(boxes, 0)
+        self.devices = jax.local_devices()
+        self.block = block or LEAST
+        self.compiled: dict[Any, Any] = {}
+        self.locks: dict[Any, threading.Lock] = {}
+        self.lock = threading.Lock()
+
+    def choose(self) -> int:
+        """The block width for this machine, found by compiling the first combination's program.
+
+        On a CPU a block's working set should fit half of the L2 cache; elsewhere all blocks in flight should fit a
+        quarter of the device's memory.
+        """
+        cpu = self.devices[0].platform == "cpu"
+        if cpu and hasattr(self.spec.function, "pool"):
+            self.block = POOL_CPU
+            return self.block
+        memory = self.program(self.first, LEAST).memory_analysis()
+        each = max(1, memory.temp_size_in_bytes / LEAST)
+        room = l2_cache() / 2 if cpu else device_memory(self.devices[0]) / 4
+        most = min(MOST_CPU if cpu else MOST_DEVICE, ceil(self.boxes.capacity / len(self.devices)))
+        self.block = LEAST
+        while 2 * self.block * each <= room and self.block < most:
+            self.block *= 2
+        return self.block
+
+    def run(self, shard: Shard) -> tuple[dict[str, np.ndarray], int]:
+        """Compute a shard; where memory runs out, with half the block, from then on.
+
+        Args:
+          shard: which points.
+
+        Returns:
+          The variables, `[points, ...]` each, and the width of the blocks.
+
+        Raises:
+          MemoryError: one point at a time is still too much.
+        """
+        block = self.block
+        while True:
+            try:
+                return self._run(shard, block), block
+            except JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                if block == 1:
+                    raise MemoryError("out of memory even with blocks of one point") from None
+            with self.lock:
+                block = self.block = min(self.block, block // 2)
+
+    def _run(self, shard: Shard, block: int) -> dict[str, np.ndarray]:
+        program = self.program(shard, block)
+        count = len(shard.index)
+        width = self._blocks(block) * block
+        padded = np.minimum(np.arange(width * len(self.devices)), count - 1)
+        left = count - width * np.arange(len(self.devices))
+        blocks = np.ceil(np.clip(left, 0, width) / block).astype(np.int32)
+        values = {name: traced(column)[padded] for name, column in shard.values.items()}
+        found = program(root_key(self.spec.seed), shard.index[padded], blocks, values)
+        return {name: np.asarray(column)[:count] for name, column in found.items()}
+
+    def _blocks(self, block: int) -> int:
+        return ceil(self.boxes.capacity / (block * len(self.devices)))
+
+    def program(self, shard: Shard, block: int) -> Any:
+        """The compiled program of a shard's categorical values; compiled once, whichever thread asks."""
+        key = shard.chunk[: len(shard.static)], block
+        with self.lock:
+            lock = self.locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self.compiled:
+                self.compiled[key] = self._compile(shard.static, block)
+            return self.compiled[key]
+
+    def _compile(self, static: Mapping[str, Any], block: int) -> Any:
+        devices, blocks = len(self.devices), self._blocks(block)
+        work = partial(on_device, self.spec.function, static, block)
+        split, whole = PartitionSpec("points"), PartitionSpec()
+        mesh = jax.make_mesh((devices,), ("points",), (jax.sharding.AxisType.Auto,), devices=self.devices)
+        spread = jax.shard_map(
+            work, mesh=mesh, in_specs=(whole, split, split, split), out_specs=split, check_vma=False
+        )
+        points = devices * blocks * block
+        values = {
+            name: jax.ShapeDtypeStruct((points,), traced(column).dtype)
+            for name, column in self.first.values.items()
+        }
+        shapes = (
+            jax.ShapeDtypeStruct((points,), np.uint32),
+            jax.ShapeDtypeStruct((devices,), np.int32),
+        )
+        return jax.jit(spread).lower(root_key(self.spec.seed), *shapes, values).compile()
+
+
+def on_device(
+    function: Any, static: Mapping[str, Any], block: int, root: Any, index: Any, count: Any, values: Any
+) -> dict[str, Any]:
+    """The blocks of one device, one after the other; `count[0]` of them have points."""
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    root = jax.random.wrap_key_data(root)
+    if hasattr(function, "pool"):
+        return function.pool(fold(root, index), {**static, **values}, block)
+
+    def one(key: Any, values: Any) -> dict[str, Any]:
+        return {name: jnp.asarray(leaf) for name, leaf in function(key, {**static, **values}).items()}
+
+    def batch(i: Any) -> dict[str, Any]:
+        part = jax.tree.map(
+            lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, i * block, block), (index, values)
+        )
+        return jax.vmap(one)(fold(root, part[0]), part[1])
+
+    def turn(i: Any, found: Any) -> Any:
+        return jax.tree.map(
+            lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, i * block, 0),
+            found,
+            batch(i),
+        )
+
+    shapes = jax.eval_shape(batch, 0)
+    empty = jax.tree.map(lambda leaf: jnp.zeros((len(index), *leaf.shape[1:]), leaf.dtype), shapes)
+    return jax.lax.fori_loop(0, count[0], turn, empty)
+
+
+def traced(column: np.ndarray) -> np.ndarray:
+    """Values of an axis in the dtype they are traced with."""
+    return column.astype(jax.dtypes.canonicalize_dtype(column.dtype))
+
+
+@lru_cache
+def root_key(seed: int) -> np.ndarray:
+    """The words of the key that all others are folded from."""
+    return np.asarray(jax.random.key_data(jax.random.key(seed)))
+
+
+def threads() -> int:
+    """Shards to work on at a time: all cores of a CPU; elsewhere two, so that one is written while one is computed."""
+    if jax.default_backend() != "cpu":
+        return 2
+    return max(1, len(os.sched_getaffinity(0)) // jax.local_device_count())
+
+
+def l2_cache() -> int:
+    """Bytes of a core's L2 cache; 1 MiB where the system does not say."""
+    path = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+    try:
+        return int(path.read_text().strip().removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return 2**20
+
+
+def device_memory(device: Any) -> int:
+    """Bytes of a device's memory; 8 GiB where it does not say."""
+    return (device.memory_stats() or {}).get("bytes_limit", 2**33)

@@ -1,0 +1,244 @@
+"""What a sweep of named parts computes at a point: a hitting time, a training run, a flow.
+
+    kind = "hit"                                   # or "train", "flow"
+    [problem]                                      # as `qra_jax.parts.problem` reads it
+    name = "entangled"
+    gamma = 6
+    [task]                                         # arguments of `orbit.hit`, `training.train`, `flow.solve`
+    algorithm = { name = "grpo", group_size = 8 }
+    [[axis]]
+    path = "problem.gamma"
+
+The path of an axis leads to the entry that it sets; `task.` may be left out. Setting `problem.ref[i]` scales the other
+shares so that they still sum to one. A random problem is drawn anew at every point, from the point's key.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from qra_jax import flow, orbit, parts, training
+from qra_jax.algorithm import reinforce
+from qra_jax.problem import Problem
+from qra_jax.reward import verifiable
+from qra_jax.sweep.axes import Axis
+from qra_jax.training.train import METRICS
+
+Outputs = dict[str, Array]
+ATTRIBUTES = {
+    "log_time": {"long_name": "log training time", "units": "log(learning rate × steps)"},
+    "status": {"long_name": "how it ended (0: ok)"},
+    "accuracy": {"long_name": "accuracy", "units": "1"},
+    "best": {"long_name": "share of the best pattern", "units": "1"},
+    "entropy": {"long_name": "entropy of the pattern choice", "units": "nat"},
+    "herfindahl": {"long_name": "sum of squared shares", "units": "1"},
+    "kl": {"long_name": "KL divergence from the reference", "units": "nat"},
+}
+BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "algorithm": parts.algorithm,
+    "reward": parts.reward,
+    "regularizers": parts.regularizers,
+    "optimizer": parts.optimizer,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One point of a sweep of named parts.
+
+    Attributes:
+      kind: one of [`KINDS`][].
+      problem: plain data of the problem.
+      settings: plain data of the rest.
+      paths: where each axis goes, by name.
+    """
+
+    kind: str
+    problem: Any
+    settings: Mapping[str, Any]
+    paths: Mapping[str, str]
+
+    def __call__(self, key: Array, point: Mapping[str, Any]) -> Outputs:
+        """Variables of one point."""
+        problem, settings, key = self.build(key, point)
+        return KINDS[self.kind](key, problem, settings)
+
+    def build(self, key: Array, point: Mapping[str, Any]) -> tuple[Problem, dict[str, Any], Array]:
+        """The problem, the arguments and the key of one point."""
+        tree = {"problem": copy.copy(self.problem), "task": dict(self.settings)}
+        for name, path in self.paths.items():
+            tree = put(tree, steps(path), point[name], f"axis {name!r}: path {path!r}")
+        key_problem, key = jax.random.split(key)
+        problem = parts.problem(tree["problem"], key_problem)
+        settings = {
+            name: BUILDERS[name](value) if name in BUILDERS else value for name, value in tree["task"].items()
+        }
+        return problem, settings, key
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metrics asked for."""
+        metrics = self.settings.get("metrics", ("accuracy", "best", "entropy"))
+        return (metrics,) if isinstance(metrics, str) else tuple(metrics)
+
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str]]:
+        """Units and names of the variables."""
+        return ATTRIBUTES
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        """Times at which a flow is looked at."""
+        return {"time": self.settings["ts"]} if self.kind == "flow" and "ts" in self.settings else {}
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """The dimension of time, of what a flow records."""
+        return dict.fromkeys(self.names, ("time",)) if self.coords else {}
+
+
+@dataclass(frozen=True)
+class Pooled(Task):
+    """Hitting times, searched for many points at once, so that none waits for the slowest."""
+
+    def pool(self, keys: Array, points: Mapping[str, Any], lanes: int) -> Outputs:
+        """Variables of many points: a leading axis everywhere, a multiple of `lanes` long."""
+        static = {}
+
+        def build(each: tuple[Array, Mapping[str, Any]]) -> tuple[Any, ...]:
+            problem, settings, _ = self.build(each[0], {**points, **each[1]})
+            target = jnp.asarray(settings.pop("target", 0.99), problem.log_ref.dtype)
+            static.update({name: settings.pop(name) for name in ("event", "metric") if name in settings})
+            return (
+                problem,
+                target,
+                settings.get("algorithm") or reinforce(),
+                settings.get("reward") or verifiable(),
+            )
+
+        traced = {name: value for name, value in points.items() if isinstance(value, jax.Array)}
+        many = jax.lax.map(build, (keys, traced), batch_size=lanes)
+        found = orbit.hit_pool(*many, lanes=lanes, **static)
+        return {"log_time": found.log_time, "status": found.status}
+
+
+def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
+    """The task of a specification.
+
+    Raises:
+      ValueError: an unknown kind, key or path.
+    """
+    kind = table.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r}; must be one of {', '.join(map(repr, KINDS))}")
+    problem, settings = table.get("problem"), table.get("task", {})
+    if problem is None:
+        raise ValueError("problem: missing; give a table [problem]")
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"task: {settings!r}; must be a table")
+    parts.check_keys("task", settings, ARGUMENTS[kind])
+    paths = {}
+    for axis in axes:
+        if axis.path is None and axis.seeds is None:
+            raise ValueError(
+                f"axis {axis.name!r}: path is missing; say what it sets, such as 'problem.gamma'"
+            )
+        if axis.path is not None:
+            head = re.match(r"\w*", axis.path)
+            path = axis.path if head and head[0] in ("problem", "task") else f"task.{axis.path}"
+            if path.startswith("task."):
+                parts.check_keys(f"axis {axis.name!r}: path", [str(steps(path)[1])], ARGUMENTS[kind])
+            paths[axis.name] = path
+    return (Pooled if kind == "hit" else Task)(kind, problem, settings, paths)
+
+
+def steps(path: str) -> list[str | int]:
+    """The keys along a path.
+
+    >>> steps("problem.ref[0]")
+    ['problem', 'ref', 0]
+    """
+    if not re.fullmatch(r"\w+(\[\d+\])*(\.\w+(\[\d+\])*)*", path):
+        raise ValueError(
+            f"path: {path!r}; must be names with dots, and numbers in brackets, as in 'problem.ref[0]'"
+        )
+    return [int(one) if one.isdigit() else one for one in re.findall(r"\w+", path)]
+
+
+def put(tree: Any, path: Sequence[str | int], value: Any, where: str) -> Any:
+    """A copy of plain data with one entry set; a part given by its name becomes a table."""
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        if not isinstance(tree, Sequence) or isinstance(tree, str) or step >= len(tree):
+            raise ValueError(f"{where}: there is no entry [{step}]")
+        new = list(tree)
+        new[step] = put(new[step], rest, value, where) if rest else value
+        return new
+    if isinstance(tree, str):
+        tree = {"name": tree}
+    if not isinstance(tree, Mapping) or (rest and step not in tree):
+        raise ValueError(f"{where}: there is no {step!r}")
+    if step == "ref" and len(rest) == 1 and isinstance(rest[0], int):
+        return {**tree, "ref": share(put(tree["ref"], rest, value, where), rest[0], tree["ref"])}
+    return {**tree, step: put(tree[step], rest, value, where) if rest else value}
+
+
+def share(ref: list[Any], chosen: int, before: Sequence[float]) -> list[Any]:
+    """Shares of which one was set, the others scaled to what is left."""
+    others = sum(before) - before[chosen]
+    return [one if i == chosen else one * (1 - ref[chosen]) / others for i, one in enumerate(ref)]
+
+
+def _hit(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
+    found = orbit.hit(problem, **settings)
+    return {"log_time": found.log_time, "status": found.status}
+
+
+def _train(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
+    names = settings.pop("metrics", ("accuracy", "best", "entropy"))
+    if isinstance(settings.get("clip"), list):
+        settings["clip"] = tuple(settings["clip"])
+    if "steps" not in settings:
+        raise ValueError("task: steps is missing; the number of training steps, 1 or above")
+    every = settings["steps"] or 1
+    run = training.train(key, problem, record_every=every, metrics=names, **settings)
+    return {**{name: run.stats[name][-1] for name in run.stats if name in METRICS}, "status": run.status}
+
+
+def _flow(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
+    names = settings.pop("metrics", ("accuracy", "best", "entropy"))
+    names = (names,) if isinstance(names, str) else names
+    parts.check_keys("metrics", names, METRICS)
+    if "ts" not in settings:
+        raise ValueError("task: ts is missing; the times to look at")
+    run = flow.solve(problem, **settings)
+    found = {name: jax.vmap(METRICS[name], (0, None))(run.log_policy, problem) for name in names}
+    return {**found, "status": run.status}
+
+
+KINDS: dict[str, Callable[[Array, Problem, dict[str, Any]], Outputs]] = {
+    "hit": _hit,
+    "train": _train,
+    "flow": _flow,
+}
+"""What is computed at a point, by name."""
+ARGUMENTS = {
+    "hit": ("target", "event", "algorithm", "reward", "metric"),
+    "train": (
+        *("steps", "algorithm", "optimizer", "learning_rate", "reward", "regularizers", "metric", "mode"),
+        *("group_size", "epochs", "clip", "importance", "temperature", "staleness", "correlation", "metrics"),
+    ),
+    "flow": (
+        *("ts", "algorithm", "reward", "regularizers", "metric", "event", "target", "stiff", "rtol", "atol"),
+        *("max_steps", "metrics"),
+    ),
+}
+"""Entries of `[task]`, by kind."""
