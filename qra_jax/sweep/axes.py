@@ -143,8 +143,9 @@ class Axis:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """`units` and `long_name`, where known."""
-        found = {"units": self.unit, "long_name": self.long_name, "path": self.path or ""}
+        """`units`, `long_name` and the like, where known."""
+        scale = self.scale if self.ranged else ""
+        found = {"units": self.unit, "long_name": self.long_name, "path": self.path or "", "scale": scale}
         return {name: text for name, text in found.items() if text}
 
     def table(self) -> dict[str, Any]:

@@ -24,10 +24,12 @@ from jax.sharding import PartitionSpec
 from qra_jax.sweep.layout import Boxes, Shard
 from qra_jax.sweep.spec import Spec
 
-LEAST, MOST_CPU, MOST_DEVICE = 64, 256, 65536
+LEAST, MOST_CPU, MOST_DEVICE = 64, 256, 16384
 """Block widths to choose from: above some hundred lanes the working set leaves a CPU's cache."""
 POOL_CPU = 128
 """Width of the pooled search on a CPU."""
+BLOCKS_CPU = 16
+"""Blocks in a call on a CPU; one elsewhere. Not a matter of the shard, or its size would choose the program."""
 
 
 class Engine:
@@ -43,27 +45,28 @@ class Engine:
         self.spec, self.boxes = spec, boxes
         self.first = spec.layout.shard(boxes, 0)
         self.devices = jax.local_devices()
+        self.cpu = self.devices[0].platform == "cpu"
         self.block = block or LEAST
         self.compiled: dict[Any, Any] = {}
         self.locks: dict[Any, threading.Lock] = {}
         self.lock = threading.Lock()
 
     def choose(self) -> int:
-        """The block width for this machine, found by compiling the first combination's program.
+        """The block width for this machine, from the memory that the first program needs with the least one.
 
-        On a CPU a block's working set should fit half of the L2 cache; elsewhere all blocks in flight should fit a
-        quarter of the device's memory.
+        On a CPU blocks are wider only where the working set is below a sixteenth of the L2 cache, and fill a quarter
+        of it at most; elsewhere a block takes up to an eighth of the device's memory.
         """
-        cpu = self.devices[0].platform == "cpu"
-        if cpu and hasattr(self.spec.function, "pool"):
+        pooled = hasattr(self.spec.function, "pool")
+        if self.cpu and pooled:
             self.block = POOL_CPU
             return self.block
         memory = self.program(self.first, LEAST).memory_analysis()
         each = max(1, memory.temp_size_in_bytes / LEAST)
-        room = l2_cache() / 2 if cpu else device_memory(self.devices[0]) / 4
-        most = min(MOST_CPU if cpu else MOST_DEVICE, ceil(self.boxes.capacity / len(self.devices)))
-        self.block = LEAST
-        while 2 * self.block * each <= room and self.block < most:
+        room = l2_cache() / 4 if self.cpu else device_memory(self.devices[0]) / 8
+        if self.cpu and LEAST * each > room / 4:
+            return self.block
+        while 2 * self.block * each <= room and self.block < (MOST_CPU if self.cpu else MOST_DEVICE):
             self.block *= 2
         return self.block
 
@@ -77,7 +80,7 @@ class Engine:
           The variables, `[points, ...]` each, and the width of the blocks.
 
         Raises:
-          MemoryError: one point at a time is still too much.
+          ValueError: one point at a time is still too much.
         """
         block = self.block
         while True:
@@ -87,23 +90,30 @@ class Engine:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
                 if block == 1:
-                    raise MemoryError("out of memory even with blocks of one point") from None
+                    raise ValueError("block: 1; memory runs out even with one point at a time") from None
             with self.lock:
                 block = self.block = min(self.block, block // 2)
 
     def _run(self, shard: Shard, block: int) -> dict[str, np.ndarray]:
-        program = self.program(shard, block)
-        count = len(shard.index)
-        width = self._blocks(block) * block
-        padded = np.minimum(np.arange(width * len(self.devices)), count - 1)
-        left = count - width * np.arange(len(self.devices))
-        blocks = np.ceil(np.clip(left, 0, width) / block).astype(np.int32)
-        values = {name: traced(column)[padded] for name, column in shard.values.items()}
-        found = program(root_key(self.spec.seed), shard.index[padded], blocks, values)
-        return {name: np.asarray(column)[:count] for name, column in found.items()}
+        program, parts = self.program(shard, block), []
+        count, width = len(shard.index), self._width(block)
+        call = width * len(self.devices)
+        values = {name: traced(column) for name, column in shard.values.items()}
+        for first in range(0, count, call):
+            here = min(call, count - first)
+            padded = first + np.minimum(np.arange(call), here - 1)
+            left = here - width * np.arange(len(self.devices))
+            blocks = np.ceil(np.clip(left, 0, width) / block).astype(np.int32)
+            columns = {name: column[padded] for name, column in values.items()}
+            found = program(root_key(self.spec.seed), shard.index[padded], blocks, columns)
+            parts.append({name: np.asarray(column)[:here] for name, column in found.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _blocks(self, block: int) -> int:
-        return ceil(self.boxes.capacity / (block * len(self.devices)))
+    def _width(self, block: int) -> int:
+        """Points of a device in one call; in the pooled search all of them, so that none waits."""
+        if hasattr(self.spec.function, "pool"):
+            return ceil(self.boxes.capacity / (block * len(self.devices))) * block
+        return block * (BLOCKS_CPU if self.cpu else 1)
 
     def program(self, shard: Shard, block: int) -> Any:
         """The compiled program of a shard's categorical values; compiled once, whichever thread asks."""
@@ -116,14 +126,14 @@ class Engine:
             return self.compiled[key]
 
     def _compile(self, static: Mapping[str, Any], block: int) -> Any:
-        devices, blocks = len(self.devices), self._blocks(block)
+        devices = len(self.devices)
         work = partial(on_device, self.spec.function, static, block)
         split, whole = PartitionSpec("points"), PartitionSpec()
         mesh = jax.make_mesh((devices,), ("points",), (jax.sharding.AxisType.Auto,), devices=self.devices)
         spread = jax.shard_map(
             work, mesh=mesh, in_specs=(whole, split, split, split), out_specs=split, check_vma=False
         )
-        points = devices * blocks * block
+        points = devices * self._width(block)
         values = {
             name: jax.ShapeDtypeStruct((points,), traced(column).dtype)
             for name, column in self.first.values.items()

@@ -185,6 +185,10 @@ def gather(
                 try:
                     yield future.result()
                 except Exception as error:
+                    if type(error).__name__ == "FailedJobError":
+                        raise ValueError(
+                            f"executor: a job failed: {str(error).strip().splitlines()[-1]}"
+                        ) from None
                     if not is_loss(error):
                         raise
                     broken |= isinstance(error, BrokenExecutor)

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress as Bar,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from qra_jax.sweep.store import Store
@@ -52,19 +53,16 @@ class Progress:
         self.glimpses: deque[float] = deque(maxlen=KEPT)
         self.points = self.not_ok = 0
         self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            Rate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[summary]}"),
+            BarColumn(bar_width=16),
+            TaskProgressColumn(),
+            Rate(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             console=Console(stderr=True),
             disable=not enabled,
         )
         done = sum(size.values()) - sum(size[number] for number in missing)
-        self.task = self.bar.add_task(
-            escape(store.path.name), total=sum(size.values()), completed=done, summary=""
-        )
+        self.task = self.bar.add_task("", total=sum(size.values()), completed=done)
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -78,7 +76,7 @@ class Progress:
         self.points += report.points
         self.not_ok += report.not_ok
         self.glimpses.extend(float(value) for value in report.glimpse)
-        self.bar.update(self.task, advance=report.points, summary=escape(self.summary))
+        self.bar.update(self.task, advance=report.points, description=escape(self.summary))
 
     @property
     def summary(self) -> str:

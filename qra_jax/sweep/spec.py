@@ -19,7 +19,7 @@ from qra_jax.sweep.axes import Axis, from_table as axis_from_table
 from qra_jax.sweep.layout import METHODS, Layout
 
 Attributes = Mapping[str, Mapping[str, str]]
-KEYS = ("kind", "seed", "method", "samples", "problem", "task", "recipe", "axis")
+KEYS = ("kind", "seed", "method", "samples", "problem", "task", "phase", "axis")
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def from_table(table: Mapping[str, Any]) -> Spec:
     """A sweep of named parts from the plain data of a TOML file.
 
     Args:
-      table: `kind` (`"hit"`, `"train"`, `"flow"`, `"recipe"`); `seed`, `method`, `samples`; `problem` and `task`,
-        as `qra_jax.sweep.tasks` says; `axis`, a list of tables with the attributes of an [`Axis`][].
+      table: `kind` (`"hit"`, `"train"`, `"flow"`, `"recipe"`); `seed`, `method`, `samples`; `problem`, `task`
+        and `phase`, as `qra_jax.sweep.tasks` says; `axis`, a list of tables with the attributes of an [`Axis`][].
 
     Returns:
       A `Spec`.

@@ -139,12 +139,17 @@ class Store:
             if not np.array_equal(np.asarray(group[axis.name]), values.astype(group[axis.name].dtype)):  # pyright: ignore
                 raise ValueError(f"store: {self.path} has other values of {axis.name!r}; {REMEDY}")
 
-    def open(self, states: Mapping[int, str] | None = None) -> xarray.Dataset:
+    def open(self, states: Mapping[int, str]) -> xarray.Dataset:
         """The data, loaded where they are looked at."""
         data = xarray.open_zarr(self.path, chunks=None, consolidated=False, zarr_format=3)  # pyright: ignore
-        if states is not None:
-            data.attrs["shards_done"] = sum(state == DONE for state in states.values())
-        return data
+        names = [variable.name for variable in self.variables]
+        shown = ("spec", "qra_jax", "jax", "precision", "block", "points", "shards")
+        attributes = {name: self.header[name] for name in shown}
+        attributes["shards_done"] = sum(state == DONE for state in states.values())
+        coordinates = {
+            name: data[name] for name in sorted(map(str, data.coords), key=self.header["axes"].index)
+        }
+        return xarray.Dataset({name: data[name] for name in names}, coordinates, attributes)
 
 
 def versions() -> dict[str, Any]:
@@ -163,7 +168,7 @@ def read_header(path: Path) -> dict[str, Any]:
         header = json.loads((path / "zarr.json").read_bytes())["attributes"]
         return {
             **header,
-            **{name: header[name] for name in ("identity", "shape", "chunk", "variables", "block")},
+            **{name: header[name] for name in ("identity", "shape", "chunk", "variables", "axes")},
         }
     except FileNotFoundError:
         reason = "is no store of a sweep" if path.exists() else "does not exist"
@@ -204,6 +209,8 @@ def fill(path: Path, spec: Spec, boxes: Boxes, variables: list[Variable], block:
         "chunk": list(boxes.chunk),
         "shards": boxes.shards,
         "variables": [asdict(variable) for variable in variables],
+        "axes": [*(axis.name for axis, _, _ in spec.layout.coordinates()), *spec.coords],
+        "coordinates": " ".join(axis.name for axis, dim, _ in spec.layout.coordinates() if axis.name != dim),
     }
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     group.create_group("done")

@@ -1,21 +1,22 @@
-"""What a sweep of named parts computes at a point: a hitting time, a training run, a flow.
+"""What a sweep of named parts computes at a point: a hitting time, a training run, a flow, a recipe.
 
-    kind = "hit"                                   # or "train", "flow"
+    kind = "hit"                                   # or "train", "flow", "recipe"
     [problem]                                      # as `qra_jax.parts.problem` reads it
     name = "entangled"
     gamma = 6
-    [task]                                         # arguments of `orbit.hit`, `training.train`, `flow.solve`
+    [task]                                         # arguments of orbit.hit, training.train, flow.solve, Recipe.run
     algorithm = { name = "grpo", group_size = 8 }
+    [[phase]]                                      # the phases of a recipe
     [[axis]]
     path = "problem.gamma"
 
-The path of an axis leads to the entry that it sets; `task.` may be left out. Setting `problem.ref[i]` scales the other
-shares so that they still sum to one. A random problem is drawn anew at every point, from the point's key.
+The path of an axis leads to the entry that it sets, such as `phase[0].time`; `task.` may be left out. Setting
+`problem.ref[i]` scales the other shares so that they still sum to one. A random problem is drawn anew at every point,
+from the point's key.
 """
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from jaxtyping import Array
 from qra_jax import flow, orbit, parts, training
 from qra_jax.algorithm import reinforce
 from qra_jax.problem import Problem
+from qra_jax.recipe import Recipe
 from qra_jax.reward import verifiable
 from qra_jax.sweep.axes import Axis
 from qra_jax.training.train import METRICS
@@ -35,6 +37,7 @@ from qra_jax.training.train import METRICS
 Outputs = dict[str, Array]
 ATTRIBUTES = {
     "log_time": {"long_name": "log training time", "units": "log(learning rate × steps)"},
+    "log_cost": {"long_name": "log cost", "units": "log(cost)"},
     "status": {"long_name": "how it ended (0: ok)"},
     "accuracy": {"long_name": "accuracy", "units": "1"},
     "best": {"long_name": "share of the best pattern", "units": "1"},
@@ -58,12 +61,14 @@ class Task:
       kind: one of [`KINDS`][].
       problem: plain data of the problem.
       settings: plain data of the rest.
+      phases: plain data of a recipe's phases.
       paths: where each axis goes, by name.
     """
 
     kind: str
     problem: Any
     settings: Mapping[str, Any]
+    phases: Sequence[Any]
     paths: Mapping[str, str]
 
     def __call__(self, key: Array, point: Mapping[str, Any]) -> Outputs:
@@ -73,7 +78,7 @@ class Task:
 
     def build(self, key: Array, point: Mapping[str, Any]) -> tuple[Problem, dict[str, Any], Array]:
         """The problem, the arguments and the key of one point."""
-        tree = {"problem": copy.copy(self.problem), "task": dict(self.settings)}
+        tree = {"problem": self.problem, "task": self.settings, "phase": self.phases}
         for name, path in self.paths.items():
             tree = put(tree, steps(path), point[name], f"axis {name!r}: path {path!r}")
         key_problem, key = jax.random.split(key)
@@ -81,6 +86,8 @@ class Task:
         settings = {
             name: BUILDERS[name](value) if name in BUILDERS else value for name, value in tree["task"].items()
         }
+        if self.kind == "recipe":
+            settings["recipe"] = Recipe.from_dict({"phase": tree["phase"]})
         return problem, settings, key
 
     @property
@@ -145,6 +152,9 @@ def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
     if not isinstance(settings, Mapping):
         raise ValueError(f"task: {settings!r}; must be a table")
     parts.check_keys("task", settings, ARGUMENTS[kind])
+    phases = table.get("phase", [])
+    if ("phase" in table) != (kind == "recipe"):
+        raise ValueError(f"phase: kind {kind!r}; [[phase]] goes with kind 'recipe'")
     paths = {}
     for axis in axes:
         if axis.path is None and axis.seeds is None:
@@ -153,11 +163,11 @@ def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
             )
         if axis.path is not None:
             head = re.match(r"\w*", axis.path)
-            path = axis.path if head and head[0] in ("problem", "task") else f"task.{axis.path}"
+            path = axis.path if head and head[0] in ("problem", "task", "phase") else f"task.{axis.path}"
             if path.startswith("task."):
                 parts.check_keys(f"axis {axis.name!r}: path", [str(steps(path)[1])], ARGUMENTS[kind])
             paths[axis.name] = path
-    return (Pooled if kind == "hit" else Task)(kind, problem, settings, paths)
+    return (Pooled if kind == "hit" else Task)(kind, problem, settings, phases, paths)
 
 
 def steps(path: str) -> list[str | int]:
@@ -224,10 +234,20 @@ def _flow(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
     return {**found, "status": run.status}
 
 
+def _recipe(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
+    names = settings.pop("metrics", ("accuracy", "best", "entropy"))
+    names = (names,) if isinstance(names, str) else names
+    parts.check_keys("metrics", names, METRICS)
+    run = settings.pop("recipe").run(problem, key, **settings)
+    found = {name: METRICS[name](run.log_policy, problem) for name in names}
+    return {**found, "log_cost": run.log_cost, "status": jnp.max(run.status)}
+
+
 KINDS: dict[str, Callable[[Array, Problem, dict[str, Any]], Outputs]] = {
     "hit": _hit,
     "train": _train,
     "flow": _flow,
+    "recipe": _recipe,
 }
 """What is computed at a point, by name."""
 ARGUMENTS = {
@@ -240,5 +260,6 @@ ARGUMENTS = {
         *("ts", "algorithm", "reward", "regularizers", "metric", "event", "target", "stiff", "rtol", "atol"),
         *("max_steps", "metrics"),
     ),
+    "recipe": ("metrics", "max_steps", "stiff"),
 }
 """Entries of `[task]`, by kind."""
