@@ -17,12 +17,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from qra_jax import fit, plot
+from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.forecast import last_points
 
 AHEAD = 3.0
 """Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
-THEORY = "theory"
-"""What the mixture of all dynamics is called beside the baselines."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,10 @@ def to_json(found: Answer) -> str:
     fitted = found.fitted
     known = fitted.identified
 
-    def path(one: fit.Forecast) -> dict[str, Any]:
+    def record(one: fit.Forecast) -> dict[str, Any]:
         ends = {"median": one.median, "low": one.low, "high": one.high}
         logged = {"logged_low": one.logged_low, "logged_high": one.logged_high}
-        return {name: _native(fitted, values).tolist() for name, values in (ends | logged).items()}
+        return {name: native(fitted, values).tolist() for name, values in (ends | logged).items()}
 
     return json.dumps(
         {
@@ -120,7 +119,7 @@ def to_json(found: Answer) -> str:
             ],
             "identified": asdict(known) | {"dynamics": known.dynamics, "final": known.final},
             "steps": found.steps.tolist(),
-            "forecasts": {name: path(one) for name, one in found.forecasts.items()},
+            "forecasts": {name: record(one) for name, one in found.forecasts.items()},
             "scores": {name: asdict(one) for name, one in found.scores.items()},
         },
         allow_nan=False,
@@ -187,7 +186,7 @@ def story(fitted: fit.Fit) -> list[str]:
     lines.append(
         f"Parameters: {known.directions} of {known.parameters} combinations are known better than beforehand."
     )
-    low, high = _native(fitted, np.array(known.end))
+    low, high = native(fitted, np.array(known.end))
     wide, narrow = known.prior_end[1] - known.prior_end[0], known.end[1] - known.end[0]
     if known.final:
         lines.append(f"Level ahead: identified, {low:.2g} to {high:.2g}.")
@@ -199,14 +198,8 @@ def story(fitted: fit.Fit) -> list[str]:
 
 
 def _interval(fitted: fit.Fit, one: fit.Forecast) -> str:
-    middle, low, high = _native(fitted, np.array([one.median[-1], one.low[-1], one.high[-1]]))
+    middle, low, high = native(fitted, np.array([one.median[-1], one.low[-1], one.high[-1]]))
     return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _native(fitted: fit.Fit, values: np.ndarray) -> np.ndarray:
-    """Rates in the file's own units."""
-    low, high = fitted.curve.scale
-    return low + (high - low) * values
 
 
 def draw(found: Answer) -> Figure:
@@ -219,66 +212,20 @@ def draw(found: Answer) -> Figure:
       A figure.
     """
     fitted = found.fitted
-    curve, train = fitted.curve, fitted.train
     with plot.style():
         figure, ax = plot.new((7.4, 4.0))
         path(fitted, found.steps, ax)
         for name, one in found.forecasts.items():
             if name != THEORY:
-                ax.plot(
-                    found.steps, _native(fitted, one.median), "--", color=plot.color(name), label=name, lw=1.2
-                )
-        ax.set(xlabel="step", ylabel="accuracy" if curve.scale == (0, 1) else "measured")
+                ax.plot(found.steps, native(fitted, one.median), "--", color=COLORS[name], label=name, lw=1.2)
+        ax.set(xlabel="step", ylabel="accuracy" if fitted.curve.scale == (0, 1) else "measured")
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         known = fitted.identified
         which = known.near[0] if known.dynamics else "dynamics not identified"
-        end = f"{'end' if found.scores else 'ahead'} {_interval(fitted, found.forecasts[THEORY])}"
-        ax.set_title(f"{train.name}: {which}; {end}")
-    return figure
-
-
-def path(fitted: fit.Fit, steps: np.ndarray, ax: Any, *, legend: bool = True) -> None:
-    """Points, fit and forecast of one run on some Axes.
-
-    Args:
-      fitted: the fit.
-      steps: `[steps]`, where the forecast goes.
-      ax: Axes.
-      legend: whether to name the lines.
-    """
-    curve, train = fitted.curve, fitted.train
-    known = curve.steps <= train.steps[-1]
-    inside = fitted.forecast(train.steps)
-    ahead = fitted.forecast(np.append(train.steps[-1] + 1e-9 * (steps[0] - train.steps[-1]), steps))
-    color = plot.color("rlvr")
-    names = ("fitted", "came later", "theory", "80 %, and of logged points") if legend else (None,) * 4
-    ax.plot(
-        curve.steps[known], _native(fitted, curve.accuracy[known]), "o", color="black", ms=3, label=names[0]
-    )
-    ax.plot(
-        curve.steps[~known],
-        _native(fitted, curve.accuracy[~known]),
-        "o",
-        color=plot.MUTED,
-        ms=3,
-        label=names[1],
-    )
-    ax.plot(train.steps, _native(fitted, inside.median), color=color, lw=1)
-    ax.plot(ahead.steps, _native(fitted, ahead.median), color=color, lw=2, label=names[2])
-    for low, high, name in (
-        (ahead.low, ahead.high, names[3]),
-        (ahead.logged_low, ahead.logged_high, None),
-    ):
-        ax.fill_between(
-            ahead.steps,
-            _native(fitted, low),
-            _native(fitted, high),
-            color=color,
-            alpha=0.13,
-            lw=0,
-            label=name,
+        ax.set_title(
+            f"{which.capitalize()}; step {found.steps[-1]:g}: {_interval(fitted, found.forecasts[THEORY])}"
         )
-    ax.axvline(train.steps[-1], color=plot.MUTED, lw=1, zorder=0)
+    return figure
 
 
 def show_histories(path: str, *, as_json: bool, console: Console | None = None) -> None:

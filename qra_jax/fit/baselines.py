@@ -14,7 +14,7 @@ from qra_jax.fit.forecast import Forecast, last_points
 
 LAST, EXPONENTIAL, POWER, SIGMOID = "last value", "exponential", "power law", "sigmoid"
 BASELINES = (LAST, EXPONENTIAL, POWER, SIGMOID)
-_STARTS, _DRAWS, _RIDGE = 32, 200, 0.1
+_DRAWS, _RIDGE = 200, 0.1
 
 
 def _curve(kind: Array | int, v: Array, t: Array, first: Array) -> Array:
@@ -63,11 +63,19 @@ def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int
     scatter = max(np.var(points, ddof=1) if count > 1 else 0.0, points.mean() * (1 - points.mean()) / every)
     value = points.mean() + np.sqrt(scatter / count) * rng.standard_normal((_DRAWS, 1)) * np.ones(len(steps))
     found = {LAST: (np.full(len(steps), points.mean()), value)}
-    starts = rng.standard_normal((_STARTS, 3)) * [2.0, 2.0, 1.5]
+    starts = rng.standard_normal((_DRAWS, 3)) * [2.0, 2.0, 1.5]
+    shape = (_DRAWS, len(data.time))
     for kind, name in enumerate(BASELINES[1:], 1):
-        noises = rng.standard_normal((_DRAWS, len(data.time)))
-        fits = np.asarray(_optima(kind, starts, data, weight, first, noises))
-        paths = np.stack([_curve(kind, v, ahead, first) for v in fits])
+        fixed = data, weight, first
+        fits, losses = map(np.asarray, _optima(kind, starts, np.broadcast_to(data.accuracy, shape), *fixed))
+        best, loss = fits[np.argmin(losses)], losses.min()
+        scatter_about = np.sqrt(max(1.0, loss / max(len(inverse) - 3, 1)))
+        drawn = rng.standard_normal(shape) * np.where(
+            weight > 0, scatter_about / np.maximum(weight, 1e-12), 0
+        )
+        again = np.asarray(_curve(kind, best, data.time, first)) + drawn
+        fits, _ = _optima(kind, np.broadcast_to(best, (_DRAWS, 3)), again, *fixed)
+        paths = np.stack([_curve(kind, v, ahead, first) for v in (best, *np.asarray(fits))])
         found[name] = paths[0], paths[1:]
     result = {}
     for name, (median, members) in found.items():
@@ -79,9 +87,9 @@ def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int
 
 @jax.jit
 def _optima(
-    kind: Array, starts: Array, data: noise.Binned, weight: Array, first: Array, noises: Array
-) -> Array:
-    """Best parameters, then those of the refits, `[1 + draws, 3]`."""
+    kind: Array, starts: Array, y: Array, data: noise.Binned, weight: Array, first: Array
+) -> tuple[Array, Array]:
+    """Best parameters `[lanes, 3]` for points y `[lanes, bins]`, and the sums of squares there."""
     solver = optimistix.LevenbergMarquardt(rtol=1e-8, atol=1e-10)
 
     def residuals(v: Array, y: Array) -> Array:
@@ -89,14 +97,7 @@ def _optima(
 
     def one(start: Array, y: Array) -> tuple[Array, Array]:
         v = optimistix.least_squares(residuals, solver, start, args=y, max_steps=100, throw=False).value
-        return v, jnp.sum(residuals(v, y) ** 2)
+        loss = jnp.sum(residuals(v, y) ** 2)
+        return v, jnp.where(jnp.isfinite(loss), loss, jnp.inf)
 
-    y = jnp.asarray(data.accuracy)
-    values, losses = jax.vmap(one, (0, None))(starts, y)
-    best = values[jnp.argmin(jnp.where(jnp.isfinite(losses), losses, jnp.inf))]
-    points = jnp.sum(weight > 0)
-    scale = jnp.maximum(1.0, jnp.sum(residuals(best, y)[:-3] ** 2) / jnp.maximum(points - 3, 1))
-    spread = jnp.sqrt(scale) / jnp.where(weight > 0, weight, jnp.inf)
-    again = _curve(kind, best, data.time, first)[None, :] + spread[None, :] * noises
-    refits, _ = jax.vmap(one, (None, 0))(best, again)
-    return jnp.concatenate([best[None, :], refits])
+    return jax.vmap(one)(starts, y)

@@ -11,7 +11,7 @@ $z_q(0) \sim N(z_0, s^2)$ and moves as theory says for a right and a wrong patte
 | `grpo` | $\dot z_q \propto \kappa\,2ρ_q(1-ρ_q)\,c_G(ρ_q)$ | tabular, the exact clock of groups of G |
 | `grpo mean field` | $\dot z_q = \kappa\,2\sqrt{ρ_q(1-ρ_q)}$ | tabular, G → ∞ |
 | `common shift` | $\dot z_q = \kappa$ | natural gradient; shared features under Adam |
-| `shared features` | $\dot z_q \propto \kappa\,E_{q'}[2ρ_{q'}(1-ρ_{q'})\,c_G]$ | one direction learns from all questions |
+| `shared features` | $\dot z_q \propto \kappa\,E_{q'}[2ρ_{q'}(1-ρ_{q'})\,c_G]$ | all questions learn as one |
 
 so that speed is κ logits per training window at ρ = ½. Each is a closed form, $F(z_q(t)) = F(z_q(0)) + \kappa\tau$.
 Mean accuracy is $a\,E_q\,σ(z_q)$: with one pattern a = 1; with two, a share 1 − a of the questions is out of reach

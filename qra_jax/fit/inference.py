@@ -24,6 +24,8 @@ FEWEST = 4
 NEAR = 2.0
 """Dynamics within this many nats of the best one explain the curve about as well."""
 _MEMBERS, _GRID = 1000, 61
+_CHUNK = 7
+"""Pairs of curve and model in one compiled call: one program serves any number of them."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def _posterior(group_size: int, draws: int) -> Any:
 
         return smc.sample(key, filtered, free, draws=draws)
 
-    return chunked(lambda *args: jax.lax.map(lambda one_pair: one(*one_pair), args))
+    return chunked(lambda *args: jax.lax.map(lambda pair: one(*pair), args), chunk=_CHUNK)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -61,13 +61,11 @@ def sample(
     """
     size = free.shape[0]
 
-    def likelihood(u: Array) -> tuple[Array, Array]:
+    def likelihood(
+        u: Array,
+    ) -> tuple[Array, Array]:  # called at one place only: it is what takes long to compile
         values, extra = jax.vmap(log_likelihood)(u)
         return jnp.maximum(jnp.where(jnp.isnan(values), -jnp.inf, values), -1e30), extra
-
-    start, key = jax.random.split(key)
-    u = jax.random.normal(start, (draws, size))
-    values, extra = likelihood(u)
 
     def effective(values: Array, step: Array) -> Array:
         weight = jax.nn.softmax(values * step)
@@ -86,37 +84,40 @@ def sample(
 
     def stage(state: tuple[Array, ...]) -> tuple[Array, ...]:
         key, u, values, extra, b, evidence, scale, count, _ = state
-        key, pick, walk = jax.random.split(key, 3)
+        key, one, two = jax.random.split(key, 3)
+        normals = jax.random.normal(one, (moves, draws, size))
+        chances = jax.random.uniform(two, (moves + 1, 2, draws))
+        first = count == 0  # draws from the prior are still to be made: every move is one
         over = b >= 1  # nothing is left to reweight: one more round of moves
-        step = next_step(values, 1 - b)
+        step = jnp.where(first, 0.0, next_step(values, 1 - b))
         b = jnp.where(step >= 1 - b, 1.0, b + step)
         evidence = evidence + jax.nn.logsumexp(values * step) - jnp.log(draws)
         whole = jnp.cumsum(jax.nn.softmax(values * step))
-        places = (jnp.arange(draws) + jax.random.uniform(pick)) / draws
+        places = (jnp.arange(draws) + chances[-1, 0, 0]) / draws
         index = jnp.clip(jnp.searchsorted(whole, places), 0, draws - 1)
         u, values, extra = u[index], values[index], extra[index]
         spread = (u - jnp.mean(u, axis=0)[None, :]) * free[None, :]
         factor = jnp.linalg.cholesky(spread.T @ spread / draws + 1e-8 * jnp.eye(size)) * free[:, None]
 
-        def move(state: tuple[Array, ...], key: Array) -> tuple[tuple[Array, ...], Array]:
-            u, values, extra = state
-            noise, accept, width = jax.random.split(key, 3)
+        def move(state: tuple[Array, ...], luck: tuple[Array, Array]) -> tuple[tuple[Array, ...], Array]:
+            (u, values, extra), (normal, (accept, width)) = state, luck
             # Now and then a step three times shorter: narrow places are reached, too.
-            wide = scale * jnp.where(jax.random.uniform(width, (draws, 1)) < 0.5, 1.0, 1 / 3)
-            new = u + wide * (jax.random.normal(noise, (draws, size)) @ factor.T)
+            wide = scale * jnp.where(width < 0.5, 1.0, 1 / 3)[:, None]
+            new = jnp.where(first, normal, u + wide * (normal @ factor.T))
             found, other = likelihood(new)
             gain = b * (found - values) - 0.5 * (jnp.sum(new**2, axis=1) - jnp.sum(u**2, axis=1))
-            taken = jnp.log(jax.random.uniform(accept, (draws,))) < gain
+            taken = first | (jnp.log(accept) < gain)
             row = taken[:, None]
             moved = jnp.where(row, new, u), jnp.where(taken, found, values), jnp.where(row, other, extra)
             return moved, jnp.mean(taken)
 
-        (u, values, extra), taken = jax.lax.scan(move, (u, values, extra), jax.random.split(walk, moves))
-        scale = jnp.clip(scale * jnp.exp(jnp.mean(taken) - 0.3), 0.05, 5.0)
+        (u, values, extra), taken = jax.lax.scan(move, (u, values, extra), (normals, chances[:-1]))
+        scale = jnp.where(first, scale, jnp.clip(scale * jnp.exp(jnp.mean(taken) - 0.3), 0.05, 5.0))
         return key, u, values, extra, b, evidence, scale, count + 1, over
 
-    first = 2.38 / jnp.sqrt(jnp.sum(free))
-    zero = jnp.zeros(())
-    state = (key, u, values, extra, zero, zero, first, jnp.asarray(0), jnp.asarray(False))
+    zero, none = jnp.zeros(()), jax.eval_shape(log_likelihood, jnp.zeros(size))[1]
+    u, values, extra = jnp.zeros((draws, size)), jnp.zeros(draws), jnp.zeros((draws, *none.shape))
+    scale = 2.38 / jnp.sqrt(jnp.sum(free))
+    state = (key, u, values, extra, zero, zero, scale, jnp.asarray(0), jnp.asarray(False))
     state = jax.lax.while_loop(lambda s: ~s[8] & (s[7] < _STAGES), stage, state)
     return Draws(state[1], state[2], state[3], state[5], state[7])
