@@ -1,0 +1,82 @@
+"""The studies of what to teach and when: verdicts as theory has them, and able to go wrong."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qra_jax import plot, recipe
+from qra_jax.algorithm import grpo, reinforce
+from qra_jax.problem import Problem
+from qra_jax.studies import interleave
+from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
+
+
+def verdicts(study, data):
+    return [row.verdict for row in study.judge(data)]
+
+
+# interleave
+
+
+@pytest.fixture(scope="module")
+def taught():
+    return interleave.compute(quick=True)
+
+
+def test_choice_of_questions_helps(taught):
+    found = verdicts(interleave, taught)
+    # A question that has a half-right rival passes the gate; with all parameters shared nothing is promised.
+    free = ONLY_IF + "the questions are: apart, no rival; 30 % shared, no rival"
+    assert found[:4] == [free] * 4
+    assert found[4] == HOLDS
+    assert found[5].startswith(ONLY_IF + "few of the demonstrations")
+    assert found[6:] == [HOLDS, HOLDS]
+    # Methods are compared at equal demonstrations.
+    np.testing.assert_allclose(taught["given"][1:], np.broadcast_to(taught["given"][-1], (5, 48)), rtol=0.02)
+    with plot.style():
+        assert len(interleave.draw(taught).axes) == 4
+
+
+def test_interleaving_is_judged(taught):
+    accuracy = taught["accuracy"].copy()
+    accuracy[-1] = accuracy[0] / 2
+    every = np.broadcast_to(taught["quality/rest"].mean(axis=2, keepdims=True), taught["quality/rest"].shape)
+    found = verdicts(interleave, taught | {"accuracy": accuracy, "quality/every": every})
+    assert found[0] == found[1] == found[3] == found[4] == FAILS
+    assert found[6:] == [FAILS, FAILS]
+    accuracy = taught["accuracy"].copy()
+    accuracy[1:] = np.sqrt(accuracy[2])
+    same = verdicts(interleave, taught | {"accuracy": accuracy, "quality/every": np.ones_like(every)})
+    assert same[1:6] == [FAILS] * 5
+
+
+def test_rest_point_of_two_patterns():
+    weight, mass = np.array([0.2, 1.0, 3.0])[:, None], np.array([0.3, 0.8])
+    root = np.sqrt((1 - weight) ** 2 + 4 * weight * mass)
+    closed = (1 - weight + root) / 2
+    np.testing.assert_allclose(interleave.rest_point(weight, mass, 1.0, reinforce()), closed, rtol=1e-9)
+    square = weight**2
+    closed = (1 + 2 * square * mass + np.sqrt(1 + 4 * square * mass * (1 - mass))) / (2 + 2 * square)
+    np.testing.assert_allclose(interleave.rest_point(weight, mass, 1.0, grpo()), closed, rtol=1e-9)
+    problem = Problem(jnp.log(jnp.array([0.1, 0.9])), jnp.array([1.0, 0.0]))
+    mixture = jnp.array([0.3, 0.7])
+    phases = [
+        recipe.interleaved(mixture=mixture, unsolved=gate, steps=4000, learning_rate=0.5)
+        for gate in (None, 8)
+    ]
+    ends = [float(recipe.Recipe((phase,)).run(problem).accuracy) for phase in phases]
+    assert ends[0] == pytest.approx(np.sqrt(0.3), abs=1e-6)
+    assert ends[1] > 0.999  # with the gate, no rest but ρ = 1
+
+
+def test_numbers_spend_the_time():
+    for method in interleave.METHODS:
+        weight, rate = np.moveaxis(interleave.numbers(method, [1.0, 6.0]), -1, 0)
+        share = np.array([1, interleave.PARTS - 1]) / interleave.PARTS * interleave.STEPS
+        given = (weight * rate) @ share
+        taught = {"RL alone": 0, "interleaved": np.array([1.0, 6.0]) * interleave.TIME}
+        np.testing.assert_allclose(given, taught.get(method, np.array([1.0, 6.0])))
+        np.testing.assert_allclose(
+            np.where(weight < interleave.ALONE, rate, rate * weight) @ share,
+            [1.0, 6.0] if method == "SFT alone" else interleave.TIME,
+        )
