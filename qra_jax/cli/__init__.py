@@ -81,6 +81,94 @@ class Advise:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """Which dynamics made a measured training curve, and how it goes on.
+
+    Fits the first part of a run by few-pattern models of the theory, says what is and is not identified, and
+    forecasts the rest beside simple baselines. Files with columns visit1, visit2, ... (a question a row) are
+    asked for the clock that the questions follow.
+    """
+
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE.csv")]]
+    """Columns step and accuracy, and where known n (samples behind a point) and lr (learning rate)."""
+    train_until: Annotated[float | None, tyro.conf.arg(metavar="STEP")] = None
+    """Last step to fit; the points after it are forecast and scored."""
+    column: Annotated[str, tyro.conf.arg(metavar="NAME")] = "accuracy"
+    """The measured column."""
+    range: Annotated[tuple[float, float], tyro.conf.arg(metavar="LOW HIGH")] = (0.0, 1.0)
+    """What counts as 0 and as 1 in that column: 0 100 for percentages, lowest and highest reward for rewards."""
+    samples: Annotated[float | None, tyro.conf.arg(metavar="N")] = None
+    """Samples behind every point, where the file does not say."""
+    group_size: Annotated[int, tyro.conf.arg(metavar="G")] = 8
+    """Rollouts a group in GRPO's clock."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of the random numbers."""
+    json: bool = False
+    """Print one JSON object."""
+    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw run, forecast and baselines into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """Compute every point of a sweep and keep it in a Zarr store: qra sweep SPEC.toml --store DIR."""
+
+    spec: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SPEC.toml")]]
+    """What is computed and what varies."""
+    store: Annotated[str, tyro.conf.arg(metavar="DIR")]
+    """Folder of the store."""
+    resume: bool = False
+    """Go on with a store that is not complete; damaged chunks are computed anew."""
+    executor: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """processes[:N], dask, dask://HOST:PORT or slurm[:N]; all devices of this machine where left out."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """Only every N-th shard from the I-th, counted from 0: for arrays of batch jobs."""
+    block: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Points that are vectorised together; chosen for the machine where left out."""
+    shard_size: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Points in a shard, about."""
+
+
+@dataclass(frozen=True)
+class SweepShow:
+    """What is in the store of a sweep."""
+
+    store: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="STORE")]]
+    """Folder of the store."""
+
+
+@dataclass(frozen=True)
+class SweepPlot:
+    """Draw a sweep: lines of a variable, or a heat map where y is a dimension, too.
+
+    Other dimensions are summed up: the median, and the band from the 10 % to the 90 % quantile.
+    """
+
+    store: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="STORE")]]
+    """Folder of the store."""
+    x: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    """Coordinate of the horizontal axis."""
+    y: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    """Variable, for lines; coordinate, for a heat map."""
+    hue: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Coordinate with a line for each value."""
+    value: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Variable of a heat map."""
+    at: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Dimensions to keep at one value."""
+    out: Annotated[str, tyro.conf.arg(metavar="FILE")] = "sweep.png"
+    """Where to draw: .png, .pdf or .svg."""
+
+
+Sweep = (
+    Annotated[SweepRun, tyro.conf.subcommand("run")]
+    | Annotated[SweepShow, tyro.conf.subcommand("show")]
+    | Annotated[SweepPlot, tyro.conf.subcommand("plot")]
+)
+"""`qra sweep`: `run` may be left out."""
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Run the studies: data, figures, a verdict on each claim, and a report."""
 
@@ -92,6 +180,8 @@ class Reproduce:
     """Folder for the results."""
     force: bool = False
     """Run finished studies again."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of measured training runs (CSV), for the studies that use some."""
     list: bool = False
     """List the studies and stop."""
 
@@ -109,6 +199,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(sys.argv[1:] if argv is None else argv)
         if isinstance(command, Solve):
             return _solve(command)
+        if isinstance(command, Fit):
+            return _fit(command)
+        if isinstance(command, SweepRun | SweepShow | SweepPlot):
+            return _sweep(command)
         return _advise(command) if isinstance(command, Advise) else _reproduce(command)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -117,18 +211,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(argv: Sequence[str]) -> Solve | Advise | Reproduce:
+def parse(argv: Sequence[str]) -> Solve | Advise | Fit | SweepRun | SweepShow | SweepPlot | Reproduce:
     """Understand the arguments; needs no JAX.
 
     Raises:
       ValueError: an unknown or incomplete argument.
       SystemExit: help was asked for and printed.
     """
+    if argv and argv[0] == "sweep" and argv[1:2] and argv[1] not in ("run", "show", "plot", "-h", "--help"):
+        argv = ["sweep", "run", *argv[1:]]
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
-            return tyro.extras.subcommand_cli_from_dict(
-                {"solve": Solve, "advise": Advise, "reproduce": Reproduce},
+            return tyro.extras.subcommand_cli_from_dict(  # pyright: ignore (a union of subcommands is fine)
+                {"solve": Solve, "advise": Advise, "fit": Fit, "sweep": Sweep, "reproduce": Reproduce},
                 prog="qra",
                 description="Simulate the theory of RL post-training.",
                 args=list(argv) or ["--help"],
@@ -200,6 +296,43 @@ def _advise(command: Advise) -> int:
     return 0
 
 
+def _fit(command: Fit) -> int:
+    _start_jax()
+    from qra_jax import fit, plot
+    from qra_jax.cli import fit as words
+
+    path = None if command.plot is None else plot.check_path("plot", command.plot)
+    if words.is_histories(command.file):
+        words.show_histories(command.file, as_json=command.json)
+        return 0
+    curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)
+    found = words.answer(curve, command.train_until, group_size=command.group_size, seed=command.seed)
+    if path is not None:
+        plot.save(words.draw(found), path)
+    if command.json:
+        print(words.to_json(found))
+    else:
+        words.show(found)
+    return 0
+
+
+def _sweep(command: SweepRun | SweepShow | SweepPlot) -> int:
+    _start_jax()
+    from qra_jax import plot, sweep
+    from qra_jax.cli import sweep as words
+
+    if isinstance(command, SweepRun):
+        options = {name: getattr(command, name) for name in ("resume", "executor", "shard", "block")}
+        words.show(sweep.run(command.spec, command.store, shard_size=command.shard_size, **options))
+    elif isinstance(command, SweepShow):
+        words.show(sweep.open(command.store))
+    else:
+        path = plot.check_path("out", command.out)
+        named = {"hue": command.hue, "value": command.value, "at": command.at}
+        plot.save(words.draw(sweep.open(command.store), command.x, command.y, **named), path)
+    return 0
+
+
 def _reproduce(command: Reproduce) -> int:
     _start_jax()
     from qra_jax import studies
@@ -216,7 +349,9 @@ def _reproduce(command: Reproduce) -> int:
         return 0
     from qra_jax.studies import runner
 
-    return runner.reproduce(command.names, quick=command.quick, out=command.out, force=command.force)
+    return runner.reproduce(
+        command.names, quick=command.quick, out=command.out, force=command.force, data=command.data
+    )
 
 
 def _start_jax() -> None:

@@ -46,8 +46,8 @@ class Axis:
     name: str = ""
     path: str | None = None
     values: Sequence[Any] | np.ndarray | None = None
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
     points: int | None = None
     scale: str = "linear"
     seeds: int | None = None

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,8 @@ POOL_CPU = 128
 """Width of the pooled search on a CPU."""
 BLOCKS_CPU = 16
 """Blocks in a call on a CPU; one elsewhere. Not a matter of the shard, or its size would choose the program."""
+PROGRAMS: WeakKeyDictionary[Spec, dict[Any, Any]] = WeakKeyDictionary()
+"""What is compiled, for as long as its sweep is known."""
 
 
 class Engine:
@@ -47,7 +50,7 @@ class Engine:
         self.devices = jax.local_devices()
         self.cpu = self.devices[0].platform == "cpu"
         self.block = block or LEAST
-        self.compiled: dict[Any, Any] = {}
+        self.compiled = PROGRAMS.setdefault(spec, {})
         self.locks: dict[Any, threading.Lock] = {}
         self.lock = threading.Lock()
 
@@ -110,14 +113,18 @@ class Engine:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _width(self, block: int) -> int:
-        """Points of a device in one call; in the pooled search all of them, so that none waits."""
+        """Points of a device in one call; in the pooled search all of them, so that none waits.
+
+        Never a single block of those: a loop of one turn would be compiled as none, and round differently.
+        """
         if hasattr(self.spec.function, "pool"):
-            return ceil(self.boxes.capacity / (block * len(self.devices))) * block
+            return max(2, ceil(self.boxes.capacity / (block * len(self.devices)))) * block
         return block * (BLOCKS_CPU if self.cpu else 1)
 
     def program(self, shard: Shard, block: int) -> Any:
         """The compiled program of a shard's categorical values; compiled once, whichever thread asks."""
-        key = shard.chunk[: len(shard.static)], block
+        category = shard.chunk[: len(shard.static)]
+        key = category, block, self._width(block), traced(np.zeros(0)).dtype
         with self.lock:
             lock = self.locks.setdefault(key, threading.Lock())
         with lock:

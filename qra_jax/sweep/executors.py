@@ -68,11 +68,10 @@ class Jobs(ThreadPoolExecutor):
         return super().submit(job)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Cancel what is still in the queue, then end."""
-        if cancel_futures:
-            for job in self.jobs:
-                if not job.done():
-                    job.cancel(check=False)
+        """Cancel what is not done, then end."""
+        for job in self.jobs:
+            if not job.done():
+                job.cancel(check=False)
         super().shutdown(wait, cancel_futures=cancel_futures)
 
 
@@ -202,14 +201,13 @@ def gather(
             if broken:
                 if not workers.renewable:
                     raise ValueError("executor: broken, it takes no more work; what is done is kept")
-                executor.shutdown(wait=False, cancel_futures=True)
+                executor.shutdown(wait=False)
                 executor = workers.make()
     finally:
+        for future in running:
+            future.cancel()
         if workers.renewable:
-            executor.shutdown(cancel_futures=True)
-        else:
-            for future in running:
-                future.cancel()
+            executor.shutdown()
 
 
 def is_loss(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ Attributes = Mapping[str, Mapping[str, str]]
 KEYS = ("kind", "seed", "method", "samples", "problem", "task", "phase", "axis")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What is computed at a point, what varies, and how the points are chosen.
 

@@ -216,7 +216,7 @@ def fill(path: Path, spec: Spec, boxes: Boxes, variables: list[Variable], block:
     group.create_group("done")
 
     def coordinate(name: str, dim: str, values: np.ndarray, attributes: Mapping[str, str]) -> None:
-        text = values.dtype == object
+        text = values.dtype.kind in "OU"
         kind: Any = str if text else values.dtype
         array = group.create_array(
             name,
