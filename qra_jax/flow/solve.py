@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, reinforce
-from qra_jax.flow import event as events
+from qra_jax.flow import event as events, reverse
 from qra_jax.flow.system import State, System, answer_system, pattern_system, sft_system
 from qra_jax.problem import SUM_TOLERANCE, Problem
 from qra_jax.regularizer import Regularizer
@@ -159,6 +159,7 @@ def _prepare(
     start = problem.log_ref if log_policy0 is None else jnp.asarray(log_policy0, dtype)
     if start.shape != problem.log_ref.shape:
         raise ValueError(f"log_policy0: shape {start.shape}; must be {problem.log_ref.shape}")
+    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
     options = default_options(
         dtype, solver=solver, stiff=stiff, rtol=rtol, atol=atol, max_steps=max_steps, adjoint=adjoint
     )
@@ -185,7 +186,7 @@ def default_options(
         "rtol": jnp.asarray(rtol, dtype),
         "atol": jnp.asarray(atol, dtype),
         "max_steps": _check.integer("max_steps", max_steps, low=1),
-        "adjoint": diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
+        "adjoint": adjoint,
     }
 
 
@@ -267,7 +268,7 @@ def follow(
     rtol: Array,
     atol: Array,
     max_steps: int,
-    adjoint: diffrax.AbstractAdjoint,
+    adjoint: diffrax.AbstractAdjoint | None,
 ) -> Found:
     """Follow a system with diffrax.
 
@@ -275,11 +276,17 @@ def follow(
       system: what to solve.
       ts: `[times]`, when to save.
       remaining: `state -> number`, zero or negative once the event that stops the flow has happened.
-      solver, rtol, atol, max_steps, adjoint: as for [`solve`][], none left out.
+      solver, rtol, atol, max_steps, adjoint: as for [`solve`][], none but the last left out.
 
     Returns:
       A [`Found`][].
     """
+    if adjoint is None and remaining is None and ts.shape == (1,):
+        found = reverse.end(system, time=ts[0], solver=solver, rtol=rtol, atol=atol, max_steps=max_steps)
+        status = jnp.where(found.converged, Status.OK, Status.NOT_CONVERGED)
+        status = jnp.where(system.valid, status, Status.INVALID).astype(jnp.int32)
+        states = jax.tree.map(lambda leaf: leaf[None], found.state)
+        return Found(states, status, {"steps": found.steps, "rejected": found.rejected})
     stop, met = None, jnp.asarray(False)
     if remaining is not None:
         met = remaining(system.start) <= 0
@@ -296,7 +303,7 @@ def follow(
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)]),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         max_steps=max_steps,
-        adjoint=adjoint,
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
         event=stop,
         throw=False,
     )

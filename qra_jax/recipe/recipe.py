@@ -50,7 +50,7 @@ class Recipe:
         log_policy0: Any = None,
         features: Any = None,
         saves: int = 0,
-        max_steps: int = 4096,
+        max_steps: int = 1024,
         stiff: bool = False,
         adjoint: diffrax.AbstractAdjoint | None = None,
     ) -> _run.Run:
@@ -71,9 +71,10 @@ class Recipe:
           features: `[questions, patterns, features]`, Φ of shared parameters, θ_q = log π_q + Φ_q w with w = 0 at the
             start of each phase; not for orbits.
           saves: policies to save on the way of each phase.
-          max_steps: most solver steps of a flow.
+          max_steps: most solver steps of a flow; a gradient keeps as many states.
           stiff: implicit solver for flows, for strong KL terms over long times.
-          adjoint: how flows are differentiated, see `flow.solve`: `diffrax.ForwardMode()` for few numbers.
+          adjoint: how flows are differentiated: in reverse mode where left out; `diffrax.ForwardMode()` for
+            `jax.jvp` and `jax.jacfwd`.
 
         Returns:
           A `Run`.
@@ -99,7 +100,7 @@ class Recipe:
         if key is not None:
             seed = jax.random.bits(key, seed.shape, jnp.uint32)
         return _run.run(
-            self.phases,
+            jax.tree.map(lambda number: jnp.asarray(number, dtype), self.phases),
             problem,
             start,
             seed,

@@ -35,6 +35,10 @@ class Schedule:
     knots: Any
     kind: str = field(default="linear", metadata={"static": True})
 
+    def __post_init__(self) -> None:
+        if isinstance(self.knots, (list, tuple)):
+            object.__setattr__(self, "knots", np.asarray(self.knots, float))
+
     def __call__(self, progress: Any) -> Float[Array, ""]:
         """The value at some progress.
 
@@ -44,7 +48,7 @@ class Schedule:
         Returns:
           Scalar.
         """
-        knots = jnp.asarray(self.knots, float)
+        knots, progress = jnp.asarray(self.knots, float), jnp.asarray(progress)
         count = knots.shape[0]
         if self.kind == "step":
             return knots[jnp.clip((progress * count).astype(int), 0, count - 1)]
@@ -60,7 +64,7 @@ class Schedule:
 
 def at(value: Any, progress: Any, dtype: Any) -> Float[Array, ""]:
     """A number or schedule at some progress, in a dtype."""
-    return jnp.asarray(value(jnp.asarray(progress)) if isinstance(value, Schedule) else value, dtype)
+    return jnp.asarray(value(progress) if isinstance(value, Schedule) else value, dtype)
 
 
 def mean(value: Any, dtype: Any) -> Float[Array, ""]:

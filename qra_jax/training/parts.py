@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from qra_jax._closures import hoisted
 from qra_jax.algorithm import Algorithm
 from qra_jax.flow.drift import clock_function
 from qra_jax.problem import Problem
@@ -22,7 +23,7 @@ from qra_jax.regularizer import Regularizer, ascend
 from qra_jax.reward import Reward
 from qra_jax.training import groups, loop, moments
 from qra_jax.training.groups import Shares, Tables
-from qra_jax.training.lanes import hoisted, trailing
+from qra_jax.training.lanes import trailing
 from qra_jax.training.loop import Plan
 
 
