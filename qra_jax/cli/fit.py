@@ -52,7 +52,7 @@ def is_histories(path: str) -> bool:
 
 
 def answer(
-    curve: fit.Curve, until: float | None, *, group_size: int = 8, draws: int = 512, seed: int = 0
+    curve: fit.Curve, until: float | int | None, *, group_size: int = 8, draws: int = 512, seed: int = 0
 ) -> Answer:
     """Fit a curve up to a step and forecast the rest of it.
 

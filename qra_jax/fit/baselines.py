@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,14 +19,14 @@ BASELINES = (LAST, EXPONENTIAL, POWER, SIGMOID)
 _DRAWS, _RIDGE = 200, 0.1
 
 
-def _curve(kind: Array | int, v: Array, t: Array, first: Array) -> Array:
+def _curve(kind: Any, v: Any, t: Any, first: Any) -> Array:
     """Accuracy at times t in training windows; `first` is the time of one step, `kind` the place in BASELINES."""
     low, high, rate = jax.nn.sigmoid(v[0]), jax.nn.sigmoid(v[1]), jnp.exp(v[2])
     left = jnp.where(kind == 1, jnp.exp(-rate * t), (1 + t / first) ** -rate)
     return jnp.where(kind == 3, high * jax.nn.sigmoid(rate * t + v[0]), high + (low - high) * left)
 
 
-def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int = 0) -> dict[str, Forecast]:
+def baselines(curve: Curve, until: float | int | None, steps: Any, *, seed: int = 0) -> dict[str, Forecast]:
     r"""Forecasts of the baselines, each fitted by maximum likelihood to the points up to a step.
 
     With time t in training windows, levels a and c in (0, 1) and k > 0:
@@ -87,7 +89,7 @@ def baselines(curve: Curve, until: float | None, steps: np.ndarray, *, seed: int
 
 @jax.jit
 def _optima(
-    kind: Array, starts: Array, y: Array, data: noise.Binned, weight: Array, first: Array
+    kind: Any, starts: Any, y: Any, data: noise.Binned, weight: Any, first: Any
 ) -> tuple[Array, Array]:
     """Best parameters `[lanes, 3]` for points y `[lanes, bins]`, and the sums of squares there."""
     solver = optimistix.LevenbergMarquardt(rtol=1e-8, atol=1e-10)

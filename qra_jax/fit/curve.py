@@ -43,7 +43,7 @@ class Curve:
     samples: np.ndarray | None = None
     lr: np.ndarray | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)
-    scale: tuple[float, float] = (0.0, 1.0)
+    scale: tuple[float | int, float | int] = (0.0, 1.0)
     name: str = "run"
     notes: tuple[str, ...] = ()
 
@@ -84,7 +84,7 @@ class Curve:
         time = whole[left] + (inside - self.steps[left]) * (rate[left] + here) / 2
         return time + (steps - inside) * here
 
-    def until(self, step: float) -> Curve:
+    def until(self, step: float | int) -> Curve:
         """The points up to a step.
 
         Args:
@@ -107,8 +107,8 @@ def read(
     path: str | Path,
     *,
     column: str = "accuracy",
-    scale: tuple[float, float] = (0.0, 1.0),
-    samples: float | None = None,
+    scale: tuple[float | int, float | int] = (0.0, 1.0),
+    samples: float | int | None = None,
 ) -> Curve:
     """Read a training curve from a CSV file with a header.
 

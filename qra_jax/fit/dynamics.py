@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +101,7 @@ MODELS = tuple(
 """All models, those of one dynamics side by side."""
 
 
-def physical(u: Float[Array, " parameters"], patterns: Float[Array, ""] | int) -> dict[str, Array]:
+def physical(u: Float[Array, " parameters"], patterns: Array | int) -> dict[str, Array]:
     """Parameters in their own units from standard normal numbers.
 
     Args:
@@ -129,6 +130,10 @@ def physical(u: Float[Array, " parameters"], patterns: Float[Array, ""] | int) -
     }
 
 
+Leaf = Any
+"""An array; untyped, as pytree leaves may also be placeholders."""
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Lookup:
@@ -139,9 +144,9 @@ class Lookup:
       values: `[points]`.
     """
 
-    low: Array | float
-    high: Array | float
-    values: Array
+    low: Leaf
+    high: Leaf
+    values: Leaf
 
     def __call__(self, x: Array) -> Array:
         """Values at x, of any shape."""
@@ -286,7 +291,7 @@ def _three(values: dict[str, Array], tau: Array, own: Clocks, natural: Array) ->
         rho = jnp.clip(rho, 1e-9, 1 - 1e-9)
         return own.clock(jnp.log(rho) - jnp.log1p(-rho)) * pull, policy
 
-    def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def step(state: tuple[Array, Array], _: Any) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         theta, time = state
         velocity, policy = speed(theta)
         centred = velocity - policy @ velocity

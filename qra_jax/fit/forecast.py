@@ -116,7 +116,7 @@ def last_points(count: int) -> int:
     return min(count, max(3, round(count / 10)))
 
 
-def rest_of(curve: Curve, until: float) -> Curve | None:
+def rest_of(curve: Curve, until: float | int) -> Curve | None:
     """The points after a step, or `None` where fewer than two came."""
     keep = curve.steps > until
     if keep.sum() < 2:

@@ -157,9 +157,9 @@ class Fit:
 
 def fit(
     curve: Curve,
-    until: float | None = None,
+    until: float | int | None = None,
     *,
-    horizon: float | None = None,
+    horizon: float | int | None = None,
     group_size: int = 8,
     models: Sequence[Model] = MODELS,
     draws: int = 512,
@@ -192,8 +192,8 @@ def fit(
 
 def fit_many(
     curves: Sequence[Curve],
-    untils: Sequence[float] | None = None,
-    horizon: float | None = None,
+    untils: Sequence[float | int] | None = None,
+    horizon: float | int | None = None,
     group_size: int = 8,
     models: Sequence[Model] = MODELS,
     draws: int = 512,
@@ -281,15 +281,15 @@ def _posterior(group_size: int, draws: int) -> Any:
 
 
 @partial(jax.jit, static_argnums=1)
-def _physical(u: Array, patterns: int) -> dict[str, Array]:
+def _physical(u: Any, patterns: int) -> dict[str, Array]:
     return jax.vmap(lambda one: _dynamics.physical(one, patterns))(u)
 
 
 @partial(jax.jit, static_argnums=3)
-def _paths(u: Array, kind: Array, times: Array, group_size: int) -> tuple[Array, Array, Array]:
+def _paths(u: Any, kind: Any, times: Any, group_size: int) -> tuple[Array, Array, Array]:
     """Accuracy `[members, times]`, excess and wander `[members]`."""
     table = _dynamics.clocks(group_size)
-    level = jax.lax.map(lambda pair: _dynamics.accuracy(*pair, times, table), (u, kind))
+    level = jax.lax.map(lambda pair: _dynamics.accuracy(pair[0], pair[1], times, table), (u, kind))
     values = jax.vmap(lambda one: _dynamics.physical(one, 1))(u)
     return level, values["excess"], values["wander"]
 

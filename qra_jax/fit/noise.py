@@ -13,6 +13,7 @@ normal (with half a count added, so that none of it vanishes at 0 and 1) and acc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,10 @@ from qra_jax.fit.curve import Curve, noise_samples
 
 BINS = 24
 """Neighbouring points are summed to at most this many; the models are smooth on that scale."""
+
+
+Leaf = Any
+"""An array; untyped, as pytree leaves may also be placeholders."""
 
 
 @jax.tree_util.register_dataclass
@@ -38,11 +43,11 @@ class Binned:
       used: `[bins]`, 1, or 0 for padding.
     """
 
-    time: Array
-    accuracy: Array
-    inverse: Array
-    lumped: Array
-    used: Array
+    time: Leaf
+    accuracy: Leaf
+    inverse: Leaf
+    lumped: Leaf
+    used: Leaf
 
 
 def binned(curve: Curve, train: Curve, bins: int = BINS) -> Binned:

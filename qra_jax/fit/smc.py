@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 _STAGES = 200
+
+
+Leaf = Any
+"""An array; untyped, as pytree leaves may also be placeholders."""
 
 
 @jax.tree_util.register_dataclass
@@ -25,11 +30,11 @@ class Draws:
       stages: temperatures that were needed.
     """
 
-    u: Array
-    log_likelihood: Array
-    extra: Array
-    log_evidence: Array
-    stages: Array
+    u: Leaf
+    log_likelihood: Leaf
+    extra: Leaf
+    log_evidence: Leaf
+    stages: Leaf
 
 
 def sample(

@@ -73,7 +73,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
             *shape, -1
         ),
     }
-    return data | _choices(rng, 2 if quick else 12, draws, seed)
+    return data | _choices(rng, 2 if quick else 10, draws, seed)
 
 
 def _runs(rng: np.random.Generator, runs: int) -> np.ndarray:
@@ -148,7 +148,7 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
     grid = axes[0, 0].get_gridspec()
     for index, (regime, ax) in enumerate(zip(REGIMES, axes[0], strict=True)):
         _run(data, index, ax)
-        ax.set_title(regime.capitalize())
+        ax.set_title(regime[0].upper() + regime[1:])
     axes[0, 0].set_ylabel("accuracy")
     axes[0, 0].legend(loc="lower right", fontsize=7)
     _errors(data, figure.add_subplot(grid[1, :2]))
@@ -186,9 +186,7 @@ def _errors(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     every = data["end"].mean(axis=(0, 1))
     order = np.argsort(every)
     first, second = METHODS[order[0]], METHODS[order[1]]
-    ax.set_title(
-        f"Smallest error on average: {first} ({every[order[0]]:.3f}), then {second} ({every[order[1]]:.3f})"
-    )
+    ax.set_title(f"Smallest error: {first} ({every[order[0]]:.3f}), then {second} ({every[order[1]]:.3f})")
 
 
 def _found(data: Mapping[str, np.ndarray], ax: Axes) -> None:
@@ -204,10 +202,10 @@ def _found(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     short = [name.replace(" ", "\n") for name in fit.DYNAMICS]
     ax.set_xticks(range(count), short, fontsize=7)
     ax.set_yticks(range(count), fit.DYNAMICS, fontsize=8)
-    ax.set(xlabel=f"dynamics found (whole curve, {RICH} samples a point)", ylabel="dynamics that made it")
+    ax.set(xlabel=f"dynamics found (whole curve, {RICH} samples)", ylabel="dynamics that made it")
     own = np.arange(count)[:, None]
     ax.set_title(
-        f"Dynamics found: {(rich == own).mean():.0%} of whole curves, {(poor == own).mean():.0%} of early noisy ones"
+        f"Dynamics found: {(rich == own).mean():.0%} of whole\ncurves, {(poor == own).mean():.0%} of early noisy ones"
     )
 
 
@@ -280,7 +278,8 @@ def compare(errors: np.ndarray) -> tuple[str, list[float]]:
     said, scores = [], []
     for k, name in enumerate(METHODS[1:], 1):
         gap = errors[:, k] - errors[:, 0]
-        z = float(gap.mean() / max(gap.std(ddof=1) / np.sqrt(len(gap)), 1e-12))
+        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.inf
+        z = float(gap.mean() / max(error, 1e-12))
         scores.append(z)
         wins = int((gap > 0).sum())
         said.append(f"{name} {errors[:, k].mean():.3f} (z = {z:.1f}, better in {wins} of {len(gap)} runs)")

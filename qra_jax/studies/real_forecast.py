@@ -125,7 +125,7 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
         ax.plot(steps[~early], y[~early], "o", color=plot.MUTED, ms=1.5)
         ax.plot(data[f"{index}/ahead"], median, color=COLORS[THEORY], lw=1.5)
         ax.set_ylim(-0.02, 1.02)
-        ax.set_title(_short(str(data["names"][index])), fontsize=8)
+        ax.set_title(_short(str(data["names"][index]), 24), fontsize=8)
         ax.tick_params(labelsize=7)
     return figure
 
@@ -144,14 +144,14 @@ def _table(data: Mapping[str, np.ndarray], ax) -> None:
     least = np.argsort(mean)
     won = int((data["end"][:, 0] <= data["end"].min(axis=1)).sum())
     ax.set_title(
-        f"Smallest error: {METHODS[least[0]]} ({mean[least[0]]:.3f}), {METHODS[least[1]]} ({mean[least[1]]:.3f}); "
-        f"theory best in {won} of {len(order)} runs",
-        fontsize=9,
+        f"Smallest error: {METHODS[least[0]]} ({mean[least[0]]:.3f}), then {METHODS[least[1]]} "
+        f"({mean[least[1]]:.3f});\ntheory best in {won} of {len(order)} runs"
     )
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else name[:33] + "…"
+def _short(name: str, length: int = 44) -> str:
+    """The end of a name tells runs of one series apart."""
+    return name if len(name) <= length else "…" + name[1 - length :]
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
