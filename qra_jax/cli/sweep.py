@@ -28,7 +28,8 @@ MOST_LINES = 16
 def show(data: xarray.Dataset, console: Console | None = None) -> None:
     """Print dimensions, variables, how points ended, and how much is done."""
     console = console or Console(highlight=False)
-    sizes = " × ".join(f"{data.sizes[name]} {name}" for name in data.sizes)
+    dims = [one.dims for one in data.data_vars.values()]
+    sizes = " × ".join(f"{data.sizes[dim]} {dim}" for dim in dims[0] if all(dim in one for one in dims))
     made, kept = data.attrs["shards"], data.attrs["shards_done"]
     state = "complete" if kept == made else f"{kept} of {made} shards done; go on with --resume"
     console.print(f"{data.attrs['points']} points ({sizes}): {state}", soft_wrap=True)
@@ -57,7 +58,7 @@ def _spread(values: np.ndarray) -> tuple[str, str, str]:
     return tuple(f"{one:.4g}" for one in (known.min(), median, known.max()))  # pyright: ignore[reportReturnType]
 
 
-def _status(value: int) -> str:
+def _status(value: Any) -> str:
     known = {status.value: status.name for status in Status}
     return known.get(int(value), "not computed" if value == -1 else str(value))
 
@@ -159,7 +160,7 @@ def _is_log(column: xarray.DataArray) -> bool:
     values = column.values
     if column.attrs.get("scale") == "linear" or not _numeric(column) or values.min() <= 0:
         return False
-    return column.attrs.get("scale") == "log" or values.max() >= LOG_FROM * values.min()
+    return column.attrs.get("scale") == "log" or bool(values.max() >= LOG_FROM * values.min())
 
 
 def _quantiles(

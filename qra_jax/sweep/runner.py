@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from qra_jax.sweep import executors, store as _store, work
 from qra_jax.sweep.engine import Engine, threads
 from qra_jax.sweep.progress import Progress
 from qra_jax.sweep.spec import Spec, load
-from qra_jax.sweep.store import CORRUPT, DONE, MISSING, Store
+from qra_jax.sweep.store import CORRUPT, DONE, Store
 
 
 def run(
@@ -58,65 +58,77 @@ def run(
     part = executors.parse_part(shard if shard is None or isinstance(shard, str) else "{}/{}".format(*shard))
     if block is not None:
         _check.integer("block", block, low=1)
-    opened, engine = _open(spec, path, block, shard_size, resume or part is not None)
-    states = opened.states()
-    if not resume and CORRUPT in states.values():
-        number = next(number for number, state in states.items() if state == CORRUPT)
-        raise ValueError(f"store: {path}: shard {number} is damaged; compute it anew with --resume")
-    mine = [number for number in range(opened.boxes.shards) if part is None or number % part[1] == part[0]]
-    missing = [number for number in mine if states[number] != DONE]
-    if missing:
+    variables = work.variables(spec)
+    opened = _existing(path, spec, block, shard_size)
+    states = {} if opened is None else opened.states()
+    if not resume:
+        _refuse(path, states, part is not None)
+    if opened is not None and not _missing(states, part):
+        return opened.open(states)
+    with executors.workers(executor, path, threads()) as workers:
+        if opened is None:
+            engine = Engine(spec, spec.layout.boxes(shard_size), block)
+            _store.create(path, spec, engine.boxes, variables, block or engine.choose())
+            opened = _existing(path, spec, block, shard_size)  # another process may have been faster
+            assert opened is not None
+            states = opened.states()
+        missing = _missing(states, part)
+        task, arguments = partial(_local, Engine(spec, opened.boxes, opened.header["block"]), opened), ()
+        if executor is not None:
+            task, arguments = work.remote, (work.pack(spec), str(path.resolve()))
+        mine = [number for number in states if _belongs(number, part)]
         try:
             with Progress(opened, mine, missing, enabled=progress) as show:
-                for report in _reports(spec, opened, engine, executor, missing):
-                    show.add(report)
+                for reports in executors.gather(workers, task, missing, arguments):
+                    for report in reports:
+                        show.add(report)
+                        states[report.number] = DONE
         except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
             kept = sum(state == DONE for state in opened.states().values())
-            reason = "disk full" if error.errno == errno.ENOSPC else str(error)
-            rest = f"{kept} of {opened.boxes.shards} shards are kept, go on with --resume"
-            raise OSError(f"store: {path}: {reason}; {rest}") from None
-        states = {number: state if number not in missing else DONE for number, state in states.items()}
+            rest = f"{kept} of {len(states)} shards are kept, go on with --resume"
+            raise OSError(f"store: {path}: disk full; {rest}") from None
     return opened.open(states)
 
 
-def _open(
-    spec: Spec, path: Path, block: int | None, shard_size: int | None, go_on: bool
-) -> tuple[Store, Engine]:
-    """The store, made where there is none, and what computes its shards."""
-    variables, engine = work.variables(spec), None
-    there = path.is_file() or (path.is_dir() and any(path.iterdir()))
-    if not there:
-        boxes = spec.layout.boxes(shard_size)
-        engine = Engine(spec, boxes, block)
-        made = _store.create(path, spec, boxes, variables, block or engine.choose())
-    opened = Store(path)
-    opened.check(spec)
-    if there and not go_on and MISSING in (states := opened.states()).values():
-        done = sum(state == DONE for state in states.values())
-        raise ValueError(f"store: {path} exists, {done} of {len(states)} shards done; go on with --resume")
+def _existing(path: Path, spec: Spec, block: int | None, shard_size: int | None) -> Store | None:
+    """The store of this very sweep, if there is one."""
+    if not (path.is_file() or (path.is_dir() and any(path.iterdir()))):
+        return None
+    found = Store(path)
+    found.check(spec)
+    chunk = None if shard_size is None else spec.layout.boxes(shard_size).chunk
     for name, given, kept in (
-        ("block", block, opened.header["block"]),
-        ("shard_size", shard_size and spec.layout.boxes(shard_size).chunk, opened.boxes.chunk),
+        ("block", block, found.header["block"]),
+        ("shard_size", chunk, found.boxes.chunk),
     ):
         if given is not None and given != kept:
             raise ValueError(f"{name}: {given}, but the store was made with {kept}; leave it out")
-    if engine is None or not made or engine.block != opened.header["block"]:
-        engine = Engine(spec, opened.boxes, opened.header["block"])
-    return opened, engine
+    return found
 
 
-def _reports(
-    spec: Spec, store: Store, engine: Engine, executor: Any, missing: list[int]
-) -> Iterator[work.Report]:
-    """Reports of the shards, as they are done."""
-    if executor is None:
-        task = partial(_local, engine, store)
-        arguments: tuple[Any, ...] = ()
-    else:
-        task, arguments = work.remote, (work.pack(spec), str(store.path.resolve()))
-    with executors.workers(executor, store.path, threads()) as workers:
-        for reports in executors.gather(workers, task, missing, arguments):
-            yield from reports
+def _refuse(path: Path, states: Mapping[int, str], part_of_many: bool) -> None:
+    """Without leave to go on, only a store that is whole is taken, or one that several jobs fill."""
+    _whole(path, states)
+    done = sum(state == DONE for state in states.values())
+    if done < len(states) and not part_of_many:
+        raise ValueError(f"store: {path} exists, {done} of {len(states)} shards done; go on with --resume")
+
+
+def _whole(path: Path, states: Mapping[int, str]) -> None:
+    """Refuse damaged chunks."""
+    for number, state in states.items():
+        if state == CORRUPT:
+            raise ValueError(f"store: {path}: shard {number} is damaged; compute it anew with --resume")
+
+
+def _belongs(number: int, part: tuple[int, int] | None) -> bool:
+    return part is None or number % part[1] == part[0]
+
+
+def _missing(states: Mapping[int, str], part: tuple[int, int] | None) -> list[int]:
+    return [number for number, state in states.items() if state != DONE and _belongs(number, part)]
 
 
 def _local(engine: Engine, store: Store, numbers: list[int]) -> list[work.Report]:
@@ -131,10 +143,12 @@ def open(store: str | Path) -> xarray.Dataset:
 
     Returns:
       The data, loaded where they are looked at; NaN (−1 for whole numbers) where nothing was computed yet.
-      `attrs["shards_done"]` of `attrs["shards"]` shards are done and undamaged.
+      `attrs["shards_done"]` of `attrs["shards"]` shards are done.
 
     Raises:
-      ValueError: no store of a sweep.
+      ValueError: no store of a sweep, or a damaged chunk.
     """
     opened = Store(Path(store))
-    return opened.open(opened.states())
+    states = opened.states()
+    _whole(opened.path, states)
+    return opened.open(states)
