@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import plot, recipe
+from qra_jax import orbit, plot, recipe
 from qra_jax.algorithm import grpo, reinforce
 from qra_jax.problem import Problem
-from qra_jax.studies import interleave
+from qra_jax.studies import interleave, primitives
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
 
@@ -80,3 +80,53 @@ def test_numbers_spend_the_time():
             np.where(weight < interleave.ALONE, rate, rate * weight) @ share,
             [1.0, 6.0] if method == "SFT alone" else interleave.TIME,
         )
+
+
+# primitives
+
+
+@pytest.fixture(scope="module")
+def started():
+    return primitives.compute(quick=True)
+
+
+def test_diversity_helps_by_coverage(started):
+    found = verdicts(primitives, started)
+    assert found[0] == ONLY_IF + "they add the best one"
+    # One more pattern beside the best one thins its mass; a good demonstrator's last patterns are poor.
+    assert found[1].startswith(ONLY_IF + "it is in")
+    assert found[2] == FAILS
+    # At equal mass the exact law slows; splitting a rival can help in entangled starts alone.
+    assert found[3:5] == [FAILS, HOLDS]
+    assert found[5].startswith(ONLY_IF + "the rival is better than the base accuracy")
+    assert found[6].startswith(ONLY_IF)
+    assert found[7] == HOLDS
+    with plot.style():
+        assert len(primitives.draw(started).axes) == 4
+
+
+def test_diversity_is_judged(started):
+    falling = -np.arange(len(primitives.SIZES), dtype=float)
+    wrong = started | {
+        "log_time": np.zeros_like(started["log_time"]) + falling[:, None],
+        "law/time": started["law/time"][:, ::-1],
+        "split/time": np.zeros_like(started["split/time"]),
+        "accuracy": started["accuracy"][..., ::-1, :] * falling[:, None],
+    }
+    found = verdicts(primitives, wrong)
+    assert found[:5] == [HOLDS, FAILS, HOLDS, HOLDS, FAILS]
+    assert found[5:] == [FAILS] * 3
+    found = verdicts(primitives, wrong | {"log_time": -wrong["log_time"]})
+    assert found[:3] == [FAILS, HOLDS, FAILS]
+
+
+def test_law_of_equal_rivals_holds_under_any_clock():
+    times = []
+    for k in (1, 4):
+        policy = np.array([0.1] + [0.9 / k] * k + [0.0] * (4 - k))
+        problem = Problem.from_probs(ref=policy, success=[0.9] + [0.5] * 4)
+        times.append(float(orbit.hit(problem, 0.95, algorithm=grpo(4)).log_time))
+    assert np.exp(times[1] - times[0]) == pytest.approx(8 / 5, rel=1e-9)
+    np.testing.assert_allclose(
+        primitives.law([1, 4], 0.1, 0.95, 0.4)[1] * 5 / 8, primitives.law(1, 0.1, 0.95, 0.4)
+    )

@@ -181,15 +181,13 @@ def _run(
     gate: float = float(GROUP),
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A method on all populations, `amount` and `share` being `[...]` or `[..., populations]`.
+    """A method on all populations, `amount` and `share` being `[..., populations or 1]`.
 
     Returns accuracy `[..., populations, questions]`, demonstrations `[..., populations]`, mean accuracies
     `[..., populations, saves]`.
     """
     size = population[2].shape[0]
-    amount, share = np.broadcast_arrays(np.asarray(amount, float), share)
-    if amount.shape[-1:] != (size,):
-        amount, share = (np.repeat(x[..., None], size, axis=-1) for x in (amount, share))
+    amount, share, _ = np.broadcast_arrays(np.asarray(amount, float), share, np.empty(size))
     lanes = amount.size
     found = _RUNS[method in GATED, runner](
         *jax.tree.map(lambda x: jnp.concatenate([x] * (lanes // size)), population),
@@ -234,7 +232,7 @@ def _sweeps(population: Any, quick: bool) -> dict[str, np.ndarray]:
     data = {}
     for method in METHODS[1:]:
         amounts = np.asarray(WEIGHTS[quick] if method == "interleaved" else AMOUNTS[quick])
-        accuracy, given, _ = _run(population, method, amounts)
+        accuracy, given, _ = _run(population, method, amounts[:, None])
         data[f"budget/{method}"] = np.stack([given.mean(axis=-1), accuracy.mean(axis=(-2, -1))])
     return data
 
@@ -250,9 +248,9 @@ def _gates(population: Any, given: np.ndarray) -> dict[str, np.ndarray]:
 def _data_quality(population: Any, quick: bool) -> dict[str, np.ndarray]:
     """SFT at every step, for two weights, and interleaved with weight one, against the share of r*."""
     shares, problems = np.asarray(SHARES[quick]), population[0]
-    grid = np.broadcast_arrays(TIME * np.array(HEAVY)[:, None], shares)
-    every, _, _ = _run(population, "SFT at every step", grid[0], share=grid[1])
-    gated, _, _ = _run(population, "interleaved", np.ones_like(shares), share=shares)
+    time = TIME * np.array(HEAVY)[:, None, None]
+    every, _, _ = _run(population, "SFT at every step", time, share=shares[:, None])
+    gated, _, _ = _run(population, "interleaved", 1.0, share=shares[:, None])
     ref, best = (np.asarray(x[..., 0]) for x in (problems.ref, problems.success))
     mass = (1 - shares[:, None, None]) * ref + shares[:, None, None]
     rest = np.stack([rest_point(weight, mass, best, grpo(GROUP)) for weight in HEAVY])
