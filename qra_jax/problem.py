@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from qra_jax import _check
@@ -163,11 +164,11 @@ class examples:
         return Problem.from_probs(ref=[0.25, 0.70, 0.05], success=[0.9, 0.6, 0.1])
 
     @staticmethod
-    def entangled(gamma: float, patterns: int = 3, *, other: float = 0.25) -> Problem:
+    def entangled(gamma: float | Array, patterns: int = 3, *, other: float | Array = 0.25) -> Problem:
         """Theorem 5.4's family at a chosen γ = Σ_{r≠r'} π_ref(r)/π_ref(r*), the worked example being γ = 6.
 
         Args:
-          gamma: γ > 1.
+          gamma: γ > 1; may be traced.
           patterns: n ≥ 3; the n − 2 poor patterns share the mass `other`, success rate .1 each.
           other: mass of the poor patterns together, in (0, 1).
 
@@ -181,17 +182,21 @@ class examples:
         """
         if patterns < 3:
             raise ValueError(f"patterns: {patterns}; must be at least 3")
-        if not gamma > 1:
+        _check.open_unit_interval("other", other)
+        if not isinstance(gamma, Tracer) and not gamma > 1:
             raise ValueError(f"gamma: {gamma}; must be above 1")
         best = other / (gamma - 1)
         rival = 1 - other - best
-        if not 0 < rival < 1:
+        if not isinstance(rival, Tracer) and not 0 < rival < 1:
             raise ValueError(
                 f"gamma: {gamma} with other = {other} leaves π_ref(r') = {rival:.3g}; must be in (0, 1)"
             )
         poor = patterns - 2
+        ref = [best, rival] + [other / poor] * poor
+        traced = any(isinstance(share, Tracer) for share in ref)
         return Problem.from_probs(
-            ref=[best, rival] + [other / poor] * poor, success=[0.9, 0.6] + [0.1] * poor
+            ref=jnp.stack(jnp.broadcast_arrays(*map(jnp.asarray, ref))) if traced else ref,
+            success=[0.9, 0.6] + [0.1] * poor,
         )
 
     @staticmethod
