@@ -120,7 +120,7 @@ class Calculator:
 def best_split(times: np.ndarray, rl_time: Any, slope: Any, price: Any) -> tuple[Any, Any]:
     """Where T + c T_rl(T) is least, by the zero of its derivative between the points of a grid.
 
-    Between two points the total is the cubic through both values and both derivatives.
+    Between two points log T_rl is the cubic through both values and both derivatives.
 
     Args:
       times: `[times]`, T of the grid, increasing from zero.
@@ -133,21 +133,20 @@ def best_split(times: np.ndarray, rl_time: Any, slope: Any, price: Any) -> tuple
     """
     price = np.asarray(price)[..., None]
     total, rate = times + price * rl_time, 1 + price * slope
+    rl_time, slope, price = (np.broadcast_to(x, total.shape) for x in (rl_time, slope, price))
     lowest = np.argmin(total, axis=-1)
     best, value = times[lowest], np.min(total, axis=-1)
-    fractions = np.linspace(0, 1, 1001)
+    s = np.linspace(0, 1, 1001)
     for place in np.ndindex(lowest.shape):
-        y, d = total[place], rate[place]
         for i in (lowest[place] - 1, lowest[place]):
-            if 0 <= i < len(times) - 1 and np.isfinite(d[i : i + 2]).all() and d[i] < 0 <= d[i + 1]:
-                h, s = times[i + 1] - times[i], fractions
-                cubic = (
-                    y[i] * (1 + 2 * s) * (1 - s) ** 2
-                    + y[i + 1] * s**2 * (3 - 2 * s)
-                    + h * s * (1 - s) * (d[i] * (1 - s) - d[i + 1] * s)
-                )
-                j = int(np.argmin(cubic))
-                best[place], value[place] = times[i] + h * s[j], cubic[j]
+            ends = (*place, slice(i, i + 2))
+            if 0 <= i < len(times) - 1 and rate[ends][0] < 0 <= rate[ends][1]:
+                h, (y0, y1) = times[i + 1] - times[i], np.log(rl_time[ends])
+                d0, d1 = h * slope[ends] / rl_time[ends]
+                bend = s * (1 - s) * (d0 * (1 - s) - d1 * s + (y1 - y0) * (2 * s - 1))
+                inside = times[i] + h * s + price[place][0] * np.exp(y0 + (y1 - y0) * s + bend)
+                j = int(np.argmin(inside))
+                best[place], value[place] = times[i] + h * s[j], inside[j]
     return best, value
 
 
@@ -447,7 +446,7 @@ def _lengths(data: Mapping[str, np.ndarray], ax: Axes) -> None:
             )
     ax.set(xscale="log", xlabel="entanglement γ   (RL alone: γⁿ⁻¹)", ylabel="best SFT time", ylim=(0, None))
     ax.legend(loc="upper left", title="circles n = 3, squares n = 5", title_fontsize=8)
-    ax.set_title("It grows as (1 − 1/n)/x · log γ (lines)")
+    ax.set_title("SFT grows by (1 − 1/n)/x · log γ (lines)")
 
 
 def _least(data: Mapping[str, np.ndarray], ax: Axes) -> None:
@@ -463,7 +462,7 @@ def _least(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     )
     ax.set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
     ax.minorticks_off()
-    ax.set_title("Below x₁ data are worth nothing")
+    ax.set_title("Data are worth their SFT above x₁")
 
 
 def _cold_starts(data: Mapping[str, np.ndarray], ax: Axes) -> None:
@@ -483,15 +482,14 @@ def _sampled(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     score, error = _schedule_scores(data)
     places = np.arange(len(SCHEDULES))
     labels = ("worked example", "rare and entangled")
-    for row, bar, name, color, shift in zip(
-        score, error, labels, (plot.BEST, plot.RIVAL), (-0.1, 0.1), strict=True
-    ):
+    for row, bar, name, color, shift in zip(score, error, labels, plot.CYCLE[6:8], (-0.1, 0.1), strict=True):
         ax.errorbar(places + shift, row, 2 * bar, fmt="o", color=color, label=name, capsize=2)
     ax.set_xticks(places, list(SCHEDULES), rotation=45)
     ax.minorticks_off()
     ax.set(ylabel=f"accuracy after {STEPS} steps, best rate")
-    ax.legend(loc="best")
-    ax.set_title("Sampled: what a schedule of q buys")
+    ax.margins(y=0.3)
+    ax.legend(loc="lower left")
+    ax.set_title("Sampled groups: q: 1 → 0 buys nothing")
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
@@ -578,8 +576,9 @@ def _data_needed(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             "a plausible reading of " + SOURCE,
             "worth it on the same side of x₀",
             f"{cheap} of {entangled.sum()} entangled problems gain from less (median x₁/x₀ "
-            f"{np.median((least / np.where(entangled, needed, np.nan))[entangled]):.3f}); in the {wasted} fast "
-            "ones, where x₀ = 0, shares below x₁ are still worth nothing",
+            f"{np.median(least[entangled] / needed[entangled]):.3f}); in the {wasted} fast ones, where x₀ = 0, "
+            f"{gain[below & ~entangled[:, None]].sum()} of {(below & ~entangled[:, None]).sum()} shares below x₁ "
+            "gain",
             verdict(cheap == 0 and (least[~entangled] == 0).all()),
         ),
         Verdict(

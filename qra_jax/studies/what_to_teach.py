@@ -99,7 +99,7 @@ def _worked(runs: int, seed: int) -> dict[str, np.ndarray]:
 
     base = float(log_time(problem))
     after = {time: [taught(problem, r, time) for r in patterns] for time in (LITTLE, SOME)}
-    exact = {time: np.array([float(log_time(each)) for each in many_]) for time, many_ in after.items()}
+    exact = {time: np.array([float(log_time(each)) for each in trained]) for time, trained in after.items()}
     starts = jnp.stack([problem.log_ref, *(each.log_ref for each in after[SOME])])
 
     def hitting(key: jax.Array, start: jax.Array) -> jax.Array:
@@ -111,7 +111,7 @@ def _worked(runs: int, seed: int) -> dict[str, np.ndarray]:
 
     keys = jax.random.split(jax.random.key(seed), len(starts) * runs)
     sampled = many(hitting)(keys, jnp.repeat(starts, runs, axis=0))
-    return {
+    data = {
         "ref": problem.ref,
         "sensitivity": found.ref,
         "point": found.teach,
@@ -123,6 +123,7 @@ def _worked(runs: int, seed: int) -> dict[str, np.ndarray]:
         "some": exact[SOME] - base,
         "sampled": np.asarray(sampled, np.float32).reshape(len(starts), runs),
     }
+    return {name: np.asarray(value) for name, value in data.items()}
 
 
 def _padded(log_ref: np.ndarray, success: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -342,7 +343,7 @@ def _teaching(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             "A point of probability is best moved to r*.",
             "a plausible reading of " + SOURCE,
             "in all random problems",
-            f"{_shares(point)}; in {rare.mean():.0%} of the others the best one is rarer than r*",
+            f"{_shares(point)}; in {rare.sum()} of the {rare.size} others the best one is rarer than r*",
             _all_or(point, "exceptions of a few percent are allowed", 0.95),
         ),
         Verdict(
