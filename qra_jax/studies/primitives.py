@@ -256,7 +256,6 @@ def _splits(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.axhline(0, color="black", linewidth=0.8, zorder=0)
     ax.axvline(0, color=plot.MUTED, linewidth=0.8, zorder=0)
     ax.set(xlabel="base accuracy − rate of the rival, ρ − p'", ylabel="change of log₁₀ time")
-    ax.set_yscale("symlog", linthresh=1)
     ax.legend(loc="lower right")
     ax.set_title(f"Rival in {SPLIT} parts: helps only if entangled")
 
@@ -423,7 +422,7 @@ def _never_falls(steps: np.ndarray) -> str:
     if rises.all() or not rises.any():
         return verdict(rises.all())
     cells = [_cell(*cell) for cell in zip(*np.nonzero(rises), strict=True)]
-    return ONLY_IF + f"({len(cells)} of {rises.size} cells) " + "; ".join(cells)
+    return ONLY_IF + f"the cell is one of these {len(cells)} (of {rises.size}): " + "; ".join(cells)
 
 
 def _cell(spread: Any, taste: Any, samples: Any) -> str:
