@@ -119,7 +119,9 @@ def clock_tables(group_size: int) -> dict[str, np.ndarray]:
     Returns:
       `[FINE]` by name.
     """
-    tables = {name: power * np.asarray(likelihood.log_slope(FINE)) for name, power in EXPONENTS.items()}
+    tables = {
+        name: power * np.asarray(likelihood.log_slope(jnp.asarray(FINE))) for name, power in EXPONENTS.items()
+    }
     if group_size > 1:
         right, wrong = jax.nn.sigmoid(jnp.asarray(FINE)), jax.nn.sigmoid(-jnp.asarray(FINE))
         clock = np.log(np.asarray(algorithm.grpo(group_size).clock(right, wrong)))
@@ -200,20 +202,22 @@ class Run:
         self.right, self.wrong = likelihood.counts(histories)
         tries = int(histories.group_size * histories.seen.sum(axis=1).max())
         self.z0 = jnp.asarray(model.starts(max(tries, 1)))
-        self.start = jnp.asarray(model.initial(histories.visits))
+        self.starts = jnp.asarray(model.initial(histories.visits))
         self.once = jnp.ones(histories.questions)
 
     def fit(
         self, *, exponent: float | None = None, table: np.ndarray | None = None, start: Array | None = None
     ) -> mixture.Mixture:
         """The best fit with a free or given exponent, or under a clock `[FINE]`."""
-        theta = self.start if start is None else start
-        if exponent is not None or table is not None:
-            theta = theta.at[0].set(0.0 if exponent is None else exponent)
         fixed = exponent is not None or table is not None
-        free = jnp.ones_like(theta).at[0].set(0.0 if fixed else 1.0)
         log_speed = jnp.zeros(len(FINE)) if table is None else jnp.asarray(table)
-        return _fit(self.model, theta, free, self.once, log_speed, *self._data())
+        found = []
+        for theta in self.starts if start is None else start[None]:
+            if fixed:
+                theta = theta.at[0].set(0.0 if exponent is None else exponent)
+            free = jnp.ones_like(theta).at[0].set(0.0 if fixed else 1.0)
+            found.append(_fit(self.model, theta, free, self.once, log_speed, *self._data()))
+        return max(found, key=lambda one: float(one.log_likelihood.sum()))
 
     def _data(self) -> tuple[Array, Array, Array]:
         return self.z0, self.right, self.wrong
@@ -270,7 +274,7 @@ class Run:
         ratio = float(error.sum() / variance.sum())
         excess = np.asarray(error - ratio * variance)
         deviation = np.sqrt(len(excess)) * excess.std() / float(variance.sum())
-        return ratio, (ratio - 1) / deviation if deviation > 0 else 0.0
+        return ratio, float((ratio - 1) / deviation) if deviation > 0 else 0.0
 
 
 def _kinds(model: Model, log_speed: Array, z0: Array, right: Array, wrong: Array) -> Callable[[Array], Array]:

@@ -116,7 +116,7 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     seen = np.isfinite(values)
     if not seen.any():
         raise ValueError(f"{path}: no value in any visit; must hold accuracies")
-    tolerance = min(5e-3, 0.5000001 * 10.0**-digits)
+    tolerance = 0.5000001 * min(1e-2, 10.0**-digits)
     size = _granularity(path, values[seen], tolerance) if group_size is None else group_size
     if size < 1:
         raise ValueError(f"group_size: {size}; must be 1 or above")

@@ -26,15 +26,14 @@ EXPONENTS = (-2.0, 3.0)
 """Range of the exponent."""
 FINE = np.linspace(-END, END, 2801)
 """Logits at which clocks are tabulated."""
-NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
-"""Quadrature over lognormal rates."""
-RELATIVE = (-1.0, 0.0, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0)
-"""Rates that questions may have, over the common one, where rates are free."""
-CEILINGS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.55, 0.4, 0.25, 0.1)
+NODES = np.linspace(-3, 3, 41)
+"""Rates that vary, in standard deviations: close enough for paths that lie as close as the data can tell apart."""
+NODE_SHARES = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
+CEILINGS = (1.0, 0.9, 0.75, 0.5, 0.2)
 """Highest accuracies that questions may have, where ceilings are free."""
 SUBSTEPS = 2
 """Steps of the lattice between two visits, where questions drift at random."""
-RATES = ("one", "lognormal", "free")
+RATES = ("one", "lognormal", "normal")
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Model:
 
     Attributes:
       course: pieces of equal length in which the common rate is free, ≥ 1.
-      rates: `"one"` for all questions; `"lognormal"` with a fitted deviation, whatever the start; `"free"`: any
-        joint distribution with the starts, rates of −1 … 4 times a common one.
+      rates: `"one"` for all questions; `"lognormal"` or `"normal"` (some questions fall) with a fitted relative
+        deviation, whatever the start.
       drift: whether each logit also walks at random (normal steps, their deviation per visit is fitted).
       ceilings: whether each question has a highest accuracy c of its own, ρ = c σ(z), with any joint distribution
         with the starts.
@@ -65,21 +64,22 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """Parameters besides the distribution of kinds."""
         rates = tuple(f"log_rate{i}" for i in range(self.course))
-        spread = ("log_spread",) * (self.rates == "lognormal")
+        spread = ("log_spread",) * (self.rates != "one")
         return ("exponent", *rates, *spread, *(("log_drift",) * self.drift))
 
     def initial(self, visits: int) -> np.ndarray:
-        """Parameters to start from: one logit over all visits, a spread of .3 and a drift of .05 a visit."""
-        extra = [np.log(0.3)] * (self.rates == "lognormal") + [np.log(0.05)] * self.drift
-        return np.array([0.0, *[-np.log(max(visits - 1, 1))] * self.course, *extra])
+        """Parameters to start from, `[tries, parameters]`: one logit over all visits, narrow or wide spread."""
+        spreads = [[np.log(0.3)], [np.log(0.9)]] if self.rates != "one" else [[]]
+        rates = [-np.log(max(visits - 1, 1))] * self.course
+        return np.array([[0.0, *rates, *spread, *[np.log(0.05)] * self.drift] for spread in spreads])
 
     def starts(self, tries: int) -> np.ndarray:
         """Starting logits: even in 2 asin √ρ, at the precision of `tries` rollouts, and on to both ends.
 
-        Where kinds have more than a start, or move at random, half as many are enough.
+        Where kinds have more than a start, or move at random, fewer are enough.
         """
-        fine = self.rates != "free" and not self.drift and not self.ceilings
-        count = int(np.clip((1.5 if fine else 0.75) * np.pi * np.sqrt(tries), 24, 120))
+        density = 0.5 if self.ceilings else 0.75 if self.drift or self.rates != "one" else 1.5
+        count = int(np.clip(density * np.pi * np.sqrt(tries), 24, 120))
         share = np.sin((np.arange(count) + 0.5) * np.pi / (2 * count)) ** 2
         middle = np.log(share / (1 - share))
         tail = np.linspace(middle[-1], END - 2, max(int(END - 2 - middle[-1]) + 1, 2))[1:]
@@ -99,7 +99,7 @@ def log_likelihood(
       right, wrong: `[questions, visits]`, rollouts; both 0 where missing.
 
     Returns:
-      `[questions, kinds]`; kinds are starts, or ceilings × starts, or rates × ceilings × starts.
+      `[questions, kinds]`; kinds are starts, or ceilings × starts.
     """
     rates, ceilings, shares = variants(model, theta)
     course = times(model, theta, right.shape[1])
@@ -114,7 +114,7 @@ def log_likelihood(
         return _walk(path, hit, miss, drift, right, wrong)
 
     every = jax.lax.map(at, (rates, ceilings))  # [variants, questions, starts]
-    if model.rates == "lognormal":
+    if model.rates != "one":
         every = jnp.reshape(every + jnp.log(shares)[:, None, None], (len(NODES), -1, *every.shape[1:]))
         every = jax.nn.logsumexp(every, axis=0)
     return jnp.moveaxis(every, 0, 1).reshape(right.shape[0], -1)
@@ -166,12 +166,10 @@ def forecast_errors(
 def variants(model: Model, theta: Array) -> tuple[Array, Array, Array]:
     """Rates (over the common one) and ceilings that occur, and their shares where these are not free (else 1)."""
     rates, shares = jnp.ones(1), jnp.ones(1)
-    if model.rates == "lognormal":
+    if model.rates != "one":
         spread = jnp.exp(theta[model.names().index("log_spread")])
-        rates, shares = jnp.exp(spread * NODES), jnp.asarray(NODE_WEIGHTS / NODE_WEIGHTS.sum())
-    elif model.rates == "free":
-        rates = jnp.asarray(RELATIVE)
-        shares = jnp.ones_like(rates)
+        rates = jnp.exp(spread * NODES) if model.rates == "lognormal" else 1 + spread * NODES
+        shares = jnp.asarray(NODE_SHARES)
     tops = jnp.asarray(CEILINGS if model.ceilings else (1.0,))
     n, m = len(rates), len(tops)
     return jnp.repeat(rates, m, total_repeat_length=n * m), jnp.tile(tops, n), jnp.repeat(shares, m)

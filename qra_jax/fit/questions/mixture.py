@@ -110,7 +110,7 @@ def weights(ell: Array, counts: Array) -> tuple[Array, Array]:
     def going(state: tuple[Array, ...]) -> Array:
         return (state[2] > TOLERANCE) & (state[3] < MOST)
 
-    first = (jnp.full(n, 1 / n, ell.dtype), jnp.ones(n, ell.dtype), jnp.asarray(jnp.inf, ell.dtype), 0)
+    first = (jnp.full(n, 1 / n), jnp.ones(n), jnp.asarray(jnp.inf), jnp.asarray(0))
     w, _, missing, _ = jax.lax.while_loop(going, turn, first)
     return w, missing
 
