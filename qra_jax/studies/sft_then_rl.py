@@ -34,10 +34,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import flow, plot, recipe
-from qra_jax.algorithm import Algorithm, grpo, reinforce, tsallis
+from qra_jax.algorithm import grpo, reinforce, tsallis
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
+from qra_jax.studies.clocks import _any_of
 from qra_jax.theory import sft_mass_needed
 
 TITLE = "SFT, then RL: when to stop, how good the data must be, and why it is no schedule of q"
@@ -65,20 +66,9 @@ SCHEDULES = {
 RATES = (0.1, 0.2, 0.4, 0.8, 1.6)
 STEPS, FINE = 200, 0.1
 """Steps of a sampled run; learning rate of the exact mean."""
-RARE = Problem.from_probs(ref=[0.01, 0.04, 0.95], success=[0.9, 0.6, 0.0])
+RARE = {"ref": [0.01, 0.04, 0.95], "success": [0.9, 0.6, 0.0]}
 """A cold start with a rival."""
 COLD = np.geomspace(1e-1, 1e-6, 11)
-
-
-def _any_of(algorithms: Any) -> Any:
-    """Algorithms as one that is indexed by a number: one compilation for all of them."""
-    clocks = [algorithm.clock_function() for algorithm in algorithms]
-
-    def clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
-        branches = [lambda mean, miss, c=c: jnp.asarray(c(mean, miss), mean.dtype) for c in clocks]
-        return jax.lax.switch(jnp.asarray(params["which"], int), branches, mean, miss)
-
-    return lambda index: Algorithm("any", reinforce().weigh, None, clock, params={"which": index})
 
 
 class Calculator:
@@ -255,8 +245,9 @@ def _quality(calculator: Calculator, count: int, seed: int) -> dict[str, np.ndar
     pull = np.sum(slopes * np.exp(log_ref), axis=1) - np.take_along_axis(slopes, best, 1)[:, 0]
     least = np.exp(-log_time) / pull
     shares = np.minimum(least[:, None] * np.array(RATIOS), 1.0)
-    wide = [np.repeat(array, len(RATIOS), axis=0) for array in (log_ref, success)]
-    rl_time, slope = calculator.curves(*wide, mixture(*wide, shares.ravel()))
+    wide_ref, wide_success = (np.repeat(array, len(RATIOS), axis=0) for array in (log_ref, success))
+    mu = mixture(wide_ref, wide_success, shares.ravel())
+    rl_time, slope = calculator.curves(wide_ref, wide_success, mu)
     gain, first = np.exp(log_time), 1 + slope[:, 0]
     total = (calculator.times + rl_time).min(axis=1).reshape(shares.shape)
     needed = jax.vmap(lambda log_ref, success: sft_mass_needed(Problem(log_ref, success)))
@@ -278,8 +269,8 @@ def _mixtures(calculator: Calculator, count: int, seed: int) -> dict[str, np.nda
     mu = np.pad(grid, ((0, 0), (0, WIDTH - 3)))
     totals = []
     for i in range(count):
-        rows = [np.repeat(array[i : i + 1], len(grid), axis=0) for array in (log_ref, success)]
-        rl_time, _ = calculator.curves(*rows, mu)
+        one, rates = (np.repeat(array[i : i + 1], len(grid), axis=0) for array in (log_ref, success))
+        rl_time, _ = calculator.curves(one, rates, mu)
         totals.append((calculator.times + rl_time).min(axis=1))
     return {"mixtures": grid, "mixture_total": np.array(totals), "mixture_best": success.argmax(axis=1)}
 
@@ -301,7 +292,7 @@ def _scheduled(knots: Any, rate: Any, **options: Any) -> recipe.Recipe:
 def _schedules(runs: int, seed: int) -> dict[str, np.ndarray]:
     """Final accuracy under each schedule of q: exact mean and its derivatives, and sampled groups."""
     knots, rates = np.array(list(SCHEDULES.values())), np.array(RATES)
-    log_ref, success = padded([examples.worked(), RARE])
+    log_ref, success = padded([examples.worked(), Problem.from_probs(**RARE)])
 
     def mean(knots: jax.Array, log_ref: jax.Array, success: jax.Array) -> jax.Array:
         return _scheduled(knots, FINE).run(Problem(log_ref, success)).accuracy
@@ -329,12 +320,12 @@ def _designs(calculator: Calculator) -> dict[str, np.ndarray]:
     """What the optimiser of recipes finds: lengths for the worked example, schedules of q for the exact mean."""
     worked, family = examples.worked(), _any_of([*CLOCKS.values(), *COLD_CLOCKS])
 
-    def length(share: jax.Array, price: jax.Array, clock: jax.Array) -> jax.Array:
+    def length(share: Any, price: Any, clock: Any) -> jax.Array:
         rl = recipe.rlvr(until=TARGET, algorithm=family(clock), price=price)
         plan = recipe.Recipe((recipe.sft(demonstrations=share, time=8.0), rl))
         return recipe.optimize(plan, worked, free=("0.time",)).recipe.phases[0].time
 
-    def schedule(log_ref: jax.Array, success: jax.Array) -> jax.Array:
+    def schedule(log_ref: Any, success: Any) -> jax.Array:
         start = _scheduled(np.full(5, 0.5), FINE)
         options = {"objective": "accuracy", "steps": 60, "optimizer": optax.adam(0.2)}
         found = recipe.optimize(start, Problem(log_ref, success), free=("0.q",), **options)
@@ -351,7 +342,7 @@ def _designs(calculator: Calculator) -> dict[str, np.ndarray]:
         "design_cells": cells,
         "design": np.asarray(jax.vmap(length)(shares, prices, cells[:, 2].astype(float))),
         "design_grid": np.array(best),
-        "design_q": np.asarray(jax.vmap(schedule)(*padded([worked, RARE]))),
+        "design_q": np.asarray(jax.vmap(schedule)(*padded([worked, Problem.from_probs(**RARE)]))),
     }
 
 
@@ -441,12 +432,10 @@ def _lengths(data: Mapping[str, np.ndarray], ax: Axes) -> None:
             label = f"x = {share:g}" if n == 0 else None
             ax.plot(gamma, length, mark, color=color, markersize=4, label=label)
             line = length[-1] + law[n, i] * np.log(gamma / gamma[-1])
-            ax.plot(
-                gamma[gamma > LARGE], line[gamma > LARGE], "-" if n == 0 else "--", color=color, linewidth=1
-            )
+            ax.plot(gamma[gamma > 1e3], line[gamma > 1e3], "-" if n == 0 else "--", color=color, linewidth=1)
     ax.set(xscale="log", xlabel="entanglement γ   (RL alone: γⁿ⁻¹)", ylabel="best SFT time", ylim=(0, None))
     ax.legend(loc="upper left", title="circles n = 3, squares n = 5", title_fontsize=8)
-    ax.set_title("SFT grows by (1 − 1/n)/x · log γ (lines)")
+    ax.set_title("Law (lines): (1 − 1/n)/x · log γ")
 
 
 def _least(data: Mapping[str, np.ndarray], ax: Axes) -> None:
@@ -489,7 +478,7 @@ def _sampled(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.set(ylabel=f"accuracy after {STEPS} steps, best rate")
     ax.margins(y=0.3)
     ax.legend(loc="lower left")
-    ax.set_title("Sampled groups: q: 1 → 0 buys nothing")
+    ax.set_title("Sampled, q: 1 → 0 buys nothing")
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:

@@ -238,6 +238,8 @@ def _third(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     above = data["rates"][:, None] - data["map_accuracy"]
     ax.contour(*place, above, levels=[0], colors="black", linestyles="--", linewidths=1)
     ax.axhline(RIVAL, color="black", linestyle=":", linewidth=1)
+    ax.text(0.24, 0.7, "p′ = accuracy", ha="right", fontsize=8)
+    ax.text(0.85, RIVAL - 0.01, "rival", ha="right", va="top", fontsize=8)
     ax.set(xscale="log", xlabel="π_ref(r*)", ylabel="success rate p′ of the pattern taught")
     ax.figure.colorbar(mesh, ax=ax, label="RL time saved by a unit of SFT (%)")
     ax.set_title("Teaching saves time below the solid line")
