@@ -218,8 +218,11 @@ def test_recipes(tmp_path):
     recipe = {
         "kind": "recipe",
         "problem": PROBLEM,
-        "phase": [{"kind": "sft", "mixture": [1.0, 0.0, 0.0], "time": 1.0}, {"kind": "rlvr", "time": 5.0}],
-        "axis": [{"name": "time", "path": "phase[0].time", "low": 0.5, "high": 4.0, "points": 3}],
+        "phase": [
+            {"kind": "sft", "demonstrations": 0.5, "steps": 5, "learning_rate": 0.5},
+            {"kind": "rlvr", "steps": 5, "learning_rate": 0.5},
+        ],
+        "axis": [{"name": "data", "path": "phase[0].demonstrations", "low": 0.0, "high": 1.0, "points": 3}],
     }
     data = sweep.run(recipe, tmp_path / "recipe.zarr", block=64, progress=False).load()
     assert (np.diff(data["accuracy"]) > 0).all()
