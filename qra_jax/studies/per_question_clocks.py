@@ -11,6 +11,9 @@ normal), a random walk of each logit, a ceiling of each question's accuracy; and
 their first ten visits, fitted on the others. An exponent counts as rejected when its likelihood falls behind that of
 the fitted one by 1.96 standard deviations over questions (Vuong).
 
+Ceilings are a grid of five. Middle starters with lognormal rates were added after those with one rate had come out at
+a = −.5 on that run: fast questions are then the high ones.
+
 Controls: histories made by each clock with the same numbers, to which the same estimator is put.
 
 What could make tabular clocks look so? Questions are trained by this package with θ_q = log π_ref + √(1 − s) own
@@ -387,11 +390,11 @@ def _forest(data: Mapping[str, np.ndarray], ax: Axes) -> None:
         ax.plot(best, y, "o", color="black", markersize=5)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlim=(-0.8, 1.2), ylim=(-0.6, 1.15 * len(names) - 0.2), xlabel="clock exponent a, 95 % interval")
-    below = max(exponent(data, name)[2] for name in names) < 0.5
+    out = all(rejected(data, name, 1.0) for name in names)
     found = (
-        "Real run: whatever else varies, a is below ½"
-        if below
-        else "Real run: the exponent depends on what else varies"
+        "Real run: REINFORCE's clock is out whatever varies"
+        if out
+        else "Real run: it depends on what else varies"
     )
     ax.set_title(found if data["real"] else "No real run given: a stand-in made with a = 0")
 
@@ -586,7 +589,7 @@ def _judge_real(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             listed + (f"; {better} have the highest likelihood" if better else ""),
             verdict(len(zero) == len(fitted))
             if len(zero) in (0, len(fitted))
-            else ONLY_IF + f"fitted with: {', '.join(zero)}",
+            else ONLY_IF + f"fitted with {'; '.join(zero)}",
         ),
         Verdict(
             "Tabular clocks (a = ½, mean-field GRPO, and a = 1, REINFORCE) are rejected whatever else varies.",
@@ -599,7 +602,7 @@ def _judge_real(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             ),
             verdict(True)
             if not half and not one
-            else ONLY_IF + f"nothing varies as in: {', '.join(sorted({*half, *one}))}"
+            else ONLY_IF + f"not fitted with {'; '.join(sorted({*half, *one}))}"
             if len({*half, *one}) < len(fitted)
             else verdict(False),
         ),

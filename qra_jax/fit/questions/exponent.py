@@ -298,10 +298,10 @@ def _again(model: Model, theta: Array, inverse: Array, counts: Array, *data: Arr
     kinds = _kinds(model, jnp.zeros(len(FINE)), *data)
 
     def one(counts: Array) -> Array:
-        moved = theta
-        for _ in range(2):
-            moved = moved + jnp.clip(inverse @ mixture.slope(kinds, moved, counts), -1.0, 1.0)
-        return moved[0]
+        def step(_: Array, at: Array) -> Array:
+            return at + jnp.clip(inverse @ mixture.slope(kinds, at, counts), -1.0, 1.0)
+
+        return jax.lax.fori_loop(0, 2, step, theta)[0]
 
     return jax.lax.map(one, counts)
 
