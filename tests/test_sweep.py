@@ -220,11 +220,19 @@ def test_one_program_for_each_category(tmp_path, monkeypatch):
     )
     run(replace(SPEC), tmp_path / "a.zarr", shard_size=10)
     assert len(compiled) == 2
-    # Where the width is chosen, a program may be compiled once more to see what it needs.
-    compiled.clear()
-    data = run(replace(SPEC), tmp_path / "b.zarr", block=None)
-    assert data.attrs["block"] in (64, 128, 256)
-    assert len(compiled) in (2, 3)
+
+
+def test_the_width_is_fixed_on_a_cpu_and_fits_memory_elsewhere(monkeypatch):
+    spec = replace(SPEC)
+    assert engine.Engine(spec, spec.layout.boxes()).choose() == 64
+    monkeypatch.setattr(engine, "device_memory", lambda device: 8 * 300 * each)
+    device = engine.Engine(spec, spec.layout.boxes())
+    device.cpu = False
+    each = device.program(device.first, 64).memory_analysis().temp_size_in_bytes / 64
+    assert each > 0
+    assert device.choose() == 256
+    monkeypatch.setattr(engine, "device_memory", lambda device: 1e30)
+    assert device.choose() == engine.MOST
 
 
 def test_running_out_of_memory_halves_the_block(whole, tmp_path, monkeypatch):
