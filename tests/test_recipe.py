@@ -122,7 +122,9 @@ def test_outcomes_are_status_codes(how):
 def test_no_mass_on_the_best_pattern():
     lost = qra.Problem.from_probs(ref=[0.0, 0.7, 0.3], success=[0.9, 0.6, 0.1])
     assert one(R.rlvr(until=0.9), problem=lost).status[0] == Status.UNREACHABLE
-    kept, asked = (one(R.sft(mixture=mu, time=1.0), problem=lost) for mu in ([0.0, 0.5, 0.5], [0.5, 0.5, 0.0]))
+    kept, asked = (
+        one(R.sft(mixture=mu, time=1.0), problem=lost) for mu in ([0.0, 0.5, 0.5], [0.5, 0.5, 0.0])
+    )
     assert asked.status[0] == Status.INVALID, "demonstrations of a pattern without mass"
     assert kept.status[0] == Status.OK
     assert np.isneginf(kept.log_policy[0])
@@ -265,6 +267,11 @@ def test_sensitivities():
     for r in range(3):
         unit, step = jnp.zeros(3).at[r].set(1.0), 1e-5
         moved = [time((1 - h) * WORKED.ref + h * unit, WORKED.success) for h in (step, -step)]
+        np.testing.assert_allclose(found.share[r], (moved[0] - moved[1]) / (2 * step), rtol=1e-5)
+        moved = [
+            time(jax.nn.softmax(WORKED.log_ref + h * (unit - WORKED.ref)), WORKED.success)
+            for h in (step, -step)
+        ]
         np.testing.assert_allclose(found.teach[r], (moved[0] - moved[1]) / (2 * step), rtol=1e-5)
         moved = [time(WORKED.ref * jnp.exp(h * unit), WORKED.success) for h in (step, -step)]
         np.testing.assert_allclose(found.ref[r], (moved[0] - moved[1]) / (2 * step), rtol=1e-5)

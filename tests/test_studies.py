@@ -230,7 +230,7 @@ def test_measured_data(fakes, tmp_path):
     (folder / "a.csv").write_text("step,accuracy,n")
     assert "✓ real" in run(out, data=folder)[1], "other data: stale"
     assert str(folder) not in (out / "claims.json").read_text()
-    with pytest.raises(ValueError, match="data: .* is no folder"):
+    with pytest.raises(ValueError, match=r"data: .* is no folder"):
         run(out, data=tmp_path / "nowhere")
 
 

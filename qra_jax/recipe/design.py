@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float, Int
 
 from qra_jax import _check, orbit, parts
@@ -174,10 +175,11 @@ def _locate(recipe: Recipe, name: str) -> tuple[int, str]:
 
 def _free(value: Any, field: str, dtype: Any) -> Array:
     """A field as unconstrained numbers."""
-    number = jnp.asarray(value.knots if isinstance(value, Schedule) else value, dtype)
+    value = value.knots if isinstance(value, Schedule) else value
+    number = jnp.asarray(value, dtype)
     if field in POSITIVE:
-        if not np.all(np.asarray(number) > 0):
-            raise ValueError(f"free: {field} starts at {np.min(np.asarray(number)):g}; must be positive")
+        if not isinstance(value, Tracer) and not np.all(np.asarray(value) > 0):
+            raise ValueError(f"free: {field} starts at {np.min(np.asarray(value)):g}; must be positive")
         return jnp.log(number)
     inside = jnp.clip(number, INSIDE, 1 - INSIDE)
     return jnp.log(inside) if field in SIMPLEX else jnp.log(inside) - jnp.log1p(-inside)
@@ -233,23 +235,26 @@ class Sensitivity:
 
     Attributes:
       log_time: log T.
-      ref: `[patterns]`, ∂ log T / ∂ log π_ref(r), the others giving way in proportion: percent of time for a percent
-        of the pattern's own share.
-      teach: `[patterns]`, $\frac{d}{d\varepsilon}\log T\bigl((1-\varepsilon)\pi_{\rm ref}+\varepsilon e_r\bigr)$:
-        percent of time for a point of probability moved to the pattern, as a little SFT on it does.
+      ref: `[patterns]`, $g_r=\partial\log T/\partial\theta_r$, θ the logits of π_ref: percent of time for a percent of
+        the pattern's own odds, the others giving way in proportion; sums to zero.
+      share: `[patterns]`, $g_r/\pi_r$: percent of time for a point of probability moved to the pattern,
+        $\pi_{\rm ref}\to(1-\varepsilon)\pi_{\rm ref}+\varepsilon e_r$.
+      teach: `[patterns]`, $g_r-\sum_s\pi_s g_s$: how log T changes in a unit of time of SFT on the pattern alone,
+        $\dot\theta=e_r-\pi$; μ·teach for a mixture μ.
       success: `[patterns]`, ∂ log T / ∂ p_r: percent of time for a point of success rate.
       status: a `Status`.
     """
 
     log_time: Float[Array, ""]
     ref: Float[Array, " patterns"]
+    share: Float[Array, " patterns"]
     teach: Float[Array, " patterns"]
     success: Float[Array, " patterns"]
     status: Int[Array, ""]
 
     @property
     def what_to_teach(self) -> Int[Array, "*batch"]:
-        """The pattern with the most negative `teach`."""
+        """The pattern on which a little SFT saves most time: the most negative `teach`."""
         return jnp.argmin(jnp.where(jnp.isnan(self.teach), jnp.inf, self.teach), axis=-1)
 
 
@@ -264,8 +269,8 @@ def sensitivity(
 ) -> Sensitivity:
     r"""Derivatives of the log of the hitting time with respect to the base policy and the success rates.
 
-    Which pattern, if SFT raised it a little, would save most RL time? With $g_r=\partial\log T/\partial\theta_r$
-    (θ the logits of π_ref), $\text{teach}_r = g_r/\pi_r - \sum_s g_s$, and $\sum_s g_s = 0$.
+    Which pattern, if SFT raised it a little, would save most RL time? See [`Sensitivity`][] for what is derived from
+    the gradient $g$ in the logits of π_ref.
 
     Args:
       problem: one question.
@@ -294,6 +299,7 @@ def sensitivity(
     known = jnp.isfinite(value)
     ref, success = (jnp.where(known, slope, jnp.nan) for slope in (ref, success))
     massless = jnp.isneginf(problem.log_ref)
-    share = jnp.where(massless, 1.0, jnp.exp(problem.log_ref))
-    teach = jnp.where(massless, jnp.nan, ref / share)
-    return Sensitivity(value, ref, teach, success, status)
+    policy = jnp.where(massless, 1.0, problem.with_ref(problem.log_ref).ref)
+    teach = ref - jnp.sum(jnp.where(massless, 0.0, policy * ref))
+    share, teach = (jnp.where(massless, jnp.nan, slope) for slope in (ref / policy, teach))
+    return Sensitivity(value, ref, share, teach, success, status)

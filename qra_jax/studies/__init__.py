@@ -31,6 +31,13 @@ REGISTRY: dict[str, str] = {
         "pass-at-k",
         "interference",
         "rl-in-name-only",
+        "sft-then-rl",
+        "what-to-teach",
+        "interleave",
+        "primitives",
+        "forecast",
+        "real-forecast",
+        "per-question-clocks",
     )
 }
 """Every study in the order of the report: its name, and the module that holds it."""

@@ -90,7 +90,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     problem = Problem.from_probs(ref=REF, success=SUCCESS)
     ts, ten, which = (
         np.geomspace(0.05, 1e4, 201 if quick else 801),
-        _any_of(TEN.values()),
+        any_of(TEN.values()),
         np.arange(len(TEN)),
     )
     paths = jax.jit(jax.vmap(lambda i: orbit.solve(problem, ts, algorithm=ten(i))))(which)
@@ -127,7 +127,7 @@ def _spread(time: np.ndarray, policy: np.ndarray, rounds: int) -> np.ndarray:
     return np.stack([np.interp(part * s[-1], s, time[1:]) for part, s in zip(parts, length, strict=True)])
 
 
-def _any_of(algorithms: Any) -> Any:
+def any_of(algorithms: Any) -> Any:
     """A family of algorithms as one that is indexed by a number: one compilation for all of them."""
     clocks = [algorithm.clock_function() for algorithm in algorithms]
 
@@ -146,7 +146,7 @@ def _ends() -> dict[str, Any]:
     """Time from ρ₀ to ½, and 1 − ρ against time from ½, with success rates (1, 0)."""
     data = {}
     for metric, algorithms in {"softmax": ENDS, "natural": NATURAL}.items():
-        family = _any_of(algorithms.values())
+        family = any_of(algorithms.values())
 
         def cold(index: Any, family: Any = family, metric: str = metric) -> Any:
             options = {"event": "accuracy", "algorithm": family(index), "metric": metric}

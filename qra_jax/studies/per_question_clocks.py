@@ -101,23 +101,20 @@ def compute(*, quick: bool, seed: int = 0, folder: Path | None = None) -> dict[s
     return {key: np.asarray(value) for key, value in data.items()}
 
 
-def find(folder: Path) -> Histories:
+def find(folder: Path) -> Histories | None:
     """The histories in a folder, known by their header.
 
     Args:
       folder: where to look.
 
     Returns:
-      Those of the first such file by name.
-
-    Raises:
-      ValueError: there is none.
+      Those of the first such file by name, if there is one.
     """
     for path in sorted(Path(folder).glob("*.csv")):
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             if "visit2" in [cell.strip() for cell in file.readline().split(",")]:
                 return read_histories(path)
-    raise ValueError(f"folder: {folder} has no per-question histories; must be {DATA_NEEDED}")
+    return None
 
 
 def simulate(

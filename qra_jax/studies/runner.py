@@ -104,7 +104,7 @@ def _run(
     start = time.perf_counter()
     try:
         study = studies.load(name)
-        options = {"folder": measured} if hasattr(study, "DATA_NEEDED") else {}
+        options: dict[str, Any] = {"folder": measured} if hasattr(study, "DATA_NEEDED") else {}
         data = study.compute(quick=quick, **options)
         content = io.BytesIO()
         np.savez_compressed(content, allow_pickle=False, **data)

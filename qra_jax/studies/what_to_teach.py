@@ -114,7 +114,7 @@ def _worked(runs: int, seed: int) -> dict[str, np.ndarray]:
     data = {
         "ref": problem.ref,
         "sensitivity": found.ref,
-        "point": found.teach,
+        "point": found.share,
         "better": found.success,
         "difference": difference(share),
         "better_difference": difference(success),
