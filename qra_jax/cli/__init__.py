@@ -175,7 +175,7 @@ class Reproduce:
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Studies to run; all where left out."""
     quick: bool = False
-    """Coarser versions of all of them in about six minutes."""
+    """Coarser versions of all of them in about eight minutes."""
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "results"
     """Folder for the results."""
     force: bool = False
@@ -303,6 +303,8 @@ def _fit(command: Fit) -> int:
 
     path = None if command.plot is None else plot.check_path("plot", command.plot)
     if words.is_histories(command.file):
+        if path is not None or command.train_until is not None:
+            raise ValueError("train_until, plot: given with histories of questions; must be left out there")
         words.show_histories(command.file, as_json=command.json)
         return 0
     curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)

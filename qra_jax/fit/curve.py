@@ -119,7 +119,8 @@ def read(
     Args:
       path: the file.
       column: the column to fit.
-      scale: (low, high), the range of that column, mapped to [0, 1]; for rewards and percentages.
+      scale: (low, high), the range of that column, mapped to [0, 1]; for rewards and percentages. The models start
+        from low: give what is earned before anything is learned, as far as no value is below it.
       samples: rollouts behind each point, in place of what the file says.
 
     Returns:

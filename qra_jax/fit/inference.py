@@ -22,7 +22,8 @@ from qra_jax.fit.forecast import LEVEL, Forecast
 FEWEST = 4
 """Points that a fit needs."""
 NEAR = 2.0
-"""Dynamics within this many nats of the best one explain the curve about as well."""
+"""Dynamics within this many nats of the best one explain the curve about as well. Evidence itself is off by tenths of
+a nat, and by more where samples are tens of thousands a point: then small gaps are no evidence (see [`smc.Draws`][])."""
 _MEMBERS, _GRID = 1000, 61
 _CHUNK = 7
 """Pairs of curve and model in one compiled call: one program serves any number of them."""
@@ -70,7 +71,7 @@ class Fit:
       models: M of them.
       u: `[models, draws, parameters]`, posterior draws of standard normal numbers, see `dynamics.PARAMETERS`.
       log_likelihood: `[models]`, the best draw's.
-      log_evidence: `[models]`, likelihood averaged over the prior, by sequential Monte Carlo.
+      log_evidence: `[models]`, likelihood averaged over the prior, by sequential Monte Carlo: an estimate.
       offset: `[models, draws, 2]`, mean and variance of what the run has wandered off its curve (logits).
       samples: rollouts behind a typical point.
       group_size: G of GRPO's clock.

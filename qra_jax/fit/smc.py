@@ -26,7 +26,8 @@ class Draws:
       u: `[draws, parameters]`, equally weighted draws.
       log_likelihood: `[draws]`.
       extra: `[draws, extra]`, what else the likelihood returned.
-      log_evidence: log of the likelihood's mean over the prior; off by some tenths with a few hundred draws.
+      log_evidence: log of the likelihood mean over the prior; off by tenths of a nat with hundreds of draws, by one or
+        two where tens of thousands of samples a point leave little of the prior.
       stages: temperatures that were needed.
     """
 
@@ -43,7 +44,7 @@ def sample(
     free: Float[Array, " parameters"],
     *,
     draws: int,
-    moves: int = 5,
+    moves: int = 10,
 ) -> Draws:
     r"""Carry draws from a standard normal prior to the posterior, $p_b(u) \propto N(u)\,L(u)^b$, b from 0 to 1.
 

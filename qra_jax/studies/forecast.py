@@ -39,18 +39,19 @@ FAST, ENTANGLED, HELD, SHIFT = REGIMES = ("fast", "entangled", "held by KL", "co
 METHODS = (THEORY, *fit.BASELINES)
 PART, POINTS, QUESTIONS, FRESH, ROLLOUTS = 0.3, 50, 64, 16, 8
 RICH, POOR = 4096, 64
+DRAWS = 64
 
 
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Simulated runs of each regime, their forecasts and scores; and which dynamics is found for each one's curves."""
     rng = np.random.default_rng(seed)
-    runs, draws = (3, 64) if quick else (20, 128)
+    runs = 3 if quick else 20
     true = _runs(rng, runs)
     logged = [[_log(rng, run) for run in group] for group in true]
     steps = np.arange(POINTS, dtype=float)
     until = PART * (POINTS - 1)
     curves = [fit.Curve(steps, y, np.full(POINTS, FRESH * ROLLOUTS)) for group in logged for y in group]
-    fits = fit.fit_many(curves, [until] * len(curves), draws=draws, seed=seed)
+    fits = fit.fit_many(curves, [until] * len(curves), draws=DRAWS, seed=seed)
     scores, paths = [], []
     for curve, fitted in zip(curves, fits, strict=True):
         rest = fit.rest_of(curve, until)
@@ -73,7 +74,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
             *shape, -1
         ),
     }
-    return data | _choices(rng, 2 if quick else 10, draws, seed)
+    return data | _choices(rng, 2 if quick else 6, DRAWS if quick else 2 * DRAWS, seed)
 
 
 def _runs(rng: np.random.Generator, runs: int) -> np.ndarray:

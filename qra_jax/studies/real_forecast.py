@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from qra_jax import fit, plot
 from qra_jax.fit.drawing import COLORS, THEORY
 from qra_jax.fit.inference import FEWEST
-from qra_jax.studies.base import Verdict, verdict, wilson
+from qra_jax.studies.base import DataMissing, Verdict, verdict, wilson
 from qra_jax.studies.forecast import METHODS, PART, beats, compare
 
 TITLE = "Real runs: the first 30 % forecast the rest"
@@ -45,16 +45,16 @@ def compute(*, quick: bool, seed: int = 0, folder: Path | None = None) -> dict[s
       Arrays; runs in alphabetical order.
 
     Raises:
-      ValueError: no folder, or no run in it that can be scored.
+      DataMissing: no folder, or no run in it that can be scored.
     """
     if folder is None:
-        raise ValueError(f"folder: None; must be given. {DATA_NEEDED}")
+        raise DataMissing(f"needs --data DIR. {DATA_NEEDED}")
     curves, untils, skipped = runs(folder)
     if not curves:
-        raise ValueError(f"folder: {str(folder)!r} holds no run that can be scored. {DATA_NEEDED}")
+        raise DataMissing(f"the folder of --data holds no run that can be scored. {DATA_NEEDED}")
     if quick:
         curves, untils = curves[::3], untils[::3]
-    fits = fit.fit_many(curves, untils, draws=64 if quick else 512, seed=seed)
+    fits = fit.fit_many(curves, untils, draws=64 if quick else 256, seed=seed)
     data: dict[str, np.ndarray] = {}
     scores = []
     for index, (curve, until, fitted) in enumerate(zip(curves, untils, fits, strict=True)):
