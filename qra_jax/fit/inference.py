@@ -23,7 +23,7 @@ FEWEST = 4
 """Points that a fit needs."""
 NEAR = 2.0
 """Dynamics within this many nats of the best one explain the curve about as well. Evidence itself is off by tenths of
-a nat, and by more where samples are tens of thousands a point: then small gaps are no evidence (see [`smc.Draws`][])."""
+a nat, and by more with tens of thousands of samples a point: small gaps are then no evidence (see [`smc.Draws`][])."""
 _MEMBERS, _GRID = 1000, 61
 _CHUNK = 7
 """Pairs of curve and model in one compiled call: one program serves any number of them."""
