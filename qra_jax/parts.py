@@ -104,6 +104,9 @@ def problem(spec: Spec, key: Any = None) -> Problem:
     if isinstance(spec, str) or "name" in spec:
         name, arguments = _name("problem", spec, INSTANCES)
         if "key" in inspect.signature(INSTANCES[name]).parameters:
+            check_keys(
+                f"problem {name!r}", arguments, {*inspect.signature(INSTANCES[name]).parameters} - {"key"}
+            )
             if key is None:
                 raise ValueError(f"problem: {name!r} is random and needs a key")
             if isinstance(arguments.get("success"), list):  # Beta(a, b), not rates
@@ -140,6 +143,8 @@ def reward(spec: Spec) -> Reward:
 def regularizers(specs: Spec | Sequence[Spec]) -> tuple[Regularizer, ...]:
     """Regularizers from a list of plain data, e.g. `[{name = "reverse_kl", beta = .01}]`; see [`algorithm`][]."""
     several = [specs] if isinstance(specs, (str, Mapping)) else specs
+    if not isinstance(several, Sequence):
+        raise ValueError(f"regularizers: {several!r}; must be a list of tables")
     return tuple(_build("regularizers", spec, REGULARIZERS) for spec in several)
 
 
@@ -158,6 +163,9 @@ def optimizer(spec: Spec) -> Callable[[Any], optax.GradientTransformation]:
     name, arguments = _name("optimizer", spec, OPTIMIZERS)
     known = [key for key in inspect.signature(OPTIMIZERS[name]).parameters if key != "learning_rate"]
     check_keys(f"optimizer {name!r}", arguments, known)
+    for key, value in arguments.items():
+        if isinstance(value, (str, Sequence, Mapping)):
+            raise ValueError(f"optimizer {name!r}: {key} {value!r}; must be a number")
     if not arguments:
         return OPTIMIZERS[name]
     if any(isinstance(value, (Tracer, jax.Array)) for value in arguments.values()):
@@ -255,21 +263,21 @@ def _name(where: str, spec: Spec, factories: Factories) -> tuple[str, dict[str, 
         raise ValueError(f"{where}: name is missing; must be one of {', '.join(factories)}")
     arguments = {} if isinstance(spec, str) else {key: spec[key] for key in spec if key != "name"}
     name = spec if isinstance(spec, str) else spec["name"]
+    if not isinstance(name, str):
+        raise ValueError(f"{where}: name {name!r}; must be a name")
     check_keys(where, [name], factories)
     return name, arguments
 
 
 def _call(where: str, factories: Factories, name: str, arguments: Mapping[str, Any]) -> Any:
     signature = inspect.signature(factories[name])
-    check_keys(
-        f"{where} {name!r}", arguments, [key for key in signature.parameters if key != "key"] + ["key"]
-    )
+    check_keys(f"{where} {name!r}", arguments, signature.parameters)
     for key, parameter in signature.parameters.items():
         if parameter.default is parameter.empty and key not in arguments:
             raise ValueError(f"{where} {name!r}: {key} is missing")
     try:
         return factories[name](**arguments)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where} {name!r}: {error}") from None
 
 

@@ -85,7 +85,7 @@ def test_schedules_of_constants_are_constants():
 def test_means_of_schedules(kind):
     ramp = R.Schedule([0.3, 1.0, 0.1], kind)
     fine = jnp.mean(jax.vmap(ramp)((jnp.arange(30000) + 0.5) / 30000))
-    np.testing.assert_allclose(schedule.mean(ramp, float), fine, atol=1e-4)
+    np.testing.assert_allclose(schedule.integral(ramp, 1.0, float), fine, atol=1e-4)
     np.testing.assert_allclose([ramp(-1.0), ramp(2.0)], [0.3, 0.1], atol=1e-12)
     assert R.Schedule([0.7], kind)(0.4) == pytest.approx(0.7)
 
@@ -126,6 +126,7 @@ def test_no_mass_on_the_best_pattern():
         one(R.sft(mixture=mu, time=1.0), problem=lost) for mu in ([0.0, 0.5, 0.5], [0.5, 0.5, 0.0])
     )
     assert asked.status[0] == Status.INVALID, "demonstrations of a pattern without mass"
+    assert one(R.sft(mixture=[0.5, 0.5, 0.0], steps=3), problem=lost).status[0] == Status.INVALID
     assert kept.status[0] == Status.OK
     assert np.isneginf(kept.log_policy[0])
     assert jnp.isnan(R.sensitivity(lost).teach).all()
@@ -143,6 +144,31 @@ def test_costs_add_up_with_derivatives_at_zero():
     np.testing.assert_allclose(slope, 2.5 / 12)
     shape = (3, 3)
     assert found.boundaries.shape == shape
+
+
+def test_what_failed_has_no_cost():
+    cut = one(R.rlvr(until=0.9, time=1e3, runner="flow"), max_steps=3)
+    assert cut.status[0] == Status.NOT_CONVERGED
+    assert jnp.isnan(cut.log_cost)
+    free = one(R.rlvr(until=0.9, time=3.0, price=0.0, runner="flow"))
+    assert np.isposinf(free.log_cost), "not reached, whatever it costs"
+    still = one(R.rlvr(until=0.9, learning_rate=0.0))
+    assert still.status[0] == Status.UNREACHABLE
+    np.testing.assert_allclose(still.policy, WORKED.ref, atol=1e-12)
+
+
+def test_orbit_and_flow_pass_the_same_places_under_a_schedule():
+    options = {"time": 10.0, "learning_rate": R.Schedule([2.0, 0.0], "cosine")}
+    closed, solved = (one(R.rlvr(runner=runner, **options), saves=2) for runner in ("orbit", "flow"))
+    np.testing.assert_allclose(solved.path, closed.path, atol=1e-6)
+
+
+def test_recipes_under_vmap_and_grad():
+    plan = R.Recipe((R.sft(demonstrations=0.3, time=2.0), R.rlvr(until=0.9)))
+    cost = jax.jit(lambda plan, problem: plan.run(problem, adjoint=FORWARD).log_cost)
+    together = jax.vmap(cost, (None, 0))(plan, QUESTIONS)
+    alone = [cost(plan, jax.tree.map(lambda leaf: leaf[i], QUESTIONS)) for i in range(2)]  # noqa: B023
+    np.testing.assert_allclose(together[:2], alone, rtol=1e-10)
 
 
 # Several questions, sampling.
@@ -195,13 +221,16 @@ def test_a_sampled_step_has_the_mean_of_the_expected_one():
     np.testing.assert_allclose(mean.demonstrations[0], (1 - WORKED.accuracy_ref) ** 4, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("rate", "times"), [(1.0, 0), (0.0, 40)])
-def test_sampled_interleaving_teaches_where_no_rollout_is_right(rate, times):
-    problem = qra.Problem.from_probs(ref=[0.5, 0.5], success=[rate, rate])
-    phase = R.interleaved(
-        demonstrations=0.5, steps=40, learning_rate=0.1, algorithm=qra.dapo(4), runner="sampled"
-    )
-    assert one(phase, problem=problem, key=jax.random.key(0)).demonstrations[0] == times
+@pytest.mark.parametrize("algorithm", [qra.grpo(4), qra.dapo(4)], ids=["grpo", "dapo"])
+def test_sampled_interleaving_teaches_where_no_rollout_is_accepted(algorithm):
+    """The gate is a coin with chance (1 − ρ)^G at a policy that stands still; ρ as a noisy verifier sees it."""
+    problem = qra.Problem.from_probs(ref=[0.5, 0.5], success=[0.3, 0.3])
+    options = {"demonstrations": 0.5, "unsolved": 4, "learning_rate": 0.0, "algorithm": algorithm}
+    options |= {"reward": qra.verifiable(0.9, 0.2), "steps": 4000}
+    taught = one(R.interleaved(runner="sampled", **options), problem=problem, key=jax.random.key(0))
+    chance = (1 - 0.41) ** 4
+    np.testing.assert_allclose(one(R.interleaved(**options), problem=problem).demonstrations, 4000 * chance)
+    assert abs(taught.demonstrations[0] - 4000 * chance) < 4.5 * np.sqrt(4000 * chance * (1 - chance))
 
 
 def test_sampled_internal_feedback_and_keys():
@@ -304,6 +333,9 @@ def test_budgets_are_spent_and_restarts_help():
     np.testing.assert_allclose(found.recipe.phases[0].mixture.sum(), 1.0)
     assert found.value <= jnp.min(found.history) + 1e-12
     assert found.value < found.history[0, 0] - 0.01
+    at_start = plan.phases[0].price * 3.0 + 20.0
+    scaled = [replace(phase, time=phase.time * 30 / at_start) for phase in plan.phases]
+    np.testing.assert_allclose(found.history[0, 0], -R.Recipe(scaled).run(WORKED).pass_at_k(2), rtol=1e-8)
     assert 0 < found.recipe.phases[1].q < 1
 
 
@@ -317,14 +349,20 @@ def test_budgets_are_spent_and_restarts_help():
         ({"objective": "costs"}, "did you mean 'cost'?"),
         ({"budget": 10.0}, "must have a time and no `until`"),
         ({"budget": -1.0}, "budget: -1; must be positive"),
+        (
+            {"phases": (R.sft(demonstrations=0.5, time=3.0, price=0.0),), "budget": 5.0},
+            "must be positive for a free",
+        ),
         ({"restarts": 2}, "key: missing"),
         ({"steps": 0}, "steps: 0"),
     ],
 )
 def test_bad_designs(change, message):
-    plan = R.Recipe((R.sft(demonstrations=0.5, time=3.0), R.rlvr(until=0.99)))
+    phases = (R.sft(demonstrations=0.5, time=3.0), R.rlvr(until=0.99))
+    change = {"free": ("0.time",), **change}
+    plan = R.Recipe(change.pop("phases", phases))
     with pytest.raises(ValueError, match="^[^\n]*" + message.replace("?", r"\?")):
-        R.optimize(plan, WORKED, **{"free": ("0.time",), **change})
+        R.optimize(plan, WORKED, **change)
 
 
 def test_sampled_phases_cannot_be_designed():
@@ -412,6 +450,9 @@ def test_parts_that_have_no_plain_data():
         (lambda: R.rlvr(time=1.0, q=R.Schedule([0.5, 1.5])), r"q.knots\[1\]: 1.5"),
         (lambda: R.rlvr(time=1.0, beta=R.Schedule([0.5], "square")), "beta.kind: 'square'"),
         (lambda: R.rlvr(time=1.0, beta=-0.5), "beta: -0.5"),
+        (lambda: R.rlvr(time=[1.0, 2.0]), r"time: shape \(2,\); must be one number"),
+        (lambda: R.rlvr(time=1.0, beta=[0.1, 0.2]), r"beta: shape \(2,\); must be one number, or a Schedule"),
+        (lambda: one(R.rlvr(steps=2), saves=4), "saves: 4; must be at most 2"),
         (lambda: one(R.rlvr(steps=2, runner="sampled", algorithm=GRPO)), "key: missing"),
         (lambda: one(R.rlvr(steps=2, runner="sampled"), key=jax.random.key(0)), "without group_size"),
         (lambda: one(R.sft(mixture=[0.5, 0.5], time=1.0)), r"mixture: shape \(2,\); must be \(3,\)"),
@@ -461,6 +502,9 @@ def test_algorithms_as_plain_data(algorithm):
         (lambda: parts.problem({"success": [0.5]}), "ref is missing"),
         (lambda: parts.optimizer({"name": "adam", "learning_rate": 1}), "'learning_rate' is not known"),
         (lambda: parts.regularizers([{"beta": 1}]), "name is missing"),
+        (lambda: parts.algorithm({"name": "grpo", "key": 1}), "'key' is not known"),
+        (lambda: parts.algorithm({"name": ["grpo"]}), "must be a name"),
+        (lambda: parts.optimizer({"name": "adam", "b1": "x"}), "b1 'x'; must be a number"),
         (lambda: parts.describe(optax.yogi), "has no plain data"),
     ],
 )

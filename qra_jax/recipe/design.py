@@ -20,6 +20,7 @@ from qra_jax.recipe.recipe import Recipe
 from qra_jax.recipe.run import Run
 from qra_jax.recipe.schedule import Schedule
 from qra_jax.reward import Reward
+from qra_jax.trajectory import Status
 
 OBJECTIVES: dict[str, Callable[[Run], Array]] = {
     "cost": lambda run: run.log_cost,
@@ -71,7 +72,8 @@ def optimize(
 
     Times, rates, β and weights move on a log scale, q, shares and levels on a logit scale, mixtures through a softmax,
     so that every iterate is a valid recipe. With a budget B the free times share what it leaves,
-    $\text{price}_i T_i = (B - \text{fixed})\,\mathrm{softmax}(z)_i$: all of it is spent.
+    $\text{price}_i T_i = (B - \text{fixed})\,\mathrm{softmax}(z)_i$: all of it is spent (demonstration prices aside).
+    A point where a phase fails is never the best one.
 
     The derivatives are true ones for phases that run as orbit, flow or mean, see [`Recipe.run`][]; sampled phases are
     refused.
@@ -119,7 +121,9 @@ def optimize(
     build = _builder(recipe, names, _allowance(recipe, names, budget), dtype)
 
     def loss(numbers: Any) -> Array:
-        return objective(build(numbers).run(problem, **options))  # pyright: ignore[reportCallIssue]
+        run = build(numbers).run(problem, **options)
+        failed = jnp.any(run.status >= Status.NOT_CONVERGED)
+        return jnp.where(failed, jnp.nan, objective(run))  # pyright: ignore[reportCallIssue]
 
     numbers = [given[name] for name in names]
     starts = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (restarts, *leaf.shape)), numbers)
@@ -143,7 +147,7 @@ def _descend(loss: Any, transform: Any, steps: int, start: Any) -> tuple[Any, Ar
 
     def keep(best: Any, point: Any, value: Array, slope: Any) -> Any:
         steep = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(slope)]))
-        better = value < best[1]
+        better = jnp.isfinite(value) & (value < best[1])
         return jax.tree.map(lambda old, new: jnp.where(better, new, old), best, (point, value, steep))
 
     def step(carry: Any, _: None) -> tuple[Any, Array]:
@@ -202,6 +206,10 @@ def _allowance(recipe: Recipe, names: list[tuple[int, str]], budget: float | Non
     for place, phase in enumerate(recipe.phases):
         if phase.time is None or phase.until is not None:
             raise ValueError(f"budget: phases[{place}] must have a time and no `until`")
+        if place in free and not float(phase.price) > 0:
+            raise ValueError(
+                f"budget: phases[{place}].price: {float(phase.price):g}; must be positive for a free time"
+            )
     spent = sum(float(p.price) * float(p.time) for i, p in enumerate(recipe.phases) if i not in free)
     if spent >= budget:
         raise ValueError(f"budget: {budget:g}; must be above {spent:g}, which the fixed phases cost")
@@ -215,9 +223,10 @@ def _builder(
         values = {name: _constrain(number, name[1]) for name, number in zip(names, numbers, strict=True)}
         if allowance is not None:
             times = [name for name in names if name[1] == "time"]
-            shares = jax.nn.softmax(jnp.stack([jnp.log(values[name]) for name in times]))
+            prices = jnp.stack([jnp.asarray(recipe.phases[place].price, dtype) for place, _ in times])
+            costs = prices * jnp.stack([values[name] for name in times])
             for i, name in enumerate(times):
-                values[name] = allowance * shares[i] / jnp.asarray(recipe.phases[name[0]].price, dtype)
+                values[name] = allowance * costs[i] / jnp.sum(costs) / prices[i]
         phases = list(recipe.phases)
         for (place, field), value in values.items():
             old = getattr(phases[place], field)

@@ -287,8 +287,9 @@ def interleaved(
 ) -> Phase:
     r"""Reinforcement learning, with SFT on the questions that it does not solve (as ReLIFT does).
 
-    In expectation SFT has the weight $w\,(1-\rho)^G$ on each question; sampled, it acts on a question in the steps
-    in which no rollout of its group is right.
+    In expectation SFT has the weight $w\,(1-\rho)^G$ on each question, ρ being the chance that the verifier accepts;
+    sampled, it acts on a question in the steps in which no rollout of its group is accepted (of the first group drawn,
+    where silent ones are drawn again).
 
     Args:
       mixture, demonstrations, weight, batch, demonstration_price: of the SFT, as for [`sft`][].
@@ -310,6 +311,11 @@ def interleaved(
 
 def _phase(given: dict[str, Any], kind: str) -> Phase:
     """Check, fill in defaults, choose a runner."""
+    for name in ("time", "until", "price", "demonstration_price", "demonstrations", "unsolved"):
+        if given.get(name) is not None and np.ndim(given[name]):
+            raise ValueError(
+                f"{name}: shape {np.shape(given[name])}; must be one number, jax.vmap over several"
+            )
     trains, teaches = kind != "sft", kind in ("sft", "interleaved")
     get = given.get
     if trains:
@@ -322,7 +328,7 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
         _check.choice("metric", given["metric"], _regularizer.METRICS)
         _check.choice("penalty", given["penalty"], PENALTIES)
         if q is not None:
-            schedule.check("q", q, high=1.0)
+            schedule.check("q", q, share=True)
             if "q" not in given["algorithm"].params:
                 raise ValueError(f"q: given with {given['algorithm'].name}; must be left out but for tsallis")
         if get("beta") is not None:

@@ -34,7 +34,7 @@ class Recipe:
     176.4
     """
 
-    phases: tuple[Phase, ...]
+    phases: Sequence[Phase]
 
     def __post_init__(self) -> None:
         if isinstance(self.phases, Sequence):
@@ -94,18 +94,23 @@ class Recipe:
                 raise ValueError(
                     f"features: shape {features.shape}; must be [questions, patterns, features] for {shape}"
                 )
+        _check.integer("saves", saves, low=0)
         for place, phase in enumerate(self.phases):
+            if phase.steps is not None and saves > phase.steps:
+                raise ValueError(
+                    f"saves: {saves}; must be at most {phase.steps}, the steps of phases[{place}]"
+                )
             _fits(f"phases[{place}]", phase, problem, key, features)
         seed = jnp.zeros((len(self.phases), 2, *shape[:-1]), jnp.uint32)
         if key is not None:
             seed = jax.random.bits(key, seed.shape, jnp.uint32)
         return _run.run(
-            jax.tree.map(lambda number: jnp.asarray(number, dtype), self.phases),
+            jax.tree.map(lambda number: jnp.asarray(number, dtype), tuple(self.phases)),
             problem,
             start,
             seed,
             features,
-            saves=_check.integer("saves", saves, low=0),
+            saves=saves,
             max_steps=max_steps,
             stiff=stiff,
             adjoint=adjoint,
@@ -117,7 +122,7 @@ class Recipe:
         Raises:
           ValueError: a part that this package did not make, or traced numbers.
         """
-        return text.dump(self.phases)
+        return text.dump(tuple(self.phases))
 
     @classmethod
     def from_toml(cls, source: str | Path) -> Recipe:

@@ -30,9 +30,10 @@ class Run:
       log_policy: `[*questions, patterns]`, log π at the end.
       success: `[*questions, patterns]`, success rates.
       log_cost: natural log of the total cost, Σ price · time (or steps) + Σ demonstration price · demonstrations;
-        +inf where a target is never met.
+        +inf where a target is never met, NaN where a phase could not say when.
       log_costs: `[phases]`, the same for each phase.
-      demonstrations: `[phases]`, units of SFT given, ∫ w·g dt summed over questions.
+      demonstrations: `[phases]`, SFT given, summed over questions: ∫ η·w·g dt in orbit and flow (units of time at unit
+        learning rate), Σ w·g over the steps of mean and sampled training.
       boundaries: `[phases + 1, *questions, patterns]`, log π at the start and after each phase.
       status: `[phases]`, a `Status` for each: UNREACHABLE where `until` was not reached in time, NOT_CONVERGED,
         DIVERGED, INVALID, …
@@ -136,33 +137,35 @@ def run(
 def _cost(phases: tuple[Phase, ...], outcomes: list[Outcome]) -> tuple[Array, Array]:
     """Log of the total cost and of each phase's, with derivatives also where a phase costs nothing."""
     dtype = outcomes[0].time.dtype
-    plain, logs = [], []
+    plain, logs, times = [], [], []
     for phase, outcome in zip(phases, outcomes, strict=True):
         price = jnp.asarray(phase.price, dtype)
         taught = jnp.asarray(phase.demonstration_price, dtype) * outcome.demonstrations
-        if outcome.log_time is None:
-            plain.append(taught + price * outcome.time)
-            logs.append(-jnp.inf)
-        else:
-            plain.append(taught)
-            logs.append(outcome.log_time + jnp.log(price))
-    plain, logs = jnp.stack(plain), jnp.stack([jnp.asarray(log, dtype) for log in logs])
-    top = jax.lax.stop_gradient(jnp.max(logs))
-    scale = jnp.where(jnp.isfinite(top), jnp.maximum(top, 0.0), 0.0)
-    finite = jnp.where(jnp.isposinf(logs) | jnp.isneginf(logs), 0.0, logs)
-    parts = plain * jnp.exp(-scale) + jnp.where(jnp.isfinite(logs), jnp.exp(finite - scale), 0.0)
-    total = jnp.sum(parts)
-    log_total = jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)) + scale, -jnp.inf)
-    log_parts = jnp.where(parts > 0, jnp.log(jnp.where(parts > 0, parts, 1.0)) + scale, -jnp.inf)
-    never = jnp.isposinf(logs)
-    return jnp.where(jnp.any(never), jnp.inf, log_total), jnp.where(never, jnp.inf, log_parts)
+        known = outcome.log_time is None
+        plain.append(taught + price * outcome.time if known else taught)
+        logs.append(-jnp.inf if outcome.log_time is None else outcome.log_time + jnp.log(price))
+        times.append(0.0 if outcome.log_time is None else outcome.log_time)
+    plain, logs, times = (
+        jnp.stack([jnp.asarray(leaf, dtype) for leaf in leaves]) for leaves in (plain, logs, times)
+    )
+    finite = jnp.isfinite(logs)
+    logs = jnp.where(finite, logs, 0.0)
+    scale = jnp.maximum(jax.lax.stop_gradient(jnp.max(logs)), 0.0)
+    parts = plain * jnp.exp(-scale) + jnp.where(finite, jnp.exp(logs - scale), 0.0)
+
+    def log(part: Array, time: Array) -> Array:
+        some = part > 0
+        cost = jnp.where(some, jnp.log(jnp.where(some, part, 1.0)) + scale, -jnp.inf)
+        return jnp.where(jnp.isposinf(time), jnp.inf, jnp.where(jnp.isnan(time), jnp.nan, cost))
+
+    return log(jnp.sum(parts), jnp.max(times)), log(parts, times)
 
 
 def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
     dtype = start.dtype
     algorithm, reward, _ = phase.parts(0.0, dtype)
     parts = {"algorithm": algorithm, "reward": reward, "metric": phase.metric}
-    speed = schedule.mean(phase.learning_rate, dtype)
+    speed = schedule.integral(phase.learning_rate, 1.0, dtype)
     fractions = jnp.arange(1, max(saves, 1) + 1, dtype=dtype) / max(saves, 1)
     time = None if phase.time is None else jnp.asarray(phase.time, dtype)
 
@@ -175,7 +178,7 @@ def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
     none = jnp.zeros((), dtype)
     if phase.until is None:
         assert time is not None
-        ts = time * speed * fractions
+        ts = time * jax.vmap(lambda part: schedule.integral(phase.learning_rate, part, dtype))(fractions)
         if start.ndim == 1:
             found = at_times(problem, start, ts)
         else:
@@ -184,7 +187,10 @@ def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
         return Outcome(policies[-1], time, None, none, jnp.max(found.status), path_of(policies))
     asked = problem.with_ref(start)
     hit = orbit.hit(asked, phase.until, event=phase.event, **parts)
-    log_time, log_policy, status = hit.log_time - jnp.log(speed), hit.log_policy, hit.status
+    moves = (speed > 0) | jnp.isneginf(hit.log_time)
+    log_time = jnp.where(moves, hit.log_time - jnp.log(jnp.where(speed > 0, speed, 1.0)), jnp.inf)
+    log_policy = jnp.where(moves, hit.log_policy, start)
+    status = jnp.where(moves | (hit.status != Status.OK), hit.status, Status.UNREACHABLE)
     if time is not None:
         late = log_time > jnp.log(time)
         ended = orbit.solve(asked, (time * speed)[None], **parts)
@@ -217,9 +223,7 @@ def _flow(
         return to_log(state[0]), problem.success
 
     zero, some = jnp.zeros((), dtype), jnp.asarray(True)
-    valid = jnp.all(jnp.isfinite(jnp.where(jnp.isneginf(start), 0.0, start)))
-    if phase.demonstrates:
-        valid = valid & ~jnp.any((phase.data(problem) > 0) & jnp.isneginf(start))
+    valid = _valid(phase, problem, start)
     system = guarded_system((params, zero, zero), (alive, some, some), rate, observe, valid)
     remaining = _remaining(phase, problem, system)
     ts = jnp.arange(1, max(saves, 1) + 1, dtype=dtype) / max(saves, 1)
@@ -228,12 +232,19 @@ def _flow(
     taught, log_time, status = found.states[2][-1], None, found.status
     if remaining is not None:
         progress = found.stats["event_time"]
-        later = progress > 0
-        log_time = jnp.log(jnp.where(later, progress, 1.0) * time)
-        log_time = jnp.where(later, log_time, jnp.where(jnp.isnan(progress), jnp.nan, -jnp.inf))
+        met = jnp.isfinite(progress) & (progress > 0) & (time > 0)
+        log_time = jnp.log(jnp.where(met, progress, 1.0)) + jnp.log(jnp.where(met, time, 1.0))
+        log_time = jnp.where(met, log_time, jnp.where(progress == 0, -jnp.inf, progress))
         unmet = jnp.isposinf(progress)
         status = jnp.where((status == Status.OK) & unmet, Status.UNREACHABLE, status)
     return Outcome(policies[-1], time, log_time, taught, status, policies if saves else None)
+
+
+def _valid(phase: Phase, problem: Problem, start: Array) -> Array:
+    """Whether a start makes sense, and no demonstrations ask for a pattern without mass."""
+    gone = jnp.isneginf(start)
+    valid = jnp.all(jnp.isfinite(jnp.where(gone, 0.0, start)))
+    return valid & ~jnp.any((phase.data(problem) > 0) & gone) if phase.demonstrates else valid
 
 
 def _parameters(start: Array, features: Array | None) -> tuple[Array, Array, Any]:
@@ -312,8 +323,11 @@ def _steps(
     if phase.until is not None:
         status = jnp.where(done, jnp.where(already, Status.ALREADY_MET, Status.OK), Status.UNREACHABLE)
     status = jnp.where(jnp.all(jnp.isfinite(params)), status, Status.DIVERGED)
+    valid = _valid(phase, problem, start)
+    status = jnp.where(valid, status, Status.INVALID)
     log_time = None
     if phase.until is not None:
         log_time = jnp.where(count > 0, jnp.log(jnp.maximum(count, 1.0)), -jnp.inf)
         log_time = jnp.where(done, log_time, jnp.inf)
-    return Outcome(to_log(params), count, log_time, taught, status.astype(jnp.int32), path)
+    ended = jnp.where(valid, to_log(params), jnp.nan)
+    return Outcome(ended, count, log_time, taught, status.astype(jnp.int32), path)

@@ -67,23 +67,29 @@ def at(value: Any, progress: Any, dtype: Any) -> Float[Array, ""]:
     return jnp.asarray(value(progress) if isinstance(value, Schedule) else value, dtype)
 
 
-def mean(value: Any, dtype: Any) -> Float[Array, ""]:
-    """Its mean over the phase."""
+def integral(value: Any, progress: Any, dtype: Any) -> Float[Array, ""]:
+    """Its integral from 0 to some progress s in [0, 1]; at 1 the mean over the phase."""
     if not isinstance(value, Schedule):
-        return jnp.asarray(value, dtype)
-    knots = jnp.asarray(value.knots, dtype)
+        return jnp.asarray(value, dtype) * progress
+    knots, progress = jnp.asarray(value.knots, dtype), jnp.asarray(progress, dtype)
     if value.kind == "step" or knots.shape[0] == 1:
-        return jnp.mean(knots)
-    return jnp.mean((knots[1:] + knots[:-1]) / 2)  # half a cosine has the mean of its ends
+        count = knots.shape[0]
+        return jnp.sum(knots * jnp.clip(progress * count - jnp.arange(count), 0.0, 1.0)) / count
+    count = knots.shape[0] - 1
+    part = jnp.clip(progress * count - jnp.arange(count), 0.0, 1.0)
+    risen = part**2 / 2
+    if value.kind == "cosine":
+        risen = part / 2 - jnp.sin(jnp.pi * part) / (2 * jnp.pi)
+    return jnp.sum(knots[:-1] * part + (knots[1:] - knots[:-1]) * risen) / count
 
 
-def check(name: str, value: Any, low: float = 0.0, high: float = np.inf) -> Any:
+def check(name: str, value: Any, *, share: bool = False) -> Any:
     """Reject knots out of range.
 
     Args:
       name: of the argument.
       value: number or `Schedule`.
-      low, high: what is allowed, ends included.
+      share: must be in [0, 1]; else zero or positive.
 
     Returns:
       The value.
@@ -98,10 +104,7 @@ def check(name: str, value: Any, low: float = 0.0, high: float = np.inf) -> Any:
             raise ValueError(f"{name}: shape {np.shape(knots)}; must be [knots]")
     else:
         knots = value
-    if high == 1 and low == 0:
-        _check.unit_interval(name, knots)
-    elif low == 0:
-        _check.nonnegative(name, knots)
-    else:
-        _check.finite(name, knots)
+        if np.ndim(value):
+            raise ValueError(f"{name}: shape {np.shape(value)}; must be one number, or a Schedule")
+    (_check.unit_interval if share else _check.nonnegative)(name, knots)
     return value

@@ -53,7 +53,7 @@ def parse(table: Any) -> tuple[Phase, ...]:
 
 
 def _phase(where: str, entry: Any) -> Phase:
-    if not isinstance(entry, Mapping) or "kind" not in entry:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("kind"), str):
         raise ValueError(f"{where}: kind is missing; must be one of {', '.join(KINDS)}")
     parts.check_keys(f"{where}, kind", [entry["kind"]], KINDS)
     factory = KINDS[entry["kind"]]

@@ -55,7 +55,8 @@ def expected(
         alive = ~jnp.isneginf(log_policy)
         velocity = velocity_function(problem, alive, *parts, phase.metric)(policy, log_policy)
         if phase.unsolved is not None:
-            gate = jnp.sum(policy * (1 - problem.success)) ** jnp.asarray(phase.unsolved, dtype)
+            rates = parts[1].rates(problem, log_policy) if parts[1].binary else problem.success
+            gate = jnp.sum(policy * (1 - rates)) ** jnp.asarray(phase.unsolved, dtype)
     if mixture is None:
         return Move(velocity, jnp.zeros((), dtype))
     taught = schedule.at(phase.weight, progress, dtype) * gate
@@ -104,7 +105,7 @@ def sampled(
 def _group(
     phase: Phase, problem: Problem, log_policy: Array, progress: Array, seed: Array, step: Array
 ) -> tuple[Array, Array]:
-    """Summed weights of a group's patterns over G, and how many of its rollouts were right."""
+    """Summed weights of a group's patterns over G, and how many of its rollouts were accepted."""
     dtype, policy = log_policy.dtype, jnp.exp(log_policy)
     algorithm, reward, _ = phase.parts(progress, dtype)
     assert algorithm.group_size is not None
@@ -119,10 +120,13 @@ def _group(
     tables = groups.weight_tables(algorithm, count, None)
     tables = groups.Tables(*(table.astype(dtype) for table in tables))
     if algorithm.resamples_silent:
-        lot = bits.uniforms(seed, step, 1, dtype, stream=SHARED)[0][0]
+        lot, first = (pair[0] for pair in bits.uniforms(seed, step, 1, dtype, stream=SHARED))
         verdicts = groups.draw_mixed_verdicts(policy, rates, halves, lot, count, size)
-    else:
-        verdicts = groups.draw_verdicts(policy, rates, halves)
+        right = jnp.where(
+            first < jnp.sum(policy * (1 - rates)) ** count, 0.0, size
+        )  # of the group drawn first
+        return groups.weigh_verdicts(verdicts, tables, size, split=False).up, right
+    verdicts = groups.draw_verdicts(policy, rates, halves)
     return groups.weigh_verdicts(verdicts, tables, size, split=False).up, verdicts[0][-1]
 
 
