@@ -233,6 +233,18 @@ def test_sampled_interleaving_teaches_where_no_rollout_is_accepted(algorithm):
     assert abs(taught.demonstrations[0] - 4000 * chance) < 4.5 * np.sqrt(4000 * chance * (1 - chance))
 
 
+def test_plain_sampled_phases_are_runs_of_training():
+    """Their mean over runs is that of the step-by-step loop, which a schedule asks for."""
+    options = {"steps": 8, "learning_rate": 0.5, "algorithm": qra.dapo(4), "runner": "sampled"}
+    ends = []
+    for beta in (0.1, R.Schedule([0.1, 0.1])):
+        plan = R.Recipe((R.rlvr(beta=beta, **options),))
+        keys = jax.random.split(jax.random.key(4), 4000)
+        ends.append(jax.jit(jax.vmap(lambda key: plan.run(WORKED, key, saves=2).path[0]))(keys))  # noqa: B023
+    error = jnp.sqrt(ends[0].var(0) + ends[1].var(0)) / np.sqrt(4000)
+    assert jnp.abs((ends[0].mean(0) - ends[1].mean(0)) / error).max() < 4.5
+
+
 def test_sampled_internal_feedback_and_keys():
     phase = R.rlif(steps=50, learning_rate=0.1, algorithm=qra.grpo(5), runner="sampled")
     first, again, other = (one(phase, key=jax.random.key(seed)).log_policy for seed in (0, 0, 1))

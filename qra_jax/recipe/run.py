@@ -18,6 +18,8 @@ from qra_jax.flow.system import System, guarded_system
 from qra_jax.problem import Problem
 from qra_jax.recipe import schedule, velocity
 from qra_jax.recipe.phases import Phase
+from qra_jax.recipe.schedule import Schedule
+from qra_jax.training import train
 from qra_jax.trajectory import Status
 
 
@@ -117,6 +119,8 @@ def run(
             outcome = _orbit(phase, problem, bounds[-1], saves)
         elif phase.runner == "flow":
             outcome = _flow(phase, problem, bounds[-1], features, saves, options)
+        elif _is_plain(phase, saves):
+            outcome = _trained(phase, problem, bounds[-1], features, saves, seed[i])
         else:
             outcome = _steps(phase, problem, bounds[-1], features, saves, seed[i])
         outcomes.append(outcome)
@@ -277,6 +281,41 @@ def _remaining(phase: Phase, problem: Problem, system: System) -> Any:
     if problem.log_ref.ndim == 1:
         return events.condition(phase.event, target, problem, system)
     return lambda state: target - _measure(phase, problem, system.observe(state)[0])
+
+
+def _is_plain(phase: Phase, saves: int) -> bool:
+    """Whether a phase is a run of `training.train`, whose sampler is several times as fast as single steps."""
+    numbers = (phase.learning_rate, phase.beta, phase.q)
+    changing = any(isinstance(number, Schedule) for number in numbers) or phase.until is not None
+    assert phase.steps is not None
+    return (
+        phase.runner == "sampled"
+        and not (phase.demonstrates or changing)
+        and (saves == 0 or phase.steps % saves == 0)
+    )
+
+
+def _trained(
+    phase: Phase, problem: Problem, start: Array, features: Array | None, saves: int, seed: Array
+) -> Outcome:
+    assert phase.steps is not None
+    algorithm, reward, regularizers = phase.parts(0.0, start.dtype)
+    run = train(
+        jax.random.wrap_key_data(seed if seed.ndim == 1 else seed[:, 0]),
+        problem,
+        steps=phase.steps,
+        algorithm=algorithm,
+        optimizer=phase.optimizer,
+        learning_rate=phase.learning_rate,
+        reward=reward,
+        regularizers=regularizers,
+        features=features,
+        log_policy0=start,
+        record_every=phase.steps // max(saves, 1),
+    )
+    path = run.log_policy[1:] if start.ndim == 1 else jnp.moveaxis(run.log_policy, 1, 0)[1:]
+    steps, none = jnp.asarray(phase.steps, start.dtype), jnp.zeros((), start.dtype)
+    return Outcome(path[-1], steps, None, none, jnp.max(run.status), path if saves else None)
 
 
 def _steps(
