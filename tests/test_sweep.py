@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
 
-from qra_jax import orbit, parts, sweep
+from qra_jax import algorithm, orbit, parts, sweep
 from qra_jax.sweep import engine, layout, store as _store, work
 from qra_jax.sweep.axes import Axis
 
@@ -166,6 +168,12 @@ def _like(data, path):
     return data.assign_attrs(sweep.open(path).attrs)
 
 
+def test_shard_size_does_not_change_a_bit_of_the_pooled_search(hits, tmp_path):
+    data = sweep.run(HITS, tmp_path / "other.zarr", shard_size=300, progress=False)
+    assert data.attrs["shards"] != hits[0].attrs["shards"]
+    assert (data["log_time"].values == hits[0]["log_time"].values).all()
+
+
 def test_parts_of_an_array_job_make_the_same_store(whole, tmp_path):
     _, reference = whole
     path = tmp_path / "parts.zarr"
@@ -262,7 +270,96 @@ def test_running_out_of_memory_halves_the_block(whole, tmp_path, monkeypatch):
         run(SPEC, tmp_path / "bug.zarr")
 
 
+# What makes two sweeps the same
+
+
+def scaled(key, at, scale=1.0):
+    return {"y": scale * at["x"]}
+
+
+def closure(scale):
+    return lambda key, at: {"y": scale * at["x"]}
+
+
+def test_functions_differ_by_all_that_they_hold():
+    def identity(function):
+        return sweep.Spec(function, {"x": [0.0, 1.0]}).identity
+
+    def default(scale):
+        def function(key, at, scale=scale):
+            return {"y": scale * at["x"]}
+
+        return function
+
+    makers = {
+        "closure": closure,
+        "array": lambda scale: closure(jnp.full(100, scale)),
+        "part": lambda scale: closure(parts.algorithm({"name": "grpo", "group_size": int(scale)})),
+        "keyword": lambda scale: partial(scaled, scale=scale),
+        "nested": lambda scale: jax.jit(partial(partial(scaled, scale=scale), scale=scale)),
+        "default": default,
+    }
+    found = {name: [identity(make(scale)) for scale in (2.0, 5.0, 2.0)] for name, make in makers.items()}
+    for name, (two, five, again) in found.items():
+        assert two == again != five, name
+    assert len({one for identities in found.values() for one in identities}) == 2 * len(makers)
+
+
+def test_parts_differ_by_their_arguments():
+    def made(*values):
+        return sweep.Spec(point, {"x": [0.0], "algorithm": list(values)})
+
+    grpo, rloo = algorithm.grpo, algorithm.rloo
+    assert made(grpo(4), rloo(4)).identity == made(grpo(4), rloo(4)).identity
+    assert made(grpo(4), rloo(4)).identity != made(grpo(8), rloo(4)).identity
+    assert made(grpo(4), rloo(4)).axes[1].coordinate.tolist() == ["GRPO", "RLOO"]
+    assert made(grpo(4), grpo(8)).axes[1].coordinate.tolist() == ["grpo group_size=4", "grpo group_size=8"]
+    assert made(lambda: 1, lambda: 2).axes[1].coordinate.tolist() == ["<lambda> (0)", "<lambda> (1)"]
+    with pytest.raises(ValueError, match="value GRPO is given twice"):
+        made(grpo(4), grpo(4))
+
+
 # A store survives
+
+
+def test_a_worker_looks_at_the_store_every_time(tmp_path, monkeypatch):
+    path, spec = tmp_path / "s.zarr", sweep.Spec(scaled, {"x": [0.0, 1.0, 2.0, 3.0]})
+    payload, data = work.pack(spec), []
+    for size in (1, 3):
+        _store.create(path, spec, spec.layout.boxes(size), work.variables(spec), 64)
+        reports = work.remote(payload, str(path), [0, 1])
+        assert [report.points for report in reports] == {1: [1, 1], 3: [2, 2]}[size]
+        data.append(files(path))
+        monkeypatch.setattr(work, "compute", lambda *arguments: pytest.fail("computed again"))
+        again = work.remote(payload, str(path), [0, 1])
+        monkeypatch.undo()
+        for one, other in zip(again, reports, strict=True):
+            np.testing.assert_equal(vars(one), vars(other))
+        assert files(path) == data[-1]
+        shutil.rmtree(path)
+
+
+def test_leftovers_are_removed_and_a_writer_that_loses_its_own_writes_again(whole, tmp_path, monkeypatch):
+    _, reference = whole
+    path = Path(shutil.copytree(reference, tmp_path / "left.zarr"))
+    (path / "done/4").unlink()
+    for left in ("done/.4.abcd", "noise/c/1/1/.0.abcd", "y/c/1/1/.0.ab_d", "y/c/0/0/.0.abcd"):
+        (path / left).write_text("half")
+    run(SPEC, path, resume=True)
+    assert files(path) == files(reference)
+
+    plain, tries = os.replace, []
+
+    def replaced(source, target):
+        tries.append(source)
+        if len(tries) == 1:
+            os.unlink(source)
+        plain(source, target)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    _store.write(tmp_path / "file", b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert len({*tries}) == 2
 
 
 def test_a_finished_store_is_opened_not_computed(whole, monkeypatch):
@@ -380,7 +477,7 @@ BAD = {
     "unknown part": (table(task={"algorithm": "grpp"}), "did you mean 'grpo'?"),
     "unknown method": (table(method="sobel"), "method: 'sobel'; must be one of 'grid', 'random', 'sobol'"),
     "no axes": (table(axis=[]), "a sweep needs at least one"),
-    "no name": (dropped("name"), "axis 0: name is missing"),
+    "no name": (dropped("name", "path"), "axis 0: name is missing"),
     "no path": (dropped("path"), "axis 'start': path is missing"),
     "empty values": (axis(low=None, high=None, values=[], **{}), "axis 'start': values is empty"),
     "two of one name": (table(axis=[HITS["axis"][0]] * 2), "axis 'start': two axes have this name"),
@@ -397,6 +494,33 @@ BAD = {
     "out of range": (table(axis=[{**HITS["axis"][1], "high": 1.5}]), "target = 1.5: target: 1.5; must be in (0, 1)"),
     "shares below zero": (axis(scale="linear", low=-0.1), "start = -0.1: ref[0]: -0.1; must be zero or positive"),
     "no problem": (table(problem=None), "problem: missing"),
+    "problem of another kind": (table(problem=3), "problem: 3; must be a name or a table"),
+    "kind of another kind": (table(kind=["hit"]), "kind: ['hit']; must be one of 'hit', 'train'"),
+    "phase of another kind": (table(kind="recipe", task={}, phase=3), "phase: 3; must be a list of tables"),
+    "name of the marks": (axis(name="done"), "axis 'done': stores keep their marks under this name"),
+    "too many points": (table(axis=[HITS["axis"][0], {"name": "seed", "seeds": 10**13}]), "points; must be at most"),
+    "one path twice": (
+        table(axis=[HITS["axis"][1], {**HITS["axis"][1], "name": "other", "path": "target"}]),
+        "axis 'other': path 'task.target' is inside 'task.target', which axis 'target' sets",
+    ),
+    "a path inside another": (
+        table(axis=[
+            {"path": "algorithm.group_size", "values": [4, 8]},
+            {"path": "algorithm", "values": ["grpo", "rloo"]},
+        ]),
+        "axis 'group_size': path 'task.algorithm.group_size' is inside 'task.algorithm'",
+    ),
+    "two shares": (
+        table(axis=[HITS["axis"][0], {**HITS["axis"][0], "name": "b", "path": "problem.ref[1]"}]),
+        "axis 'b': path 'problem.ref[1]' would scale the share that axis 'start' sets",
+    ),
+    "no other share": (
+        {**axis(), "problem": {"ref": [1, 0], "success": [0.9, 0.1]}},
+        "path 'problem.ref[0]': ref = [1, 0]; another share must be above 0",
+    ),
+    "metrics of another kind": (
+        {**axis(), "kind": "flow", "task": {"ts": [1.0], "metrics": 3}}, "metrics: 3; must be a list of names",
+    ),
     "stray phase": (table(phase=[{}]), "[[phase]] goes with kind 'recipe'"),
     "negative seed": (table(seed=-1), "seed: -1; must be 0 or above"),
 }  # fmt: skip
@@ -410,6 +534,11 @@ def test_a_bad_specification_is_refused_in_one_line(name, tmp_path):
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_axis_without_a_name_takes_the_last_of_its_path():
+    paths = {"problem.gamma": "gamma", "problem.ref[0]": "ref", "learning_rate": "learning_rate"}
+    assert {path: Axis(path=path, seeds=1).name for path in paths} == paths
 
 
 def test_unreadable_toml_is_refused_with_its_line(tmp_path):

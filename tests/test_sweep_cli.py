@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 
 from qra_jax import cli, flow, parts, sweep
 from qra_jax.cli import sweep as words
@@ -155,6 +156,13 @@ def test_draws_are_gathered_in_bins(drawn):
         np.testing.assert_allclose(line.get_ydata(), slope * line.get_xdata(), rtol=0.5)
     mesh = words.draw(drawn, "eta", "beta", value="y").axes[0].collections[0].get_array()
     assert np.isfinite(mesh).mean() > 0.8
+
+
+def test_a_drawn_coordinate_gives_at_most_16_lines(drawn):
+    many = xarray.concat([drawn.assign_coords(eta=drawn["eta"] * factor) for factor in range(1, 7)], "sample")
+    ax = words.draw(many, "beta", "y", hue="eta").axes[0]
+    assert len(ax.lines) == words.MOST_LINES
+    assert len(words.draw(many, "eta", "y").axes[0].lines[0].get_xdata()) > words.MOST_LINES
 
 
 def test_show_counts_how_points_ended(drawn, capsys):

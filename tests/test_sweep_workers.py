@@ -108,6 +108,35 @@ def test_a_lost_process_is_a_shard_tried_again(reference, tmp_path):
     assert data(tmp_path / "store.zarr") == data(reference)
 
 
+def test_processes_end_with_a_driver_that_is_killed(tmp_path):
+    code = (
+        "import os, sys, time\n"
+        "from qra_jax.sweep import executors\n"
+        "if __name__ == '__main__':\n"
+        "    with executors.workers('processes:1', None, 1) as workers:\n"
+        "        executor = workers.make()\n"
+        "        print(executor.submit(os.getpid).result(), flush=True)\n"
+        "        executor.submit(time.sleep, 60).result()\n"
+    )
+    (tmp_path / "driver.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "driver.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    with driver:
+        assert driver.stdout is not None
+        worker = int(driver.stdout.readline())
+        os.kill(worker, 0)
+        driver.kill()
+    for _ in range(500):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlives its driver")
+
+
 def test_dask_with_two_workers_of_which_one_is_killed(reference, tmp_path):
     distributed = pytest.importorskip("distributed")
     path = tmp_path / "store.zarr"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -221,10 +221,12 @@ def parse(argv: Sequence[str]) -> Solve | Advise | Fit | SweepRun | SweepShow | 
     if argv and argv[0] == "sweep" and argv[1:2] and argv[1] not in ("run", "show", "plot", "-h", "--help"):
         argv = ["sweep", "run", *argv[1:]]
     stderr = io.StringIO()
+    commands: dict[str, Any] = {"solve": Solve, "advise": Advise, "fit": Fit, "sweep": Sweep}
+    commands |= {"reproduce": Reproduce}
     try:
         with contextlib.redirect_stderr(stderr):
-            return tyro.extras.subcommand_cli_from_dict(  # pyright: ignore (a union of subcommands is fine)
-                {"solve": Solve, "advise": Advise, "fit": Fit, "sweep": Sweep, "reproduce": Reproduce},
+            return tyro.extras.subcommand_cli_from_dict(
+                commands,
                 prog="qra",
                 description="Simulate the theory of RL post-training.",
                 args=list(argv) or ["--help"],

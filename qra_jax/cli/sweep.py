@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, sqrt
 from typing import Any
 
@@ -163,13 +163,11 @@ def _is_log(column: xarray.DataArray) -> bool:
     return column.attrs.get("scale") == "log" or bool(values.max() >= LOG_FROM * values.min())
 
 
-def _quantiles(
-    data: xarray.Dataset, value: str, names: Sequence[str], most: int
-) -> tuple[np.ndarray, list[Any]]:
-    """Low quantile, median and high quantile in each cell of some coordinates; their bins."""
+def _quantiles(data: xarray.Dataset, value: str, names: Mapping[str, int]) -> tuple[np.ndarray, list[Any]]:
+    """Low quantile, median and high quantile in each cell of some coordinates, of so many bins at most."""
     column = data[value]
     bins, cell = [], xarray.DataArray(0)
-    for name in names:
+    for name, most in names.items():
         place, centres, edges = _places(data[name], most)
         bins.append((centres, edges))
         cell = cell * len(centres) + xarray.DataArray(place, dims=data[name].dims)
@@ -189,8 +187,8 @@ def _quantiles(
 
 
 def _lines(data: xarray.Dataset, x: str, y: str, hue: str | None, fixed: str) -> Figure:
-    names = [x] if hue is None else [hue, x]
-    quantiles, bins = _quantiles(data, y, names, BINS)
+    names = {x: BINS} if hue is None else {hue: MOST_LINES, x: BINS}
+    quantiles, bins = _quantiles(data, y, names)
     low, median, high = quantiles.reshape(3, -1, quantiles.shape[-1])
     if len(median) > MOST_LINES:
         raise ValueError(f"hue: {hue!r} has {len(median)} values; must have {MOST_LINES} at most, see --at")
@@ -203,14 +201,16 @@ def _lines(data: xarray.Dataset, x: str, y: str, hue: str | None, fixed: str) ->
         band = known & np.isfinite(low[i]) & np.isfinite(high[i])
         ax.fill_between(at[band], low[i][band], high[i][band], color=color, alpha=0.15, linewidth=0)
     _scale(ax.xaxis, data[x], bins[-1][0])
-    ax.set(xlabel=_title(data[x]), ylabel=_title(data[y]), title=_over(data, y, names, fixed, band=True))
+    ax.set(
+        xlabel=_title(data[x]), ylabel=_title(data[y]), title=_over(data, y, list(names), fixed, band=True)
+    )
     if hue is not None:
         ax.legend(title=_title(data[hue]), loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 def _heat_map(data: xarray.Dataset, x: str, y: str, value: str, fixed: str) -> Figure:
-    (_, median, _), bins = _quantiles(data, value, [y, x], BINS_2D)
+    (_, median, _), bins = _quantiles(data, value, {y: BINS_2D, x: BINS_2D})
     (y_at, y_edges), (x_at, x_edges) = bins
     figure, ax = plot.new()
     mesh = ax.pcolormesh(x_edges, y_edges, np.where(np.isfinite(median), median, np.nan), rasterized=True)

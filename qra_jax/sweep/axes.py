@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from qra_jax import _check, parts
+from qra_jax.sweep.identity import content
 
 SCALES = ("linear", "log")
 
@@ -23,7 +27,7 @@ class Axis:
     categorical: one program each.
 
     Attributes:
-      name: of the dimension and coordinate.
+      name: of the dimension and coordinate; the last name of the path where left out.
       path: dotted path into the specification (`problem.gamma`, `algorithm.q`, `task.learning_rate`,
         `problem.ref[0]`); the name, for a sweep of a function.
       values: list of values.
@@ -56,6 +60,8 @@ class Axis:
     static: bool | None = None
 
     def __post_init__(self) -> None:
+        if not self.name and self.path:
+            object.__setattr__(self, "name", ["", *re.findall(r"[A-Za-z_]\w*", self.path)][-1])
         where = f"axis {self.name!r}"
         given = [
             self.values is not None,
@@ -71,9 +77,13 @@ class Axis:
             if not values:
                 raise ValueError(f"{where}: values is empty; must hold at least one")
             object.__setattr__(self, "values", tuple(values))
-            labels = [label(value) for value in values]
-            if twice := [one for one in labels if labels.count(one) > 1]:
-                raise ValueError(f"{where}: value {twice[0]} is given twice")
+            seen = set()
+            for value in values:
+                number = isinstance(value, Real) and not isinstance(value, bool)
+                told = value if number else json.dumps(content(value), sort_keys=True, default=str)
+                if told in seen:
+                    raise ValueError(f"{where}: value {label(value)} is given twice")
+                seen.add(told)
             if not self.categorical:
                 _check.finite(f"{where}: values", values)
         else:
@@ -112,10 +122,16 @@ class Axis:
             return np.arange(self.seeds)
         if self.values is not None:
             return np.asarray(self.values, float)
-        if self.points is None:
-            raise ValueError(f"axis {self.name!r}: points is missing; a range in a grid needs it")
         space = np.geomspace if self.scale == "log" else np.linspace
-        return space(*self.ends, self.points)
+        return space(*self.ends, self.length)
+
+    @property
+    def length(self) -> int:
+        """How many values it has in a grid."""
+        length = len(self.values) if self.values is not None else self.seeds or self.points
+        if length is None:
+            raise ValueError(f"axis {self.name!r}: points is missing; a range in a grid needs it")
+        return length
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -139,7 +155,7 @@ class Axis:
         assert self.values is not None
         if all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in self.values):
             return np.asarray(self.values, np.int64)
-        return np.asarray([label(value) for value in self.values], object)
+        return np.asarray(labels(self.values), object)
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -156,9 +172,7 @@ class Axis:
             if getattr(self, one.name) != one.default
         }
         if self.values is not None:
-            table["values"] = [
-                value if isinstance(value, (str, Real)) else label(value) for value in self.values
-            ]
+            table["values"] = [content(value) for value in self.values]
         return table
 
 
@@ -166,14 +180,15 @@ def from_table(table: Mapping[str, Any], where: str = "axis") -> Axis:
     """An axis from the plain data of a `[[axis]]` table.
 
     Raises:
-      ValueError: unknown keys, no name, or as for [`Axis`][].
+      ValueError: unknown keys, neither name nor path, or as for [`Axis`][].
     """
     if not isinstance(table, Mapping):
         raise ValueError(f"{where}: {table!r}; must be a table")
     parts.check_keys(where, table, [one.name for one in fields(Axis)])
-    if not isinstance(table.get("name"), str) or not table["name"]:
-        raise ValueError(f"{where}: name is missing")
-    where = f"axis {table['name']!r}"
+    given = table.get("name") or table.get("path")
+    if not isinstance(given, str) or not isinstance(table.get("name", ""), str):
+        raise ValueError(f"{where}: name is missing; give a name or a path")
+    where = f"axis {given!r}"
     for key, kind in (("path", str), ("unit", str), ("long_name", str), ("values", list), ("static", bool)):
         if key in table and not isinstance(table[key], kind):
             raise ValueError(f"{where}: {key} = {table[key]!r}; must be a {kind.__name__}")
@@ -185,4 +200,15 @@ def label(value: Any) -> str:
     if isinstance(value, Mapping):
         rest = [f"{key}={label(one)}" for key, one in value.items() if key != "name"]
         return " ".join(map(str, [*([value["name"]] if "name" in value else []), *rest]))
-    return str(getattr(value, "name", value))
+    named = getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
+    return type(value).__name__ if " at 0x" in str(named) else str(named)
+
+
+def labels(values: Sequence[Any] | np.ndarray) -> list[str]:
+    """A name for each of some values, all different: short where that will do, else with a part's arguments."""
+    found = [label(value) for value in values]
+    if len({*found}) < len(found):
+        told = [content(value) for value in values]
+        found = [label(one) if isinstance(one, dict) else name for one, name in zip(told, found, strict=True)]
+    count = Counter(found)
+    return [f"{name} ({i})" if count[name] > 1 else name for i, name in enumerate(found)]

@@ -195,7 +195,13 @@ def threads() -> int:
     """Shards to work on at a time: all cores of a CPU; elsewhere two, so that one is written while one is computed."""
     if jax.default_backend() != "cpu":
         return 2
-    return max(1, len(os.sched_getaffinity(0)) // jax.local_device_count())
+    return max(1, cores() // jax.local_device_count())
+
+
+def cores() -> int:
+    """CPUs that this process may use; all of the machine where the system does not say."""
+    known = getattr(os, "sched_getaffinity", None)
+    return (os.cpu_count() or 1) if known is None else len(known(0))
 
 
 def device_memory(device: Any) -> int:

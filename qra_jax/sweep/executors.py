@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
@@ -25,10 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qra_jax.sweep.engine import cores
+
 TRIES = 4
 LOST = ("KilledWorker", "CommClosedError", "UncompletedJobError")
 """Names of other libraries' exceptions that say that a worker is gone."""
 NAMES = "processes[:N], dask, dask://HOST:PORT, slurm[:N]"
+WIDE = 256
+"""Workers to assume of an executor that does not say how many it has."""
 PATIENCE = 10
 """Seconds to wait for a scheduler to answer."""
 
@@ -89,17 +94,16 @@ def workers(executor: Any, store: Path, threads: int) -> Iterator[Workers]:
     Raises:
       ValueError: an unknown name, a library that is missing, a scheduler that does not answer.
     """
-    cores = len(os.sched_getaffinity(0))
     if executor is None:
         yield Workers(lambda: ThreadPoolExecutor(threads), threads + 1)
     elif isinstance(executor, Executor):
-        yield Workers(lambda: executor, 4 * cores, renewable=False)
+        yield Workers(lambda: executor, 2 * getattr(executor, "_max_workers", WIDE), renewable=False)
     elif isinstance(executor, str):
         name, _, rest = executor.partition(":")
         if name == "processes":
-            count = _count(executor, rest, cores)
+            count = _count(executor, rest, cores())
             spawn = multiprocessing.get_context("spawn")
-            yield Workers(lambda: ProcessPoolExecutor(count, spawn), count + 1)
+            yield Workers(lambda: ProcessPoolExecutor(count, spawn, end_with_parent), count + 1)
         elif name == "dask":
             with dask_client(rest) as client:
                 yield _dask(client)
@@ -136,10 +140,21 @@ def dask_client(address: str) -> Iterator[Any]:
         with client:
             yield client
     else:
-        cores = len(os.sched_getaffinity(0))
-        cluster = LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None)  # pyright: ignore
+        cluster = LocalCluster(n_workers=cores(), threads_per_worker=1, dashboard_address=None)  # pyright: ignore
         with cluster, Client(cluster) as client:
             yield client
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _dask(client: Any) -> Workers:

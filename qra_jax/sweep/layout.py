@@ -19,7 +19,7 @@ from qra_jax import _check
 from qra_jax.sweep.axes import Axis
 
 METHODS = ("grid", "random", "sobol")
-SAMPLE = "sample"
+SAMPLE, MARKS = "sample", "done"
 MOST_POINTS = 2**32 - 1
 """A key is folded with the 32 bits of an index."""
 SHARD, SHARDS = 16384, 64
@@ -109,6 +109,8 @@ class Layout:
         names = [axis.name for axis in self.axes]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"axis {twice[0]!r}: two axes have this name")
+        if MARKS in names:
+            raise ValueError(f"axis {MARKS!r}: stores keep their marks under this name; choose another")
         ranged = [axis for axis in self.axes if axis.ranged]
         if self.method == "grid":
             if self.samples is not None:
@@ -126,8 +128,10 @@ class Layout:
                     raise ValueError(
                         f"axis {axis.name!r}: points = {axis.points} with method {self.method!r}; leave it out"
                     )
-        if prod(self.shape) > MOST_POINTS:
-            raise ValueError(f"axes: {prod(self.shape)} points; must be at most {MOST_POINTS}")
+        grid = self.method == "grid"
+        points = prod(axis.length for axis in self.axes if grid or not axis.ranged) * (self.samples or 1)
+        if points > MOST_POINTS:
+            raise ValueError(f"axes: {points} points; must be at most {MOST_POINTS}")
 
     def boxes(self, size: int | None = None) -> Boxes:
         """Shards of about `size` points: one value of each categorical axis, then points next to each other."""

@@ -77,12 +77,14 @@ def run(
         if executor is not None:
             task, arguments = work.remote, (work.pack(spec), str(path.resolve()))
         mine = [number for number in states if _belongs(number, part)]
+        opened.clean(mine)
         try:
             with Progress(opened, mine, missing, enabled=progress) as show:
                 for reports in executors.gather(workers, task, missing, arguments):
                     for report in reports:
                         show.add(report)
                         states[report.number] = DONE
+            opened.clean(mine)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

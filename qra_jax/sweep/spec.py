@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from qra_jax import _check, parts
+from qra_jax.sweep import identity
 from qra_jax.sweep.axes import Axis, from_table as axis_from_table
 from qra_jax.sweep.layout import METHODS, Layout
 
@@ -82,7 +82,7 @@ class Spec:
         if self.settings is not None:
             return dict(self.settings)
         return {
-            "function": describe(self.function),
+            "function": identity.describe(self.function),
             "axes": [axis.table() for axis in self.layout.axes],
             "method": self.method,
             "samples": self.samples,
@@ -163,15 +163,6 @@ def load(spec: Spec | Mapping[str, Any] | str | Path) -> Spec:
     if isinstance(spec, Spec):
         return spec
     return from_table(spec) if isinstance(spec, Mapping) else from_toml(spec)
-
-
-def describe(function: Any) -> str:
-    """What can be told of a function: its source where it is known, else its name."""
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    try:
-        return f"{name}\n{inspect.getsource(function)}"
-    except (OSError, TypeError):
-        return name
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@
     STORE/done/17                   written after the chunks of shard 17: the block width and a checksum of each
 
 Bytes depend on the sweep alone: no dates, no timings. A file appears under its name only once it is whole; what a
-killed writer leaves behind is a `.part` file, which the next writer of the shard overwrites.
+killed writer leaves behind starts with a dot, and the next run of the sweep removes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ import xarray
 import zarr
 
 import qra_jax
-from qra_jax.sweep.layout import Boxes
+from qra_jax import _files
+from qra_jax.sweep.layout import MARKS, Boxes
 from qra_jax.sweep.spec import Spec
 
 DONE, MISSING, CORRUPT = "done", "missing", "corrupt"
@@ -90,6 +91,27 @@ class Store:
             sums[variable.name] = f"{zlib.crc32(content):08x}"
         write(self.mark_path(number), json.dumps({"block": block, "crc32": sums}).encode())
 
+    def read(self, number: int) -> tuple[dict[str, np.ndarray], int]:
+        """The variables of a shard that is done, `[points, ...]` each, and the width of its blocks."""
+        at, extent = self.boxes.place(number), self.boxes.extent(number)
+        found = {}
+        for variable in self.variables:
+            kind = np.dtype(variable.dtype).newbyteorder("<")
+            chunk = np.frombuffer(self.chunk_path(variable, at).read_bytes(), kind)
+            chunk = chunk.reshape(*self.boxes.chunk, *variable.shape)[tuple(map(slice, extent))]
+            found[variable.name] = chunk.reshape(-1, *variable.shape)
+        return found, json.loads(self.mark_path(number).read_bytes())["block"]
+
+    def clean(self, numbers: Collection[int]) -> None:
+        """Remove what killed writers of some shards left behind."""
+        targets = {self.mark_path(number) for number in numbers}
+        for variable in self.variables:
+            targets |= {self.chunk_path(variable, self.boxes.place(number)) for number in numbers}
+        for folder in (MARKS, *(f"{variable.name}/c" for variable in self.variables)):
+            for part in (self.path / folder).rglob(".*"):
+                if part.with_name(part.name.split(".")[1]) in targets:
+                    part.unlink(missing_ok=True)
+
     def state(self, number: int) -> str:
         """Whether a shard is done, missing, or no longer what was written."""
         try:
@@ -114,7 +136,7 @@ class Store:
 
     def mark_path(self, number: int) -> Path:
         """Where a shard's mark is."""
-        return self.path / "done" / str(number)
+        return self.path / MARKS / str(number)
 
     def chunk_path(self, variable: Variable, at: tuple[int, ...]) -> Path:
         """Where a shard's chunk of a variable is."""
@@ -213,7 +235,7 @@ def fill(path: Path, spec: Spec, boxes: Boxes, variables: list[Variable], block:
         "coordinates": " ".join(axis.name for axis, dim, _ in spec.layout.coordinates() if axis.name != dim),
     }
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    group.create_group("done")
+    group.create_group(MARKS)
 
     def coordinate(name: str, dim: str, values: np.ndarray, attributes: Mapping[str, str]) -> None:
         text = values.dtype.kind in "OU"
@@ -247,12 +269,8 @@ def fill(path: Path, spec: Spec, boxes: Boxes, variables: list[Variable], block:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent; its unfinished form has the same name every time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
+    """Write a file that is whole or absent, once more where another run took its unfinished form for a leftover."""
     try:
-        os.replace(part, path)
-    except FileNotFoundError:  # another writer of the same bytes was faster
-        if not path.exists():
-            raise
+        _files.write(path, content)
+    except FileNotFoundError:
+        _files.write(path, content)

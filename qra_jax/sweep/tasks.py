@@ -11,8 +11,8 @@
     path = "problem.gamma"
 
 The path of an axis leads to the entry that it sets, such as `phase[0].time`; `task.` may be left out. Setting
-`problem.ref[i]` scales the other shares so that they still sum to one. A random problem is drawn anew at every point,
-from the point's key.
+`problem.ref[i]` scales the other shares so that they still sum to one, so only one axis may. A random problem is drawn
+anew at every point, from the point's key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from qra_jax import flow, orbit, parts, training
+from qra_jax import _check, flow, orbit, parts, training
 from qra_jax.algorithm import reinforce
 from qra_jax.problem import Problem
 from qra_jax.recipe import Recipe
@@ -36,8 +36,8 @@ from qra_jax.training.train import METRICS
 
 Outputs = dict[str, Array]
 ATTRIBUTES = {
-    "log_time": {"long_name": "log training time", "units": "log(learning rate × steps)"},
-    "log_cost": {"long_name": "log cost", "units": "log(cost)"},
+    "log_time": {"long_name": "log of learning rate × steps", "units": "1"},
+    "log_cost": {"long_name": "log cost", "units": "1"},
     "status": {"long_name": "how it ended (0: ok)"},
     "accuracy": {"long_name": "accuracy", "units": "1"},
     "best": {"long_name": "share of the best pattern", "units": "1"},
@@ -93,8 +93,7 @@ class Task:
     @property
     def names(self) -> tuple[str, ...]:
         """Metrics asked for."""
-        metrics = self.settings.get("metrics", ("accuracy", "best", "entropy"))
-        return (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        return metrics(self.settings)
 
     @property
     def attributes(self) -> Mapping[str, Mapping[str, str]]:
@@ -143,18 +142,20 @@ def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
     Raises:
       ValueError: an unknown kind, key or path.
     """
-    kind = table.get("kind")
-    if kind not in KINDS:
-        raise ValueError(f"kind: {kind!r}; must be one of {', '.join(map(repr, KINDS))}")
+    kind = _check.choice("kind", table.get("kind"), tuple(KINDS))
     problem, settings = table.get("problem"), table.get("task", {})
     if problem is None:
         raise ValueError("problem: missing; give a table [problem]")
+    if not isinstance(problem, (str, Mapping)):
+        raise ValueError(f"problem: {problem!r}; must be a name or a table")
     if not isinstance(settings, Mapping):
         raise ValueError(f"task: {settings!r}; must be a table")
     parts.check_keys("task", settings, ARGUMENTS[kind])
     phases = table.get("phase", [])
     if ("phase" in table) != (kind == "recipe"):
         raise ValueError(f"phase: kind {kind!r}; [[phase]] goes with kind 'recipe'")
+    if not isinstance(phases, Sequence) or isinstance(phases, str):
+        raise ValueError(f"phase: {phases!r}; must be a list of tables, [[phase]]")
     paths = {}
     for axis in axes:
         if axis.path is None and axis.seeds is None:
@@ -167,7 +168,32 @@ def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
             if path.startswith("task."):
                 parts.check_keys(f"axis {axis.name!r}: path", [str(steps(path)[1])], ARGUMENTS[kind])
             paths[axis.name] = path
+    check_apart(paths)
     return (Pooled if kind == "hit" else Task)(kind, problem, settings, phases, paths)
+
+
+def check_apart(paths: Mapping[str, str]) -> None:
+    """Refuse axes of which one would undo what another sets.
+
+    Raises:
+      ValueError: equal paths, a path inside another, or two shares of one reference.
+
+    >>> check_apart({"a": "task.algorithm", "G": "task.algorithm.group_size"})
+    Traceback (most recent call last):
+    ValueError: axis 'G': path 'task.algorithm.group_size' is inside 'task.algorithm', which axis 'a' sets
+    """
+    ways = {name: steps(path) for name, path in paths.items()}
+    for outer, way in ways.items():
+        for name, other in ways.items():
+            if name != outer and other[: len(way)] == way:
+                raise ValueError(
+                    f"axis {name!r}: path {paths[name]!r} is inside {paths[outer]!r}, which axis {outer!r} sets"
+                )
+    shares = [name for name, way in ways.items() if way[:2] == ["problem", "ref"]]
+    if len(shares) > 1:
+        raise ValueError(
+            f"axis {shares[1]!r}: path {paths[shares[1]]!r} would scale the share that axis {shares[0]!r} sets"
+        )
 
 
 def steps(path: str) -> list[str | int]:
@@ -197,7 +223,10 @@ def put(tree: Any, path: Sequence[str | int], value: Any, where: str) -> Any:
     if not isinstance(tree, Mapping) or (rest and step not in tree):
         raise ValueError(f"{where}: there is no {step!r}")
     if step == "ref" and len(rest) == 1 and isinstance(rest[0], int):
-        return {**tree, "ref": share(put(tree["ref"], rest, value, where), rest[0], tree["ref"])}
+        ref = put(tree["ref"], rest, value, where)
+        if not any(one for i, one in enumerate(tree["ref"]) if i != rest[0]):
+            raise ValueError(f"{where}: ref = {tree['ref']}; another share must be above 0, to take the rest")
+        return {**tree, "ref": share(ref, rest[0], tree["ref"])}
     return {**tree, step: put(tree[step], rest, value, where) if rest else value}
 
 
@@ -207,38 +236,45 @@ def share(ref: list[Any], chosen: int, before: Sequence[float]) -> list[Any]:
     return [one if i == chosen else one * (1 - ref[chosen]) / others for i, one in enumerate(ref)]
 
 
+def metrics(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the metrics asked for."""
+    names = settings.get("metrics", ("accuracy", "best", "entropy"))
+    names = (names,) if isinstance(names, str) else names
+    if not isinstance(names, Sequence):
+        raise ValueError(f"metrics: {names!r}; must be a list of names")
+    parts.check_keys("metrics", names, METRICS)
+    return tuple(names)
+
+
 def _hit(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
     found = orbit.hit(problem, **settings)
     return {"log_time": found.log_time, "status": found.status}
 
 
 def _train(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
-    names = settings.pop("metrics", ("accuracy", "best", "entropy"))
+    names = metrics(settings)
     if isinstance(settings.get("clip"), list):
         settings["clip"] = tuple(settings["clip"])
     if "steps" not in settings:
         raise ValueError("task: steps is missing; the number of training steps, 1 or above")
     every = settings["steps"] or 1
-    run = training.train(key, problem, record_every=every, metrics=names, **settings)
+    run = training.train(key, problem, record_every=every, **{**settings, "metrics": names})
     return {**{name: run.stats[name][-1] for name in run.stats if name in METRICS}, "status": run.status}
 
 
 def _flow(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
-    names = settings.pop("metrics", ("accuracy", "best", "entropy"))
-    names = (names,) if isinstance(names, str) else names
-    parts.check_keys("metrics", names, METRICS)
+    names = metrics(settings)
     if "ts" not in settings:
         raise ValueError("task: ts is missing; the times to look at")
-    run = flow.solve(problem, **settings)
+    run = flow.solve(problem, **{name: value for name, value in settings.items() if name != "metrics"})
     found = {name: jax.vmap(METRICS[name], (0, None))(run.log_policy, problem) for name in names}
     return {**found, "status": run.status}
 
 
 def _recipe(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
-    names = settings.pop("metrics", ("accuracy", "best", "entropy"))
-    names = (names,) if isinstance(names, str) else names
-    parts.check_keys("metrics", names, METRICS)
-    run = settings.pop("recipe").run(problem, key, **settings)
+    names = metrics(settings)
+    options = {name: value for name, value in settings.items() if name not in ("metrics", "recipe")}
+    run = settings["recipe"].run(problem, key, **options)
     found = {name: METRICS[name](run.log_policy, problem) for name in names}
     return {**found, "log_cost": run.log_cost, "status": jnp.max(run.status)}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from qra_jax.sweep.engine import Engine, threads, traced
+from qra_jax.sweep.layout import MARKS, Boxes
 from qra_jax.sweep.spec import Spec
-from qra_jax.sweep.store import Store, Variable
+from qra_jax.sweep.store import DONE, Store, Variable
 
 GLIMPSES = 64
 """Values of the first variable that a report carries."""
@@ -46,11 +48,15 @@ def compute(engine: Engine, store: Store, number: int) -> Report:
     shard = engine.spec.layout.shard(store.boxes, number)
     found, block = engine.run(shard)
     store.write(number, found, block)
+    return report(store, number, found, block)
+
+
+def report(store: Store, number: int, found: Mapping[str, np.ndarray], block: int) -> Report:
+    """What to tell of a shard, given its variables."""
     not_ok = int(np.count_nonzero(found["status"])) if "status" in found else 0
     first = found[store.variables[0].name].ravel()
-    return Report(
-        number, len(shard.index), block, not_ok, first[:: max(1, len(first) // GLIMPSES)][:GLIMPSES]
-    )
+    glimpse = first[:: max(1, len(first) // GLIMPSES)][:GLIMPSES]
+    return Report(number, prod(store.boxes.extent(number)), block, not_ok, glimpse)
 
 
 def remote(payload: bytes, path: str, numbers: Sequence[int]) -> list[Report]:
@@ -64,19 +70,29 @@ def remote(payload: bytes, path: str, numbers: Sequence[int]) -> list[Report]:
     Returns:
       A report for each.
     """
-    engine, store = _open(payload, path)
+    spec, x64 = _unpack(payload)
+    jax.config.update("jax_enable_x64", x64)
+    store = Store(Path(path))
+    engine = _engine(spec, store.boxes, store.header["block"])
+
+    def one(number: int) -> Report:
+        done = store.state(number) == DONE  # by a worker that was lost before it could tell
+        return report(store, number, *store.read(number)) if done else compute(engine, store, number)
+
     if len(numbers) == 1:
-        return [compute(engine, store, numbers[0])]
+        return [one(numbers[0])]
     with ThreadPoolExecutor(threads()) as pool:
-        return list(pool.map(lambda number: compute(engine, store, number), numbers))
+        return list(pool.map(one, numbers))
 
 
 @lru_cache(4)
-def _open(payload: bytes, path: str) -> tuple[Engine, Store]:
-    spec, x64 = pickle.loads(payload)
-    jax.config.update("jax_enable_x64", x64)
-    store = Store(Path(path))
-    return Engine(spec, store.boxes, store.header["block"]), store
+def _unpack(payload: bytes) -> tuple[Spec, bool]:
+    return pickle.loads(payload)
+
+
+@lru_cache(4)
+def _engine(spec: Spec, boxes: Boxes, block: int) -> Engine:
+    return Engine(spec, boxes, block)
 
 
 def pack(spec: Spec) -> bytes:
@@ -130,7 +146,7 @@ def variables(spec: Spec) -> list[Variable]:
 
 
 def _variable(spec: Spec, name: str, shape: jax.ShapeDtypeStruct) -> Variable:
-    if name in (*spec.layout.dims, *(axis.name for axis in spec.layout.axes), "done"):
+    if name in (*spec.layout.dims, *(axis.name for axis in spec.layout.axes), MARKS):
         raise ValueError(f"variable {name!r}: an axis has this name; rename one of them")
     if not name.isidentifier():
         raise ValueError(f"variable {name!r}; must be a name of letters, digits and _")
