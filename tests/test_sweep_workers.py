@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import pytest
 
 from qra_jax import sweep
-from qra_jax.sweep import executors
+from qra_jax.sweep import engine, executors
 from qra_jax.sweep.axes import Axis
 
 ROOT = Path(__file__).parent.parent
@@ -190,6 +190,15 @@ class Flaky(Executor):
 def workers(losses, **options):
     calls = itertools.count()
     return executors.Workers(lambda: Flaky(losses, calls), 4, **options)
+
+
+def test_an_executor_is_kept_busy(monkeypatch):
+    with ThreadPoolExecutor(40) as pool, executors.workers(pool, ROOT, 1) as known:
+        assert known.width == 80
+    with executors.workers(Flaky(None, None), ROOT, 1) as unknown:
+        assert unknown.width == 2 * executors.WIDE
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert engine.cores() == os.cpu_count()
 
 
 def test_losses_are_made_good_up_to_a_point():

@@ -97,7 +97,8 @@ def workers(executor: Any, store: Path, threads: int) -> Iterator[Workers]:
     if executor is None:
         yield Workers(lambda: ThreadPoolExecutor(threads), threads + 1)
     elif isinstance(executor, Executor):
-        yield Workers(lambda: executor, 2 * getattr(executor, "_max_workers", WIDE), renewable=False)
+        known = getattr(executor, "_max_workers", None) or WIDE
+        yield Workers(lambda: executor, 2 * known, renewable=False)
     elif isinstance(executor, str):
         name, _, rest = executor.partition(":")
         if name == "processes":
