@@ -24,7 +24,7 @@ but ρ = 1 for REINFORCE if w(1 − m)^{G−1} < 1.
 
 Questions have 4 patterns, log π_ref(r*) uniform from 10⁻⁶ to 10^−.5 and p* from .8 to 1; the others are never right,
 or one of them is half of the time. Features as in the study of interference: √(1 − s) of its own for each question
-beside √s shared. Intervals are Student's over populations, at 99.9 %.
+beside √s shared. Intervals are Student's over populations, at 99.8 %.
 """
 
 from collections.abc import Mapping
@@ -47,8 +47,8 @@ from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 TITLE = "Interleaving: SFT helps on unsolved questions, until RL can take over, in between or before"
 SOURCE = "RELIFT; arXiv 2506.07527"
 OWN = "derived here"
-POPULATIONS, T999 = 8, 4.785
-"""Populations, and the 99.9 % quantile of Student's t with one degree of freedom less (one-sided)."""
+POPULATIONS, T998 = 8, 4.785
+"""Populations, and half a 99.8 % interval in standard errors, by Student's t with one degree of freedom less."""
 PATTERNS, FEATURES, GROUP, SHARE = 4, 16, 8, 0.8
 """SHARE: x, of demonstrations of r* among the model's own choices."""
 QUESTIONS = {True: 16, False: 48}
@@ -316,7 +316,7 @@ def _paired(difference: np.ndarray) -> Gain:
 def _sign(pair: Gain) -> int:
     """Whether a gain is above zero, below, or neither."""
     mean, error = pair
-    return int(mean > T999 * error) - int(mean < -T999 * error)
+    return int(mean > T998 * error) - int(mean < -T998 * error)
 
 
 def draw(data: Mapping[str, np.ndarray]) -> Figure:
@@ -365,7 +365,7 @@ def _gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
             ax.errorbar(
                 mean,
                 len(SETTINGS) - i + 0.3 - 0.15 * j,
-                xerr=T999 * error,
+                xerr=T998 * error,
                 fmt="o",
                 color=COLORS[method],
                 markersize=4,
@@ -373,7 +373,7 @@ def _gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
             )
     ax.axvline(0, color="black", linewidth=0.8, zorder=0)
     ax.set_yticks(range(len(SETTINGS), 0, -1), list(SETTINGS), fontsize=8)
-    ax.set(xlabel="accuracy of interleaved − that of another, by colour (99.9 % intervals)")
+    ax.set(xlabel="accuracy of interleaved − that of another, by colour (99.8 % intervals)")
     ax.set_title("Sharing everything, or a rival, takes the gain away")
 
 
@@ -394,7 +394,7 @@ def _rest(data: Mapping[str, np.ndarray], ax: Axes) -> None:
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
-    """A difference counts where it is T999 standard errors away from zero."""
+    """A difference counts where it is T998 standard errors away from zero."""
     first, before = "SFT on unsolved, then RL", "SFT, then RL"
     off = np.abs(data["given"][1:] / data["given"][-1] - 1).max()
     mean = part(data, BASE).mean(axis=-1)
@@ -484,7 +484,7 @@ def _where(data: Mapping[str, np.ndarray], method: str, others: tuple[str, ...])
 
 def _shrinks(timing: Gain, sharper: list[Gain]) -> bool:
     """Whether there is a gain by timing, and less than half of it with some other gate, intervals included."""
-    return _sign(timing) > 0 and any(mean + T999 * error < timing[0] / 2 for mean, error in sharper)
+    return _sign(timing) > 0 and any(mean + T998 * error < timing[0] / 2 for mean, error in sharper)
 
 
 def _quality(data: Mapping[str, np.ndarray]) -> list[list[Gain]]:
