@@ -40,7 +40,7 @@ def test_padding_and_mixtures():
 def test_split_verdicts(splits):
     found = rulings(sft_then_rl, splits)
     assert found[:2] == [HOLDS, HOLDS]  # stopping rule, derivative
-    assert found[2] == ONLY_IF + "the data are poor"
+    assert found[2].startswith(ONLY_IF + "the data are poor")  # the smallest shares
     assert found[3:5] == [HOLDS, FAILS]  # x₁ decides, the regime does not
     assert found[6:8] == [HOLDS, HOLDS]  # law of lengths, the stall goes
     assert found[8].startswith(ONLY_IF)  # a group of 8 is no demonstration
@@ -56,6 +56,7 @@ def test_split_verdicts_can_fail(splits):
     assert altered(0, slope=-splits["slope"]) == FAILS
     assert altered(1, difference=2 * splits["difference"]) == FAILS
     assert altered(2, rl_time=np.sort(splits["rl_time"])[..., ::-1]) == HOLDS
+    assert altered(2, rl_time=splits["rl_time"][:, ::-1]) == FAILS  # longer is better for the largest shares
     assert altered(3, quality_gain=np.full_like(splits["quality_gain"], 0.1)).startswith(ONLY_IF)
     assert altered(3, quality_gain=-splits["quality_gain"]) == FAILS
     assert altered(6, lengths=1.2 * splits["lengths"]) == FAILS
@@ -67,6 +68,8 @@ def test_split_verdicts_can_fail(splits):
     runs[:, list(sft_then_rl.SCHEDULES).index("q: 1 → 0")] = 2
     assert altered(10, schedule_runs=runs) == HOLDS
     assert altered(10, schedule_runs=-runs) == FAILS
+    runs[1] *= -1
+    assert altered(10, schedule_runs=runs) == ONLY_IF + "the problem is: worked example"
 
 
 def test_mixtures_and_designs_are_judged(splits):
@@ -97,9 +100,10 @@ def test_sft_teaches_its_pattern():
 def test_lesson_verdicts(lessons):
     found = rulings(what_to_teach, lessons)
     assert found[:2] == [HOLDS, HOLDS]  # derivatives, sampled training
-    assert found[2].startswith(ONLY_IF)  # r* nearly always
-    assert found[3:6] == [FAILS, FAILS, FAILS]  # a point of share; the better; the worst
-    assert found[6] == ONLY_IF + "r* is not rare"
+    assert found[2:6] == [FAILS] * 4  # r* in all but a few; a point of share; the better; the worst
+    assert (
+        found[6] == FAILS
+    )  # with three patterns most problems gain more even where r* is rare, with ten few
     assert found[7:] == [FAILS, HOLDS]
     with plot.style():
         assert len(what_to_teach.draw(lessons).axes) == 5
@@ -119,6 +123,11 @@ def test_lesson_verdicts_can_turn(lessons):
     turned = rulings(what_to_teach, {**lessons, **made})
     assert turned[2:4] == [HOLDS, HOLDS]
     assert turned[5:8] == [HOLDS, HOLDS, HOLDS]
+    rare = {}  # a point of its success rate is worth less where r* is rare
+    for n in what_to_teach.SIZES:
+        mass = lessons[f"{n}/ref"][made[f"{n}/better"] < 0]
+        rare[f"{n}/better"] = made[f"{n}/better"] * np.where(mass < np.median(mass), 0.1, 1)[:, None]
+    assert rulings(what_to_teach, {**lessons, **made, **rare})[6] == ONLY_IF + "r* is not rare"
     opposite = {name: -value for name, value in made.items()}
     assert rulings(what_to_teach, {**lessons, **opposite})[2:5] == [FAILS, FAILS, HOLDS]
     assert altered(8, deep=0.9 * lessons["deep"]) == FAILS

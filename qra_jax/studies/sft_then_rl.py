@@ -68,6 +68,7 @@ STEPS, FINE = 200, 0.1
 """Steps of a sampled run; learning rate of the exact mean."""
 RARE = {"ref": [0.01, 0.04, 0.95], "success": [0.9, 0.6, 0.0]}
 """A cold start with a rival."""
+PROBLEMS = ("worked example", "rare and entangled")
 COLD = np.geomspace(1e-1, 1e-6, 11)
 
 
@@ -381,6 +382,18 @@ def _schedule_scores(data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.nda
     return rest.mean(axis=-1), rest.std(axis=-1) / np.sqrt(half)
 
 
+def _falling(data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """By how many standard errors q: 1 → 0 beats the best constant q, and q: 0 → 1; in which problems it does both."""
+    score, error = _schedule_scores(data)
+    names, rows = list(SCHEDULES), np.arange(len(score))
+    falling = names.index("q: 1 → 0")
+    z, reverse = (
+        (score[:, falling] - score[rows, other]) / np.hypot(error[:, falling], error[rows, other])
+        for other in (score[:, :5].argmax(axis=1), names.index("q: 0 → 1"))
+    )
+    return z, reverse, [name for name, won in zip(PROBLEMS, (z > 3) & (reverse > 3), strict=True) if won]
+
+
 def draw(data: Mapping[str, np.ndarray]) -> Figure:
     """Stopping rule, lengths against price and γ, least quality, cold starts, schedules of q."""
     figure, axes = plot.new((10.6, 6.4), nrows=2, ncols=3)
@@ -470,15 +483,17 @@ def _cold_starts(data: Mapping[str, np.ndarray], ax: Axes) -> None:
 def _sampled(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     score, error = _schedule_scores(data)
     places = np.arange(len(SCHEDULES))
-    labels = ("worked example", "rare and entangled")
-    for row, bar, name, color, shift in zip(score, error, labels, plot.CYCLE[6:8], (-0.1, 0.1), strict=True):
+    for row, bar, name, color, shift in zip(
+        score, error, PROBLEMS, plot.CYCLE[6:8], (-0.1, 0.1), strict=True
+    ):
         ax.errorbar(places + shift, row, 2 * bar, fmt="o", color=color, label=name, capsize=2)
     ax.set_xticks(places, list(SCHEDULES), rotation=45)
     ax.minorticks_off()
     ax.set(ylabel=f"accuracy after {STEPS} steps, best rate")
     ax.margins(y=0.3)
     ax.legend(loc="lower left")
-    ax.set_title("Sampled, q: 1 → 0 buys nothing")
+    _, _, won = _falling(data)
+    ax.set_title(f"Sampled, q: 1 → 0 is best: {', '.join(won)}" if won else "Sampled, q: 1 → 0 buys nothing")
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
@@ -490,9 +505,10 @@ def _splits(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     count, interior, near = _around(data)
     slope, difference = data["slope"][0, int(data["middle"]), 1:], data["difference"]
     error = np.abs(slope - difference) / (1 + np.abs(difference))
-    poorest = data["rl_time"][0].min(axis=-1) >= data["rl_time"][0, :, -1] * (1 - 1e-4)
+    longest = data["rl_time"][0].min(axis=-1) >= data["rl_time"][0, :, -1] * (1 - 1e-4)
     waste = (data["rl_time"][0, :, -1] / data["rl_time"][0].min(axis=-1)).max()
-    up_to = data["shares"][poorest].max() if poorest.any() else 0.0
+    poor = np.arange(len(longest)) < longest.sum()  # as many of the smallest shares
+    listed = ", ".join(f"{share:.2f}" for share in data["shares"][longest]) or "none"
     found = [
         Verdict(
             "The best split of SFT and RL is where a unit of SFT stops saving its own cost, "
@@ -515,10 +531,12 @@ def _splits(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             "Where SFT is free, the longer the better.",
             "a plausible reading of " + SOURCE,
             "RL time after SFT never rises with its length",
-            f"endless SFT is best for shares up to {up_to:.2f} (the regime threshold is at "
-            f"{data['needed']:.2f}) of {data['shares'][0]:.1f} … {data['shares'][-1]:.1f}; beyond, RL takes up to "
-            f"{waste:.3f} × longer than after the best length",
-            verdict(poorest.all()) if poorest.all() or not poorest.any() else f"{ONLY_IF}the data are poor",
+            f"endless SFT is best for shares {listed} of {data['shares'][0]:.1f} … {data['shares'][-1]:.1f} (the "
+            f"regime threshold is at {data['needed']:.2f}); for others RL takes up to {waste:.3f} × longer than after "
+            "the best length",
+            f"{ONLY_IF}the data are poor, x ≤ {data['shares'][longest].max():.2f}"
+            if longest.any() and not longest.all() and (longest == poor).all()
+            else verdict(longest.all()),
         ),
     ]
     if "design" in data:
@@ -624,19 +642,14 @@ def _q(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     if "design_q" in data:
         optimum = f"; the optimiser takes every knot from ½ to {data['design_q'].min():.2f} or above"
     top = mean[:, names.index("q = 1")]
-    score, error = _schedule_scores(data)
+    score, _ = _schedule_scores(data)
     falling, rising = names.index("q: 1 → 0"), names.index("q: 0 → 1")
     constant = score[:, :5].argmax(axis=1)
-    rows = np.arange(len(score))
-    lead = score[:, falling] - score[rows, constant]
-    spread = np.hypot(error[:, falling], error[rows, constant])
-    z = lead / spread
-    reverse = (score[:, falling] - score[:, rising]) / np.hypot(error[:, falling], error[:, rising])
-    wins = (z > 3) & (reverse > 3)
+    z, reverse, won = _falling(data)
     text = "; ".join(
         f"{name}: {score[i, falling]:.4f} against {score[i, constant[i]]:.4f} for {names[constant[i]]} "
         f"(z = {z[i]:.1f}) and {score[i, rising]:.4f} for q: 0 → 1 (z = {reverse[i]:.1f})"
-        for i, name in enumerate(("worked example", "rare and entangled"))
+        for i, name in enumerate(PROBLEMS)
     )
     return [
         Verdict(
@@ -660,6 +673,6 @@ def _q(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             COLD_START,
             "accuracy higher by more than 3 standard errors, each at its best learning rate",
             text,
-            verdict(wins.all()) if wins.all() or not wins.any() else f"{ONLY_IF}the problem suits it",
+            verdict(won) if len(won) in (0, len(PROBLEMS)) else f"{ONLY_IF}the problem is: {', '.join(won)}",
         ),
     ]
