@@ -252,6 +252,12 @@ def test_verdicts_follow_the_data(made_up):
     }
     for key, rows in zip(wrong, (0, 1, 4, 5, 6, 7, 8, 9, 10), strict=True):
         assert study.judge(made_up | {key: wrong[key]})[rows].verdict == FAILS, key
+    for key, row in {"trained/SGD": 8, "trained/sign": 9, "trained/Adam": 10}.items():
+        for error in (0.3, np.inf, np.nan):  # no verdict without information
+            blind = made_up[key] * [1, 0] + [0, error]
+            assert study.judge(made_up | {key: blind})[row].verdict == FAILS, key
+    linear = made_up | {"trained/algorithms": np.array(["REINFORCE"])}
+    assert study.judge(linear)[8].verdict == FAILS  # 0.8 ± 0.05 is not 1
     assert len(study.judge(made_up | {"real": np.array(False)})) == 5
 
 
@@ -260,6 +266,8 @@ def test_the_figure_says_what_it_shows(made_up):
     stand_in = [ax.get_title() for ax in study.draw(made_up | {"real": np.array(False)}).axes]
     assert titles[0].startswith("Real run")
     assert stand_in[0].startswith("No real run")
+    apart = made_up | {"trained/SGD": np.full((1, 5, 2), [0.8, 0.05])}
+    assert titles[3] != study.draw(apart).axes[3].get_title()
 
 
 def test_trained_questions_lose_their_own_clock(monkeypatch):
