@@ -179,6 +179,8 @@ def simulated(u, name, patterns, samples, part=1.0, seed=0):
     return fit.Curve(STEPS, y, np.full(len(STEPS), float(samples)))
 
 
+NEAR = np.linspace(0, 1, 20)
+FAR = np.append(NEAR, np.geomspace(1.1, 1500, 20))
 UNTIL = {"shift": 39.0, "reinforce": 39.0, "flat": 12.0}
 
 
@@ -243,6 +245,28 @@ def test_forecasts_are_ordered_and_widen(fits):
         fits["flat"].forecast([-1.0])
 
 
+def test_a_forecast_does_not_depend_on_later_steps(fits):
+    for name in ("shift", "flat"):
+        near, far = (fits[name].forecast(steps) for steps in ([20.0, 39.0], [20.0, 39.0, 50_000.0]))
+        np.testing.assert_allclose(far.median[:2], near.median, atol=0.01)
+        np.testing.assert_allclose(far.high[:2] - far.low[:2], near.high - near.low, atol=0.03)
+
+
+def test_long_times_keep_the_path_of_three_patterns():
+    u, kind = u_of(start=1, rate=1.2), jnp.array([1, 3])
+    near, far = (compiled()(u, kind, np.append(ts, np.full(40 - len(ts), ts[-1]))) for ts in (NEAR, FAR))
+    np.testing.assert_allclose(far[:20], near[:20], atol=2e-3)
+
+
+def test_draws_that_did_not_arrive_are_no_result(fits):
+    found = fits["shift"]
+    lost = [m.dynamics == "reinforce" for m in found.models]
+    known = dataclasses.replace(found, arrived=~np.array(lost)).identified
+    assert found.arrived.all()
+    assert "reinforce" in known.near
+    assert not known.dynamics
+
+
 def test_a_fit_does_not_depend_on_its_neighbours(cases, fits):
     alone = fit.fit(cases["shift"], 39.0, draws=DRAWS)
     np.testing.assert_allclose(alone.log_evidence, fits["shift"].log_evidence, rtol=1e-9)
@@ -285,6 +309,12 @@ def test_baselines_are_exact_on_their_own_curves():
         assert (found.high - found.low < 0.1).all()
 
 
+def test_baselines_know_the_noise_of_a_point():
+    run = fit.Curve(np.arange(200.0), np.full(200, 0.5), np.full(200, 64.0))  # 100 points share 24 bins
+    found = fit.baselines(run, 99.0, [150.0])["exponential"]
+    assert np.std(found.logged - found.members) == pytest.approx(0.5 / 8, rel=0.2)
+
+
 def test_scores_by_hand():
     rest = fit.Curve(np.arange(4.0), np.array([0.5, 0.5, 0.6, 0.7]))
     members = np.array([[0.4], [0.6]]) * np.ones(4)
@@ -296,6 +326,17 @@ def test_scores_by_hand():
     with pytest.raises(ValueError, match="forecast: 2 steps"):
         fit.score(fit.Forecast(rest.steps[:2], np.zeros(2), members[:, :2], members[:, :2]), rest)
     assert forecast.rest_of(rest, 3.0) is None
+
+
+def test_ends_are_covered_as_often_as_said():
+    rng, steps, hits = np.random.default_rng(0), np.arange(30.0), 0
+    members = 0.5 + 0.02 * rng.standard_normal((1000, 1)) * np.ones(30)
+    found = fit.Forecast(steps, np.full(30, 0.5), members, members + 0.04 * rng.standard_normal((1000, 30)))
+    for _ in range(400):
+        y = 0.5 + 0.02 * rng.standard_normal() + 0.04 * rng.standard_normal(30)
+        hits += fit.score(found, fit.Curve(steps, y)).end_covered
+    low, high = stats.binom.interval(0.999, 400, 0.8)
+    assert low <= hits <= high, hits
 
 
 # reading
@@ -315,12 +356,27 @@ def test_samples_come_from_the_file_or_from_granularity(tmp_path):
     found = fit.read(written(tmp_path, "step,accuracy,n,lr,entropy\n0,.5,8,1e-6,1\n2,.25,16,,\n5,,3,1,2\n"))
     np.testing.assert_array_equal(found.samples, [8, 16])
     assert found.lr is None
-    assert np.isnan(found.extras["entropy"][1])
+    assert "not used by the fit: entropy" in found.notes
     found = fit.read(written(tmp_path, "step,reward\n0,-1\n1,3\n2,1\n"), column="reward", scale=(-1, 3))
     np.testing.assert_allclose(found.accuracy, [0, 1, 0.5])
     assert found.samples is None
     random = np.random.default_rng(0).uniform(size=30).round(4)
     assert curve.granularity(random, 1e-4) is None
+    assert curve.granularity(np.full(9, 0.5), 1e-4) is None  # a constant is a multiple of 1/2 by chance
+
+
+def test_missing_cells_and_rounding(tmp_path):
+    rows = "0,.25,8,fast,\n1,NaN,8,1,\n2,none,8,1,\n3,1.0000001,8,1,\n4,-1e-7,NA,1,\n"
+    found = fit.read(written(tmp_path, f"step,accuracy,n,lr,\n{rows}"))
+    np.testing.assert_array_equal(found.steps, [0, 3, 4])
+    np.testing.assert_array_equal(found.accuracy, [0.25, 1, 0])
+    np.testing.assert_array_equal(found.samples, [8, 8, 8])
+    assert found.lr is None
+    for part in ("2 rows without accuracy", "column lr has gaps, text", "a column without a name"):
+        assert any(part in note for note in found.notes)
+    found = fit.read(written(tmp_path, "step,accuracy,n\n0,.1234,\n1,.2717,nan\n2,.3141,\n"))
+    assert found.samples is None
+    assert found.notes == ("column n is empty",)
 
 
 def test_samples_from_noise():
@@ -345,7 +401,10 @@ def test_time_is_the_learning_rate_summed():
         ("step,accuracy,accuracy\n1,.5,.5\n", "column 'accuracy' is there twice"),
         ("step,accuracy\n1,.5\n1,.6\n", "row 3: step 1 repeats step 1; must be one row a step, in order"),
         ("step,accuracy\n2,.5\n1,.6\n", "row 3: step 1 comes after step 2"),
-        ("step,accuracy\n1,nan\n2,.5\n", "row 2, column accuracy: nan; must be a finite number"),
+        ("step,accuracy\n1,inf\n2,.5\n", "row 2, column accuracy: inf; must be a finite number"),
+        ("step,accuracy\n1,nan\n2,.5\n", "1 rows with a step and a value; must be two or more"),
+        ("step,accuracy\n1000001,.5\n1000000,.6\n", "step 1000000 comes after step 1000001"),
+        ("step,accuracy\n1,1.00001\n2,.5\n", "1.00001; must be in [0, 1]"),
         ("step,accuracy\n1,half\n2,.5\n", "'half' is not a number"),
         ("step,accuracy\n1,34.6\n2,40\n", "34.6; must be in [0, 1]: for another scale give --range LOW HIGH"),
         ("step,accuracy\n1,.5,3\n", "row 2: 3 cells; must be 2"),
@@ -404,7 +463,10 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert cli.main(arguments) == 0
     said = capsys.readouterr().out
     assert picture.stat().st_size > 10_000
-    assert all(text in said for text in ("not identified", "common shift", "last value", "CRPS", "step 39"))
+    assert all(
+        text in said
+        for text in ("Level at step 39", "not identified", "common shift", "last value", "CRPS", "step 39")
+    )
     assert cli.main([*arguments[:4], "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert set(answer["forecasts"]) == set(answer["scores"]) == {"theory", *fit.BASELINES}
@@ -413,7 +475,10 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert len(answer["steps"]) == 27
     short = str(written(tmp_path, "step,accuracy,n\n" + "".join(rows.splitlines(keepends=True)[:10])))
     assert cli.main(["fit", short]) == 0  # nothing comes after: a forecast without scores
-    assert "CRPS" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "CRPS" not in said
+    assert "nothing is left to score" in said
+    assert "Level at step 27:" in said  # three windows from the first step
 
 
 @dataclasses.dataclass
@@ -428,8 +493,8 @@ class Exponent:
 
 
 def test_histories_of_questions(tmp_path, capsys, monkeypatch):
-    def found(histories):
-        return Exponent(float(histories.group_size), np.array([0.0, np.inf]))
+    def found(histories, seed):
+        return Exponent(float(histories.group_size + 100 * seed), np.array([0.0, np.inf]))
 
     monkeypatch.setattr(questions, "clock_exponent", found)
     path = str(written(tmp_path, "prompt_id,visit1,visit2\n0,.125,.5\n1,.25,1\n2,.375,.625\n"))
@@ -437,5 +502,12 @@ def test_histories_of_questions(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == "clock exponent a = 8.0\n"
     assert cli.main(["fit", path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"exponent": 8.0, "interval": [0.0, None]}
-    assert cli.main(["fit", path, "--train-until", "3"]) == 2
-    assert "must be left out there" in capsys.readouterr().err
+    assert cli.main(["fit", path, "--group-size", "16", "--seed", "1"]) == 0
+    assert capsys.readouterr().out == "clock exponent a = 116.0\n"
+    for option in (["--train-until", "3"], ["--samples", "8"], ["--column", "x"], ["--range", "0", "100"]):
+        assert cli.main(["fit", path, *option]) == 2
+        name = option[0].strip("-").replace("-", "_")
+        assert f"{name}: given with histories of questions; must be left out there" in capsys.readouterr().err
+    path = str(written(tmp_path, "prompt_id,Visit_3,visit 4\n0,0.6000000000000001,.2\n1,.4,na\n"))
+    assert words.is_histories(path)
+    assert questions.read_histories(path).group_size == 5

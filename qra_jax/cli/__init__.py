@@ -99,8 +99,8 @@ class Fit:
     """What counts as 0 and as 1 in that column: 0 100 for percentages, lowest and highest reward for rewards."""
     samples: Annotated[float | None, tyro.conf.arg(metavar="N")] = None
     """Samples behind every point, where the file does not say."""
-    group_size: Annotated[int, tyro.conf.arg(metavar="G")] = 8
-    """Rollouts a group in GRPO's clock."""
+    group_size: Annotated[int | None, tyro.conf.arg(metavar="G")] = None
+    """Rollouts a group in GRPO's clock, 8 where left out; with visits the rollouts of one, found from the values."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of the random numbers."""
     json: bool = False
@@ -305,12 +305,17 @@ def _fit(command: Fit) -> int:
 
     path = None if command.plot is None else plot.check_path("plot", command.plot)
     if words.is_histories(command.file):
-        if path is not None or command.train_until is not None:
-            raise ValueError("train_until, plot: given with histories of questions; must be left out there")
-        words.show_histories(command.file, as_json=command.json)
+        usual = Fit(command.file)
+        for name in ("train_until", "column", "range", "samples", "plot"):
+            if getattr(command, name) != getattr(usual, name):
+                raise ValueError(f"{name}: given with histories of questions; must be left out there")
+        words.show_histories(
+            command.file, as_json=command.json, group_size=command.group_size, seed=command.seed
+        )
         return 0
     curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)
-    found = words.answer(curve, command.train_until, group_size=command.group_size, seed=command.seed)
+    size = 8 if command.group_size is None else command.group_size
+    found = words.answer(curve, command.train_until, group_size=size, seed=command.seed)
     if path is not None:
         plot.save(words.draw(found), path)
     if command.json:

@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from qra_jax import fit, plot
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.forecast import last_points
+from qra_jax.fit.questions.histories import VISIT
 
 AHEAD = 3.0
 """Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
@@ -42,13 +43,13 @@ class Answer:
 
 
 def is_histories(path: str) -> bool:
-    """Whether a file holds per-question histories: a header with visit1, visit2, …"""
+    """Whether a file holds per-question histories: a header with two visits or more, as the reader names them."""
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), [])
+            header = next((row for row in csv.reader(file) if any(cell.strip() for cell in row)), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
-    return {"visit1", "visit2"} <= {cell.strip() for cell in header}
+    return sum(bool(VISIT.match(cell.strip())) for cell in header) >= 2
 
 
 def answer(
@@ -138,7 +139,7 @@ def show(found: Answer, console: Console | None = None) -> None:
     for line in story(fitted):
         console.print(escape(line), soft_wrap=True)
     table = Table(Column("dynamics", no_wrap=True), box=None, pad_edge=False)
-    for name in ("weight", "log likelihood", f"step {found.steps[-1]:g} [80 %]"):
+    for name in ("weight", "log likelihood", f"step {found.steps[-1]:.10g} [80 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, weight in fitted.dynamics.items():
         own = np.array([model.dynamics == name for model in fitted.models])
@@ -148,7 +149,7 @@ def show(found: Answer, console: Console | None = None) -> None:
     console.print(table, "")
     table = Table(Column("forecast", no_wrap=True), box=None, pad_edge=False)
     scored = ("error", "at end", "CRPS", "covered") if found.scores else ()
-    for name in (f"step {found.steps[-1]:g}", *scored):
+    for name in (f"step {found.steps[-1]:.10g}", *scored):
         table.add_column(name, justify="right", no_wrap=True)
     for name, one in found.forecasts.items():
         cells = [_interval(fitted, one)]
@@ -161,8 +162,13 @@ def show(found: Answer, console: Console | None = None) -> None:
         count = last_points(len(found.steps))
         console.print(
             f"Mean absolute error, CRPS and cover of the 80 % interval over the {len(found.steps)} points after step "
-            f"{fitted.train.steps[-1]:g}, as rates; the end is the mean of the last {count}.",
+            f"{fitted.train.steps[-1]:.10g}, as rates; the end is the mean of the last {count}.",
             soft_wrap=True,
+        )
+    else:
+        last = fitted.train.steps[-1]
+        console.print(
+            f"Fewer than two points come after step {last:.10g}: nothing is left to score.", soft_wrap=True
         )
 
 
@@ -170,7 +176,7 @@ def story(fitted: fit.Fit) -> list[str]:
     """What was read, and what the curve says and leaves open, a sentence or two each."""
     train, known = fitted.train, fitted.identified
     lines = [
-        f"{train.name}: {len(train.steps)} points up to step {train.steps[-1]:g} of {len(fitted.curve.steps)}, "
+        f"{train.name}: {len(train.steps)} points up to step {train.steps[-1]:.10g} of {len(fitted.curve.steps)}, "
         f"about {fitted.samples:.3g} samples a point."
     ]
     lines += [f"Note: {note}." for note in fitted.curve.notes]
@@ -189,10 +195,11 @@ def story(fitted: fit.Fit) -> list[str]:
     low, high = native(fitted, np.array(known.end))
     wide, narrow = known.prior_end[1] - known.prior_end[0], known.end[1] - known.end[0]
     if known.final:
-        lines.append(f"Level ahead: identified, {low:.2g} to {high:.2g}.")
+        lines.append(f"Level at step {known.step:.10g}: identified, {low:.2g} to {high:.2g}.")
     else:
         lines.append(
-            f"Level ahead: not identified. {low:.2g} to {high:.2g} is {narrow / wide:.0%} as wide as before any data."
+            f"Level at step {known.step:.10g}: not identified. {low:.2g} to {high:.2g} is {narrow / wide:.0%} as wide "
+            "as before any data."
         )
     return lines
 
@@ -223,22 +230,26 @@ def draw(found: Answer) -> Figure:
         known = fitted.identified
         which = known.near[0] if known.dynamics else "dynamics not identified"
         ax.set_title(
-            f"{which.capitalize()}; step {found.steps[-1]:g}: {_interval(fitted, found.forecasts[THEORY])}"
+            f"{which.capitalize()}; step {found.steps[-1]:.10g}: {_interval(fitted, found.forecasts[THEORY])}"
         )
     return figure
 
 
-def show_histories(path: str, *, as_json: bool, console: Console | None = None) -> None:
+def show_histories(
+    path: str, *, as_json: bool, group_size: int | None = None, seed: int = 0, console: Console | None = None
+) -> None:
     """Print the clock exponent of per-question histories.
 
     Args:
       path: a file with columns visit1, visit2, …
       as_json: one JSON object in place of words.
+      group_size: rollouts of a visit; found from the values where left out.
+      seed: of the random numbers.
       console: where to.
     """
     from qra_jax.fit import questions
 
-    found = questions.clock_exponent(questions.read_histories(path))
+    found = questions.clock_exponent(questions.read_histories(path, group_size=group_size), seed=seed)
     if as_json:
         print(json.dumps(_plain(asdict(found)), allow_nan=False))
         return

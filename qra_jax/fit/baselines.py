@@ -61,7 +61,7 @@ def baselines(curve: Curve, until: float | int | None, steps: Any, *, seed: int 
     rng = np.random.default_rng(seed)
     count = last_points(len(train.steps))
     points = train.accuracy[-count:]
-    every = 1 / (inverse.mean() * len(inverse) / len(train.steps))  # samples of one point
+    every = len(inverse) / (inverse.mean() * len(train.steps))  # samples of one point
     scatter = max(np.var(points, ddof=1) if count > 1 else 0.0, points.mean() * (1 - points.mean()) / every)
     value = points.mean() + np.sqrt(scatter / count) * rng.standard_normal((_DRAWS, 1)) * np.ones(len(steps))
     found = {LAST: (np.full(len(steps), points.mean()), value)}

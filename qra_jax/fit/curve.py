@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,6 @@ class Curve:
       accuracy: `[points]`, rates in [0, 1].
       samples: `[points]`, rollouts behind each point; `None` where unknown: `fit` then takes them from the noise.
       lr: `[points]`, learning rate at each step, where known.
-      extras: other measured columns by name, `[points]`, NaN where empty; read, but not used by `fit`.
       scale: (low, high), what 0 and 1 are in the file's own units.
       name: for headings.
       notes: what a reader of the file should know: how samples were found, rows and columns left out.
@@ -42,7 +41,6 @@ class Curve:
     accuracy: np.ndarray
     samples: np.ndarray | None = None
     lr: np.ndarray | None = None
-    extras: dict[str, np.ndarray] = field(default_factory=dict)
     scale: tuple[float | int, float | int] = (0.0, 1.0)
     name: str = "run"
     notes: tuple[str, ...] = ()
@@ -95,12 +93,10 @@ class Curve:
         """
         keep = self.steps <= step
         if keep.sum() < 2:
-            raise ValueError(f"until: {step:g} leaves {keep.sum()} points; must leave two or more")
+            raise ValueError(f"until: {step:.10g} leaves {keep.sum()} points; must leave two or more")
         samples = None if self.samples is None else self.samples[keep]
         lr = None if self.lr is None else self.lr[keep]
-        return Curve(
-            self.steps[keep], self.accuracy[keep], samples, lr, {}, self.scale, self.name, self.notes
-        )
+        return Curve(self.steps[keep], self.accuracy[keep], samples, lr, self.scale, self.name, self.notes)
 
 
 def read(
@@ -114,7 +110,8 @@ def read(
 
     Columns: `step`, the measured one, and where present `n`, `samples` or `n_judged` (rollouts behind a point)
     and `lr`. Without the number of rollouts it is inferred from granularity, if all values are multiples of
-    1/m to the digits printed. Rows without a value are left out; other columns are kept as `extras`.
+    1/m to the digits printed. Cells that are empty, na, nan, null or none are missing: rows without a value are left
+    out. Other columns are not used.
 
     Args:
       path: the file.
@@ -127,13 +124,13 @@ def read(
       A `Curve`.
 
     Raises:
-      ValueError: an unreadable or empty file, missing or repeated columns, text or NaN in numbers, values outside
+      ValueError: an unreadable or empty file, missing or repeated columns, text in numbers, values outside
         the range, steps repeated or out of order, fewer than two points.
     """
     path = Path(path)
     low, high = (float(end) for end in scale)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"range: {low:g} {high:g}; must be two finite numbers, the lower first")
+        raise ValueError(f"range: {low:.10g} {high:.10g}; must be two finite numbers, the lower first")
     if samples is not None:
         _check.positive("samples", samples)
     header, rows = table(path)
@@ -143,20 +140,21 @@ def read(
             raise ValueError(f"{path}: no column {wanted!r} among {', '.join(header)}{hint}")
     behind = [name for name in SAMPLES if name in header]
     notes, kept, printed = [], [], []
+    slack = 1e-6 * (high - low)  # rounding
     for line, row in rows:
-        if not row[column].strip():
+        if missing(row[column]):
             continue
         place = f"{path}, row {line}"
         step, value = (_number(f"{place}, column {name}", row[name]) for name in ("step", column))
-        if not low <= value <= high:
+        if not low - slack <= value <= high + slack:
             raise ValueError(
-                f"{place}, column {column}: {value:g}; must be in [{low:g}, {high:g}]: "
+                f"{place}, column {column}: {value:.10g}; must be in [{low:.10g}, {high:.10g}]: "
                 "for another scale give --range LOW HIGH (0 100 for percentages)"
             )
         if kept and step <= kept[-1][0]:
             how = "repeats" if step == kept[-1][0] else "comes after"
             raise ValueError(
-                f"{place}: step {step:g} {how} step {kept[-1][0]:g}; must be one row a step, in order"
+                f"{place}: step {step:.10g} {how} step {kept[-1][0]:.10g}; must be one row a step, in order"
             )
         kept.append((step, value, line, row))
         printed.append(row[column].strip())
@@ -165,50 +163,50 @@ def read(
     if len(kept) < len(rows):
         notes.append(f"{len(rows) - len(kept)} rows without {column} left out")
     steps, values = (np.array([row[i] for row in kept], float) for i in (0, 1))
-    accuracy = (values - low) / (high - low)
+    accuracy = np.clip((values - low) / (high - low), 0.0, 1.0)
     counts = None
     if samples is not None:
         counts = np.full(len(steps), float(samples))
-        notes.append(f"{samples:g} samples a point, as given")
+        notes.append(f"{samples:.10g} samples a point, as given")
     else:
         if behind:
             counts = _optional(path, behind[0], kept)
             if (counts <= 0).any():
-                raise ValueError(f"{path}, column {behind[0]}: {counts.min():g}; must be positive")
+                raise ValueError(f"{path}, column {behind[0]}: {np.nanmin(counts):.10g}; must be positive")
+            if np.isnan(counts).all():
+                notes.append(f"column {behind[0]} is empty")
+                counts = None
         if counts is None or np.isnan(counts).any():
-            missing = np.ones(len(steps), bool) if counts is None else np.isnan(counts)
+            gaps = np.ones(len(steps), bool) if counts is None else np.isnan(counts)
             shares = (low, high) in ((0, 1), (0, 100))  # rewards on another scale count no right answers
-            digits = _resolution(printed, missing) / (high - low)
-            guess = granularity(accuracy[missing], digits) if shares else None
+            digits = _resolution(printed, gaps) / (high - low)
+            guess = granularity(accuracy[gaps], digits) if shares else None
             if guess is not None:
-                counts = np.where(missing, float(guess), 0.0 if counts is None else counts)
+                counts = np.where(gaps, float(guess), 0.0 if counts is None else counts)
                 notes.append(
                     f"{guess} samples a point where not given, as all values are multiples of 1/{guess}"
                 )
             elif counts is not None:
-                counts = np.where(missing, np.nanmin(counts) if not missing.all() else np.nan, counts)
-                counts = None if np.isnan(counts).all() else counts
+                counts = np.where(gaps, np.nanmin(counts), counts)
                 notes.append("where the number of samples is missing, the smallest one given was taken")
-    used = {"step", column, "lr", *behind}
-    extras = {}
-    for name in header:
-        if name not in used:
-            try:
-                extras[name] = _optional(path, name, kept)
-            except ValueError:
-                notes.append(f"column {name} is no number, left out")
-    lr = _optional(path, "lr", kept) if "lr" in header else None
-    if lr is not None:
+    lr = None
+    if "lr" in header:
+        try:
+            lr = _optional(path, "lr", kept)
+        except ValueError:
+            lr = np.full(len(steps), np.nan)
         if np.isnan(lr).any() or (lr < 0).any() or not lr.max() > 0:
-            notes.append("column lr has gaps or is zero: time counted in steps")
+            notes.append("column lr has gaps, text or negative numbers, or is zero: time counted in steps")
             lr = None
         else:
             notes.append("time is the sum of the learning rate")
     if column != "accuracy":
-        notes.append(f"{column} taken as a rate, {low:g} as 0 and {high:g} as 1")
-    if extras:
-        notes.append(f"not used by the fit: {', '.join(extras)}")
-    return Curve(steps, accuracy, counts, lr, extras, (low, high), path.stem, tuple(notes))
+        notes.append(f"{column} taken as a rate, {low:.10g} as 0 and {high:.10g} as 1")
+    used = {"step", column, "lr", *(behind[:1] if samples is None else [])}
+    unused = [name or "a column without a name" for name in header if name not in used]
+    if unused:
+        notes.append(f"not used by the fit: {', '.join(unused)}")
+    return Curve(steps, accuracy, counts, lr, (low, high), path.stem, tuple(notes))
 
 
 def table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -234,7 +232,7 @@ def table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     if len(rows) < 2:
         raise ValueError(f"{path}: empty; must have a header and a row for each point")
     header = [cell.strip() for cell in rows[0][1]]
-    twice = [name for name in header if header.count(name) > 1]
+    twice = [name for name in header if name and header.count(name) > 1]
     if twice:
         raise ValueError(f"{path}: column {twice[0]!r} is there twice; must be there once")
     for line, row in rows[1:]:
@@ -252,12 +250,13 @@ def granularity(values: np.ndarray, resolution: float = 1e-9) -> int | None:
 
     Returns:
       m in 2 … 4096 where values of no structure would pass, at any m, with a chance below 1 in 1000; else `None`.
+      `None`, too, where all values are the same.
 
     >>> granularity(np.array([0.125, 0.5, 0.3125, 0.75]), 1e-4)
     16
     """
     distinct = np.unique(values[(values > 0) & (values < 1)])
-    if not len(distinct):
+    if not len(distinct) or len(np.unique(values)) < 2:
         return None
     m = np.arange(2, GUESSES + 1)
     off = np.abs(distinct[:, None] * m - np.round(distinct[:, None] * m)).max(axis=0)
@@ -283,11 +282,16 @@ def noise_samples(accuracy: np.ndarray) -> float:
     return float(np.clip(np.mean(accuracy * (1 - accuracy)) / spread, 1.0, 1e6))
 
 
+def missing(text: str) -> bool:
+    """Whether a cell says that nothing was measured: empty, na, nan, null or none."""
+    return text.strip().lower() in ("", "na", "nan", "null", "none")
+
+
 def _optional(path: Path, name: str, kept: Sequence[tuple[float, float, int, dict[str, str]]]) -> np.ndarray:
-    """A column with NaN for empty cells."""
+    """A column with NaN for missing cells."""
     return np.array(
         [
-            _number(f"{path}, row {line}, column {name}", row[name]) if row[name].strip() else np.nan
+            np.nan if missing(row[name]) else _number(f"{path}, row {line}, column {name}", row[name])
             for _, _, line, row in kept
         ]
     )

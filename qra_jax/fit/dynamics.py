@@ -54,8 +54,9 @@ _EDGE, _CELLS = 20.0, 2000
 """Logits beyond ±_EDGE are all the same accuracy; lookups have _CELLS cells."""
 _NODES, _REACH = 24, 2.8
 """Questions stand at _NODES evenly spaced points of the normal distribution, within _REACH standard deviations."""
-_ARCS, _LEAPS, _ARC = 64, 24, 0.15
-"""Three patterns: steps; how many share the time evenly; the others are no longer than _ARC (Fisher–Rao)."""
+_ARCS, _LEAPS, _LATER, _ARC = 64, 24, 16, 0.15
+"""Three patterns: steps; how many share the training window evenly, and the time after it in equal ratios; the others
+are no longer than _ARC (Fisher–Rao)."""
 
 _xi = np.linspace(-_REACH, _REACH, _NODES)
 _weight = np.exp(-(_xi**2) / 2)
@@ -234,6 +235,7 @@ def accuracy(
     values = physical(u, patterns)
     rest = values["rest"]
     tau = -jnp.expm1(-rest * times) / rest * values["rate"]
+    window = jnp.minimum(-jnp.expm1(-rest) / rest * values["rate"], tau[-1])
     branch = jnp.where(patterns == 3, 2, jnp.where(dynamics == DYNAMICS.index(SHARED), 1, 0))
     natural = dynamics == DYNAMICS.index(SHIFT)
     return jax.lax.switch(
@@ -241,7 +243,7 @@ def accuracy(
         (
             lambda: _population(values, _own(values, tau, own)),
             lambda: _population(values, _shared(values, tau, own)),
-            lambda: _three(values, tau, own, natural),
+            lambda: _three(values, tau, window, own, natural),
         ),
     )
 
@@ -276,13 +278,13 @@ def _shared(values: dict[str, Array], tau: Array, own: Clocks) -> Array:
     return start[None, :] + moved[:, None]
 
 
-def _three(values: dict[str, Array], tau: Array, own: Clocks, natural: Array) -> Array:
+def _three(values: dict[str, Array], tau: Array, window: Array, own: Clocks, natural: Array) -> Array:
     """One question of three patterns: midpoint steps that are short where the policy moves fast."""
     success = jnp.stack([values["top"], values["middle"], jnp.zeros(())])
     others = 1 - values["start"]
     policy = jnp.stack([values["start"], others * values["share"], others * (1 - values["share"])])
     log_policy = jnp.log(jnp.clip(policy, 1e-12))
-    leap = tau[-1] / _LEAPS
+    growth = jnp.expm1(jnp.log(jnp.maximum(tau[-1], 1e-30) / jnp.maximum(window, 1e-30)) / _LATER)
 
     def speed(log_policy: Array) -> tuple[Array, Array]:
         policy = jax.nn.softmax(log_policy)
@@ -296,6 +298,7 @@ def _three(values: dict[str, Array], tau: Array, own: Clocks, natural: Array) ->
         velocity, policy = speed(theta)
         centred = velocity - policy @ velocity
         motion = jnp.sqrt(jnp.sum((policy + 0.02) * centred**2) + 1e-30)
+        leap = jnp.maximum(window / _LEAPS, jnp.where(time < window, 0.0, growth * time))
         dt = jnp.minimum(leap, _ARC / motion)
         velocity, _ = speed(theta + 0.5 * dt * velocity)
         theta, time = theta + dt * velocity, time + dt

@@ -61,8 +61,7 @@ class Score:
       log_score: mean log density of the logged points in nats, each forecast taken as normal with the mean and the
         variance of its members; better when larger.
       covered: share of the points in the 80 % interval with noise.
-      end_covered: whether the average of the last points is in the 80 % interval without noise, widened by the
-        standard error of that average.
+      end_covered: whether the average of the last points is in the 80 % interval of that average with noise.
     """
 
     error: float
@@ -98,16 +97,15 @@ def score(forecast: Forecast, rest: Curve) -> Score:
     mean, var = draws.mean(axis=0), draws.var(axis=0) + 1e-6
     density = -0.5 * (np.log(2 * np.pi * var) + (y - mean) ** 2 / var)
     last = slice(-last_points(len(y)), None)
-    ends, came = forecast.members[:, last].mean(axis=1), y[last].mean()
-    noise = np.std(forecast.logged - forecast.members, axis=0)[last].mean() / np.sqrt(len(y[last]))
-    low, high = np.quantile(ends, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    came = y[last].mean()
+    low, high = np.quantile(forecast.logged[:, last].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Score(
         error=float(np.abs(forecast.median - y).mean()),
         end=float(abs(forecast.median[last].mean() - came)),
         crps=float(crps.mean()),
         log_score=float(density.mean()),
         covered=float(((forecast.logged_low <= y) & (y <= forecast.logged_high)).mean()),
-        end_covered=bool(low - 1.28 * noise <= came <= high + 1.28 * noise),
+        end_covered=bool(low <= came <= high),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -22,8 +22,9 @@ from qra_jax.fit.forecast import LEVEL, Forecast
 FEWEST = 4
 """Points that a fit needs."""
 NEAR = 2.0
-"""Dynamics within this many nats of the best one explain the curve about as well. Evidence itself is off by tenths of
-a nat, and by more with tens of thousands of samples a point: small gaps are then no evidence (see [`smc.Draws`][])."""
+"""Dynamics within this many nats of the best one explain the curve about as well. The error of the evidence itself is
+not allowed for: 1 to 4 nats for curves with thousands of samples a point at 128 draws, about 1 to 2 at 512 (see
+[`smc.Draws`][]); gaps of that size are then no evidence, and more draws or another seed tell."""
 _MEMBERS, _GRID = 1000, 61
 _CHUNK = 7
 """Pairs of curve and model in one compiled call: one program serves any number of them."""
@@ -34,11 +35,13 @@ class Identified:
     """What a curve pins down and what it leaves open.
 
     Attributes:
-      near: dynamics within `NEAR` nats of the best one, best first; one means that the curve tells them apart.
+      near: dynamics within `NEAR` nats of the best one, best first, and those whose draws did not arrive; one means
+        that the curve tells them apart.
       directions: how many combinations of the curve's parameters are known better than beforehand (standard
         deviation at most half of the prior's), in the best model.
       parameters: how many parameters the curve of that model has.
-      end: 80 % interval of the accuracy at the end of the horizon.
+      step: end of the horizon.
+      end: 80 % interval of the accuracy there.
       prior_end: the same before any data.
       apart: largest distance between the forecasts of the end by the near dynamics (medians).
     """
@@ -46,6 +49,7 @@ class Identified:
     near: tuple[str, ...]
     directions: int
     parameters: int
+    step: float
     end: tuple[float, float]
     prior_end: tuple[float, float]
     apart: float
@@ -71,7 +75,9 @@ class Fit:
       models: M of them.
       u: `[models, draws, parameters]`, posterior draws of standard normal numbers, see `dynamics.PARAMETERS`.
       log_likelihood: `[models]`, the best draw's.
-      log_evidence: `[models]`, likelihood averaged over the prior, by sequential Monte Carlo: an estimate.
+      log_evidence: `[models]`, likelihood averaged over the prior, by sequential Monte Carlo: an estimate, off by
+        1 to 4 nats for curves with thousands of samples a point at 128 draws, by about 1 to 2 at 512.
+      arrived: `[models]`, whether the draws got all the way from prior to posterior; where not, a note says so.
       offset: `[models, draws, 2]`, mean and variance of what the run has wandered off its curve (logits).
       samples: rollouts behind a typical point.
       group_size: G of GRPO's clock.
@@ -85,6 +91,7 @@ class Fit:
     u: np.ndarray
     log_likelihood: np.ndarray
     log_evidence: np.ndarray
+    arrived: np.ndarray
     offset: np.ndarray
     samples: float
     group_size: int
@@ -145,7 +152,7 @@ class Fit:
         steps = np.atleast_1d(_check.increasing("steps", steps))
         if steps[0] < self.curve.steps[0]:
             raise ValueError(
-                f"steps[0]: {steps[0]:g}; must be {self.curve.steps[0]:g}, the first point, or above"
+                f"steps[0]: {steps[0]:.10g}; must be {self.curve.steps[0]:.10g}, the first point, or above"
             )
         rng = np.random.default_rng(self.seed if seed is None else seed)
         return _forecast(self, steps, self.weights if weights is None else weights, rng)
@@ -175,8 +182,8 @@ def fit(
     Args:
       curve: the run.
       until: last step to fit; all points where left out.
-      horizon: how far `identified` looks, in training windows ≥ 1; to the end of the curve where left out, and
-        where that is less than two windows, three.
+      horizon: how far `identified` looks, in training windows ≥ 1; left out, to the end of the curve, or three where
+        nothing comes after the last point fitted.
       group_size: G ≥ 2 of GRPO's clock.
       models: which models to try.
       draws: per model, ≥ 16.
@@ -215,7 +222,7 @@ def fit_many(
     """
     _check.integer("draws", draws, low=16)
     if horizon is not None and not 1 <= horizon < np.inf:
-        raise ValueError(f"horizon: {horizon:g}; must be 1 or above, and finite")
+        raise ValueError(f"horizon: {horizon:.10g}; must be 1 or above, and finite")
     models = tuple(models)
     if not models:
         raise ValueError("models: empty; must name one or more")
@@ -225,7 +232,7 @@ def fit_many(
         count = int(np.sum(curve.steps <= end))
         if count < FEWEST:
             raise ValueError(
-                f"until: {end:g} leaves {count} points of {curve.name}; must leave {FEWEST} or more"
+                f"until: {end:.10g} leaves {count} points of {curve.name}; must leave {FEWEST} or more"
             )
         trains.append(curve.until(end))
     data = [noise.binned(curve, train) for curve, train in zip(curves, trains, strict=True)]
@@ -241,12 +248,19 @@ def fit_many(
     u = np.asarray(found.u).reshape(*shape, draws, len(PARAMETERS))
     likelihood = np.asarray(found.log_likelihood).max(axis=1).reshape(shape)
     evidence = np.asarray(found.log_evidence).reshape(shape)
+    arrived = np.asarray(found.arrived).reshape(shape)
     offset = np.asarray(found.extra).reshape(*shape, draws, 2)
     fits = []
     for i, (curve, train) in enumerate(zip(curves, trains, strict=True)):
         ahead = float(_windows(curve, train, curve.steps[-1:])[0])
-        far = horizon if horizon is not None else ahead if ahead >= 2 else 3.0
+        far = horizon if horizon is not None else ahead if ahead > 1 else 3.0
         samples = noise_samples(train.accuracy) if train.samples is None else float(np.median(train.samples))
+        if not arrived[i].all():
+            lost = ", ".join(
+                dict.fromkeys(m.dynamics for m, ok in zip(models, arrived[i], strict=True) if not ok)
+            )
+            note = f"draws did not reach the posterior of {lost}: no result for these dynamics"
+            curve = replace(curve, notes=(*curve.notes, note))
         fits.append(
             Fit(
                 curve,
@@ -255,6 +269,7 @@ def fit_many(
                 u[i],
                 likelihood[i],
                 evidence[i],
+                arrived[i],
                 offset[i],
                 samples,
                 group_size,
@@ -308,7 +323,8 @@ def _forecast(fit: Fit, steps: np.ndarray, weights: np.ndarray, rng: np.random.G
     draw = rng.integers(fit.u.shape[1], size=_MEMBERS)
     kinds = np.array([[DYNAMICS.index(m.dynamics), m.patterns] for m in fit.models])
     times = _windows(fit.curve, fit.train, steps)
-    grid = np.linspace(0.0, max(times[-1], 1.0), _GRID)
+    far = np.geomspace(1.0, max(times[-1], 1.0 + 1e-9), _GRID - 20)
+    grid = np.concatenate([np.linspace(0.0, 1.0, 21)[:-1], far])
     level, excess, wander = map(np.asarray, _paths(fit.u[model, draw], kinds[model], grid, fit.group_size))
     level = np.stack([np.interp(times, grid, row) for row in level]).clip(1e-9, 1 - 1e-9)
     mean, var = fit.offset[model, draw].T
@@ -327,31 +343,34 @@ def _forecast(fit: Fit, steps: np.ndarray, weights: np.ndarray, rng: np.random.G
 def _identified(fit: Fit) -> Identified:
     names = list(fit.dynamics)
     odds = np.log([max(fit.dynamics[name], 1e-300) for name in names])
-    near = tuple(name for name, odd in zip(names, odds, strict=True) if odd > odds[0] - NEAR)
+    lost = {model.dynamics for model, arrived in zip(fit.models, fit.arrived, strict=True) if not arrived}
+    near = tuple(n for n, odd in zip(names, odds, strict=True) if odd > odds[0] - NEAR or n in lost)
     best = fit.models.index(fit.best)
     curve = fit.best.free & ~np.isin(PARAMETERS, ("excess", "wander"))
     cov = np.atleast_2d(np.cov(fit.u[best][:, curve].T))
     begin, end = fit.train.steps[[0, -1]]
     far = _step_at(fit, begin + fit.horizon * (end - begin))
-    prior = Fit(
-        **{
-            **vars(fit),
-            "u": np.random.default_rng(fit.seed).standard_normal(fit.u.shape),
-            "offset": np.zeros_like(fit.offset),
-        }
+    prior = replace(
+        fit,
+        u=np.random.default_rng(fit.seed).standard_normal(fit.u.shape),
+        log_evidence=np.zeros_like(fit.log_evidence),
+        offset=np.zeros_like(fit.offset),
     )
 
     def interval(forecast: Forecast) -> tuple[float, float]:
         return float(forecast.low[-1]), float(forecast.high[-1])
 
     medians = [
-        fit.forecast([far], weights=fit.weights * [m.dynamics == name for m in fit.models]).median[-1]
+        fit.forecast([far], weights=(fit.weights + 1e-300) * [m.dynamics == name for m in fit.models]).median[
+            -1
+        ]
         for name in near
     ]
     return Identified(
         near,
         int((np.linalg.eigvalsh(cov) < 0.25).sum()),
         int(curve.sum()),
+        far,
         interval(fit.forecast([far])),
         interval(prior.forecast([far])),
         float(np.ptp(medians)),

@@ -55,7 +55,7 @@ class ClockExponent:
     """What [`clock_exponent`][] found.
 
     Attributes:
-      exponent: â.
+      exponent: â, in `LOW` to `HIGH`.
       interval: 95 % interval of a by the profile likelihood, which trusts the model; at most `LOW` to `HIGH`.
       bootstrap: 95 % interval of a over bootstrap draws of the questions, which does not; NaN without draws.
       parameters: the other parameters, by name.
@@ -178,7 +178,7 @@ def clock_exponent(
     error = float(np.sqrt(max(np.linalg.pinv(information)[0, 0], 1e-6)))
     dispersion, dispersion_z = run.dispersion(best)
     return ClockExponent(
-        exponent=float(best.theta[0]),
+        exponent=float(np.clip(best.theta[0], LOW, HIGH)),
         interval=run.interval(best, error),
         bootstrap=run.bootstrap(best, information, bootstrap, seed),
         parameters=dict(zip(model.names()[1:], map(float, best.theta[1:]), strict=True)),
@@ -240,7 +240,7 @@ class Run:
 
     def interval(self, found: mixture.Mixture, error: float) -> tuple[float, float]:
         """Where the profile likelihood has fallen by half the 95 % quantile of χ² with one degree of freedom."""
-        best, a = float(found.log_likelihood.sum()), float(found.theta[0])
+        best, a = float(found.log_likelihood.sum()), float(np.clip(found.theta[0], LOW, HIGH))
 
         def end(side: int) -> float:
             distance = NORMAL * error
@@ -265,7 +265,7 @@ class Run:
         counts = rng.multinomial(n, np.full(n, 1 / n), size=draws)
         inverse = jnp.asarray(np.linalg.pinv(information))
         exponents = _again(self.model, found.theta, inverse, jnp.asarray(counts, float), *self._data())
-        low, high = np.percentile(np.asarray(exponents), [2.5, 97.5])
+        low, high = np.percentile(np.clip(exponents, LOW, HIGH), [2.5, 97.5])
         return float(low), float(high)
 
     def dispersion(self, found: mixture.Mixture) -> tuple[float, float]:

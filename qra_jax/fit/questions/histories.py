@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from qra_jax.fit.curve import missing
+
 LARGEST_GROUP = 256
 """Largest group size that is looked for in the values."""
-_VISIT = re.compile(r"visit[_ ]?(\d+)$", re.IGNORECASE)
-_MISSING = ("", "na", "nan", "null", "none")
+VISIT = re.compile(r"visit[_ ]?(\d+)$", re.IGNORECASE)
+"""Names of the columns that are visits."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     """
     rows = _rows(Path(path))
     header = [cell.strip() for cell in rows[0][1]]
-    found = {int(match[1]): i for i, cell in enumerate(header) if (match := _VISIT.match(cell))}
+    found = {int(match[1]): i for i, cell in enumerate(header) if (match := VISIT.match(cell))}
     if len(found) < 2:
         raise ValueError(
             f"{path}, row {rows[0][0]}: {len(found)} columns visit1, visit2, …; must be 2 or more"
         )
-    if len(found) != sum(bool(_VISIT.match(cell)) for cell in header):
+    if len(found) != sum(bool(VISIT.match(cell)) for cell in header):
         raise ValueError(f"{path}, row {rows[0][0]}: a visit is there twice; columns must differ")
     if len(rows) == 1:
         raise ValueError(f"{path}: no rows under the header; must have a row for each question")
@@ -110,13 +112,13 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
         names[name] = line
         for visit, column in found.items():
             text = row[column].strip()
-            if text.lower() not in _MISSING:
+            if not missing(text):
                 values[i, visit - first] = _rate(f"{path}, row {line}, column {header[column]}", text)
                 digits = max(digits, len(text.partition(".")[2]) if "e" not in text.lower() else 9)
     seen = np.isfinite(values)
     if not seen.any():
         raise ValueError(f"{path}: no value in any visit; must hold accuracies")
-    tolerance = 0.5000001 * min(1e-2, 10.0**-digits)
+    tolerance = 0.5000001 * min(1e-2, max(10.0**-digits, 1e-9))
     size = _granularity(path, values[seen], tolerance) if group_size is None else group_size
     if size < 1:
         raise ValueError(f"group_size: {size}; must be 1 or above")
@@ -125,7 +127,7 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     if off.any():
         i, j = np.argwhere(off)[0]
         raise ValueError(
-            f"{path}, row {rows[1 + i][0]}, visit{first + j}: {values[i, j]:g}; must be a multiple of 1/{size}"
+            f"{path}, row {rows[1 + i][0]}, visit{first + j}: {values[i, j]:.10g}; must be a multiple of 1/{size}"
         )
     return Histories(correct.astype(int), seen, int(size), tuple(names))
 
