@@ -170,10 +170,10 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         "times": times,
         **_worked(calculator, 6 if quick else 24),
         **_growth(calculator, 7 if quick else 13),
-        **_quality(calculator, 16 if quick else 96, seed),
+        **_quality(calculator, 12 if quick else 96, seed),
         **_mixtures(calculator, 4 if quick else 48, seed),
         **_cold(calculator),
-        **_schedules(256 if quick else 2048, seed),
+        **_schedules(128 if quick else 2048, seed),
         **({} if quick else _designs(calculator)),
     }
 

@@ -51,7 +51,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Sensitivities of the worked example, of random problems, on a map and in deep stalls; what training says."""
     measure = many(_measure, block=64, chunk=64)
     return {
-        **_worked(1024 if quick else 8192, seed),
+        **_worked(512 if quick else 8192, seed),
         **_random(measure, 256 if quick else 2048, seed),
         **_map(measure, 13 if quick else 41),
         **_deep(measure),
