@@ -97,7 +97,7 @@ def test_runs_are_read_or_skipped_with_the_reason(folder):
     assert [curve.name for curve in curves] == ["one", "two", "unsl_three"]
     assert untils[0] == pytest.approx(0.3 * 19)
     assert skipped == ["short.csv (too few points)", "table.csv (no column 'accuracy')"]
-    with pytest.raises(ValueError, match="folder: None; must be given"):
+    with pytest.raises(ValueError, match="needs --data DIR"):
         real_forecast.compute(quick=True)
     with pytest.raises(ValueError, match="holds no run that can be scored"):
         real_forecast.compute(quick=True, folder=folder / "nowhere")
