@@ -164,7 +164,7 @@ class examples:
         return Problem.from_probs(ref=[0.25, 0.70, 0.05], success=[0.9, 0.6, 0.1])
 
     @staticmethod
-    def entangled(gamma: float | Array, patterns: int = 3, *, other: float | Array = 0.25) -> Problem:
+    def entangled(gamma: float | int | Array, patterns: int = 3, *, other: float | Array = 0.25) -> Problem:
         """Theorem 5.4's family at a chosen γ = Σ_{r≠r'} π_ref(r)/π_ref(r*), the worked example being γ = 6.
 
         Args:

@@ -16,7 +16,8 @@ from scipy import stats
 
 import qra_jax as qra
 from qra_jax import flow, training
-from qra_jax.training import bits, groups, lanes
+from qra_jax._closures import hoisted
+from qra_jax.training import bits, groups
 from qra_jax.training.train import _train
 
 PROBLEM = qra.Problem.from_probs(ref=[0.05, 0.6, 0.25, 0.1], success=[0.9, 0.6, 0.1, 0.3])
@@ -833,7 +834,7 @@ def test_hoisting_leaves_nothing_behind():
     """A function with traced values inside becomes a function of them."""
 
     def outer(x, y):
-        pure, held = lanes.hoisted(lambda z: {"sum": x + z}, y)
+        pure, held = hoisted(lambda z: {"sum": x + z}, y)
         return pure([2 * one for one in held], y)["sum"]
 
     assert jax.vmap(outer)(jnp.array([1.0, 2.0]), jnp.array([10.0, 20.0])).tolist() == [12.0, 24.0]
