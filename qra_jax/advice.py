@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qra_jax import _check, algorithm as _algorithm, orbit, theory
+from qra_jax import _check, orbit, parts, theory
 from qra_jax.algorithm import Algorithm
 from qra_jax.batching import many
 from qra_jax.problem import Problem
@@ -26,12 +26,8 @@ from qra_jax.training import train
 from qra_jax.trajectory import Status, Trajectory
 
 ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
-    "grpo": _algorithm.grpo,
-    "dr_grpo": _algorithm.dr_grpo,
-    "dapo": _algorithm.dapo,
-    "rloo": _algorithm.rloo,
-    "reinforce": lambda group: replace(_algorithm.reinforce(), group_size=group),
-    "filtered_sft": lambda group: _algorithm.filtered_sft(group_size=group),
+    name: lambda group, make=parts.ALGORITHMS[name]: make(group_size=group)
+    for name in ("grpo", "dr_grpo", "dapo", "rloo", "reinforce", "filtered_sft")
 }
 """Algorithms by name, as functions of the largest group."""
 

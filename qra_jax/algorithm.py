@@ -15,7 +15,7 @@ write the weights. The limit G → ∞ (`group_size=None`) needs its clock in cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -390,23 +390,6 @@ def _tsallis(params: Params, rewards: Array, where: Array | None) -> Array:
     mean = jnp.mean(rewards, where=where)
     scale = jnp.where(mean > 0, mean, 1.0) ** -jnp.asarray(params["q"], rewards.dtype)
     return jnp.where(mean > 0, rewards * scale, 0.0)
-
-
-def sized(algorithm: Algorithm, group_size: int | None) -> Algorithm:
-    """The same algorithm with another group size, for one whose factory takes none.
-
-    Args:
-      algorithm: such as [`reinforce`][], whose weights do not depend on G.
-      group_size: G ≥ 1; `None` for the limit.
-
-    Returns:
-      An `Algorithm`.
-
-    Raises:
-      ValueError: G < 1.
-    """
-    group = None if group_size is None else _check.integer("group_size", group_size, low=1)
-    return replace(algorithm, group_size=group)
 
 
 # Clocks in the limit G → ∞, or for every G.

@@ -71,7 +71,7 @@ def chunked(
     """
     _check.integer("chunk", chunk, low=1)
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1
+        workers = cores() if jax.default_backend() == "cpu" else 1
     _check.integer("workers", workers, low=1)
     compiled: dict[Any, Any] = {}
 
@@ -114,6 +114,12 @@ def chunked(
         return jax.tree.unflatten(compiled[key].out_tree, [jnp.asarray(leaf) for leaf in output])
 
     return run
+
+
+def cores() -> int:
+    """CPUs that this process may use; all of the machine where the system does not say."""
+    known = getattr(os, "sched_getaffinity", None)
+    return (os.cpu_count() or 1) if known is None else len(known(0))
 
 
 def pooled_while(

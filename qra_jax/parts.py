@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ import optax
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
 from qra_jax import (
+    _check,
     algorithm as _algorithm,
     problem as _problem,
     regularizer as _regularizer,
@@ -32,7 +34,8 @@ Factories = Mapping[str, Callable[..., Any]]
 
 
 def _sized_reinforce(group_size: int | None = None, baseline: Any = 0.0) -> Algorithm:
-    return _algorithm.sized(_algorithm.reinforce(baseline), group_size)
+    group = None if group_size is None else _check.integer("group_size", group_size, low=1)
+    return replace(_algorithm.reinforce(baseline), group_size=group)
 
 
 ALGORITHMS: Factories = {

@@ -7,7 +7,6 @@ block width is another program, and may round differently.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -21,6 +20,7 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.sharding import PartitionSpec
 
+from qra_jax.batching import cores
 from qra_jax.sweep.layout import Boxes, Shard
 from qra_jax.sweep.spec import Spec
 
@@ -196,12 +196,6 @@ def threads() -> int:
     if jax.default_backend() != "cpu":
         return 2
     return max(1, cores() // jax.local_device_count())
-
-
-def cores() -> int:
-    """CPUs that this process may use; all of the machine where the system does not say."""
-    known = getattr(os, "sched_getaffinity", None)
-    return (os.cpu_count() or 1) if known is None else len(known(0))
 
 
 def device_memory(device: Any) -> int:
