@@ -177,6 +177,14 @@ def optimizer(spec: Spec) -> Callable[[Any], optax.GradientTransformation]:
     return _OPTIMIZERS.setdefault((name, settings), lambda rate: OPTIMIZERS[name](rate, **arguments))
 
 
+READERS: Mapping[str, Callable[[Any], Any]] = {
+    "algorithm": algorithm,
+    "reward": reward,
+    "regularizers": regularizers,
+    "optimizer": optimizer,
+}
+"""What builds each entry of a table of settings that is a part; the others are values."""
+
 _OPTIMIZERS: dict[Any, Callable[[Any], optax.GradientTransformation]] = {}
 
 

@@ -7,7 +7,7 @@ The metric then says how an advantage moves the logits, see [`ascend`][].
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,28 @@ class Regularizer:
           ValueError: an unknown metric.
         """
         return ascend(self.advantage(log_policy, log_ref), jnp.exp(log_policy), metric)
+
+
+def velocity(
+    terms: Sequence[Regularizer], log_policy: Patterns, log_ref: Patterns, metric: str = "softmax"
+) -> Patterns:
+    """The logit velocity that several terms add together; patterns without mass stand still.
+
+    Args:
+      terms: the terms; none gives zero.
+      log_policy, log_ref, metric: as for [`Regularizer.velocity`][].
+
+    Returns:
+      `[patterns]`.
+
+    Raises:
+      ValueError: an unknown metric.
+    """
+    advantage = jnp.zeros_like(log_policy)
+    for term in terms:
+        advantage = advantage + term.advantage(log_policy, log_ref)
+    gone = jnp.isneginf(log_policy)
+    return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), metric))
 
 
 def reverse_kl(beta: float | Array) -> Regularizer:

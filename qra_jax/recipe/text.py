@@ -21,12 +21,6 @@ KINDS: dict[str, Callable[..., Phase]] = {
     "rlif": phases.rlif,
     "interleaved": phases.interleaved,
 }
-_READ: dict[str, Callable[[Any], Any]] = {
-    "algorithm": parts.algorithm,
-    "reward": parts.reward,
-    "regularizers": parts.regularizers,
-    "optimizer": parts.optimizer,
-}
 
 
 def load(source: str | Path) -> tuple[Phase, ...]:
@@ -68,8 +62,8 @@ def _phase(where: str, entry: Any) -> Phase:
 
 
 def _value(key: str, value: Any) -> Any:
-    if key in _READ:
-        return _READ[key](value)
+    if key in parts.READERS:
+        return parts.READERS[key](value)
     if isinstance(value, Mapping):
         parts.check_keys(key, value, ("knots", "kind"))
         if not isinstance(value.get("knots"), list) or not value["knots"]:

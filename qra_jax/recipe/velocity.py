@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from qra_jax import regularizer
 from qra_jax.flow.drift import velocity_function
 from qra_jax.problem import Problem
 from qra_jax.recipe import schedule
 from qra_jax.recipe.phases import Phase
-from qra_jax.regularizer import ascend
 from qra_jax.training import bits, groups
 
 SHARED, TAUGHT = 2, 3
@@ -87,11 +87,8 @@ def sampled(
     if phase.algorithm is not None:
         weights, right = _group(phase, problem, log_policy, progress, seed, step)
         _, _, terms = phase.parts(progress, dtype)
-        advantage = sum(
-            (term.advantage(log_policy, problem.log_ref) for term in terms), jnp.zeros_like(policy)
-        )
-        advantage = jnp.where(policy > 0, advantage, 0.0)
-        velocity = weights - jnp.sum(weights) * policy + ascend(advantage, policy)
+        velocity = weights - jnp.sum(weights) * policy
+        velocity = velocity + regularizer.velocity(terms, log_policy, problem.log_ref)
         if phase.unsolved is not None:
             gate = jnp.where(right == 0, 1.0, 0.0).astype(dtype)
     if mixture is None:

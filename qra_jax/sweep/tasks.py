@@ -45,12 +45,6 @@ ATTRIBUTES = {
     "herfindahl": {"long_name": "sum of squared shares", "units": "1"},
     "kl": {"long_name": "KL divergence from the reference", "units": "nat"},
 }
-BUILDERS: dict[str, Callable[[Any], Any]] = {
-    "algorithm": parts.algorithm,
-    "reward": parts.reward,
-    "regularizers": parts.regularizers,
-    "optimizer": parts.optimizer,
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,8 @@ class Task:
         key_problem, key = jax.random.split(key)
         problem = parts.problem(tree["problem"], key_problem)
         settings = {
-            name: BUILDERS[name](value) if name in BUILDERS else value for name, value in tree["task"].items()
+            name: parts.READERS[name](value) if name in parts.READERS else value
+            for name, value in tree["task"].items()
         }
         if self.kind == "recipe":
             settings["recipe"] = Recipe.from_dict({"phase": tree["phase"]})

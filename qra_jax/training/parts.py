@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from qra_jax import regularizer
 from qra_jax._closures import hoisted
 from qra_jax.algorithm import Algorithm
 from qra_jax.flow.drift import clock_function
 from qra_jax.problem import Problem
-from qra_jax.regularizer import Regularizer, ascend
+from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward
 from qra_jax.training import groups, loop, moments
 from qra_jax.training.groups import Shares, Tables
@@ -69,11 +70,7 @@ def simulate(
         return replace(reward, params={"tpr": tpr, "fpr": fpr}).rates(problem)
 
     def penalty(problem: Problem, log_policy: Array) -> Array:
-        advantage = jnp.zeros_like(log_policy)
-        for term in regularizers:
-            advantage = advantage + term.advantage(log_policy, problem.log_ref)
-        gone = jnp.isneginf(log_policy)
-        return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), plan.metric))
+        return regularizer.velocity(regularizers, log_policy, problem.log_ref, plan.metric)
 
     def observe(problem: Problem, log_policy: Array) -> dict[str, Any]:
         seen = {name: function(log_policy, problem) for name, function in plan.metrics}
