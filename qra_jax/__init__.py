@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         theory as theory,
         training as training,
         trajectory as trajectory,
+        transformer as transformer,
     )
     from qra_jax.algorithm import (
         Algorithm as Algorithm,
@@ -79,6 +80,7 @@ _MODULES = [
     "theory",
     "training",
     "trajectory",
+    "transformer",
 ]
 _NAMES = {
     "algorithm": [

@@ -20,7 +20,7 @@ from qra_jax import parts
 LISTED = 64
 """Numbers of an array that are listed; of a larger one, a checksum."""
 DATA = (str, Real, tuple, list, np.ndarray, jax.Array, functools.partial)
-"""Globals that a function may read and that are told with it."""
+"""Globals that a function may read and that are told with it; objects of dataclasses are, too."""
 
 
 def describe(function: Any, known: tuple[int, ...] = ()) -> Any:
@@ -54,7 +54,7 @@ def describe(function: Any, known: tuple[int, ...] = ()) -> Any:
     names, cells = inner.__code__.co_freevars, inner.__closure__ or ()
     held = {one: content(_cell(cell), within) for one, cell in zip(names, cells, strict=True)}
     read = {one: inner.__globals__[one] for one in inner.__code__.co_names if one in inner.__globals__}
-    constants = {one: content(value, within) for one, value in read.items() if isinstance(value, DATA)}
+    constants = {one: content(value, within) for one, value in read.items() if _is_data(value)}
     defaults = content([inner.__defaults__, inner.__kwdefaults__], within)
     return [*told, held, constants, defaults]
 
@@ -94,6 +94,10 @@ def content(value: Any, known: tuple[int, ...] = ()) -> Any:
         return describe(value, known)
     shown = repr(value)
     return shown if " at 0x" not in shown else [_name(value), content(getattr(value, "__dict__", {}), within)]
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, DATA) or (is_dataclass(value) and not isinstance(value, type))
 
 
 def _array(value: Any) -> Any:

@@ -1,0 +1,47 @@
+"""Floor 4. The token-level twin: a small decoder pre-trained on known pattern statistics, post-trained by the same
+algorithms, and read exactly.
+
+    task = transformer.controlled(qra.problem.stack([problem] * 16))
+    model = transformer.Decoder(task.vocabulary)
+    base = transformer.learn(keys, model, task.demonstrations, steps=400, questions=16)
+    run = transformer.train(key, model, params, task, algorithm=qra.grpo(8), steps=300, questions=16,
+                            learning_rate=1e-3)
+"""
+
+from qra_jax.transformer import evolution, learning, model, probe, reward, rl, sampling, task
+from qra_jax.transformer.evolution import evolve
+from qra_jax.transformer.learning import learn, side_by_side
+from qra_jax.transformer.model import Decoder, Lookup, init, score
+from qra_jax.transformer.probe import read_out
+from qra_jax.transformer.rl import Run, train
+from qra_jax.transformer.sampling import Questions, Rollouts, sample
+from qra_jax.transformer.task import Controlled, Demonstrations, Task, Verdict, controlled
+
+__all__ = [
+    "Controlled",
+    "Decoder",
+    "Demonstrations",
+    "Lookup",
+    "Questions",
+    "Rollouts",
+    "Run",
+    "Task",
+    "Verdict",
+    "controlled",
+    "evolution",
+    "evolve",
+    "init",
+    "learn",
+    "learning",
+    "model",
+    "probe",
+    "read_out",
+    "reward",
+    "rl",
+    "sample",
+    "sampling",
+    "score",
+    "side_by_side",
+    "task",
+    "train",
+]

@@ -1,0 +1,131 @@
+"""Floor 4. Sampling with cached keys and values, and teacher forcing of what was sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from qra_jax.transformer.model import Model, Params, follow, read
+
+PAD = 0
+"""The token that fills up what is shorter than its array."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Questions:
+    """Prompts, and what is needed to verify their answers.
+
+    Attributes:
+      prompt: `[N, P]`, tokens, padded to the left with 0.
+      truth: whatever the task needs; leading axes `[N]`.
+    """
+
+    prompt: Int[Array, "*b N P"]
+    truth: Any
+
+    @property
+    def real(self) -> Bool[Array, "*b N P"]:
+        """Which tokens are no padding, `[N, P]`."""
+        return self.prompt != PAD
+
+    @property
+    def number(self) -> int:
+        """N."""
+        return self.prompt.shape[-2]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Rollouts:
+    """G sampled sequences for each of N questions.
+
+    Attributes:
+      tokens: `[N, G, T]`, up to and with the end token; 0 after it.
+      where: `[N, G, T]`, which of them were sampled.
+      log_prob: `[N, G, T]`, log-probability of each token when it was sampled (at the temperature of sampling).
+      entropy: `[N, G, T]`, entropy of the token distribution there, in nats.
+      mean_log_prob: `[N, G, T]`, mean over the vocabulary of the log-probability there.
+    """
+
+    tokens: Int[Array, "*b N G T"]
+    where: Bool[Array, "*b N G T"]
+    log_prob: Float[Array, "*b N G T"]
+    entropy: Float[Array, "*b N G T"]
+    mean_log_prob: Float[Array, "*b N G T"]
+
+    @property
+    def length(self) -> Int[Array, "*b N G"]:
+        """Number of sampled tokens |o|, the end token counted, `[N, G]`."""
+        return jnp.sum(self.where, axis=-1)
+
+
+def sample(
+    key: Array,
+    model: Model,
+    params: Params,
+    questions: Questions,
+    *,
+    group: int,
+    length: int,
+    end: int,
+    temperature: float | Array = 1.0,
+    greedy: bool = False,
+    opening: Int[Array, "N G S"] | None = None,
+) -> Rollouts:
+    r"""Sample answers token by token, $o_t \sim {\rm softmax}(z_t/\text{temperature})$.
+
+    Args:
+      key: PRNG key.
+      model, params: the network.
+      questions: N prompts.
+      group: G ≥ 1, sequences for each.
+      length: T ≥ 1, most tokens of a sequence.
+      end: the token after which a sequence is over.
+      temperature: above zero.
+      greedy: take the likeliest token instead.
+      opening: `[N, G, S]`, tokens that are given and not sampled; they count as part of the sequence.
+
+    Returns:
+      The `Rollouts`.
+    """
+    start, prompt = read(model, params, questions.prompt, questions.real)
+    number, given = questions.number, 0 if opening is None else opening.shape[-1]
+    logits = jnp.broadcast_to(start.logits[:, :, -1], (number, group, start.logits.shape[-1]))
+    empty = jax.tree.map(lambda x: jnp.zeros((number, group, length, *x.shape[2:]), x.dtype), prompt.memory)
+    uniform = jax.random.uniform(key, (length, number, group), logits.dtype)
+
+    def turn(carry: Any, at: Array) -> tuple[Any, Any]:
+        logits, memory, over = carry
+        log_probs = jax.nn.log_softmax(logits / jnp.asarray(temperature, logits.dtype))
+        token = jnp.argmax(logits, axis=-1) if greedy else _drawn(log_probs, uniform[at])
+        if opening is not None:
+            token = jnp.where(at < given, opening[:, :, jnp.minimum(at, given - 1)], token)
+        token = jnp.where(over, PAD, token)
+        seen = token, ~over, _at(log_probs, token), _entropy(log_probs), jnp.mean(log_probs, axis=-1)
+        output = follow(model, params, prompt, token[..., None], memory=memory, first=at)
+        return (output.logits[:, :, 0], output.memory, over | (token == end)), seen
+
+    carry = logits, empty, jnp.zeros((number, group), bool)
+    _, seen = jax.lax.scan(turn, carry, jnp.arange(length))
+    tokens, where, *numbers = (jnp.moveaxis(x, 0, -1) for x in seen)
+    return Rollouts(tokens, where, *(jnp.where(where, x, 0.0) for x in numbers))
+
+
+def _drawn(log_probs: Array, uniform: Array) -> Array:
+    """The token whose cell of the distribution function a uniform number falls in."""
+    ladder = jnp.cumsum(jnp.exp(log_probs), axis=-1)
+    below = ladder <= uniform[..., None] * ladder[..., -1:]
+    return jnp.sum(below[..., :-1], axis=-1)
+
+
+def _at(values: Array, token: Array) -> Array:
+    return jnp.take_along_axis(values, token[..., None], axis=-1)[..., 0]
+
+
+def _entropy(log_probs: Array) -> Array:
+    return -jnp.sum(jnp.exp(log_probs) * jnp.where(jnp.isneginf(log_probs), 0.0, log_probs), axis=-1)
