@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from qra_jax.transformer.model import Model, Params, init, score
 from qra_jax.transformer.task import Demonstrations
 
 
+@runtime_checkable
 class Corpus(Protocol):
     """Draws the sequences of one step: `(key, number of questions) -> Demonstrations`."""
 
@@ -61,7 +62,7 @@ def cross_entropy(model: Model, params: Params, demonstrations: Demonstrations) 
     if d.answers is not None:
         there = jnp.take_along_axis(log_probs, d.answer_at[..., None, None], axis=2)[:, :, 0]
         expected = jnp.sum(d.answers.astype(there.dtype) * there, axis=-1)
-        at_answer = jnp.arange(d.tokens.shape[-1]) == d.answer_at[..., None]
+        at_answer = jnp.arange(d.tokens.shape[-1])[None, None] == d.answer_at[..., None]
         per_token = jnp.where(at_answer, expected[..., None], per_token)
     per_sequence = jnp.sum(jnp.where(d.where, per_token, 0.0), axis=-1)
     return -jnp.sum(d.weight.astype(per_sequence.dtype) * per_sequence) / d.questions.number
@@ -93,7 +94,7 @@ def learn(
     *,
     steps: int,
     questions: int,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 6e-3,
     optimizer: Callable[[Any], optax.GradientTransformation] | None = None,
     params: Params | None = None,
     checkpoint: str | Path | None = None,
@@ -110,7 +111,7 @@ def learn(
       steps: number of updates, ≥ 1.
       questions: N of a step, ≥ 1.
       learning_rate: peak of a cosine schedule.
-      optimizer: from a schedule to an optax transformation; AdamW with weight decay 1e-4 where left out.
+      optimizer: from a schedule to an optax transformation; AdamW (b₂ = .95, weight decay 1e-4) where left out.
       params: where to start, leading axis `[seeds]`; random where left out.
       checkpoint: file that is written after every `every` steps, and gone on from if it is there.
       keep: let that file be one in the user's cache (`$QRA_CACHE`, or else `qra_jax` in `$XDG_CACHE_HOME` or
@@ -126,7 +127,7 @@ def learn(
     """
     for name, value in (("steps", steps), ("questions", questions), ("every", every)):
         _check.integer(name, value, low=1)
-    make = optimizer or (lambda rate: optax.adamw(rate, b2=0.99, weight_decay=1e-4))
+    make = optimizer or (lambda rate: optax.adamw(rate, b2=0.95, weight_decay=1e-4))
     optimiser = make(cosine(learning_rate, steps))
 
     def piece(key: Array, state: Any, first: Array, count: int) -> Any:

@@ -65,7 +65,7 @@ class Attention(nn.Module):
                 for old, new in zip(memory, (k, v), strict=True)
             )
         q = q * q.shape[-1] ** -0.5
-        seen_TxS = at_T[:, None] >= jnp.arange(k.shape[2])
+        seen_TxS = at_T[:, None] >= jnp.arange(k.shape[2])[None]
         if prompt is None:  # this is a prompt, or a sequence without one: padding is to the left
             seen = seen_TxS[None] if real_NxP is None else seen_TxS[None] & real_NxP[:, None]
             seen = seen[:, None, None]
@@ -91,7 +91,7 @@ def rotated(x_NxGxTxHxK: Array, at_T: Array) -> Array:
     Reference: Su et al., arXiv 2104.09864, eq. 34.
     """
     half = x_NxGxTxHxK.shape[-1] // 2
-    angle = at_T[:, None] * (1e4 ** (-jnp.arange(half) / half))
+    angle = at_T[:, None] * (1e4 ** (-jnp.arange(half) / half))[None]
     cos, sin = (f(angle)[None, None, :, None].astype(x_NxGxTxHxK.dtype) for f in (jnp.cos, jnp.sin))
     a, b = x_NxGxTxHxK[..., :half], x_NxGxTxHxK[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from qra_jax import _check
 from qra_jax.transformer.model import Model, Params, score
-from qra_jax.transformer.sampling import Questions
+from qra_jax.transformer.sampling import Questions, entropy
 from qra_jax.transformer.task import Demonstrations
 
 
@@ -80,7 +80,7 @@ def read_out(model: Model, params: Params, shown: Demonstrations) -> ReadOut:
     emitted = jnp.take_along_axis(log_probs, shown.tokens[..., None], axis=-1)[..., 0]
     emitted = jnp.where(shown.where, emitted, 0.0)
     chosen = emitted[:, :n, 0]
-    place = jnp.arange(shown.tokens.shape[-1])
+    place = jnp.arange(shown.tokens.shape[-1])[None, None]
     last = shown.where & (place == jnp.sum(shown.where, axis=-1, keepdims=True) - 1)  # the end token
     answering = shown.where & (place >= shown.answer_at[..., None]) & ~last
     success = jnp.exp(jnp.sum(jnp.where(answering, emitted, 0.0), axis=-1))
@@ -107,7 +107,7 @@ def read_out(model: Model, params: Params, shown: Demonstrations) -> ReadOut:
         announced=announced,
         steps=steps,
         whole=whole,
-        entropy=jnp.where(shown.where, _entropy(log_probs), 0.0),
+        entropy=jnp.where(shown.where, entropy(log_probs), 0.0),
     )
 
 
@@ -229,7 +229,7 @@ def pass_at_k(right: Bool[Array, "N G"], k: int) -> Float[Array, " N"]:
         raise ValueError(f"k: {k}; must be in 1 … {tries}, the number of tries")
     wrong = jnp.sum(~right, axis=-1)[..., None]
     # The product of (wrong - i) / (tries - i) over i < k.
-    i = jnp.arange(k)
+    i = jnp.arange(k)[None]
     ratio = jnp.maximum(wrong - i, 0) / (tries - i)
     return 1 - jnp.prod(ratio, axis=-1)
 
@@ -237,7 +237,3 @@ def pass_at_k(right: Bool[Array, "N G"], k: int) -> Float[Array, " N"]:
 def _rank(logits: Array, tokens: Array) -> Int[Array, "*b"]:
     own = jnp.take_along_axis(logits, tokens[..., None], axis=-1)
     return jnp.sum(logits > own, axis=-1)
-
-
-def _entropy(log_probs: Array) -> Array:
-    return -jnp.sum(jnp.exp(log_probs) * jnp.where(jnp.isneginf(log_probs), 0.0, log_probs), axis=-1)

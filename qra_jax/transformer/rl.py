@@ -150,7 +150,7 @@ def train(
             weights = weights * questions / jnp.maximum(jnp.sum(~silent), 1)
         learns = rollouts.where
         if decisions == "pattern":
-            learns = learns & (jnp.arange(task.length) == 0)
+            learns = learns & (jnp.arange(task.length) == 0)[None, None]
         anchor = None
         if regularizers:
             anchor = log_probs(model, reference, asked, rollouts.tokens, temperature)
@@ -183,16 +183,25 @@ def train(
         return (params, memory), stats
 
     def window(carry: tuple[Params, Any], first: Array) -> tuple[tuple[Params, Any], Any]:
-        carry, stats = jax.lax.scan(step, carry, first + jnp.arange(record_every))
-        return carry, (look(carry[0]), jax.tree.map(jnp.mean, stats))
+        """Record, then take the steps up to the next record (none after the last): one copy of the probe."""
+        seen = look(carry[0])
+        count = jnp.where(first < steps, record_every, 0)
 
-    before = look(params)
-    times = jnp.arange(0, steps, record_every)
-    (params, _), (seen, stats) = jax.lax.scan(window, (params, optimiser.init(params)), times)
-    seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
+        def turn(i: Array, state: Any) -> Any:
+            carry, stats = step(state[0], first + i)
+            return carry, jax.tree.map(jnp.add, state[1], stats)
+
+        carry, stats = jax.lax.fori_loop(0, count, turn, (carry, zero))
+        return carry, (seen, jax.tree.map(lambda x: x / record_every, stats))
+
+    carry = params, optimiser.init(params)
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(step, carry, jnp.asarray(0))[1])
+    times = jnp.arange(0, steps + 1, record_every)
+    (params, _), (seen, stats) = jax.lax.scan(window, carry, times)
+    stats = jax.tree.map(lambda x: x[:-1], stats)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
     status = jnp.where(finite, Status.OK, Status.DIVERGED).astype(jnp.int32)
-    return Run(jnp.arange(0, steps + 1, record_every), params, seen, stats, status)
+    return Run(times, params, seen, stats, status)
 
 
 def log_probs(

@@ -99,20 +99,28 @@ def sample(
     empty = jax.tree.map(lambda x: jnp.zeros((number, group, length, *x.shape[2:]), x.dtype), prompt.memory)
     uniform = jax.random.uniform(key, (length, number, group), logits.dtype)
 
-    def turn(carry: Any, at: Array) -> tuple[Any, Any]:
-        logits, memory, over = carry
+    def pick(logits: Array, over: Array, at: Array) -> tuple[Array, Any]:
         log_probs = jax.nn.log_softmax(logits / jnp.asarray(temperature, logits.dtype))
         token = jnp.argmax(logits, axis=-1) if greedy else _drawn(log_probs, uniform[at])
         if opening is not None:
             token = jnp.where(at < given, opening[:, :, jnp.minimum(at, given - 1)], token)
         token = jnp.where(over, PAD, token)
-        seen = token, ~over, _at(log_probs, token), _entropy(log_probs), jnp.mean(log_probs, axis=-1)
+        return token, (token, ~over, _at(log_probs, token), entropy(log_probs), jnp.mean(log_probs, axis=-1))
+
+    def turn(carry: Any, at: Array) -> tuple[Any, Any]:
+        logits, memory, over = carry
+        token, seen = pick(logits, over, at)
         output = follow(model, params, prompt, token[..., None], memory=memory, first=at)
         return (output.logits[:, :, 0], output.memory, over | (token == end)), seen
 
     carry = logits, empty, jnp.zeros((number, group), bool)
-    _, seen = jax.lax.scan(turn, carry, jnp.arange(length))
-    tokens, where, *numbers = (jnp.moveaxis(x, 0, -1) for x in seen)
+    (logits, _, over), seen = jax.lax.scan(turn, carry, jnp.arange(length - 1))
+    last = pick(logits, over, jnp.asarray(length - 1))[1]  # nothing follows it
+    seen = (
+        jnp.concatenate([jnp.moveaxis(x, 0, -1), y[..., None]], axis=-1)
+        for x, y in zip(seen, last, strict=True)
+    )
+    tokens, where, *numbers = seen
     return Rollouts(tokens, where, *(jnp.where(where, x, 0.0) for x in numbers))
 
 
@@ -127,5 +135,6 @@ def _at(values: Array, token: Array) -> Array:
     return jnp.take_along_axis(values, token[..., None], axis=-1)[..., 0]
 
 
-def _entropy(log_probs: Array) -> Array:
+def entropy(log_probs: Array) -> Array:
+    """Entropy of distributions on the last axis, in nats."""
     return -jnp.sum(jnp.exp(log_probs) * jnp.where(jnp.isneginf(log_probs), 0.0, log_probs), axis=-1)

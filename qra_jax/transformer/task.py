@@ -8,7 +8,7 @@ The marker that announces the answer is left out now and then; a verifier that a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,7 @@ class Demonstrations:
     answers: Float[Array, "*b N G V"] | None = None
 
 
+@runtime_checkable
 class Task(Protocol):
     """What pre-training, RL and probes need to know of a task."""
 
@@ -118,7 +119,8 @@ class Controlled:
       announced: `[patterns]`, chance that a sequence of the pattern has the marker.
       steps: number of steps of each pattern.
       digits: number of tokens that a question is written with.
-      coin: answers are right with the probability that the problem gives their pattern, whatever they say.
+      coin: answers are right with the probability that the problem gives their pattern, whatever they say; may be
+        traced.
     """
 
     problem: Problem
@@ -126,7 +128,7 @@ class Controlled:
     announced: Float[Array, " patterns"]
     steps: tuple[int, ...] = field(metadata={"static": True})
     digits: int = field(default=2, metadata={"static": True})
-    coin: bool = field(default=False, metadata={"static": True})
+    coin: bool | Bool[Array, ""] = False
 
     # Tokens: padding, marker, end, then digits of questions, patterns, steps, answers.
     MARKER = 1
@@ -303,9 +305,8 @@ class Controlled:
         answer = jnp.where(known, jnp.take_along_axis(said, which[..., None], axis=-1)[..., 0], NONE)
         pattern = jnp.where(known, which % self.patterns, NONE)
         right = answer == self.key[questions.truth][:, None]
-        if self.coin:
-            chance = jnp.take_along_axis(self.problem.success[questions.truth], which % self.patterns, axis=1)
-            right = known & (jax.random.uniform(key, chance.shape) < chance)
+        chance = jnp.take_along_axis(self.problem.success[questions.truth], which % self.patterns, axis=1)
+        right = jnp.where(self.coin, known & (jax.random.uniform(key, chance.shape) < chance), right)
         return Verdict(right, known & (which < self.patterns), pattern, known, answer)
 
 
