@@ -121,6 +121,7 @@ class Controlled:
       digits: number of tokens that a question is written with.
       coin: answers are right with the probability that the problem gives their pattern, whatever they say; may be
         traced.
+      held_out: how many of the questions, the last ones, `draw` never asks.
     """
 
     problem: Problem
@@ -129,6 +130,7 @@ class Controlled:
     steps: tuple[int, ...] = field(metadata={"static": True})
     digits: int = field(default=2, metadata={"static": True})
     coin: bool | Bool[Array, ""] = False
+    held_out: int = field(default=0, metadata={"static": True})
 
     # Tokens: padding, marker, end, then digits of questions, patterns, steps, answers.
     MARKER = 1
@@ -193,7 +195,7 @@ class Controlled:
         return Questions(3 + index[:, None] // powers[None] % self.base, index)
 
     def draw(self, key: Array, number: int) -> Questions:
-        """Questions without repetition as long as there are enough: for `number` = all, each once.
+        """Questions for RL, none twice as long as there are enough: for `number` = all of them, each once.
 
         Args:
           key: PRNG key.
@@ -202,10 +204,13 @@ class Controlled:
         Returns:
           The questions.
         """
-        if number == self.number:
+        return self._choose(key, number, self.number - self.held_out)
+
+    def _choose(self, key: Array, number: int, pool: int) -> Questions:
+        if number == pool:
             return self.questions(jnp.arange(number))
-        rounds = -(-number // self.number)
-        order = [jax.random.permutation(k, self.number) for k in jax.random.split(key, rounds)]
+        rounds = -(-number // pool)
+        order = [jax.random.permutation(k, pool) for k in jax.random.split(key, rounds)]
         return self.questions(jnp.concatenate(order)[:number])
 
     def demonstrations(
@@ -231,7 +236,7 @@ class Controlled:
         questions = self.questions(jnp.arange(self.number))
         if number is not None:
             assert key is not None
-            questions = self.draw(key, number)
+            questions = self._choose(key, number, self.number)
         index, n = questions.truth, self.patterns
         shares = self.problem.ref if mixture is None else jnp.asarray(mixture)
         shares = jnp.broadcast_to(shares, (self.number, n))[index]
@@ -318,6 +323,7 @@ def controlled(
     steps: tuple[int, ...] | None = None,
     digits: int = 2,
     coin: bool = False,
+    held_out: int = 0,
 ) -> Controlled:
     """A controlled task from stacked problems.
 
@@ -330,6 +336,7 @@ def controlled(
       digits: tokens of a question, ≥ 1; questions share them.
       coin: an answer counts as right with its pattern's success rate, whatever it says: success rates that no
         training can change.
+      held_out: number of questions, the last ones, that RL never asks; below the number of questions.
 
     Returns:
       A `Controlled` task.
@@ -357,4 +364,6 @@ def controlled(
     announced = np.broadcast_to(_check.unit_interval("announced", announced), (patterns,))
     _check.integer("digits", digits, low=1)
     dtype = problem.success.dtype
-    return Controlled(problem, jnp.asarray(key), jnp.asarray(announced, dtype), steps, digits, coin)
+    if not 0 <= _check.integer("held_out", held_out, low=0) < questions:
+        raise ValueError(f"held_out: {held_out}; must be in 0 … {questions - 1}")
+    return Controlled(problem, jnp.asarray(key), jnp.asarray(announced, dtype), steps, digits, coin, held_out)
