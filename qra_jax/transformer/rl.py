@@ -260,7 +260,7 @@ def objective(
         assert anchor is not None
         base = jnp.where(learns, jnp.take_along_axis(anchor, tokens[..., None], axis=-1)[..., 0], 0.0)
         own = jax.lax.stop_gradient(jnp.sum(emitted, axis=-1))
-        extra = sum(term.advantage(own, jnp.sum(base, axis=-1)) for term in regularizers)
+        extra = sum(jax.vmap(term.advantage)(own, jnp.sum(base, axis=-1)) for term in regularizers)
         size = tokens.shape[1]
         if size > 1:  # the others' mean as the baseline: no bias
             extra = (extra - jnp.mean(extra, axis=-1, keepdims=True)) * size / (size - 1)
