@@ -55,7 +55,7 @@ class Arithmetic:
       held: how many of the b² last operands are held out, after any beginning of a question.
     """
 
-    mixture: Float[Array, "patterns"]
+    mixture: Float[Array, " patterns"]
     base: int = field(metadata={"static": True})
     operations: tuple[str, ...] = field(metadata={"static": True})
     operands: tuple[int, ...] = field(metadata={"static": True})
@@ -116,7 +116,9 @@ class Arithmetic:
         count = jnp.full(number, most) if count is None else jnp.asarray(count)
         digits = jnp.stack([operands // self.base, operands % self.base], axis=-1) + self.first_digit
         digits = jnp.where((jnp.arange(most)[None] < count[:, None])[..., None], digits, PAD)
-        prompt = jnp.concatenate([self.first_operation + operation[:, None], digits.reshape(number, -1)], axis=1)
+        prompt = jnp.concatenate(
+            [self.first_operation + operation[:, None], digits.reshape(number, -1)], axis=1
+        )
         prompt = jax.vmap(jnp.roll)(prompt, 2 * (most - count))
         return Questions(prompt, Asked(operation, operands, count))
 
@@ -224,7 +226,7 @@ class Arithmetic:
           `Verdict`; a sequence that is not of the form `pattern, digits, (marker,) two digits, end` has neither
           answer nor pattern.
         """
-        tokens, place = rollouts.tokens, jnp.arange(rollouts.tokens.shape[-1])
+        tokens, place = rollouts.tokens, jnp.arange(rollouts.tokens.shape[-1])[None, None]
         stop = jnp.argmax(tokens == self.end, axis=-1)  # 0 where there is none
         inside = (place > 0) & (place < stop[..., None])
         marked = inside & (tokens == self.MARKER)
@@ -244,7 +246,7 @@ class Arithmetic:
         own = jnp.take_along_axis(steps, which[..., None], axis=1)
         count = jnp.take_along_axis(length, which, axis=1)
         written = tokens[..., 1 : 1 + own.shape[-1]]
-        same = (written == own + self.first_digit) | (jnp.arange(own.shape[-1]) >= count[..., None])
+        same = (written == own + self.first_digit) | (place[..., : own.shape[-1]] >= count[..., None])
         followed = known & (stop - 3 - marks == count) & jnp.all(same, axis=-1)
         return Verdict(
             right=said == answer[:, None],
@@ -273,7 +275,7 @@ class Arithmetic:
 
     def _rows(self, answer: Array, steps: Array, length: Array, marked: bool) -> tuple[Array, Array]:
         """Sequences `[N, n, T]` of all patterns, and the place of their answer."""
-        place = jnp.arange(self.length)
+        place = jnp.arange(self.length)[None, None]
         start = 1 + length + marked
         at = place - start[..., None]
         names = jnp.broadcast_to((self.first_pattern + jnp.arange(self.patterns))[None], length.shape)
@@ -314,8 +316,9 @@ class Arithmetic:
         def digits(numbers: list[Array]) -> list[Array]:
             return [digit for each in numbers for digit in (each // b, each % b)]
 
-        def padded(digits: list[Array]) -> Array:
-            return jnp.stack(digits + [jnp.zeros_like(asked.count)] * (size - len(digits)), axis=-1)
+        def padded(digits: Sequence[Array | int]) -> Array:
+            zeros = [jnp.zeros_like(asked.count)] * (size - len(digits))
+            return jnp.stack([*digits, *zeros], axis=-1)
 
         columns = jnp.where(sums[:, None], padded(by_column), padded(by_operand))
         rest = [padded(digits(totals[1:])), padded(digits([first, second, totals[-1]])), padded([])]
@@ -386,8 +389,9 @@ def _operands(operands: Sequence[int]) -> tuple[int, ...]:
 def _scrambled(asked: Asked, values: int) -> Array:
     """A number in 0 … values − 1 that looks random, from all of a question but its last operand."""
     state = (asked.operation * 64 + asked.count).astype(jnp.uint32)
-    for j in range(asked.operands.shape[1]):
-        mixed = (state ^ (asked.operands[:, j].astype(jnp.uint32) + 1)) * jnp.uint32(0x9E3779B1)
-        mixed = mixed ^ (mixed >> 15)
+    for j in range(asked.operands.shape[1]):  # the finaliser of MurmurHash3 after each operand
+        mixed = state * jnp.uint32(31) + asked.operands[:, j].astype(jnp.uint32)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+            mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
         state = jnp.where(j < asked.count - 1, mixed, state)
     return (state % jnp.uint32(values)).astype(asked.count.dtype)
