@@ -1,0 +1,708 @@
+"""What does internal feedback do to a network that writes its answers token by token?
+
+Claims NFL-1 … NFL-4 (Zhang et al., arXiv 2506.17219): trained on its own certainty a model rises to a peak and
+falls below its start; the gain grows with the entropy of the start; it is a gain in format; self-certainty, token
+entropy and trajectory entropy are partly equivalent. QRA-4, QRA-6 (Chen, Li, Zou, arXiv 2506.04695): success rates
+stay put, RLVR moves steadily to better patterns, internal feedback wanders and may end in the worst.
+
+Twelve questions, three patterns each: sure and right, sure and wrong (its mass on one wrong answer), unsure. In half
+of the questions the wrong one is the surer; in a third of them it is also the commoner, so that the majority is
+wrong. An answer is announced by a marker in 80 % of the corpus; a verifier that asks for it scores *with format*.
+All numbers of a network are exact: the 24 sequences of each question (3 patterns, announced or not, 4 answers) are
+enumerated by teacher forcing, and scores, rewards, and expected gradients are sums over them. The tabular theory
+gets the base's π, p and expected rewards R of each pattern, and predicts π_ref exp(Rτ)/Z (the natural-gradient
+orbit; also that of trajectory log-probability and of the vote, whose rewards reinforce themselves): the direction,
+and argmax R at the end. What it cannot see is that a network also moves its answers and its format.
+
+Gains are read at the peak of the mean over the *other* seeds, so that they are not biased upwards. Intervals are 95 %
+t intervals over seeds. A number counts as above (below) zero if its interval is.
+
+Control: RLVR; scores with and without format; a base that always announces; SFT ends with equal entropy of which one
+raises accuracy (the right pattern everywhere) and one does not (the wrong one in half of the questions).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import stdtrit
+
+from qra_jax import algorithm, orbit, plot
+from qra_jax.problem import Problem, stack
+from qra_jax.reward import Reward
+from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict, wilson
+from qra_jax.transformer import learning, model as network, reward as rewards, rl
+from qra_jax.transformer.model import Decoder, Model, Params
+from qra_jax.transformer.sampling import Rollouts
+from qra_jax.transformer.task import Controlled, Demonstrations, Verdict as Judged, controlled
+
+TITLE = "Internal feedback in a network: what a token reward can see decides what rises and what falls"
+SOURCE = "Zhang et al., arXiv 2506.17219"
+REWARDS = ("RLVR", "self-certainty", "token entropy", "trajectory log-prob", "majority vote")
+INTERNAL, CERTAIN = REWARDS[1:], REWARDS[1:4]
+SURE, LESS = 0.93, 0.75
+"""Mass on the main answer of the surer and of the other sure pattern."""
+ANNOUNCED = (0.8, 1.0)
+"""Shares of announced answers in the two corpora."""
+ENDS, MIXED = ("right", "even"), (0.1, 0.2, 0.5, 1.0)
+"""What SFT teaches: the right pattern, or the right one in half of the questions; and weights m of it."""
+INTERPOLATED = ("token entropy", "trajectory log-prob")
+"""Rewards that are run from the interpolated starts."""
+WIDTH, TAUGHT, GROUP = 64, 300, 8
+"""Width of the network, steps of pre-training and of SFT, rollouts of a question."""
+FULL, QUICK = (8, 12, 120, 2e-4), (2, 6, 60, 4e-4)
+"""Seeds, questions, steps of RL, and learning rate of Adam."""
+RECORDS = 30
+"""Times at which a run is read."""
+
+
+class Language(NamedTuple):
+    """All sequences of the corpus: two forms (announced, plain) × n patterns × m answers for each question."""
+
+    shown: Demonstrations
+    tokens: jax.Array
+    where: jax.Array
+    shape: tuple[int, int, int, int]
+
+
+def questions(count: int) -> Problem:
+    """Questions whose patterns are sure and right, sure and wrong, unsure.
+
+    Args:
+      count: how many; six are all kinds.
+
+    Returns:
+      A stacked `Problem` with four answers; the wrong pattern is surer in odd questions, commoner in every third.
+    """
+    made = []
+    for number in range(count):
+        right, wrong = (LESS, SURE) if number % 2 else (SURE, LESS)
+        rows = [[right] + 3 * [(1 - right) / 3], [(1 - wrong) / 3, wrong] + 2 * [(1 - wrong) / 3]]
+        ref = [0.15, 0.40, 0.45] if number % 3 == 2 else [0.35, 0.15, 0.50]
+        made.append(Problem.from_probs(ref=ref, answers=[*rows, [0.4, 0.2, 0.2, 0.2]]))
+    return stack(made)
+
+
+def language(task: Controlled) -> Language:
+    """Every sequence that the corpus knows, answers in the order of the answer table."""
+    shown = task.demonstrations()
+    answer = task.first_answer + (task.key[:, None] + jnp.arange(task.choices)[None]) % task.choices
+    slot = jnp.arange(task.length)[None, None] == shown.answer_at[..., None]
+    tokens = jnp.where(slot[:, :, None], answer[:, None, :, None], shown.tokens[:, :, None])
+    shape = task.number, 2, task.patterns, task.choices
+    return Language(
+        shown,
+        tokens.reshape(task.number, -1, task.length),
+        jnp.repeat(shown.where, task.choices, axis=1),
+        shape,
+    )
+
+
+def likelihood(model: Model, params: Params, known: Language) -> tuple[jax.Array, Rollouts]:
+    """Log-probabilities `[questions, 2nm]` of all known sequences, and what internal rewards read of them."""
+    asked = known.shown.questions
+    logits, _ = network.score(model, params, asked.prompt, asked.real, known.tokens)
+    log_probs = jax.nn.log_softmax(logits)
+    emitted = jnp.take_along_axis(log_probs, known.tokens[..., None], axis=-1)[..., 0]
+    entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+    numbers = [jnp.where(known.where, x, 0.0) for x in (emitted, entropy, jnp.mean(log_probs, axis=-1))]
+    return jnp.sum(numbers[0], axis=-1), Rollouts(known.tokens, known.where, *numbers)
+
+
+def earned(model: Model, params: Params, known: Language) -> tuple[jax.Array, jax.Array]:
+    """Probability and rewards of every known sequence.
+
+    Returns:
+      `[questions, 2, n, m]` and `[rewards, questions, 2, n, m]`; the vote is that of infinitely many rollouts.
+    """
+    log_prob, rollouts = likelihood(model, params, known)
+    chance = jnp.exp(log_prob).reshape(known.shape)
+    announced = (jnp.arange(2) == 0)[None, :, None, None]
+    answer = jnp.arange(known.shape[-1])[None, None, None]
+    vote = jnp.argmax(jnp.sum(chance[:, 0], axis=1), axis=-1)[:, None, None, None]
+    nobody = jnp.zeros(rollouts.tokens.shape[:2], int)
+    unjudged = Judged(nobody == 1, nobody == 1, nobody, nobody == 1, nobody)
+    internal = (rewards.self_certainty(), rewards.token_entropy(), rewards.trajectory_log_prob())
+    read = [each(jax.random.key(0), rollouts, unjudged).reshape(known.shape) for each in internal]
+    binary = [
+        jnp.broadcast_to((announced & (answer == a)).astype(chance.dtype), known.shape) for a in (0, vote)
+    ]
+    return chance, jnp.stack([binary[0], *read, binary[1]])
+
+
+def look(model: Model, params: Params, known: Language) -> dict[str, jax.Array]:
+    """Exact scores: with format, without; π, p (ignoring format), share of markers, all else, entropy a token."""
+    log_prob, rollouts = likelihood(model, params, known)
+    chance = jnp.exp(log_prob).reshape(known.shape)
+    inside = jnp.sum(chance, axis=(1, 2, 3))
+    pattern = jnp.sum(chance, axis=(1, 3))
+    mean_entropy = jnp.sum(rollouts.entropy, axis=-1) / rollouts.length
+    return {
+        "with": jnp.mean(jnp.sum(chance[:, 0, :, 0], axis=-1)),
+        "without": jnp.mean(jnp.sum(chance[..., 0], axis=(1, 2))),
+        "policy": pattern / jnp.sum(pattern, axis=-1, keepdims=True),
+        "success": jnp.sum(chance[..., 0], axis=1) / pattern,
+        "announced": jnp.mean(jnp.sum(chance[:, 0], axis=(1, 2)) / inside),
+        "outside": jnp.mean(1 - inside),
+        "entropy": jnp.mean(jnp.sum(jnp.exp(log_prob) * mean_entropy, axis=-1) / inside),
+    }
+
+
+def expected(model: Model, params: Params, known: Language) -> dict[str, jax.Array]:
+    r"""What the rewards see at the start, and the exact policy gradients $\sum_o P(o) A(o) \nabla\log P(o)$.
+
+    A is the reward standardised over each question's sequences, as in GRPO with a large group.
+
+    Returns:
+      `rates` `[rewards, questions, n]`, expected reward of a pattern; `seen` `[rewards, 3]`, share of the rewards'
+      variance between patterns, between announced and plain sequences of a pattern, and between answers; `cosine`
+      `[rewards, rewards]` of the gradients.
+    """
+    chance, reward = earned(model, params, known)
+    chance = chance / jnp.sum(chance, axis=(1, 2, 3), keepdims=True)
+    over = lambda x, axes: jnp.sum(chance * x, axis=axes, keepdims=True)  # noqa: E731
+    share = lambda axes: jnp.sum(chance, axis=axes, keepdims=True)  # noqa: E731
+    mean = jax.vmap(lambda x: over(x, (1, 2, 3)))(reward)
+    of_pattern = jax.vmap(lambda x: over(x, (1, 3)))(reward) / share((1, 3))[None]
+    of_form = jax.vmap(lambda x: over(x, 3))(reward) / share(3)[None]
+    variance = lambda x: jnp.sum(chance[None] * x**2, axis=(2, 3, 4))  # noqa: E731
+    parts = [variance(of_pattern - mean), variance(of_form - of_pattern), variance(reward - of_form)]
+    total = variance(reward - mean)
+    advantage = (reward - mean) / jnp.sqrt(total)[..., None, None, None]
+    weight = (chance[None] * advantage).reshape(len(REWARDS), known.shape[0], -1)
+    _, pull = jax.vjp(lambda params: likelihood(model, params, known)[0], params)
+    slopes = jax.vmap(lambda w: jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(pull(w)[0])]))(
+        weight.astype(jnp.float32)
+    )
+    norm = jnp.linalg.norm(slopes, axis=-1)
+    return {
+        "rates": of_pattern[:, :, 0, :, 0],
+        "seen": jnp.stack([jnp.mean(part / total, axis=-1) for part in parts], axis=-1),
+        "cosine": slopes @ slopes.T / (norm[:, None] * norm[None]),
+    }
+
+
+def any_reward(which: jax.Array) -> rewards.SequenceReward:
+    """The reward of this number in `REWARDS`, which may be traced: one program for all."""
+    every = (
+        rewards.verifiable(),
+        rewards.self_certainty(),
+        rewards.token_entropy(),
+        rewards.trajectory_log_prob(),
+        rewards.majority_vote(),
+    )
+
+    def function(params: dict[str, Any], key: jax.Array, rollouts: Rollouts, judged: Judged) -> jax.Array:
+        return jnp.stack([each(key, rollouts, judged) for each in every])[params["which"]]
+
+    return rewards.SequenceReward("chosen", function, {"which": which})
+
+
+def taught(model: Model, params: Params, corpus: Demonstrations) -> Params:
+    """Expected cross-entropy descent, as in `learning.learn`; the corpus is an argument, so one program does all."""
+    optimiser = optax.adamw(learning.cosine(3e-3, TAUGHT), b2=0.99, weight_decay=1e-4)
+
+    def step(state: Any, _: Any) -> tuple[Any, None]:
+        params, memory = state
+        slope = jax.grad(lambda params: learning.cross_entropy(model, params, corpus))(params)
+        change, memory = optimiser.update(slope, memory, params)
+        return (optax.apply_updates(params, change), memory), None
+
+    (params, _), _ = jax.lax.scan(step, (params, optimiser.init(params)), None, TAUGHT)
+    return params
+
+
+def lessons(task: Controlled) -> dict[str, Demonstrations]:
+    """The corpora of the SFT ends; both are announced, with answers surer than the base's."""
+    right, wrong = jnp.array([0.94, 0.03, 0.03]), jnp.array([0.03, 0.94, 0.03])
+    half = (jnp.arange(task.number) // 3 % 2 == 1)[:, None]
+    success = jnp.array([0.97, 0.01, 0.4])
+    return {
+        "right": task.demonstrations(mixture=right, success=success),
+        "even": task.demonstrations(mixture=jnp.where(half, wrong[None], right[None]), success=success),
+    }
+
+
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
+
+
+def _repeated(tree: Any, times: int) -> Any:
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (times, *leaf.shape)), tree)
+
+
+def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
+    """Bases and SFT ends of every seed, their exact read-outs, and one program of RL for all starts and rewards."""
+    seeds, count, steps, rate = QUICK if quick else FULL
+    mixed = MIXED[1::2] if quick else MIXED
+    tasks = [controlled(questions(count), announced=share, steps=(1, 1, 1), digits=1) for share in ANNOUNCED]
+    task, model = tasks[0], Decoder(tasks[0].vocabulary, width=WIDTH)
+    known = language(task)
+    keys = jax.random.split(jax.random.key(seed), seeds)
+    fresh = jax.vmap(lambda key: network.init(key, model))(keys)
+    teach = learning.side_by_side(lambda params, corpus: taught(model, params, corpus))
+    corpora = [_repeated(each.demonstrations(), seeds) for each in tasks]
+    bases = teach(_stacked([fresh, fresh]), _stacked(corpora))
+    base = jax.tree.map(lambda leaf: leaf[:seeds], bases)
+    ends = [_repeated(each, seeds) for each in lessons(tasks[1]).values()]
+    ended = teach(_stacked([base, base]), _stacked(ends))
+
+    # Runs are [arm, reward, seed], then [end, m, reward, seed].
+    starts, which = [], []
+    for arm in range(2):
+        own = jax.tree.map(lambda leaf, arm=arm: leaf[arm * seeds : (arm + 1) * seeds], bases)
+        for number in range(len(REWARDS)):
+            starts.append(own)
+            which += [number] * seeds
+    for end in range(2):
+        own = jax.tree.map(lambda leaf, end=end: leaf[end * seeds : (end + 1) * seeds], ended)
+        for m in mixed:
+            start = jax.tree.map(lambda a, b, m=m: (1 - m) * a + m * b, base, own)
+            for name in INTERPOLATED:
+                starts.append(start)
+                which += [REWARDS.index(name)] * seeds
+    train = learning.side_by_side(
+        lambda key, params, which: rl.train(
+            key,
+            model,
+            params,
+            task,
+            algorithm=algorithm.grpo(GROUP),
+            steps=steps,
+            questions=task.number,
+            learning_rate=rate,
+            reward=any_reward(which),
+            record_every=steps // RECORDS,
+            probe=lambda params: look(model, params, known),
+        )
+    )
+    run = train(jax.random.split(jax.random.key(seed + 1), len(which)), _stacked(starts), jnp.asarray(which))
+    seen = {name: np.asarray(value, float) for name, value in run.seen.items()}
+    first, arms = 2 * len(REWARDS) * seeds, (2, len(REWARDS), seeds)
+    data = {name: value[:first].reshape(arms + value.shape[1:]) for name, value in seen.items()}
+    rest = 2, len(mixed), len(INTERPOLATED), seeds
+    for name in ("with", "without", "entropy"):
+        data[f"mixed/{name}"] = seen[name][first:].reshape(rest + seen[name].shape[1:])
+    start = learning.side_by_side(lambda params: expected(model, params, known))(base)
+    data |= {name: np.asarray(value, float) for name, value in start.items()}
+    data |= orbits(data["policy"][0, 0, :, 0], data["success"][0, 0, :, 0], data["rates"])
+    table = task.problem.answer_table()
+    return data | {
+        "step": np.asarray(run.step[0]),
+        "status": np.asarray(run.status),
+        "m": np.asarray(mixed),
+        "certainty": np.asarray(-jnp.mean(jnp.log(table), axis=-1)),
+        "corpus_policy": np.asarray(task.problem.ref),
+        "corpus_success": np.asarray(task.problem.success),
+    }
+
+
+def orbits(policy: np.ndarray, success: np.ndarray, rates: np.ndarray) -> dict[str, np.ndarray]:
+    """The tabular prediction from read-outs: accuracy along π exp(Rτ)/Z, and its highest point.
+
+    Args:
+      policy, success: `[seeds, questions, n]`.
+      rates: `[seeds, rewards, questions, n]`.
+
+    Returns:
+      `orbit` `[seeds, rewards, questions, times]`, accuracy at equal times in units of R's standard deviation;
+      `orbit_peak` `[seeds, rewards, questions]`, its maximum by the event.
+    """
+    times = jnp.append(jnp.linspace(0, 12, 61), 1e4)
+
+    def follow(policy: jax.Array, success: jax.Array, rates: jax.Array) -> dict[str, jax.Array]:
+        mean = policy @ rates
+        spread = jnp.sqrt(policy @ (rates - mean) ** 2)
+        problem = Problem(jnp.log(policy), success)
+        reward = Reward("read off", _given, False, True, {"rates": (rates - mean) / spread})
+        paths = jax.vmap(lambda tau: orbit.policy(problem, tau, reward=reward, metric="natural"))(times)
+        peak = orbit.hit(problem, event="peak", reward=reward, metric="natural")
+        return {"orbit": jnp.exp(paths) @ success, "orbit_peak": jnp.exp(peak.log_policy) @ success}
+
+    by_question = jax.vmap(follow)
+    by_reward = jax.vmap(by_question, (None, None, 0))
+    found = jax.jit(jax.vmap(by_reward))(jnp.asarray(policy), jnp.asarray(success), jnp.asarray(rates))
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def _given(params: dict[str, Any], problem: Problem, log_policy: jax.Array) -> jax.Array:
+    return params["rates"]
+
+
+_COLORS = {name: plot.color(name) for name in REWARDS} | {"majority vote": "#7F3C8D"}
+
+
+def draw(data: Mapping[str, np.ndarray]) -> Figure:
+    """Accuracy with and without format against training, what the rewards see, gain against entropy."""
+    figure, axes = plot.new((9.6, 6.4), nrows=2, ncols=2)
+    _curves(data, "with", axes[0, 0])
+    _curves(data, "without", axes[0, 1])
+    axes[0, 0].set_title("A verifier that asks for the marker: " + _told(data, "with"))
+    axes[0, 1].set_title("The same answers without format: " + _told(data, "without"))
+    axes[0, 0].legend(loc="center right", fontsize=7.5)
+    _seen(data["seen"], axes[1, 0])
+    _entropy(data, axes[1, 1])
+    return figure
+
+
+def _curves(data: Mapping[str, np.ndarray], score: str, ax: Axes) -> None:
+    for name, curves in zip(REWARDS, data[score][0], strict=True):
+        mean, half = interval(np.moveaxis(curves, 0, -1))
+        ax.fill_between(data["step"], mean - half, mean + half, color=_COLORS[name], alpha=0.15, linewidth=0)
+        ax.plot(data["step"], mean, color=_COLORS[name], label=name, zorder=2 + (name == "RLVR"))
+    ax.axhline(data[score][0, :, :, 0].mean(), color=plot.MUTED, linestyle=":", linewidth=1, zorder=0)
+    ax.set(xlabel="step", ylabel="accuracy " + ("with format" if score == "with" else "ignoring format"))
+    ax.set_ylim(-0.03, 1.03)
+
+
+def _told(data: Mapping[str, np.ndarray], score: str) -> str:
+    """How many internal rewards rise, and how many of them fall below the start."""
+    fates = [_fate(curves) for curves in data[score][0, 1:]]
+    return f"{sum(up for up, _ in fates)} of {len(fates)} rise, {sum(down for _, down in fates)} end below"
+
+
+def _seen(seen: np.ndarray, ax: Axes) -> None:
+    left = np.zeros(len(REWARDS))
+    for part, (name, color) in enumerate(
+        (("pattern", "#0072B2"), ("marker", "#56B4E9"), ("answer", "#CC79A7"))
+    ):
+        width = seen[:, :, part].mean(axis=0)
+        ax.barh(REWARDS, width, left=left, color=color, label=name, height=0.65)
+        for y, (start, share) in enumerate(zip(left, width, strict=True)):
+            if share > 0.06:
+                ax.text(start + share / 2, y, f"{share:.0%}", ha="center", va="center", fontsize=8)
+        left = left + width
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1), xlabel="share of the reward's variance at the start, between …")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=3, fontsize=7.5)
+    ax.set_title("Each reward sees something else", pad=20)
+
+
+def _entropy(data: Mapping[str, np.ndarray], ax: Axes) -> None:
+    for number, name in enumerate(INTERPOLATED):
+        found = _starts(data, number, "with" if name == INTERPOLATED[1] else "without")
+        for end, marker in enumerate("os"):
+            pick = found["end"] == end
+            entropy = found["entropy"][pick].mean(axis=-1)
+            gain, half = interval(found["gain"][pick])
+            label = f"{name}, SFT on " + ("the right" if end == 0 else "right and wrong")
+            fill = _COLORS[name] if end == 0 else "white"
+            ax.errorbar(entropy, gain, half, color=_COLORS[name], linewidth=0.8, linestyle="none")
+            ax.plot(
+                entropy,
+                gain,
+                marker + "-",
+                color=_COLORS[name],
+                markerfacecolor=fill,
+                linewidth=0.8,
+                markersize=5,
+                label=label,
+            )
+    ax.axhline(0, color=plot.MUTED, linewidth=1, zorder=0)
+    ax.set(xlabel="token entropy of the start (nats)", ylabel="gain in accuracy at the peak")
+    ax.legend(fontsize=7.5)
+    ax.set_title("Gain against the entropy of the start")
+
+
+def interval(values: np.ndarray) -> tuple[Any, Any]:
+    """Mean over seeds, the last axis, and half width of its 95 % t interval.
+
+    >>> [round(float(x), 3) for x in interval(np.array([1.0, 2.0, 3.0]))]
+    [2.0, 2.484]
+    """
+    count = values.shape[-1]
+    half = stdtrit(count - 1, 0.975) * np.std(values, axis=-1, ddof=1) / np.sqrt(count)
+    return np.mean(values, axis=-1), half
+
+
+def gains(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gain of each seed at the peak of the others' mean curve, and the time of that peak.
+
+    Args:
+      curves: `[..., seeds, times]`, at least two seeds.
+
+    Returns:
+      `[..., seeds]` each.
+    """
+    others = np.sum(curves, axis=-2, keepdims=True) - curves
+    at = np.argmax(others, axis=-1)
+    return np.take_along_axis(curves, at[..., None], axis=-1)[..., 0] - curves[..., 0], at
+
+
+def _above(values: np.ndarray) -> bool:
+    mean, half = interval(values)
+    return bool(mean - half > 0)
+
+
+def _fate(curves: np.ndarray) -> tuple[bool, bool]:
+    """Whether accuracy `[seeds, times]` rises to its peak, and whether it ends below its start."""
+    return _above(gains(curves)[0]), _above(curves[:, 0] - curves[:, -1])
+
+
+def _selection(data: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Accuracy of the choice of patterns at the first success rates, `[arms, rewards, seeds, times]`."""
+    return np.mean(np.sum(data["policy"] * data["success"][..., :1, :, :], axis=-1), axis=-1)
+
+
+def _starts(data: Mapping[str, np.ndarray], number: int, score: str) -> dict[str, np.ndarray]:
+    """All starts of an interpolated reward: entropy, accuracy and gain `[starts, seeds]`; m = 0 for both ends."""
+    reward = REWARDS.index(INTERPOLATED[number])
+    curves, entropy, end = [], [], []
+    for which in range(len(ENDS)):
+        curves += [data[score][0, reward], *data[f"mixed/{score}"][which, :, number]]
+        entropy += [data["entropy"][0, reward, :, 0], *data["mixed/entropy"][which, :, number, :, 0]]
+        end += [which] * (1 + len(data["m"]))
+    stacked = np.stack(curves)
+    return {
+        "entropy": np.stack(entropy),
+        "start": stacked[:, :, 0],
+        "gain": gains(stacked)[0],
+        "end": np.array(end),
+    }
+
+
+def _among(names: tuple[str, ...], holds: list[bool], what: str = "the reward is") -> str:
+    """Holds for all, for none, or for those named."""
+    if all(holds):
+        return HOLDS
+    named = [name for name, true in zip(names, holds, strict=True) if true]
+    return f"{ONLY_IF}{what} {' or '.join(named)}" if named else FAILS
+
+
+def _number(values: np.ndarray, sign: str = "+") -> str:
+    mean, half = interval(values)
+    return f"{mean:{sign}.3f} ± {half:.3f}"
+
+
+def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
+    """Rise and fall, format, entropy of the start, kinship of the rewards, and what the theory predicts."""
+    return [
+        _rise_and_fall(data, "with", "the verifier's accuracy, which asks for the marker"),
+        _rise_and_fall(data, "without", "accuracy ignoring format"),
+        *_format(data),
+        *(_by_entropy(data, score) for score in ("with", "without")),
+        _kinship(data["cosine"]),
+        *_direction_and_end(data),
+        _certainty(data),
+        *_answers(data),
+        _steady(data),
+    ]
+
+
+def _rise_and_fall(data: Mapping[str, np.ndarray], score: str, what: str) -> Verdict:
+    fates, words = [], []
+    for name, curves in zip(REWARDS, data[score][0], strict=True):
+        fates.append(_fate(curves))
+        gain, at = gains(curves)
+        peak = float(np.mean(data["step"][at]))
+        words.append(
+            f"{name}: {curves[:, 0].mean():.2f}, peak {_number(gain)} at step {peak:.0f}, "
+            f"end {_number(curves[:, -1] - curves[:, 0])}"
+        )
+    return Verdict(
+        f"Under internal feedback {what} rises to a peak and ends below its start.",
+        f"NFL-1; {SOURCE}; .524/.583/.454 on MATH500 at steps 0/20/80",
+        "gain at the peak above zero, change at the end below zero; RLVR: no fall",
+        f"{'; '.join(words)} ({data[score].shape[2]} seeds)",
+        _among(INTERNAL, [up and down for up, down in fates[1:]]),
+    )
+
+
+def _format(data: Mapping[str, np.ndarray]) -> list[Verdict]:
+    words, early, taught_it, marks = [], [], [], []
+    for k, name in enumerate(REWARDS[1:], start=1):
+        curves, plain = data["with"][0, k], data["without"][0, k]
+        gain, at = gains(curves)
+        same = np.take_along_axis(plain, at[:, None], axis=-1)[:, 0] - plain[:, 0]
+        change = data["announced"][0, k, :, -1] - data["announced"][0, k, :, 0]
+        taught_it.append(_above(change))
+        marks.append(f"{name} {_number(change)}")
+        if _above(gain):
+            early.append((name, _above(gain - 2 * same)))
+            always = gains(data["with"][1, k])[0]
+            words.append(
+                f"{name}: {_number(gain)} with format, {_number(same)} without at the same step; "
+                f"{_number(always)} from a base that always announces"
+            )
+    names = tuple(name for name, _ in early)
+    return [
+        Verdict(
+            "The early gain of internal feedback is format.",
+            f"NFL-3; {SOURCE}; right answers ignoring format 291/289/235",
+            "where there is a gain, more than half of it is gone when format is ignored",
+            "; ".join(words) if words else "no internal reward gains with format",
+            _among(names, [mostly for _, mostly in early]) if early else FAILS,
+        ),
+        Verdict(
+            "Internal feedback teaches the format.",
+            f"NFL-3; {SOURCE}",
+            "share of announced answers rises",
+            "change of the share: " + "; ".join(marks),
+            _among(INTERNAL, taught_it),
+        ),
+    ]
+
+
+def _by_entropy(data: Mapping[str, np.ndarray], score: str) -> Verdict:
+    words, holds = [], []
+    for number, name in enumerate(INTERPOLATED):
+        found = _starts(data, number, score)
+        slopes = []
+        for seed in range(found["gain"].shape[1]):
+            entropy, start, gain = (found[key][:, seed] for key in ("entropy", "start", "gain"))
+            ones = np.ones_like(entropy)
+            alone = np.linalg.lstsq(np.stack([ones, entropy], axis=1), gain, rcond=None)[0]
+            both = np.linalg.lstsq(np.stack([ones, entropy, start], axis=1), gain, rcond=None)[0]
+            slopes.append([alone[1], both[1], both[2]])
+        alone, both, level = np.array(slopes).T
+        holds.append(_above(alone) and _above(both))
+        low = np.argmin(found["entropy"].mean(axis=-1))
+        words.append(
+            f"{name}: slope {_number(alone)} a nat, {_number(both)} at equal accuracy of the start (slope in "
+            f"that {_number(level)}); {_number(found['gain'][low])} at {found['entropy'][low].mean():.2f} nats"
+        )
+    return Verdict(
+        "The gain grows with the entropy of the start"
+        + (", with format." if score == "with" else ", ignoring format."),
+        f"NFL-2; {SOURCE}; none below some .5 nats a token",
+        "slope of the gain in the entropy above zero, also at equal accuracy of the start",
+        "; ".join(words),
+        _among(INTERPOLATED, holds),
+    )
+
+
+def _kinship(cosine: np.ndarray) -> Verdict:
+    pairs = [(i, j) for i in range(1, 4) for j in range(i + 1, 4)]
+    kin = [_above(cosine[:, i, j]) for i, j in pairs]
+    names = tuple(f"{REWARDS[i]} with {REWARDS[j]}" for i, j in pairs)
+    words = [f"{name} {_number(cosine[:, i, j])}" for name, (i, j) in zip(names, pairs, strict=True)]
+    with_rlvr = ", ".join(f"{REWARDS[i]} {_number(cosine[:, 0, i])}" for i in range(1, 5))
+    return Verdict(
+        "Self-certainty, token entropy and trajectory log-probability are partly equivalent.",
+        f"NFL-4; {SOURCE}; a theorem",
+        "cosines of the exact expected gradients at the base above zero",
+        f"{'; '.join(words)} (with RLVR: {with_rlvr})",
+        _among(names, kin, "the pair is"),
+    )
+
+
+def _direction_and_end(data: Mapping[str, np.ndarray]) -> list[Verdict]:
+    policy = data["policy"][0]
+    log_policy, rates = np.log(policy), np.moveaxis(data["rates"], 1, 0)
+    centred = lambda x: x - np.mean(x, axis=-1, keepdims=True)  # noqa: E731
+    moved, pull = centred(log_policy[:, :, 1] - log_policy[:, :, 0]), centred(rates)
+    norm = np.linalg.norm(moved, axis=-1) * np.linalg.norm(pull, axis=-1)
+    aligned = np.mean(np.sum(moved * pull, axis=-1) / np.where(norm > 0, norm, 1), axis=-1)
+    first, last, predicted = (np.argmax(x, axis=-1) for x in (policy[:, :, 0], policy[:, :, -1], rates))
+    agree, stay = np.mean(last == predicted, axis=-1), np.mean(last == first, axis=-1)
+    better = [_above(a - 1 / 3) and _above(a - s) for a, s in zip(agree, stay, strict=True)]
+    least = np.argmin(data["success"][0, 1, :, 0], axis=-1)
+    worst, foretold = np.mean(last[1] == least, axis=-1), np.mean(predicted[1] == least, axis=-1)
+    mean, half = interval(worst)
+    selection, follows, words = _selection(data)[0], [], []
+    for k, name in enumerate(REWARDS):
+        path, stopped = np.mean(data["orbit"][:, k], axis=1), np.mean(data["orbit_peak"][:, k], axis=-1)
+        end = np.mean(path[:, -1] - path[:, 0])
+        change = selection[k, :, -1] - selection[k, :, 0]
+        follows.append(_above(np.sign(end) * change))
+        words.append(
+            f"{name} {end:+.2f}, {np.mean(stopped - path[:, 0]):+.2f}; {_number(change)}, "
+            f"{_number(gains(selection[k])[0])}"
+        )
+    source = "QRA-4; Chen, Li, Zou, arXiv 2506.04695 v2, Thm 5.6"
+    each = lambda x: ", ".join(f"{name} {_number(v)}" for name, v in zip(REWARDS, x, strict=True))  # noqa: E731
+    return [
+        Verdict(
+            "The reward of each pattern, read off the base, gives the direction in which selection starts.",
+            "theory of this package: d log π = (R − R̄) dτ",
+            "cosine of the first change of log π with R above zero (1 in the tabular model)",
+            each(aligned),
+            _among(REWARDS, [_above(x) for x in aligned]),
+        ),
+        Verdict(
+            "It gives the pattern that leads at the end, argmax R.",
+            "theory of this package: π_ref exp(Rτ)/Z",
+            "share of questions: 1; here: above ⅓ (chance) and above the share that keeps its leader",
+            f"{each(agree)}; leader kept: {', '.join(f'{x.mean():.2f}' for x in stay)}",
+            _among(REWARDS, better),
+        ),
+        Verdict(
+            "Selection gains or loses accuracy as the orbit says.",
+            "theory of this package: end of the orbit, and peak of accuracy as an event",
+            "the change at the end has the predicted sign",
+            "orbit: at the end, with each question stopped at its peak; network: at the end, at its peak — "
+            + " | ".join(words),
+            _among(REWARDS, follows),
+        ),
+        Verdict(
+            "Self-certainty ends in the worst pattern in half of the questions.",
+            source,
+            f"½; from rewards read off the base {_number(foretold, '')}",
+            f"{_number(worst, '')} of the questions",
+            verdict(abs(mean - 0.5) <= half),
+        ),
+    ]
+
+
+def _certainty(data: Mapping[str, np.ndarray]) -> Verdict:
+    table = np.argmax(data["certainty"], axis=-1)
+    own = np.argmax(data["rates"][:, 1], axis=-1)
+    same = np.mean(own == table, axis=-1)
+    count = own.size
+    low, high = wilson(np.sum(own == table), count)
+    return Verdict(
+        "The certainty of the answers alone says which pattern the network's own self-certainty prefers.",
+        "tabular model of arXiv 2506.04695 against the mean over all tokens and the whole vocabulary",
+        "the same pattern in more than ⅓ of the questions (chance), 1 in the tabular model",
+        f"{same.mean():.2f} ({low:.2f} … {high:.2f} by {count} questions)",
+        verdict(_above(same - 1 / 3)),
+    )
+
+
+def _answers(data: Mapping[str, np.ndarray]) -> list[Verdict]:
+    seen = data["seen"]
+    small = [_above(seen[:, k, 0] - seen[:, k, 2]) and _above(seen[:, k, 1] - seen[:, k, 2]) for k in (1, 2)]
+    selection = _selection(data)[0]
+    parts, stay = [], []
+    for k, name in enumerate(REWARDS):
+        chosen = selection[k, :, -1] - selection[k, :, 0]
+        rest = data["without"][0, k, :, -1] - data["without"][0, k, :, 0] - chosen
+        stay.append(_above(np.abs(chosen) - np.abs(rest)))
+        parts.append(f"{name} {_number(chosen)}, {_number(rest)}")
+    shares = "; ".join(
+        f"{REWARDS[k]} {' / '.join(f'{x:.0%}' for x in seen[:, k].mean(axis=0))}" for k in (1, 2, 3, 4)
+    )
+    return [
+        Verdict(
+            "With stop-gradient, self-certainty and token entropy reward the choice of pattern, not the answer.",
+            "theory of this package: no gradient at the last sampled decision",
+            "of the reward's variance (pattern / marker / answer) the answers' share is least",
+            shares,
+            _among(REWARDS[1:3], small),
+        ),
+        Verdict(
+            "Success rates stay put while selection moves.",
+            "QRA-6 and Assumption 5.1; Chen, Li, Zou, arXiv 2506.04695",
+            "selection changes accuracy (ignoring format) more than answers and all else do",
+            "by selection, by the rest: " + "; ".join(parts),
+            _among(REWARDS, stay),
+        ),
+    ]
+
+
+def _steady(data: Mapping[str, np.ndarray]) -> Verdict:
+    selection = _selection(data)[0]
+    fall = np.max(np.maximum.accumulate(selection, axis=-1) - selection, axis=-1)
+    steadier = [_above(fall[k] - fall[0]) for k in range(1, len(REWARDS))]
+    return Verdict(
+        "RLVR moves steadily to better patterns, internal feedback wanders.",
+        "QRA-6; Chen, Li, Zou, arXiv 2506.04695, Qwen2.5-3B on MATH",
+        "deepest fall of selection's accuracy: larger than RLVR's",
+        "; ".join(f"{name} {_number(x, '')}" for name, x in zip(REWARDS, fall, strict=True)),
+        _among(INTERNAL, steadier),
+    )
