@@ -123,7 +123,7 @@ def train(
     _check.choice("decisions", decisions, DECISIONS)
     _check.positive("temperature", temperature)
     _check.nonnegative("learning_rate", learning_rate)
-    group = group_size or algorithm.group_size
+    group = algorithm.group_size if group_size is None else group_size
     if group is None:
         raise ValueError(
             f"group_size: None; {algorithm.name} leaves it open, so it must be given, 1 or above"
