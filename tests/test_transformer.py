@@ -546,6 +546,9 @@ def test_questions_are_drawn_in_rounds(task):
     assert many.sum() == 12
     assert set(many.tolist()) == {2, 3}
     assert (task.draw(KEY, 12).truth != task.draw(jax.random.key(1), 12).truth).any()
+    kept = tf.controlled(task.problem, held_out=2)
+    assert set(kept.draw(KEY, 30).truth.tolist()) == set(kept.draw(KEY, 3).truth.tolist()) == {0, 1, 2}
+    assert kept.demonstrations().questions.number == 5
     asked = task.questions([3, 1])
     np.testing.assert_array_equal(asked.prompt - 3, [[1, 0], [0, 1]])  # 3 and 1 with digits to the base 3
 
@@ -622,6 +625,8 @@ def test_kinds_of_tokens(task):
         ("steps", {"steps": (1, -1)}),
         (r"announced\[1\]", {"announced": [0.5, 1.5]}),
         ("digits", {"digits": 0}),
+        ("held_out", {"held_out": 3}),
+        ("held_out", {"held_out": -1}),
     ],
 )
 def test_controlled_names_what_is_wrong(name, options):
@@ -777,33 +782,48 @@ def test_records_do_not_change_the_run():
     assert ((often.stats["length"] >= 4) & (often.stats["length"] <= 6)).all()
 
 
-def test_runs_side_by_side_are_the_runs_alone():
-    """Of one program with everything in it; the learning rate is an array and the last one is absurd."""
-    net = decoder(COIN.vocabulary)
-    params = jax.vmap(lambda key: init(key, net))(jax.random.split(KEY, 3))
-    keys, rates = jax.random.split(jax.random.key(1), 3), jnp.array([0.1, 1.0, 1e300])
-    options = {"algorithm": rules.grpo(3), "steps": 2, "questions": 2, "epochs": 2, "clip": (0.2, 0.28)}
-    options |= {"reward": rewards.self_certainty(), "optimizer": optax.sgd, "normalize": "tokens"}
-    options |= {"regularizers": [reverse_kl(0.1)], "penalty": "sequence", "temperature": 1.3}
+def assert_same(one, other):
+    assert one.status == other.status
+    if one.status == Status.OK:
+        chex.assert_trees_all_close(
+            (one.params, one.stats), (other.params, other.stats), rtol=1e-9, atol=1e-12
+        )
 
-    def run(key, params, rate):
-        return tf.train(key, net, params, COIN, learning_rate=rate, **options)
+
+def test_runs_side_by_side_are_the_runs_alone():
+    """Of one program with everything in it; the learning rate is an array, and the last one absurd."""
+    options = {"algorithm": rules.grpo(3), "steps": 2, "epochs": 2, "clip": (0.1, 0.2), "temperature": 1.3}
+    options |= {"reward": rewards.self_certainty(), "normalize": "tokens", "decisions": "all"}
+    options |= {"regularizers": [reverse_kl(0.1)], "penalty": "sequence"}
+    keys, rates = CROWD[:3], jnp.array([0.1, 1.0, 1e300])
+
+    def run(key, rate):
+        return lookup_run(key, learning_rate=rate, **options)
 
     once = jax.jit(chex.assert_max_traces(run, 1))
-    together = jax.jit(jax.vmap(run))(keys, params, rates)
+    together = jax.jit(jax.vmap(run))(keys, rates)
     for i in range(3):
-        start = jax.tree.map(lambda x, i=i: x[i], params)
-        alone = once(keys[i], start, rates[i])
-        both = [alone.status, together.status[i]]
-        if i == 2:
-            assert both == [Status.DIVERGED] * 2
-            continue
-        assert both == [Status.OK] * 2
-        same = jax.tree.map(lambda x, i=i: x[i], together)
-        chex.assert_trees_all_close(same.params, alone.params, rtol=1e-9, atol=1e-12)
-        chex.assert_trees_all_close(same.stats, alone.stats, rtol=1e-9)
-        moved = ravel_pytree(alone.params)[0] - ravel_pytree(start)[0]
-        assert jnp.abs(moved).max() > 1e-4
+        assert_same(once(keys[i], rates[i]), jax.tree.map(lambda x, i=i: x[i], together))
+    assert together.status.tolist() == [Status.OK, Status.OK, Status.DIVERGED]
+    assert (jnp.abs(together.seen[:2, -1] - together.seen[:2, 0]).max(axis=(1, 2)) > 1e-3).all()
+
+
+def test_networks_side_by_side_are_the_networks_alone():
+    net = decoder(COIN.vocabulary)
+    options = {
+        "algorithm": rules.grpo(3),
+        "steps": 1,
+        "questions": 2,
+        "reward": rewards.trajectory_log_prob(),
+    }
+
+    def run(key):
+        return tf.train(key, net, init(key, net), COIN, learning_rate=0.1, optimizer=optax.sgd, **options)
+
+    together, alone = jax.jit(jax.vmap(run))(CROWD[:2]), jax.jit(run)(CROWD[1])
+    assert_same(alone, jax.tree.map(lambda x: x[1], together))
+    moved = jax.tree.map(lambda x, y: jnp.abs(x - y).max(), alone.params, init(CROWD[1], net))
+    assert max(jax.tree.leaves(moved)) > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -822,14 +842,15 @@ def test_runs_side_by_side_are_the_runs_alone():
         ("learning_rate", {"learning_rate": math.nan}),
         ("group_size", {"algorithm": rules.reinforce()}),
         ("group_size", {"group_size": 3}),
-        ("group_size", {"algorithm": rules.reinforce(), "group_size": 0}),
+        ("group_size: 0", {"group_size": 0}),
+        ("group_size: 0", {"algorithm": rules.reinforce(), "group_size": 0}),
         ("group_size", {"algorithm": rules.reinforce(), "group_size": -1}),
         (r"clip\[0\]", {"clip": (-0.1, 0.2)}),
         (r"clip\[1\]", {"clip": (0.1, math.nan)}),
     ],
 )
 def test_train_names_what_is_wrong(name, options):
-    with pytest.raises(ValueError, match=f"^{name}: "):
+    with pytest.raises(ValueError, match=f"^{name}[:;]"):
         lookup_run(KEY, **({"algorithm": rules.grpo(4)} | options))
 
 
@@ -849,8 +870,8 @@ def test_evolution_climbs_along_the_gradient():
         run = tf.evolve(key, ROWS, LISTED, COIN, steps=1, reward=reward, block=block, **options)
         return run.params["table"] - LISTED["table"], run.stats["silent"]
 
-    evolves = {block: jax.jit(jax.vmap(lambda k, s, b=block: evolve(k, s, b), (0, None))) for block in (4, 6)}
-    found, silent = evolves[4](keys, 1.0)
+    evolves = {block: jax.jit(jax.vmap(lambda k, s, b=block: evolve(k, s, b), (0, None))) for block in (3, 6)}
+    found, silent = evolves[3](keys, 1.0)
     assert not silent.any()
 
     def entropy(table):
@@ -866,7 +887,7 @@ def test_evolution_climbs_along_the_gradient():
         along = steps @ way
         assert abs(along.mean() - mean) < LIMIT * along.std() / math.sqrt(len(keys))
     np.testing.assert_allclose(evolves[6](keys, 1.0)[0], found, atol=1e-6)  # blocks change rounding alone
-    still, silent = evolves[4](keys, 0.0)  # all earn the same
+    still, silent = evolves[3](keys, 0.0)  # all earn the same
     assert jnp.abs(still).max() == 0
     assert (silent == 1).all()
 
