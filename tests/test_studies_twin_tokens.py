@@ -1,11 +1,14 @@
 """SFT before RLVR and critical tokens of a network: tiny runs, and verdicts that can go either way."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from qra_jax import plot, theory
-from qra_jax.studies import transformer_sft_first as first
+from qra_jax.studies import critical_tokens as tokens, transformer_sft_first as first
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
+from qra_jax.transformer.task import KINDS
 
 # transformer-sft-first
 
@@ -114,3 +117,100 @@ def test_theory_is_refuted_where_it_is_wrong(made_up):
     few["steps"] = few["steps"].copy()
     few["steps"][0, 0] = [30, 90]
     assert first.judge(few)[0].verdict.startswith(ONLY_IF)
+
+
+# critical-tokens
+
+
+PLACES = 256
+
+
+def imagined(*, levels, where, found, cosine, power=0.0, control=0.0, back=False):
+    """Eight seeds with a given number of changes in each of 256 sequences.
+
+    Args:
+      levels: for each reward, changes of a sequence at the last step.
+      where: for each kind of token, its share of the changes.
+      found: share of KL at changed ranks.
+      cosine: for each kind, of the features.
+      power: of the length, times which changes grow.
+      control: changes of a sequence between base checkpoints.
+      back: changes shrink during training.
+    """
+    rng, seeds = np.random.default_rng(0), 8
+    time = np.linspace(0, 1, tokens.STEPS // tokens.RECORD + 1)
+    growth = np.where(time > 0, 1.2 - time, 0) if back else time
+    data = {"step": np.arange(0, tokens.STEPS + 1, tokens.RECORD)}
+    for name, steps in tokens.LENGTHS.items():
+        places = PLACES * np.array([1, np.mean(steps), 1, 1, 1])
+        jitter = 1 + 0.02 * rng.normal(size=(len(levels), seeds, 1, 1, 1))
+        level = np.reshape(levels, (-1, 1, 1, 1, 1)) * np.mean(steps) ** power
+        shape = len(levels), seeds, len(time), 2, len(KINDS)
+        kl = np.broadcast_to(PLACES * level * growth[:, None, None] * jitter * np.array(where), shape)
+        sums = {"reranked": kl, "top": kl, "kl": kl, "kl_reranked": found * kl, "kl_top": 0.8 * kl}
+        sums |= {
+            "places": np.broadcast_to(places, shape),
+            "similarity": np.broadcast_to(places * cosine, shape),
+        }
+        data |= {f"{name}/{key}": value for key, value in sums.items()}
+        calm = PLACES * control * np.array(where) * np.ones((seeds, 2, 1))
+        data |= {f"{name}/control/reranked": calm, f"{name}/control/places": sums["places"][0, :, 0]}
+        data |= {f"{name}/alike": np.full(shape[:3], 0.9)}
+    return data
+
+
+TRUE: dict[str, Any] = {
+    "levels": (0.2, 0.2, 0.3, 0.1),
+    "where": (0.9, 0, 0, 0.1, 0),
+    "found": 0.9,
+    "cosine": (0.8, 0.99, 0.9, 0.7, 0.9),
+}
+"""All that is claimed: decisions change, mostly the pattern, RLIF's most, a coin's least."""
+
+
+def test_critical_tokens_are_confirmed():
+    data = imagined(**TRUE)
+    assert [row.verdict for row in tokens.judge(data)] == [HOLDS] * 10
+    with plot.style():
+        assert len(tokens.draw(data).axes) == 4
+    np.testing.assert_allclose(tokens.part(data, "reranked", "RLVR"), 0.9)
+    np.testing.assert_allclose(tokens.caught(data, "top", "RLIF"), 0.8)
+
+
+def test_critical_tokens_are_refuted():
+    false = {
+        "levels": (0.3, 0.2, 0.2, 0.9),
+        "where": (0.1, 0.4, 0.1, 0.3, 0.1),
+        "found": 0.1,
+        "cosine": (0.99, 0.5, 0.9, 0.99, 0.9),
+    }
+    rows = tokens.judge(imagined(**false, power=1.0, control=5.0, back=True))
+    assert [row.verdict for row in rows[1:]] == [FAILS] * 9
+    often = tokens.judge(imagined(**TRUE | {"levels": (2, 2, 3, 1)}, power=1.0))
+    assert often[0].verdict == FAILS
+    seldom = tokens.judge(imagined(**TRUE | {"levels": (0.8, 0.8, 0.9, 0.1)}))
+    assert seldom[0].verdict == ONLY_IF + "sequences are middle or long"
+
+
+def test_short_sequences_alone_can_be_judged():
+    data = {key: value for key, value in imagined(**TRUE).items() if key == "step" or key.startswith("short")}
+    assert len(tokens.judge(data)) == 9
+    with plot.style():
+        assert len(tokens.draw(data).axes) == 4
+
+
+def test_comparison_of_a_network_with_itself(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    small = {"WIDTH": 8, "DEPTH": 1, "PRETRAINING": 4, "STEPS": 2, "RECORD": 1, "QUESTIONS": 4, "SAMPLES": 4}
+    for name, value in small.items():
+        patch.setattr(tokens, name, value)
+    patch.setenv("QRA_CACHE", str(tmp_path_factory.mktemp("cache")))
+    data = tokens.compute(quick=True)
+    patch.undo()
+    for key in ("reranked", "top", "kl"):
+        np.testing.assert_allclose(data[f"short/{key}"][:, :, 0], 0, atol=1e-5)
+    places = data["short/places"]
+    np.testing.assert_allclose(data["short/similarity"][:, :, 0], places[:, :, 0], rtol=1e-4)
+    assert places.shape == (4, 2, 3, 2, len(KINDS))
+    assert (data["short/kl_reranked"] <= data["short/kl"] + 1e-5).all()
+    assert data["short/kl"][:, :, -1].sum() > 0
