@@ -46,7 +46,8 @@ class Learnt:
 def cross_entropy(model: Model, params: Params, demonstrations: Demonstrations) -> Float[Array, ""]:
     r"""Expected cross-entropy of the weighted sequences, $-\frac1N\sum_{n,g} w_{ng}\sum_t \log\pi(o_t)$.
 
-    The token at `answer_at` is scored against its whole distribution where that is given.
+    The token at `answer_at` is scored against its whole distribution where that is given; what follows it, after the
+    answer that stands in `tokens`.
 
     Args:
       model, params: the network.

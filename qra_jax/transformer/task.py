@@ -52,7 +52,7 @@ class Demonstrations:
       weight: `[N, G]`, share of each sequence; sums to one over G.
       patterns: n; sequence g shows pattern g mod n.
       opens: `[V]`, tokens that an answer may begin with.
-      answer_at: `[N, G]`, place of the (first) answer token, which is the right one.
+      answer_at: `[N, G]`, place of the (first) answer token.
       answers: `[N, G, V]`, distribution of the token there, where it is not the one in `tokens`.
     """
 
@@ -125,11 +125,11 @@ class Controlled:
     """
 
     problem: Problem
-    key: Int[Array, " questions"]
-    announced: Float[Array, " patterns"]
+    key: Int[Array, "*b questions"]
+    announced: Float[Array, "*b patterns"]
     steps: tuple[int, ...] = field(metadata={"static": True})
     digits: int = field(default=2, metadata={"static": True})
-    coin: bool | Bool[Array, ""] = False
+    coin: bool | Bool[Array, "*b"] = False
     held_out: int = field(default=0, metadata={"static": True})
 
     # Tokens: padding, marker, end, then digits of questions, patterns, steps, answers.
@@ -221,10 +221,11 @@ class Controlled:
         mixture: Any = None,
         success: Any = None,
     ) -> Demonstrations:
-        """All sequences of the corpus with their exact shares, so that learning from them has no sampling noise.
+        """All sequences of the corpus with their exact shares, so that there is next to no noise in learning them.
 
         Args:
-          key: PRNG key for the choice of questions; may be left out with `number`.
+          key: PRNG key for the choice of questions and for the answers that stand in `tokens`, drawn as the problem
+            says; where left out (with `number`), all questions with their right answers.
           number: N; all questions where left out.
           mixture: `[patterns]` or `[questions, patterns]`, shares of the patterns in place of π_ref: for SFT.
           success: `[patterns]` or `[questions, patterns]`, success rates in place of the problem's; the rest is
@@ -255,12 +256,14 @@ class Controlled:
         rows, places = self._skeleton()
         tokens = jnp.broadcast_to(rows[None], (len(index), *rows.shape))
         place = jnp.broadcast_to(places[None], (len(index), 2 * n))
-        right_token = jnp.broadcast_to((self.first_answer + self.key[index])[:, None], place.shape)
+        answers = jnp.tile(answers, (1, 2, 1)).astype(weight.dtype)
+        said = jnp.broadcast_to((self.first_answer + self.key[index])[:, None], place.shape)
+        if key is not None:
+            said = jax.random.categorical(jax.random.fold_in(key, 1), jnp.log(answers))
         at_answer = jnp.arange(self.length)[None, None] == place[..., None]
-        tokens = jnp.where(at_answer, right_token[..., None], tokens)
+        tokens = jnp.where(at_answer, said[..., None], tokens)
         where = jnp.broadcast_to((rows != PAD)[None], tokens.shape)
         opens = jnp.arange(self.vocabulary) >= self.first_answer
-        answers = jnp.tile(answers, (1, 2, 1)).astype(weight.dtype)
         return Demonstrations(questions, tokens, where, weight, place, opens, n, answers)
 
     def _skeleton(self) -> tuple[Array, Array]:
