@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import transformer as tf
+from qra_jax import plot, transformer as tf
+from qra_jax.studies import arithmetic as study
+from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 from qra_jax.transformer.arithmetic import PATTERNS, arithmetic
 from qra_jax.transformer.sampling import Rollouts
 
@@ -197,3 +199,113 @@ def test_a_network_that_guesses_is_read_exactly():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# The study
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """The study on a tiny scale: what it computes has no meaning, but every part runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QRA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(study, "QUICK", study.Size(2, 3, 8, 1, 2, 2, 2, 1, 4, 2, 4))
+        yield study.compute(quick=True)
+
+
+def test_study_computes_and_draws(computed):
+    assert computed["policy"].shape == computed["right"].shape == (2, 3, 4, 4)
+    assert computed["tried/passed"].shape == (2, 3, 2, 3)
+    np.testing.assert_allclose(computed["policy"].sum(axis=-1), 1, atol=1e-5)
+    assert (computed["paid"] <= computed["right"]).all()
+    assert (computed["worked"] <= computed["right"]).all()
+    assert (np.diff(computed["tried/passed"], axis=-1) >= 0).all()
+    entropy = computed["tried/entropy"]
+    np.testing.assert_allclose(entropy[:, 2], entropy[:, 1], rtol=0.05)  # cooled to that of the RL model
+    made = study.parts(computed)
+    np.testing.assert_allclose(made["choice"] + made["answers"] + made["format"], made["gain"], atol=1e-6)
+    paid = (computed["policy"] * computed["paid"]).sum(axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(made["gain"], paid - paid[:, :1], atol=1e-6)
+    assert len(study.judge(computed)) == 10
+    with plot.style():
+        assert len(study.draw(computed).axes) == 4
+
+
+def made_up(*, rates=(0.2, 0.4, 0.9, 0.1), end=(0.0, 0.0, 1.0, 0.0), learnt=0.0, marker=1.0, passed=0.1):
+    """Data of four seeds in which π goes along an orbit to `end`."""
+    rng = np.random.default_rng(0)
+    start, rates = np.array(study.REF), np.array(rates)
+    share = np.linspace(0, 1, 6)[:, None]
+    pi = (1 - share) * start + share * np.array(end)
+    p = rates + learnt * share * (1 - rates)
+    f = np.broadcast_to(0.7 + 0.3 * marker * share, (6, 4))
+    near = np.asarray(
+        study.nearest(jnp.asarray(pi), study.along(jnp.asarray(start), jnp.asarray(rates), "softmax"))
+    )
+    seeds = lambda x: x[None, :, None] + rng.normal(0, 1e-4, (4, len(x), 3, 4))  # noqa: E731
+    curves = np.broadcast_to(near[None], (4, 6, 4))
+    tries = np.array([[[0.3, 0.9]] * 2, [[0.3 + passed, 0.9 - passed]] * 2, [[0.3, 0.9]] * 2])
+    tries = tries + rng.normal(0, 1e-3, (4, 1, 1, 1))
+    tries[:, 1] += rng.normal(0, 1e-3, (4, 1, 1))
+    return {
+        "policy": seeds(pi),
+        "right": seeds(p),
+        "paid": seeds(p * f),
+        "worked": seeds(p * (0.5 + learnt * share / 2)),
+        "announced": seeds(f),
+        "step": np.arange(6),
+        "ks": np.array([1, 64]),
+        "tried/passed": tries,
+        "tried/entropy": np.ones((4, 3)),
+        "tried/temperature": np.ones((4, 3)),
+        **{f"near/{name}": curves for name in ("orbit", "orbit, mean rates", "natural", "line")},
+    }
+
+
+def verdicts(**changes):
+    return [row.verdict for row in study.judge(made_up(**changes))]
+
+
+def test_verdicts_on_the_winner_and_on_rates():
+    fixed = verdicts(marker=0.0)
+    assert fixed[:3] == [HOLDS] * 3
+    assert fixed[5] == FAILS  # no marker is learnt
+    moved = verdicts(learnt=0.5)
+    assert moved[1] == moved[2] == FAILS
+    assert moved[5] == moved[6] == HOLDS
+    assert verdicts(end=(0.0, 1.0, 0.0, 0.0))[0] == FAILS
+    data = made_up()
+    data["paid"][:, -1, :, 1] = 1.0
+    data["policy"] = data["policy"][..., [0, 2, 1, 3]]
+    assert study.judge(data)[0].verdict.startswith(ONLY_IF)
+
+
+def test_verdicts_on_format_and_tries():
+    assert verdicts(end=study.REF)[4] == HOLDS  # only format can gain
+    assert verdicts(marker=0.0)[4] == FAILS
+    assert verdicts(passed=0.1)[7:] == [HOLDS] * 3
+    assert verdicts(passed=-0.1)[7:] == [FAILS] * 3
+
+
+def test_verdict_on_the_orbit():
+    data = made_up()
+    path = data["policy"].mean(axis=2)
+    line = path + 0.1 * np.array([1, -1, 0, 0])
+    assert study.judge(data | {"near/orbit": path, "near/line": line})[3].verdict == HOLDS
+    assert study.judge(data | {"near/orbit": line, "near/line": line + line - path})[3].verdict == FAILS
+    assert study.judge(data | {"near/orbit": path, "near/line": path})[3].verdict == FAILS
+
+
+def test_nearest_points_of_an_orbit_are_on_it():
+    ref, rates = jnp.array(study.REF), jnp.array([0.2, 0.4, 0.9, 0.1])
+    curve = study.along(ref, rates, "softmax")
+    np.testing.assert_allclose(curve[0], ref, atol=1e-12)
+    assert curve[-1, 2] > 0.99
+    np.testing.assert_allclose(study.nearest(curve[::100], curve), curve[::100])
+    # A first integral of the orbit: differences of 1/π, less their start, are as differences of p.
+    w = 1 / curve[400]
+    scale = jnp.exp((jnp.sum(jnp.log(1 / ref)) - jnp.sum(jnp.log(w))) / 4)
+    moved = scale * w - 1 / ref
+    np.testing.assert_allclose(
+        (moved[0] - moved[1]) / (moved[0] - moved[2]), (0.2 - 0.4) / (0.2 - 0.9), rtol=1e-6
+    )
