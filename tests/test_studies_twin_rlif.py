@@ -16,7 +16,8 @@ SEEDS, QUESTIONS, TIMES = 4, 6, 31
 def small():
     task = tf.controlled(study.questions(QUESTIONS), announced=0.8, steps=(1, 1, 1), digits=1)
     model = tf.Decoder(task.vocabulary, width=8, depth=1)
-    return task, model, tf.init(jax.random.key(0), model), study.language(task)
+    params = jax.jit(lambda key: tf.init(key, model))(jax.random.key(0))
+    return task, model, params, study.language(task)
 
 
 def test_scores_are_those_of_the_read_out(small):
@@ -62,7 +63,7 @@ def test_gain_is_read_where_the_others_peak():
 
 
 def test_runs_tiny(monkeypatch):
-    sizes = {"WIDTH": 8, "TAUGHT": 2, "RECORDS": 2, "QUICK": (2, 6, 4, 1e-3), "MIXED": (0.5, 1.0)}
+    sizes = {"WIDTH": 8, "RECORDS": 2, "QUICK": (2, 6, 2, 4, 1e-3), "MIXED": (0.5, 1.0)}
     for name, value in sizes.items():
         monkeypatch.setattr(study, name, value)
     data = study.compute(quick=True)
@@ -171,7 +172,6 @@ def test_condition_names_the_rewards():
 def test_common_choice_is_told_from_a_choice_for_each_question():
     data = made()
     policy = data["policy"].copy()
-    policy[:, :, : SEEDS // 2], policy[:, :, SEEDS // 2 :] = (
-        policy[:, :, : SEEDS // 2, :, q : q + 1] for q in (0, 1)
-    )
+    for seeds, question in ((slice(0, 2), 0), (slice(2, 4), 1)):
+        policy[:, :, seeds] = data["policy"][:, :, seeds, :, question : question + 1]
     assert verdicts(data | {"policy": policy})["worst"].startswith(ONLY_IF + "averaged over runs")
