@@ -15,9 +15,10 @@ orbit; also that of trajectory log-probability and of the vote, whose rewards re
 and argmax R at the end. What it cannot see is that a network also moves its answers and its format.
 
 Gains are read at the peak of the mean over the *other* seeds, so that they are not biased upwards. Intervals are 95 %
-t intervals over seeds. A number counts as above (below) zero if its interval is.
+t intervals over seeds. A number counts as above (below) zero if its interval is; the quick version has two seeds,
+too few for most verdicts.
 
-Control: RLVR; scores with and without format; a base that always announces; SFT ends with equal entropy of which one
+Control: RLVR; scores with and without format; a base that always announces; two SFT ends of about equal entropy, of which one
 raises accuracy (the right pattern everywhere) and one does not (the wrong one in half of the questions).
 """
 
@@ -492,7 +493,7 @@ def _number(values: np.ndarray, sign: str = "+") -> str:
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     """Rise and fall, format, entropy of the start, kinship of the rewards, and what the theory predicts."""
     return [
-        _rise_and_fall(data, "with", "the verifier's accuracy, which asks for the marker"),
+        _rise_and_fall(data, "with", "accuracy with format"),
         _rise_and_fall(data, "without", "accuracy ignoring format"),
         *_format(data),
         *(_by_entropy(data, score) for score in ("with", "without")),
