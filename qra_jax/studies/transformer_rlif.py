@@ -18,8 +18,8 @@ Gains are read at the peak of the mean over the *other* seeds, so that they are 
 t intervals over seeds. A number counts as above (below) zero if its interval is; the quick version has two seeds,
 too few for most verdicts.
 
-Control: RLVR; scores with and without format; a base that always announces; two SFT ends of about equal entropy, of which one
-raises accuracy (the right pattern everywhere) and one does not (the wrong one in half of the questions).
+Control: RLVR; scores with and without format; a base that always announces; two SFT ends of about equal entropy,
+of which one raises accuracy (the right pattern everywhere) and one does not (the wrong one in half of the questions).
 """
 
 from collections.abc import Mapping
