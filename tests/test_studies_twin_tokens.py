@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qra_jax import plot, theory
+from qra_jax import plot, theory, transformer
 from qra_jax.studies import critical_tokens as tokens, transformer_sft_first as first
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 from qra_jax.transformer.task import KINDS
@@ -46,17 +46,20 @@ def test_lost_pattern_has_no_tabular_time():
     np.testing.assert_allclose(found["rarity"], -np.log(policy[:, 0]))
 
 
+def computed(study, small, cache):
+    """The quick version with smaller numbers and a lookup table for a network."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.items():
+            patch.setattr(study, name, value)
+        patch.setattr(transformer, "Decoder", lambda vocabulary, **_: transformer.Lookup(vocabulary))
+        patch.setenv("QRA_CACHE", str(cache))
+        return study.compute(quick=True)
+
+
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
-    """A tiny run: one layer, few steps."""
-    patch = pytest.MonkeyPatch()
-    small = {"WIDTH": 8, "DEPTH": 1, "PRETRAINING": 8, "STEPS": 4, "RECORD": 2, "QUESTIONS": 4}
-    for name, value in small.items():
-        patch.setattr(first, name, value)
-    patch.setenv("QRA_CACHE", str(tmp_path_factory.mktemp("cache")))
-    data = first.compute(quick=True)
-    yield data
-    patch.undo()
+    small = {"PRETRAINING": 8, "STEPS": 4, "RECORD": 2, "QUESTIONS": 4}
+    return computed(first, small, tmp_path_factory.mktemp("cache"))
 
 
 def test_sft_moves_the_pattern_and_the_coin_stays(networks):
@@ -155,7 +158,7 @@ def imagined(*, levels, where, found, cosine, power=0.0, control=0.0, back=False
         data |= {f"{name}/{key}": value for key, value in sums.items()}
         calm = PLACES * control * np.array(where) * np.ones((seeds, 2, 1))
         data |= {f"{name}/control/reranked": calm, f"{name}/control/places": sums["places"][0, :, 0]}
-        data |= {f"{name}/alike": np.full(shape[:3], 0.9)}
+        data |= {f"{name}/{key}": np.full(shape[:3], 0.9) for key in ("alike", "best")}
     return data
 
 
@@ -178,7 +181,7 @@ def test_critical_tokens_are_confirmed():
 
 
 def test_critical_tokens_are_refuted():
-    false = {
+    false: dict[str, Any] = {
         "levels": (0.3, 0.2, 0.2, 0.9),
         "where": (0.1, 0.4, 0.1, 0.3, 0.1),
         "found": 0.1,
@@ -186,9 +189,9 @@ def test_critical_tokens_are_refuted():
     }
     rows = tokens.judge(imagined(**false, power=1.0, control=5.0, back=True))
     assert [row.verdict for row in rows[1:]] == [FAILS] * 9
-    often = tokens.judge(imagined(**TRUE | {"levels": (2, 2, 3, 1)}, power=1.0))
+    often = tokens.judge(imagined(**dict(TRUE, levels=(2, 2, 3, 1)), power=1.0))
     assert often[0].verdict == FAILS
-    seldom = tokens.judge(imagined(**TRUE | {"levels": (0.8, 0.8, 0.9, 0.1)}))
+    seldom = tokens.judge(imagined(**dict(TRUE, levels=(0.8, 0.8, 0.9, 0.1))))
     assert seldom[0].verdict == ONLY_IF + "sequences are middle or long"
 
 
@@ -200,13 +203,8 @@ def test_short_sequences_alone_can_be_judged():
 
 
 def test_comparison_of_a_network_with_itself(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    small = {"WIDTH": 8, "DEPTH": 1, "PRETRAINING": 4, "STEPS": 2, "RECORD": 1, "QUESTIONS": 4, "SAMPLES": 4}
-    for name, value in small.items():
-        patch.setattr(tokens, name, value)
-    patch.setenv("QRA_CACHE", str(tmp_path_factory.mktemp("cache")))
-    data = tokens.compute(quick=True)
-    patch.undo()
+    small = {"PRETRAINING": 4, "STEPS": 2, "RECORD": 1, "QUESTIONS": 4, "SAMPLES": 4}
+    data = computed(tokens, small, tmp_path_factory.mktemp("cache"))
     for key in ("reranked", "top", "kl"):
         np.testing.assert_allclose(data[f"short/{key}"][:, :, 0], 0, atol=1e-5)
     places = data["short/places"]
