@@ -38,6 +38,11 @@ REGISTRY: dict[str, str] = {
         "forecast",
         "real-forecast",
         "per-question-clocks",
+        "transformer-selection",
+        "transformer-rlif",
+        "transformer-sft-first",
+        "critical-tokens",
+        "arithmetic",
     )
 }
 """Every study in the order of the report: its name, and the module that holds it."""

@@ -318,7 +318,8 @@ def _draw_gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set(xticks=place, xticklabels=labels, ylabel="gain of accuracy")
     ax.legend()
-    share = values[:, 0, 0] / values[:, :, 0].sum(axis=1)
+    total = values[:, :, 0].sum(axis=1)
+    share = np.where(total > 0, values[:, 0, 0] / np.where(total > 0, total, 1), np.nan)
     ax.set_title(f"Answers learnable: selection is {share[0]:.0%} and {share[2]:.0%} of the gain")
 
 
@@ -411,7 +412,8 @@ def _judge_answers(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     for start, c in rows.items():
         policy, success = data["SGD/policy"][c], data["SGD/success"][c]
         selection, answers = gains(policy, success)
-        shares[start] = interval(selection / (selection + answers))
+        total = selection + answers
+        shares[start] = interval(np.where(total > 0, selection / np.where(total > 0, total, 1), np.nan))
         rises[start] = [interval(success[:, -1, r] - success[:, 0, r]) for r in (0, 1)]
         other = data["SGD/policy elsewhere"][c]
         transfer[start] = interval(0.5 * np.abs(policy - other).sum(axis=-1).max(axis=-1))
