@@ -163,11 +163,10 @@ def test_held_out_questions_are_never_drawn():
 
 
 def test_a_network_that_guesses_is_read_exactly():
-    # An unembedding of zeros scores all tokens alike: every probability is a power of 1 / V.
+    # A table of zeros scores all tokens alike: every probability is a power of 1 / V.
     task = arithmetic(3, announced=0.5)
-    model = tf.Decoder(task.vocabulary, width=8, depth=1, heads=1)
+    model = tf.Lookup(task.vocabulary)
     params = tf.init(KEY, model)
-    params = params | {"unembedding": jax.tree.map(jnp.zeros_like, params["unembedding"])}
     shown, v = task.show(task.draw(KEY, 4, held=True)), task.vocabulary
     seen = jax.jit(lambda: tf.read_out(model, params, shown))()
     np.testing.assert_allclose(seen.policy, 0.25, rtol=1e-5)
@@ -205,27 +204,26 @@ def test_bad_arguments_are_named(make, message):
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory):
+def computed():
     """The study on a tiny scale: what it computes has no meaning, but every part runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QRA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(study, "QUICK", study.Size(2, 3, 8, 1, 2, 2, 2, 1, 4, 2, 4))
+        patch.setattr(tf, "Decoder", lambda vocabulary, **options: tf.Lookup(vocabulary))
+        patch.setattr(study, "QUICK", study.Size(2, 3, 8, 1, 1, 1, 2, 1, 3, 2, 4))
+        patch.setattr(
+            study, "taught", lambda keys, model, *rest: jax.vmap(lambda key: tf.init(key, model))(keys[0])
+        )
         yield study.compute(quick=True)
 
 
 def test_study_computes_and_draws(computed):
-    assert computed["policy"].shape == computed["right"].shape == (2, 3, 4, 4)
+    assert computed["policy"].shape == computed["right"].shape == (2, 3, 6, 4)
     assert computed["tried/passed"].shape == (2, 3, 2, 3)
     np.testing.assert_allclose(computed["policy"].sum(axis=-1), 1, atol=1e-5)
     assert (computed["paid"] <= computed["right"]).all()
     assert (computed["worked"] <= computed["right"]).all()
     assert (np.diff(computed["tried/passed"], axis=-1) >= 0).all()
     entropy = computed["tried/entropy"]
-    np.testing.assert_allclose(entropy[:, 2], entropy[:, 1], rtol=0.05)  # cooled to that of the RL model
-    made = study.parts(computed)
-    np.testing.assert_allclose(made["choice"] + made["answers"] + made["format"], made["gain"], atol=1e-6)
-    paid = (computed["policy"] * computed["paid"]).sum(axis=-1).mean(axis=-1)
-    np.testing.assert_allclose(made["gain"], paid - paid[:, :1], atol=1e-6)
+    np.testing.assert_allclose(entropy[:, 2], entropy[:, 1], rtol=0.2)  # cooled to that of the RL model
     assert len(study.judge(computed)) == 10
     with plot.style():
         assert len(study.draw(computed).axes) == 4
@@ -242,7 +240,7 @@ def made_up(*, rates=(0.2, 0.4, 0.9, 0.1), end=(0.0, 0.0, 1.0, 0.0), learnt=0.0,
     near = np.asarray(
         study.nearest(jnp.asarray(pi), study.along(jnp.asarray(start), jnp.asarray(rates), "softmax"))
     )
-    seeds = lambda x: x[None, :, None] + rng.normal(0, 1e-4, (4, len(x), 3, 4))  # noqa: E731
+    seeds = lambda x: x[None, :, None] + rng.normal(0, 1e-4, (4, len(x), 24, 4))  # noqa: E731
     curves = np.broadcast_to(near[None], (4, 6, 4))
     tries = np.array([[[0.3, 0.9]] * 2, [[0.3 + passed, 0.9 - passed]] * 2, [[0.3, 0.9]] * 2])
     tries = tries + rng.normal(0, 1e-3, (4, 1, 1, 1))
@@ -262,6 +260,15 @@ def made_up(*, rates=(0.2, 0.4, 0.9, 0.1), end=(0.0, 0.0, 1.0, 0.0), learnt=0.0,
     }
 
 
+def test_parts_add_up_to_the_gain():
+    data = made_up(learnt=0.5)
+    made = study.parts(data, 1)
+    np.testing.assert_allclose(made["choice"] + made["answers"] + made["format"], made["gain"], atol=1e-12)
+    paid = (data["policy"] * data["paid"])[:, :, 12:].sum(axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(made["gain"], paid - paid[:, :1], atol=1e-12)
+    assert (made["choice"][:, -1] > 0.2).all()
+
+
 def verdicts(**changes):
     return [row.verdict for row in study.judge(made_up(**changes))]
 
@@ -273,6 +280,9 @@ def test_verdicts_on_the_winner_and_on_rates():
     moved = verdicts(learnt=0.5)
     assert moved[1] == moved[2] == FAILS
     assert moved[5] == moved[6] == HOLDS
+    one = made_up()
+    one["right"][2, -1, :, 1] += 0.1  # one rate of one seed is enough
+    assert study.judge(one)[1].verdict == FAILS
     assert verdicts(end=(0.0, 1.0, 0.0, 0.0))[0] == FAILS
     data = made_up()
     data["paid"][:, -1, :, 1] = 1.0
@@ -289,7 +299,7 @@ def test_verdicts_on_format_and_tries():
 
 def test_verdict_on_the_orbit():
     data = made_up()
-    path = data["policy"].mean(axis=2)
+    path = data["policy"][:, :, :12].mean(axis=2)
     line = path + 0.1 * np.array([1, -1, 0, 0])
     assert study.judge(data | {"near/orbit": path, "near/line": line})[3].verdict == HOLDS
     assert study.judge(data | {"near/orbit": line, "near/line": line + line - path})[3].verdict == FAILS

@@ -9,17 +9,20 @@ Zou, arXiv 2506.04695), on the tabular orbit from the measured π_ref and p; the
 2506.17219, reported for internal feedback); RL wins pass@1 and base wins pass@k at large k (PK-1, arXiv 2504.13837),
 on questions like those of training and on sums of four numbers.
 
-Measures, all on held-out questions: π(r|q) is exact, by teacher forcing; success rates are sampled with the pattern
-token forced, by the same random numbers at every record. The gain of paid accuracy is split between records into
-choice, Σ Δπ p̄, right answers, Σ π̄ f̄ Δp, and format, Σ π̄ (Δ(pf) − f̄ Δp), which add up to it; f is the share of
-right answers that are announced. Pass@k has its unbiased estimator. The orbit starts at the base's mean π and has
-its mean paid rates; the network is compared with its nearest point in total variation, so no clock is needed.
+Measures: π(r|q) is exact, by teacher forcing; success rates are sampled with the pattern token forced, by the same
+random numbers at every record. What the theory speaks of is measured on questions like those of training, and beside
+it on held-out ones; pass@k and steps on held-out ones. The gain of paid accuracy is split between records into choice,
+Σ Δπ p̄, right answers, Σ π̄ f̄ Δp, and format, Σ π̄ (Δ(pf) − f̄ Δp), which add up to it; f is the share of right
+answers that are announced. Pass@k has its unbiased estimator. The orbit starts at the base's mean π and has its mean
+paid rates; the network is compared with its nearest point in total variation, so no clock is needed.
 
 Controls: a straight line in the simplex to the best pattern in place of the orbit, and the orbit of the natural
 gradient; base cooled to the entropy of the RL model; steps checked apart from answers.
 
-Verdicts: intervals are Student's over seeds, at 95 %; a difference counts if its interval leaves out zero. The path
-is on the orbit if the interval of its largest distance lies below NEAR.
+Verdicts: intervals are Student's over seeds, at 95 %; a difference counts if its interval leaves out zero. Rates of
+one seed are compared question by question: the winner is the best if its rate is not below the highest at 5 %
+(one-sided); a rate has moved if it is off zero at 5 % / (seeds × patterns). The path is on the orbit if the interval
+of its largest distance lies below NEAR.
 """
 
 from collections.abc import Mapping
@@ -69,7 +72,7 @@ class Size(NamedTuple):
     tries: int
 
 
-FULL = Size(6, 3, 32, 2, 2000, 300, 240, 12, 48, 8, 128)
+FULL = Size(6, 3, 32, 2, 2000, 300, 240, 15, 48, 8, 128)
 QUICK = Size(2, 3, 32, 2, 1500, 150, 100, 20, 24, 8, 64)
 
 
@@ -82,7 +85,9 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     model = tf.Decoder(task.vocabulary, width=size.width, depth=size.depth)
     keys = jax.random.split(jax.random.key(seed), (5, size.seeds))
     base = taught(keys[:2], model, task, size)
-    asked = task.draw(jax.random.key(seed + 1), size.questions, held=True)
+    draw = jax.jit(lambda task, key, held: task.draw(key, size.questions, held=held), static_argnums=2)
+    trained, held = (draw(task, jax.random.key(seed + 1), held) for held in (False, True))
+    asked = jax.tree.map(lambda *parts: jnp.concatenate(parts), trained, held)
     look = lambda params: seen(keys[4, 0], model, params, task, asked, size.forced)  # noqa: E731
 
     def reinforce(key: Array, params: tf.model.Params) -> tf.Run:
@@ -101,9 +106,9 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
 
     run = tf.side_by_side(reinforce)(keys[2], base)
     wide = task.with_operands((2, 3, 4))
-    truth = asked.truth
+    truth = held.truth
     inside = wide.ask(truth.operation, jnp.pad(truth.operands, ((0, 0), (0, 1))), truth.count)
-    outside = task.with_operands((4,)).draw(jax.random.key(seed + 2), size.questions)
+    outside = draw(task.with_operands((4,)), jax.random.key(seed + 2), False)
     both = jax.tree.map(lambda *parts: jnp.concatenate(parts), inside, outside)
 
     def answer(key: Array, params: tf.model.Params, entropy: Array) -> dict[str, Array]:
@@ -119,21 +124,12 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         "base": jnp.asarray(size.base),
         **{f"tried/{name}": jnp.stack([each[name] for each in found], axis=1) for name in found[0]},
     }
-    paid = data["paid"].mean(axis=2)
-    policy = data["policy"].mean(axis=2)
-    for name, metric, rates in (
-        ("orbit", "softmax", paid[:, 0]),
-        ("natural", "natural", paid[:, 0]),
-        ("orbit, mean rates", "softmax", paid.mean(axis=1)),
-    ):
-        data[f"near/{name}"] = jax.vmap(lambda pi, p, m=metric: nearest(pi, along(pi[0], p, m)))(
-            policy, rates
-        )
-    data["near/line"] = jax.vmap(lambda pi, p: nearest(pi, straight(pi[0], p)))(policy, paid[:, 0])
+    paid, policy = (data[name][:, :, : size.questions].mean(axis=2) for name in ("paid", "policy"))
+    data |= jax.jit(jax.vmap(compared))(policy, paid)
     return {name: np.asarray(value) for name, value in data.items()}
 
 
-def taught(keys: Array, model: tf.Decoder, task: Arithmetic, size: Size) -> tf.model.Params:
+def taught(keys: Array, model: tf.model.Model, task: Arithmetic, size: Size) -> tf.model.Params:
     """Base models: all procedures first, then their shares and the marker's."""
     skills = arithmetic(task.base, operands=task.operands, mixture=SKILLS, held=task.held / task.base**2)
     first = tf.learn(
@@ -158,7 +154,12 @@ def taught(keys: Array, model: tf.Decoder, task: Arithmetic, size: Size) -> tf.m
 
 
 def seen(
-    key: Array, model: tf.Decoder, params: tf.model.Params, task: Arithmetic, asked: Questions, forced: int
+    key: Array,
+    model: tf.model.Model,
+    params: tf.model.Params,
+    task: Arithmetic,
+    asked: Questions,
+    forced: int,
 ) -> dict[str, Array]:
     """π, exactly, and rates of right, paid and rightly worked answers with the pattern forced; `[N, n]`."""
     read = tf.read_out(model, params, task.show(asked))
@@ -187,7 +188,7 @@ def tried(
     key: Array,
     params: tf.model.Params,
     entropy: Array,
-    model: tf.Decoder,
+    model: tf.model.Model,
     task: Arithmetic,
     asked: Questions,
     tries: int,
@@ -226,10 +227,17 @@ def along(ref: Array, rates: Array, metric: str) -> Array:
     return jnp.exp(jax.vmap(lambda tau: orbit.policy(problem, tau, metric=metric))(taus))
 
 
-def straight(ref: Array, rates: Array) -> Array:
-    """Points of the line to the best pattern, `[points, n]`."""
+def compared(policy: Array, paid: Array) -> dict[str, Array]:
+    """Nearest points of some curves to a path `[times, n]` whose paid rates are `[times, n]`."""
     share = jnp.linspace(0, 1, 1200)[:, None]
-    return (1 - share) * ref[None] + share * jax.nn.one_hot(jnp.argmax(rates), len(ref))[None]
+    start, goal = policy[:1], jax.nn.one_hot(jnp.argmax(paid[:1], axis=-1), paid.shape[1])
+    curves = {
+        "orbit": along(policy[0], paid[0], "softmax"),
+        "orbit, mean rates": along(policy[0], paid.mean(axis=0), "softmax"),
+        "natural": along(policy[0], paid[0], "natural"),
+        "line": (1 - share) * start + share * goal,
+    }
+    return {f"near/{name}": nearest(policy, curve) for name, curve in curves.items()}
 
 
 def nearest(path: Array, curve: Array) -> Array:
@@ -238,9 +246,15 @@ def nearest(path: Array, curve: Array) -> Array:
     return curve[jnp.argmin(distance, axis=1)]
 
 
-def parts(data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def of(data: Mapping[str, np.ndarray], name: str, kind: int) -> np.ndarray:
+    """What was measured on questions like those of training (0), or on held-out ones (1); `[seeds, times, N, …]`."""
+    both = np.asarray(data[name], float)
+    return np.split(both, 2, axis=2)[kind]
+
+
+def parts(data: Mapping[str, np.ndarray], kind: int) -> dict[str, np.ndarray]:
     """The gain of paid accuracy up to each record, and what it is made of; `[seeds, times]`."""
-    policy, right, paid = (np.asarray(data[name], float) for name in ("policy", "right", "paid"))
+    policy, right, paid = (of(data, name, kind) for name in ("policy", "right", "paid"))
     total = right.sum(axis=2, keepdims=True)
     share = np.divide(paid.sum(axis=2, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
     mean = lambda x: (x[:, 1:] + x[:, :-1]) / 2  # noqa: E731
@@ -258,7 +272,7 @@ def parts(data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def away(data: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """Distance of the path from a curve in total variation, `[seeds, times]`."""
-    return np.abs(data["policy"].mean(axis=2) - data[f"near/{name}"]).sum(axis=-1) / 2
+    return np.abs(of(data, "policy", 0).mean(axis=2) - data[f"near/{name}"]).sum(axis=-1) / 2
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -267,9 +281,17 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * error)
 
 
+def moves(data: Mapping[str, np.ndarray], kind: int) -> tuple[np.ndarray, np.ndarray]:
+    """Changes of the rates of right answers, and which of them are off zero; `[seeds, n]`."""
+    right = of(data, "right", kind)
+    change = right[:, -1] - right[:, 0]
+    mean, error = change.mean(axis=1), change.std(axis=1, ddof=1) / np.sqrt(change.shape[1])
+    return mean, np.abs(mean) > stats.norm.ppf(1 - 0.025 / mean.size) * error
+
+
 def draw(data: Mapping[str, np.ndarray]) -> Figure:
     """Choice, success rates, parts of the gain, and pass@k."""
-    figure, axes = plot.new((11.6, 5.6), nrows=2, ncols=2)
+    figure, axes = plot.new((12.4, 6.4), nrows=2, ncols=2)
     _choices(data, axes[0, 0])
     _rates(data, axes[0, 1])
     _gains(data, axes[1, 0])
@@ -277,38 +299,46 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+def _legend(ax: Axes, **options: Any) -> None:
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), **options)
+
+
 def _choices(data: Mapping[str, np.ndarray], ax: Axes) -> None:
-    policy = data["policy"].mean(axis=2)
+    policy = of(data, "policy", 0).mean(axis=2)
     for r, name in enumerate(PATTERNS):
         for one in policy[:, :, r]:
-            ax.plot(data["step"], one, color=COLORS[name], linewidth=0.6, alpha=0.4)
+            ax.plot(data["step"], one, color=COLORS[name], linewidth=0.6, alpha=0.5)
         ax.plot(data["step"], policy[:, :, r].mean(axis=0), color=COLORS[name], linewidth=2, label=name)
         ax.plot(
             data["step"], data["near/orbit"][:, :, r].mean(axis=0), ":", color=COLORS[name], linewidth=1.5
         )
-    ax.plot([], [], ":", color="black", label="nearest point of the orbit")
+    ax.plot([], [], ":", color="black", label="nearest points\nof the orbit")
     ax.set(xlabel="GRPO steps", ylabel="share π", ylim=(-0.02, 1.02))
-    ax.legend(fontsize=8)
-    first, last = policy[:, 0].mean(axis=0), policy[:, -1].mean(axis=0)
-    r = int(last.argmax())
-    ax.set_title(f"“{PATTERNS[r]}” rises from {first[r]:.2f} to {last[r]:.2f}")
+    _legend(ax)
+    winner = policy[:, -1].argmax(axis=-1)
+    counts = [f"{PATTERNS[r]} in {(winner == r).sum()}" for r in np.unique(winner)]
+    ax.set_title(f"Winners: {', '.join(counts)} of {len(winner)} seeds")
 
 
 def _rates(data: Mapping[str, np.ndarray], ax: Axes) -> None:
-    right = data["right"].mean(axis=2)
+    right, policy = of(data, "right", 0).mean(axis=2), of(data, "policy", 0).mean(axis=2)
+    ax.plot([0, 1], [0, 1], color=plot.MUTED, linewidth=1, zorder=0)
     for r, name in enumerate(PATTERNS):
-        mean = right[:, :, r].mean(axis=0)
-        half = stats.t.ppf(0.975, len(right) - 1) * right[:, :, r].std(axis=0, ddof=1) / np.sqrt(len(right))
-        ax.plot(data["step"], mean, color=COLORS[name], linewidth=2, label=name)
-        ax.fill_between(data["step"], mean - half, mean + half, color=COLORS[name], alpha=0.15, linewidth=0)
-    ax.set(xlabel="GRPO steps", ylabel="success rate p", ylim=(-0.02, 1.02))
-    moved = right[:, -1].mean(axis=0) - right[:, 0].mean(axis=0)
-    r = int(np.abs(moved).argmax())
-    ax.set_title(f"Success rates: {PATTERNS[r]} moves by {moved[r]:+.2f}")
+        before, after, share = right[:, 0, r], right[:, -1, r], policy[:, -1, r]
+        ax.scatter(before, after, 20 + 150 * share, color=COLORS[name], edgecolor="white", label=name)
+    ax.set(xlabel="success rate before RL", ylabel="success rate after", xlim=(0, 1.04), ylim=(0, 1.04))
+    legend = ax.legend(
+        fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), title="size: share π\nafter RL"
+    )
+    legend.get_title().set_fontsize(8)
+    for handle in legend.legend_handles:
+        handle.set_sizes([30.0])  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+    moved = moves(data, 0)[1]
+    ax.set_title(f"Success rates: {moved.sum()} of {moved.size} move")
 
 
 def _gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
-    made = {name: value.mean(axis=0) for name, value in parts(data).items()}
+    made = {name: value.mean(axis=0) for name, value in parts(data, 0).items()}
     colors = {"choice": plot.BEST, "answers": plot.CYCLE[2], "format": plot.CYCLE[3]}
     names = {
         "choice": "choice of procedure",
@@ -320,8 +350,8 @@ def _gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.plot(data["step"], made["gain"], color="black", linewidth=2, label="all")
     ax.axhline(0, color=plot.MUTED, linewidth=0.8, zorder=0)
     ax.set(xlabel="GRPO steps", ylabel="gain of paid accuracy")
-    ax.legend(fontsize=8)
-    ax.set_title(f"Choice makes {made['choice'][-1] / made['gain'][-1]:.0%} of the gain")
+    _legend(ax)
+    ax.set_title(f"Choice makes {_share(parts(data, 0), 'choice').mean():.0%} of the gain")
 
 
 def _passes(data: Mapping[str, np.ndarray], ax: Axes) -> None:
@@ -330,33 +360,35 @@ def _passes(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     for i, model in enumerate(MODELS):
         for j, kind in enumerate(SETS):
             style: dict[str, Any] = {"color": colors[model], "linestyle": "-" if j == 0 else "--"}
-            ax.plot(data["ks"], passed[i, j], linewidth=2, label=f"{model}, {kind}", **style)
+            ax.plot(data["ks"], passed[i, j], linewidth=2, label=f"{model}:\n{kind}", **style)
     ax.set(xscale="log", xlabel="number of tries k", ylabel="mean pass@k", ylim=(0, 1.02))
-    ax.legend(fontsize=7.5, ncols=1, loc="lower right")
+    _legend(ax)
     lost = passed[1, :, -1] - passed[0, :, -1]
     ax.set_title(f"RL − base at k = {data['ks'][-1]}: {lost[0]:+.2f}; four numbers {lost[1]:+.2f}")
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     """The rules are in the module's docstring."""
-    policy, paid, right = (data[name].mean(axis=2) for name in ("policy", "paid", "right"))
+    policy, paid = of(data, "policy", 0).mean(axis=2), of(data, "paid", 0)
     seeds = len(policy)
-    best, last_best, winner = paid[:, 0].argmax(-1), paid[:, -1].argmax(-1), policy[:, -1].argmax(-1)
-    names = ", ".join(PATTERNS[r] for r in winner)
-    top = policy[np.arange(seeds), -1, winner]
-    changes = [interval(right[:, -1, r] - right[:, 0, r]) for r in range(len(PATTERNS))]
-    # Four rates are looked at: each has to leave out zero at 95 % / 4.
-    wider = stats.t.ppf(1 - 0.025 / 4, seeds - 1) / stats.t.ppf(0.975, seeds - 1)
-    stay = all(abs(mean) <= wider * half for mean, half in changes)
-    made = parts(data)
-    share, share_half = interval(made["choice"][:, -1] / made["gain"][:, -1])
+    winner = policy[:, -1].argmax(axis=-1)
+    names, top = ", ".join(PATTERNS[r] for r in winner), policy[np.arange(seeds), -1, winner]
+    first, last = (best(paid[:, at], winner) for at in (0, -1))
+    rates = [
+        f"{name} {p:.2f} (π {q:.2f})"
+        for name, p, q in zip(PATTERNS, paid[:, 0].mean(axis=(0, 1)), policy[:, 0].mean(axis=0), strict=True)
+    ]
+    (change, moved), (_, moved_held) = moves(data, 0), moves(data, 1)
+    changes = [interval(change[:, r]) for r in range(len(PATTERNS))]
+    made, made_held = parts(data, 0), parts(data, 1)
+    share, answers, format_ = (interval(_share(made, name)) for name in ("choice", "answers", "format"))
     early = _early(made)
     far, far_half = interval(away(data, "orbit").max(axis=1))
     other = {
         name: interval(away(data, name).max(axis=1)) for name in ("orbit, mean rates", "natural", "line")
     }
     better, better_half = interval((away(data, "line") - away(data, "orbit")).mean(axis=1))
-    marked = (data["policy"] * data["announced"]).sum(axis=-1).mean(axis=2)
+    marked = (of(data, "policy", 0) * of(data, "announced", 0)).sum(axis=-1).mean(axis=2)
     learnt, learnt_half = interval(marked[:, -1] - marked[:, 0])
     worked = [_worked(data, at) for at in (0, -1)]
     cleaner, cleaner_half = interval(worked[1] - worked[0])
@@ -364,33 +396,31 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
         Verdict(
             "RLVR selects the procedure with the highest success rate of the base model.",
             SOURCE,
-            f"the likeliest procedure after training has the highest paid rate before, in {seeds} of {seeds} seeds",
-            f"{(best == winner).sum()} of {seeds} (highest at the end: {(last_best == winner).sum()}); winners "
-            f"{names}, with shares {top.min():.2f} … {top.max():.2f}; base rates "
-            + ", ".join(
-                f"{name} {p:.2f} (π {q:.2f})"
-                for name, p, q in zip(PATTERNS, paid[:, 0].mean(0), policy[:, 0].mean(0), strict=True)
-            ),
-            _wins(best == winner, last_best == winner),
+            f"the likeliest procedure after training had the highest paid rate before, in {seeds} of {seeds} seeds",
+            f"{first.sum()} of {seeds} (has the highest afterwards: {last.sum()}); winners {names}, with shares "
+            f"{top.min():.2f} … {top.max():.2f}; base {', '.join(rates)}",
+            _wins(first, last),
         ),
         Verdict(
             "Success rates stay put while the selection of procedures moves.",
             SOURCE,
-            "change of each success rate: 0 (95 % intervals over seeds, for four rates at once)",
-            ", ".join(
+            f"none of {moved.size} rates of right answers (seeds × procedures) moves",
+            f"{moved.sum()} move (held-out questions: {moved_held.sum()}), by up to {np.abs(change).max():.2f}; "
+            "mean over seeds "
+            + ", ".join(
                 f"{name} {mean:+.3f} ± {half:.3f}"
                 for name, (mean, half) in zip(PATTERNS, changes, strict=True)
             ),
-            verdict(stay),
+            verdict(not moved.any()),
         ),
         Verdict(
             "All of the gain is selection: Σ Δπ p.",
             SOURCE,
             "share of choice in the gain of paid accuracy: 1",
-            f"{share:.2f} ± {share_half:.2f} of {made['gain'][:, -1].mean():+.3f}; right answers "
-            f"{(made['answers'] / made['gain'][:, -1:])[:, -1].mean():.2f}, format "
-            f"{(made['format'] / made['gain'][:, -1:])[:, -1].mean():.2f}",
-            verdict(share + share_half >= 1),
+            f"{_said(share)} of {made['gain'][:, -1].mean():+.3f}; right answers {_said(answers)}, format "
+            f"{_said(format_)}; on held-out questions choice {_share(made_held, 'choice').mean():.2f} of "
+            f"{made_held['gain'][:, -1].mean():+.3f}",
+            verdict(sum(share) >= 1),
         ),
         Verdict(
             "The choice of procedures moves along the tabular orbit from π_ref and p of the base model.",
@@ -408,7 +438,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             "The early gain is format.",
             FORMAT_SOURCE,
             "share of format above ½ in the first half of the gain",
-            f"{early[0]:.2f} ± {early[1]:.2f}",
+            _said(early),
             verdict(early[0] - early[1] > 0.5),
         ),
         Verdict(
@@ -430,6 +460,15 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     ]
 
 
+def best(rates: np.ndarray, winner: np.ndarray) -> np.ndarray:
+    """Whether the rate of each seed's winner is not below the highest; rates `[seeds, N, n]`."""
+    seeds = np.arange(len(rates))
+    top = rates.mean(axis=1).argmax(axis=-1)
+    short = rates[seeds, :, top] - rates[seeds, :, winner]
+    error = short.std(axis=1, ddof=1) / np.sqrt(short.shape[1])
+    return short.mean(axis=1) <= stats.norm.ppf(0.95) * error
+
+
 def _wins(first: np.ndarray, last: np.ndarray) -> str:
     if last.all() and not first.all():
         return ONLY_IF + "success rates are those at the end of training"
@@ -439,15 +478,24 @@ def _wins(first: np.ndarray, last: np.ndarray) -> str:
 def _early(made: dict[str, np.ndarray]) -> tuple[float, float]:
     """Share of format in the gain up to the record where half of all of it is made."""
     half = (made["gain"] >= made["gain"][:, -1:] / 2) & (np.arange(made["gain"].shape[1]) > 0)
-    at = (np.arange(len(half)), half.argmax(axis=1))
-    return interval(made["format"][at] / made["gain"][at])
+    at = np.where(half.any(axis=1), half.argmax(axis=1), -1)
+    seeds = np.arange(len(half))
+    return interval(_share({name: value[seeds, at][:, None] for name, value in made.items()}, "format"))
+
+
+def _share(made: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """Share of a part in the gain at the end, 0 where nothing was gained; `[seeds]`."""
+    part, gain = made[name][:, -1], made["gain"][:, -1]
+    return np.divide(part, gain, out=np.zeros_like(gain), where=gain != 0)
+
+
+def _said(found: tuple[float, float]) -> str:
+    return f"{found[0]:.2f} ± {found[1]:.2f}"
 
 
 def _worked(data: Mapping[str, np.ndarray], at: int) -> np.ndarray:
     """Share with right steps among right answers, without guesses, which have none; `[seeds]`."""
-    policy, right, worked = (
-        np.asarray(data[name][:, at, :, :-1], float) for name in ("policy", "right", "worked")
-    )
+    policy, right, worked = (of(data, name, 1)[:, at, :, :-1] for name in ("policy", "right", "worked"))
     total = (policy * right).sum(axis=(1, 2))
     return np.divide((policy * worked).sum(axis=(1, 2)), total, out=np.zeros_like(total), where=total > 0)
 
@@ -461,12 +509,13 @@ def _gap(data: Mapping[str, np.ndarray], kind: int, k: int, model: int = 0) -> t
 def _crossover(data: Mapping[str, np.ndarray], kind: int) -> Verdict:
     ks, passed = data["ks"], data["tried/passed"].mean(axis=0)
     (near, near_half), (far, far_half) = (_gap(data, kind, at) for at in (0, -1))
+    ahead = (data["tried/passed"][:, 1, kind, -1] < data["tried/passed"][:, 0, kind, -1]).sum()
     return Verdict(
         f"RL wins pass@1 and base wins pass@k at large k: sums of {SETS[kind]}.",
         PASS_SOURCE,
         f"RL − base above 0 at k = 1, below 0 at k = {ks[-1]} (unbiased estimator)",
         f"{near:+.3f} ± {near_half:.3f} at k = 1 (base {passed[0, kind, 0]:.2f}), {far:+.3f} ± {far_half:.3f} at "
-        f"k = {ks[-1]} (base {passed[0, kind, -1]:.2f})",
+        f"k = {ks[-1]} (base {passed[0, kind, -1]:.2f}, ahead in {ahead} of {len(data['tried/passed'])} seeds)",
         verdict(near > near_half and far < -far_half),
     )
 
