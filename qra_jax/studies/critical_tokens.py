@@ -150,7 +150,7 @@ def _trained(steps: tuple[int, ...], number: int, seed: int) -> dict[str, Any]:
             learning_rate=RATE,
             reward=chosen(which),
             record_every=RECORD,
-            probe=lambda now: look(jax.random.fold_in(key, STEPS), params, now),
+            probe=lambda now: now,
         ).seen
 
     def control(key: Array, params: Any) -> Any:
@@ -163,16 +163,25 @@ def _trained(steps: tuple[int, ...], number: int, seed: int) -> dict[str, Any]:
             change, memory = adam.update(slope, memory, now)
             return optax.apply_updates(now, change), memory
 
-        now, _ = jax.lax.fori_loop(0, STEPS, step, (params, adam.init(params)))
-        return look(jax.random.fold_in(key, STEPS), params, now)
+        return jax.lax.fori_loop(0, STEPS, step, (params, adam.init(params)))[0]
 
     which, index = (grid.ravel() for grid in np.indices((len(REWARDS), number)))
     fresh = jax.vmap(jax.random.fold_in)(keys[index], which + 1)
     begun = jax.tree.map(lambda leaf: leaf[index], base)
-    seen = transformer.side_by_side(run)(fresh, begun, which)
-    seen = {key: value.reshape(len(REWARDS), number, *value.shape[1:]) for key, value in seen.items()}
-    beside = transformer.side_by_side(control)(jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys), base)
-    return seen | {f"control/{key}": value for key, value in beside.items()}
+    runs = transformer.side_by_side(run)(fresh, begun, which)
+    alone = jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)
+    beside = transformer.side_by_side(control)(alone, base)
+    # One program compares all: every checkpoint of every run, then the control's.
+    times = 1 + STEPS // RECORD
+    runs = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), runs)
+    repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), (fresh, begun))
+    join = lambda *parts: jnp.concatenate(parts)  # noqa: E731
+    drawn, before, now = jax.tree.map(join, (*repeated, runs), (alone, base, beside))
+    drawn = jax.vmap(lambda key: jax.random.fold_in(key, STEPS))(drawn)
+    found = transformer.side_by_side(look)(drawn, before, now)
+    shape = len(REWARDS), number, times
+    seen = {key: value[:-number].reshape(*shape, *value.shape[1:]) for key, value in found.items()}
+    return seen | {f"control/{key}": value[-number:] for key, value in found.items()}
 
 
 def present(data: Mapping[str, np.ndarray]) -> list[str]:
