@@ -239,7 +239,7 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
-    "code", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["ten lines", "recipes"]
+    "code", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["ten lines", "recipes", "network"]
 )
 def test_the_examples_in_the_readme_run(code):
     said = re.findall(r"# → (.*)", code)
