@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 
 HOLDS, FAILS, ONLY_IF = "holds", "fails", "holds only if "
 
@@ -60,6 +61,38 @@ def verdict(holds: Any) -> str:
     'holds'
     """
     return HOLDS if bool(holds) else FAILS
+
+
+def decided(holds: Any, fails: Any) -> str:
+    """A verdict of three: where neither is shown, there are too few runs to tell.
+
+    >>> decided(False, False)
+    'holds only if more runs say so: these do not tell'
+    """
+    return HOLDS if holds else FAILS if fails else ONLY_IF + "more runs say so: these do not tell"
+
+
+def interval(values: Any) -> tuple[float, float]:
+    """Mean over seeds and half of its 95 % t-interval; infinite for a single one.
+
+    >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
+    [2.0, 2.484]
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float(values.mean()), math.inf
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean()), float(half)
+
+
+def bounded(pairs: Sequence[tuple[float, float]], bound: float) -> str:
+    """Whether quantities are zero up to a bound: all intervals inside ±bound, or any outside, or undecided.
+
+    >>> bounded([(0.001, 0.002)], 0.01), bounded([(0.001, 0.002), (0.5, 0.1)], 0.01)
+    ('holds', 'fails')
+    """
+    inside = all(abs(mean) + half <= bound for mean, half in pairs)
+    return decided(inside, any(abs(mean) - half > bound for mean, half in pairs))
 
 
 def wilson(count: Any, total: Any) -> tuple[Any, Any]:
