@@ -18,7 +18,7 @@ class Twin:
         self.S = next(iter(params["embedding"].values())).shape[0]
         self.depth, self.heads, self.width = model.depth, model.heads, model.width
         self.p = {
-            f"{module}.{name}": torch.tensor(np.asarray(value), requires_grad=True)
+            f"{module}.{name}": torch.tensor(np.array(value), requires_grad=True)
             for module, entries in params.items()
             for name, value in _flat(entries)
         }
@@ -33,8 +33,13 @@ class Twin:
         angle = torch.arange(self.P + self.T)[:, None] * (1e4 ** (-torch.arange(half) / half))
         self.cos, self.sin = angle.cos()[:, None], angle.sin()[:, None]  # [L, 1, K/2]
         self.seed = torch.arange(self.S)[:, None]
+        if compile:  # the graphs are kept with the code: every position of the sampler needs one of its own
+            torch._dynamo.reset()
+            torch._dynamo.config.recompile_limit = 64
+            torch._dynamo.config.fail_on_recompile_limit_hit = True
         self.forward = torch.compile(self._forward, dynamic=False) if compile else self._forward
         self.turn = torch.compile(self._turn, dynamic=False) if compile else self._turn
+        self.prefill = torch.compile(self._prefill, dynamic=False) if compile else self._prefill
 
     def _linear(self, x, name):  # x [S, R, in]
         return torch.bmm(x, self.p[f"{name}.kernel"])
@@ -73,6 +78,16 @@ class Twin:
             x = self._rest(x, F.scaled_dot_product_attention(q, k, v, is_causal=True), layer, batch, length)
         return self._logits(x).view(self.S, batch, length, -1).log_softmax(dim=-1)
 
+    def _prefill(self, prompt):
+        """Scores after the prompts `[S, N, P]`, and their keys and values."""
+        batch, length = prompt.shape[1:]
+        x, cache = self._embed(prompt.reshape(self.S, -1)), []
+        for layer in range(self.depth):
+            q, k, v = self._qkv(x, layer, batch, length, self.cos[:length], self.sin[:length])
+            x = self._rest(x, F.scaled_dot_product_attention(q, k, v, is_causal=True), layer, batch, length)
+            cache.append((k, v))
+        return self._logits(x.view(self.S, batch, length, -1)[:, :, -1]), cache
+
     def _turn(self, token, cache, at: int):
         """One cached step: scores after `token` `[S, B]` at position `at`."""
         batch = token.shape[1]
@@ -88,11 +103,13 @@ class Twin:
     def sample(self):
         """Tokens `[S, B, T]` of G sequences for each question; B = N G."""
         batch, size = self.N * self.G, self.width // self.heads
-        prompt = self.prompt.repeat_interleave(self.G, dim=0)[None].expand(self.S, -1, -1)
+        logits, read = self.prefill(self.prompt[None].expand(self.S, -1, -1))
+        logits = logits.repeat_interleave(self.G, dim=1)
         shape = self.S * batch, self.heads, self.P + self.T, size
         cache = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(self.depth)]
-        for at in range(self.P):
-            logits = self.turn(prompt[:, :, at], cache, at)
+        for own, known in zip(cache, read, strict=True):
+            for kept, new in zip(own, known, strict=True):
+                kept[:, :, : self.P] = new.repeat_interleave(self.G, dim=0)
         tokens, over = [], torch.zeros(self.S, batch, dtype=torch.bool)
         for t in range(self.T):
             flat = logits.softmax(dim=-1).view(self.S * batch, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import chex
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from qra_jax import _check
 
@@ -42,10 +42,37 @@ def pass_at_k(accuracy: Float[Array, "*batch"], k: int | float | Array) -> Float
     Raises:
       ValueError: k is not positive.
 
-    Reference: Chen et al., arXiv 2107.03374, eq. 1.
+    Reference: Chen et al., arXiv 2107.03374, §2.1.
     """
     _check.positive("k", k)
     return -jnp.expm1(k * jnp.log1p(-accuracy))
+
+
+def pass_at_k_estimate(right: Bool[Array, "*batch tries"], k: int) -> Float[Array, "*batch"]:
+    r"""Unbiased estimate of pass@k from G tries of which c were right, $1 - \binom{G-c}{k}/\binom Gk$.
+
+    Args:
+      right: `[..., tries]`, which tries were right.
+      k: number of tries, 1 … G.
+
+    Returns:
+      `[...]`, in [0, 1].
+
+    Raises:
+      ValueError: k outside 1 … G.
+
+    Reference: Chen et al., arXiv 2107.03374, eq. 1.
+
+    >>> import jax.numpy as jnp
+    >>> round(float(pass_at_k_estimate(jnp.array([True, False, False, False]), 2)), 6)
+    0.5
+    """
+    tries = right.shape[-1]
+    if _check.integer("k", k, low=1) > tries:
+        raise ValueError(f"k: {k}; must be in 1 … {tries}, the number of tries")
+    wrong = jnp.sum(~right, axis=-1, keepdims=True)
+    i = jnp.arange(k).reshape((1,) * (right.ndim - 1) + (k,))  # the product of (wrong − i)/(tries − i)
+    return 1 - jnp.prod(jnp.maximum(wrong - i, 0) / (tries - i), axis=-1)
 
 
 def entropy(log_policy: LogProbs) -> Float[Array, "*batch"]:

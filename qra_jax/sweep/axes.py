@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qra_jax import _check, parts
-from qra_jax.sweep.identity import content
+from qra_jax._identity import content
 
 SCALES = ("linear", "log")
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qra_jax import _check, parts
-from qra_jax.sweep import identity
+from qra_jax import _check, _identity as identity, parts
 from qra_jax.sweep.axes import Axis, from_table as axis_from_table
 from qra_jax.sweep.layout import METHODS, Layout
 

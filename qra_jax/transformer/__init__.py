@@ -8,16 +8,18 @@ algorithms, and read exactly.
                             learning_rate=1e-3)
 """
 
-from qra_jax.transformer import evolution, learning, model, probe, reward, rl, sampling, task
+from qra_jax.transformer import evolution, learning, model, probe, procedures, reward, rl, sampling, task
 from qra_jax.transformer.evolution import evolve
 from qra_jax.transformer.learning import learn, side_by_side
 from qra_jax.transformer.model import Decoder, Lookup, init, score
 from qra_jax.transformer.probe import read_out
+from qra_jax.transformer.procedures import Arithmetic, arithmetic
 from qra_jax.transformer.rl import Run, train
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
 from qra_jax.transformer.task import Controlled, Demonstrations, Task, Verdict, controlled
 
 __all__ = [
+    "Arithmetic",
     "Controlled",
     "Decoder",
     "Demonstrations",
@@ -27,6 +29,7 @@ __all__ = [
     "Run",
     "Task",
     "Verdict",
+    "arithmetic",
     "controlled",
     "evolution",
     "evolve",
@@ -35,6 +38,7 @@ __all__ = [
     "learning",
     "model",
     "probe",
+    "procedures",
     "read_out",
     "reward",
     "rl",

@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from qra_jax import _check
-from qra_jax.trajectory import Status
-from qra_jax.transformer.model import Model, Params
+from qra_jax.transformer.model import Model, Params, status
 from qra_jax.transformer.reward import SequenceReward, verifiable
-from qra_jax.transformer.rl import Run
+from qra_jax.transformer.rl import Run, recorded
 from qra_jax.transformer.sampling import sample
 from qra_jax.transformer.task import Task
 
@@ -50,7 +49,7 @@ def evolve(
       learning_rate: η ≥ 0.
       noise: σ > 0.
       population: M ≥ 2.
-      group_size: answers of a member to each question, ≥ 1.
+      group_size: answers of a member to each question, ≥ 1; more than one only adds something where they are sampled.
       greedy: take the likeliest tokens, or else sample.
       reward: of a sequence; the perfect verifier where left out.
       block: members that are evaluated side by side.
@@ -64,16 +63,23 @@ def evolve(
 
     Reference: Qiu et al., arXiv 2509.24372 (N = 30, σ = 1e-3, greedy); Salimans et al., arXiv 1703.03864.
     """
-    for name, value, low in (("steps", steps, 1), ("questions", questions, 1), ("population", population, 2)):
-        _check.integer(name, value, low=low)
+    for name, value in {
+        "steps": steps,
+        "questions": questions,
+        "group_size": group_size,
+        "block": block,
+    }.items():
+        _check.integer(name, value, low=1)
+    _check.integer("population", population, low=2)
     _check.positive("noise", noise)
     _check.nonnegative("learning_rate", learning_rate)
     if steps % _check.integer("record_every", record_every, low=1):
         raise ValueError(f"record_every: {record_every}; must divide steps = {steps}")
-    reward, look = reward or verifiable(), probe or (lambda params: ())
+    reward = reward or verifiable()
 
-    def step(params: Params, index: Array) -> tuple[Params, dict[str, Array]]:
-        keys = jax.random.split(jax.random.fold_in(key, index), 4)
+    def step(carry: tuple[Params], index: Array) -> tuple[tuple[Params], dict[str, Array]]:
+        (params,) = carry
+        keys = jax.random.split(jax.random.fold_in(key, index), 5)
         asked = task.draw(keys[0], questions)
 
         def member(number: Array) -> dict[str, Array]:
@@ -89,7 +95,7 @@ def evolve(
                 greedy=greedy,
             )
             verdict = task.verify(keys[3], asked, rollouts)
-            rewards = reward(keys[3], rollouts, verdict)
+            rewards = reward(keys[4], rollouts, verdict)
             tokens = jnp.sum(rollouts.where)
             return {
                 "reward": jnp.mean(rewards),
@@ -103,7 +109,7 @@ def evolve(
         seen = jax.lax.map(member, members, batch_size=min(block, population))
         earned = seen["reward"]
         spread = jnp.std(earned)
-        silent = spread <= 8 * jnp.finfo(earned.dtype).eps
+        silent = spread <= 8 * jnp.finfo(earned.dtype).eps * jnp.max(jnp.abs(earned))
         standard = jnp.where(silent, 0.0, (earned - jnp.mean(earned)) / jnp.where(silent, 1.0, spread))
 
         def add(total: Params, member: tuple[Array, Array]) -> tuple[Params, None]:
@@ -116,18 +122,10 @@ def evolve(
         total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), (members, standard))
         params = jax.tree.map(lambda x, g: x + jnp.asarray(learning_rate, x.dtype) * g, params, total)
         stats = {name: jnp.mean(value) for name, value in seen.items()}
-        return params, stats | {"silent": silent.astype(earned.dtype)}
+        return (params,), stats | {"silent": silent.astype(earned.dtype)}
 
-    def window(params: Params, first: Array) -> tuple[Params, Any]:
-        params, stats = jax.lax.scan(step, params, first + jnp.arange(record_every))
-        return params, (look(params), jax.tree.map(jnp.mean, stats))
-
-    before = look(params)
-    params, (seen, stats) = jax.lax.scan(window, params, jnp.arange(0, steps, record_every))
-    seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
-    status = jnp.where(finite, Status.OK, Status.DIVERGED).astype(jnp.int32)
-    return Run(jnp.arange(0, steps + 1, record_every), params, seen, stats, status)
+    times, (params,), seen, stats = recorded(step, (params,), steps, record_every, probe)
+    return Run(times, params, seen, stats, status(params))
 
 
 def _noise(key: Array, number: Array, params: Params) -> Params:

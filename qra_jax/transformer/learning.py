@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import serialization
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from qra_jax import _check, _files
+from qra_jax import _check, _files, _identity
 from qra_jax.batching import many
-from qra_jax.sweep import identity
-from qra_jax.transformer.model import Model, Params, init, score
+from qra_jax.trajectory import Status
+from qra_jax.transformer.model import Model, Params, init, score, status, wide
 from qra_jax.transformer.task import Demonstrations
 
 
@@ -37,10 +38,12 @@ class Learnt:
     Attributes:
       params: parameters, leading axis `[seeds]`.
       loss: `[seeds, steps]`, cross-entropy per question in nats.
+      status: `[seeds]`, a `Status`: OK, or DIVERGED where parameters have left the numbers.
     """
 
     params: Params
     loss: Float[Array, "seeds steps"]
+    status: Int[Array, " seeds"]
 
 
 def cross_entropy(model: Model, params: Params, demonstrations: Demonstrations) -> Float[Array, ""]:
@@ -70,7 +73,7 @@ def cross_entropy(model: Model, params: Params, demonstrations: Demonstrations) 
 
 
 def cosine(peak: float, steps: int, warmup: int | None = None) -> optax.Schedule:
-    """Linear warm-up, then a half cosine to zero.
+    """Linear warm-up from the first step on, then a half cosine to zero.
 
     Args:
       peak: largest learning rate, above zero.
@@ -85,7 +88,7 @@ def cosine(peak: float, steps: int, warmup: int | None = None) -> optax.Schedule
     """
     _check.positive("peak", peak)
     warm = max(1, steps // 20) if warmup is None else warmup
-    return optax.warmup_cosine_decay_schedule(0.0, peak, warm, max(steps, warm + 1))
+    return optax.warmup_cosine_decay_schedule(peak / (warm + 1), peak, warm, max(steps, warm + 1))
 
 
 def learn(
@@ -116,7 +119,8 @@ def learn(
       params: where to start, leading axis `[seeds]`; random where left out.
       checkpoint: file that is written after every `every` steps, and gone on from if it is there.
       keep: let that file be one in the user's cache (`$QRA_CACHE`, or else `qra_jax` in `$XDG_CACHE_HOME` or
-        `~/.cache`), where the same run is found again and costs nothing.
+        `~/.cache`), where the same run is found again and costs nothing; functions that `corpus` calls are not
+        looked into. A run that diverges is not written.
       every: steps in one piece.
       progress: called with the number of steps done, after each piece.
 
@@ -136,27 +140,27 @@ def learn(
             params, memory = state
             shown = corpus(jax.random.fold_in(key, index), questions)
             loss, slope = jax.value_and_grad(lambda p: cross_entropy(model, p, shown))(params)
-            change, memory = optimiser.update(slope, memory, params)
+            change, memory = optimiser.update(wide(slope), memory, wide(params))
             return (optax.apply_updates(params, change), memory), loss
 
         return jax.lax.scan(step, state, first + jnp.arange(count))
 
     told = {"model": repr(model), "steps": steps, "questions": questions, "learning_rate": learning_rate}
     told |= {"keys": keys, "corpus": corpus, "optimizer": make, "params": params}
-    about = {name: json.dumps(identity.content(value)) for name, value in told.items()}
+    about = {name: json.dumps(_identity.content(value)) for name, value in told.items()}
     if keep and checkpoint is None:
         checkpoint = _cache_file(about)
 
     def start() -> Any:
         fresh = lambda key: init(jax.random.fold_in(key, steps), model)  # noqa: E731
         begun = jax.vmap(fresh)(keys) if params is None else params
-        return begun, jax.vmap(optimiser.init)(begun)
+        return begun, jax.vmap(optimiser.init)(wide(begun))
 
     done, losses, state = 0, [], None
     if checkpoint is not None and Path(checkpoint).exists():
         done, state, losses = _load(Path(checkpoint), about, jax.eval_shape(start))
     state = jax.jit(start)() if state is None else state
-    runs: dict[int, Callable[..., Any]] = {}
+    ended, runs = jax.vmap(status), {}
     while done < steps:
         count = min(every, steps - done)
         if count not in runs:
@@ -164,11 +168,11 @@ def learn(
         state, loss = runs[count](keys, state, jnp.full(len(keys), done))
         losses.append(loss)
         done += count
-        if checkpoint is not None:
+        if checkpoint is not None and jnp.all(ended(state[0]) == Status.OK):
             _save(Path(checkpoint), about, done, state, losses)
         if progress is not None:
             progress(done)
-    return Learnt(state[0], jnp.concatenate(losses, axis=1))
+    return Learnt(state[0], jnp.concatenate(losses, axis=1), ended(state[0]))
 
 
 def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,11 +190,15 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cache_file(about: dict[str, str]) -> Path:
-    """A file named after the run, the code of this folder and the version of jax."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """A file named after the run, the code that it uses, versions and device."""
+    here = Path(__file__).parent
+    sources = sorted([*here.glob("*.py"), *here.parent.glob("*.py")])
+    versions = [metadata.version(name) for name in ("jax", "flax", "optax")]
+    device = jax.default_backend(), jnp.asarray(0.0).dtype.name
     parts = [
         json.dumps(about, sort_keys=True),
-        jax.__version__,
+        *versions,
+        *device,
         *(file.read_text("utf-8") for file in sources),
     ]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from qra_jax import _check
+from qra_jax.trajectory import Status
 
 Params = Any
 """Parameters of a network, a pytree."""
@@ -113,7 +114,8 @@ class Decoder(nn.Module):
       heads: H.
       hidden: width of the perceptron over D.
       dtype: of the computation (softmax and logits are float32 at least).
-      param_dtype: of the parameters in memory: float32, bfloat16, float64.
+      param_dtype: of the parameters in memory: float32, bfloat16, float64. Updates are computed in float32 at
+        least and then rounded, so that with bfloat16 those below half a unit in the last place are lost.
 
     Reference: Vaswani et al., arXiv 1706.03762; So et al., arXiv 2109.08668 (squared relu).
     """
@@ -179,7 +181,10 @@ class Lookup(nn.Module):
         shape = self.vocabulary, self.vocabulary
         table = self.param("table", nn.initializers.zeros, shape, self.param_dtype)
         features = jax.nn.one_hot(tokens_NxGxT, self.vocabulary, dtype=self.param_dtype)
-        return Output(jnp.take(table, tokens_NxGxT, axis=0), features, ())
+        logits = jnp.take(table, tokens_NxGxT, axis=0).astype(
+            jnp.promote_types(self.param_dtype, jnp.float32)
+        )
+        return Output(logits, features, ())
 
 
 Model = Decoder | Lookup
@@ -206,6 +211,17 @@ def init(key: Array, model: Model) -> Params:
         if model.width % (2 * model.heads):
             raise ValueError(f"width: {model.width}; must be a multiple of 2 × heads = {2 * model.heads}")
     return model.init(key, jnp.zeros((1, 1, 1), int))["params"]
+
+
+def wide(params: Params) -> Params:
+    """Parameters in float32 at least: what optimisers see."""
+    return jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), params)
+
+
+def status(params: Params) -> Int[Array, ""]:
+    """OK, or DIVERGED where a parameter is infinite or NaN."""
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
+    return jnp.where(finite, Status.OK, Status.DIVERGED).astype(jnp.int32)
 
 
 def read(

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from qra_jax import _check
+from qra_jax import metrics
 from qra_jax.transformer.model import Model, Params, score
-from qra_jax.transformer.sampling import Questions, entropy
+from qra_jax.transformer.sampling import Questions
 from qra_jax.transformer.task import Demonstrations
 
 
@@ -86,19 +86,14 @@ def read_out(model: Model, params: Params, shown: Demonstrations) -> ReadOut:
     success = jnp.exp(jnp.sum(jnp.where(answering, emitted, 0.0), axis=-1))
     marker = place == shown.answer_at[..., None] - 1
     before = shown.where & (place > 0) & (place < shown.answer_at[..., None])
-    writing = before & ~marker if groups == 2 * n else before
-    steps = jnp.exp(jnp.sum(jnp.where(writing, emitted, 0.0), axis=-1))[:, :n]
+    steps = jnp.exp(jnp.sum(jnp.where(before & ~marker, emitted, 0.0), axis=-1))[:, :n]
     whole = jnp.exp(jnp.sum(jnp.where(place > 0, emitted, 0.0), axis=-1))[:, :n]
-    plain, announced = jnp.full_like(steps, jnp.nan), jnp.ones_like(steps)
-    if groups == 2 * n:
-        plain = success[:, n:]
-        # At the marker's place: the marker, against any token that an answer may begin with.
-        at_marker = jnp.take_along_axis(log_probs[:, :n], shown.answer_at[:, :n, None, None] - 1, axis=2)[
-            :, :, 0
-        ]
-        marked = jnp.exp(jnp.sum(jnp.where(marker[:, :n], emitted[:, :n], 0.0), axis=-1))
-        begun = jnp.sum(jnp.where(shown.opens, jnp.exp(at_marker), 0.0), axis=-1)
-        announced = marked / (marked + begun)
+    plain = success[:, n:] if groups == 2 * n else jnp.full_like(steps, jnp.nan)
+    # At the marker's place: the marker, against any token that an answer may begin with.
+    at_marker = jnp.take_along_axis(log_probs[:, :n], shown.answer_at[:, :n, None, None] - 1, axis=2)[:, :, 0]
+    marked = jnp.exp(jnp.sum(jnp.where(marker[:, :n], emitted[:, :n], 0.0), axis=-1))
+    begun = jnp.sum(jnp.where(shown.opens[None, None], jnp.exp(at_marker), 0.0), axis=-1)
+    announced = marked / (marked + begun)
     return ReadOut(
         log_policy=jax.nn.log_softmax(chosen),
         leak=-jnp.expm1(jnp.minimum(jax.nn.logsumexp(chosen, axis=-1), 0.0)),
@@ -107,7 +102,7 @@ def read_out(model: Model, params: Params, shown: Demonstrations) -> ReadOut:
         announced=announced,
         steps=steps,
         whole=whole,
-        entropy=jnp.where(shown.where, entropy(log_probs), 0.0),
+        entropy=jnp.where(shown.where, metrics.entropy(log_probs), 0.0),
     )
 
 
@@ -196,6 +191,9 @@ def feature_similarity(model: Model, params: Params, questions: Questions) -> Fl
     Returns:
       Scalar in [−1, 1]; near 1, what one question learns moves all others.
 
+    Raises:
+      ValueError: a single question.
+
     Reference: Tomihari, arXiv 2601.04670 (variability of features).
     """
     _, features = score(
@@ -203,35 +201,9 @@ def feature_similarity(model: Model, params: Params, questions: Questions) -> Fl
     )
     unit = features[:, 0, 0] / jnp.linalg.norm(features[:, 0, 0], axis=-1, keepdims=True)
     number = questions.number
+    if number < 2:
+        raise ValueError(f"questions: {number}; must be 2 or more to be compared")
     return (jnp.sum(unit @ unit.T) - number) / (number * (number - 1))
-
-
-def pass_at_k(right: Bool[Array, "N G"], k: int) -> Float[Array, " N"]:
-    r"""Unbiased estimate of pass@k from G tries with c right, $1 - \binom{G-c}{k}/\binom Gk$.
-
-    Args:
-      right: `[N, G]`, which tries were right.
-      k: number of tries, 1 … G.
-
-    Returns:
-      `[N]`, in [0, 1].
-
-    Raises:
-      ValueError: k outside 1 … G.
-
-    Reference: Chen et al., arXiv 2107.03374, eq. 1.
-
-    >>> pass_at_k(jnp.array([[True, False, False, False]]), 2).round(6).tolist()
-    [0.5]
-    """
-    tries = right.shape[-1]
-    if _check.integer("k", k, low=1) > tries:
-        raise ValueError(f"k: {k}; must be in 1 … {tries}, the number of tries")
-    wrong = jnp.sum(~right, axis=-1)[..., None]
-    # The product of (wrong - i) / (tries - i) over i < k.
-    i = jnp.arange(k)[None]
-    ratio = jnp.maximum(wrong - i, 0) / (tries - i)
-    return 1 - jnp.prod(ratio, axis=-1)
 
 
 def _rank(logits: Array, tokens: Array) -> Int[Array, "*b"]:

@@ -23,8 +23,7 @@ from jaxtyping import Array, Float, Int
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm
 from qra_jax.regularizer import Regularizer, velocity
-from qra_jax.trajectory import Status
-from qra_jax.transformer.model import Model, Params, score
+from qra_jax.transformer.model import Model, Params, score, status, wide
 from qra_jax.transformer.reward import SequenceReward, verifiable
 from qra_jax.transformer.sampling import Questions, sample
 from qra_jax.transformer.task import Task
@@ -85,8 +84,9 @@ def train(
       key: PRNG key.
       model, params: the network and where it starts.
       task: draws questions and verifies answers.
-      algorithm: turns the rewards of a group into weights. DAPO's silent groups are left out of the mean, which
-        has the expectation of drawing them again.
+      algorithm: turns the rewards of a group into weights. DAPO's silent groups are left out of the mean, as if the
+        batch were filled up with other questions (tabular DAPO draws the same question again: the two agree on
+        average for many questions that are alike, and with a single question nothing is left out).
       steps: batches of rollouts, ≥ 1.
       questions: N of a step, ≥ 1.
       learning_rate: η ≥ 0; may be traced.
@@ -94,7 +94,8 @@ def train(
       reward: of a sequence; the perfect verifier where left out.
       regularizers: penalties against the reference, as in tabular training.
       penalty: what they act on: `"position"`, each token distribution along the samples, whole (k3 as in practice);
-        `"sequence"`, the probability of whole sequences, by their score (the KL of the theory, unbiased).
+        `"sequence"`, the probability of whole sequences, by their score (the KL of the theory, unbiased, not
+        divided by lengths; one epoch only).
       reference: π_ref; the starting parameters where left out.
       optimizer: from a learning rate to an optax transformation.
       normalize: ν: `"constant"` 1, `"length"` 1/|o_i|, `"tokens"` G/Σ_j |o_j| of the group.
@@ -131,10 +132,16 @@ def train(
     if algorithm.group_size not in (None, group):
         raise ValueError(f"group_size: {group}; must be that of the algorithm, {algorithm.group_size}")
     _check.integer("group_size", group, low=1)
+    if regularizers and penalty == "sequence" and epochs > 1:
+        raise ValueError(
+            f"epochs: {epochs}; must be 1 with penalty='sequence', which is of on-policy samples"
+        )
+    if clip is not None and len(clip) != 2:
+        raise ValueError(f"clip: {clip}; must be a pair (low, high)")
     for name, bound in zip(("clip[0]", "clip[1]"), clip or (), strict=False):
         _check.nonnegative(name, bound)
     reward, reference = reward or verifiable(), params if reference is None else reference
-    optimiser, look = optimizer(learning_rate), probe or (lambda params: ())
+    optimiser = optimizer(learning_rate)
     draw = partial(sample, group=group, length=task.length, end=task.end, temperature=temperature)
 
     def step(carry: tuple[Params, Any], index: Array) -> tuple[tuple[Params, Any], dict[str, Array]]:
@@ -169,7 +176,8 @@ def train(
                     penalty=penalty,
                 )
             )(params)
-            change, memory = optimiser.update(jax.tree.map(jnp.negative, slope), memory, params)
+            descent = wide(jax.tree.map(jnp.negative, slope))
+            change, memory = optimiser.update(descent, memory, wide(params))
             params = optax.apply_updates(params, change)
         tokens = jnp.sum(rollouts.where)
         stats = {
@@ -182,26 +190,47 @@ def train(
         }
         return (params, memory), stats
 
-    def window(carry: tuple[Params, Any], first: Array) -> tuple[tuple[Params, Any], Any]:
-        """Record, then take the steps up to the next record (none after the last): one copy of the probe."""
+    carry = params, optimiser.init(wide(params))
+    times, (params, _), seen, stats = recorded(step, carry, steps, record_every, probe)
+    return Run(times, params, seen, stats, status(params))
+
+
+def recorded(
+    step: Callable[[Any, Array], tuple[Any, Any]],
+    carry: Any,
+    steps: int,
+    record_every: int,
+    probe: Callable[[Params], Any] | None,
+) -> tuple[Array, Any, Any, Any]:
+    """Take steps, and look at the parameters before the first and after every so many.
+
+    Args:
+      step: `(carry, index) -> (carry, statistics)`; the carry begins with the parameters.
+      carry: where to start.
+      steps, record_every, probe: as for [`train`][].
+
+    Returns:
+      Times of the records, the last carry, what the probe saw, and means of the statistics between records.
+    """
+    look = probe or (lambda params: ())
+
+    def window(carry: Any, first: Array) -> tuple[Any, Any]:
+        """Look, then take the steps up to the next record (none after the last): one copy of the probe."""
         seen = look(carry[0])
-        count = jnp.where(first < steps, record_every, 0)
 
         def turn(i: Array, state: Any) -> Any:
             carry, stats = step(state[0], first + i)
             return carry, jax.tree.map(jnp.add, state[1], stats)
 
+        count = jnp.where(first < steps, record_every, 0)
         carry, stats = jax.lax.fori_loop(0, count, turn, (carry, zero))
         return carry, (seen, jax.tree.map(lambda x: x / record_every, stats))
 
-    carry = params, optimiser.init(params)
-    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(step, carry, jnp.asarray(0))[1])
+    shapes = jax.eval_shape(step, carry, jnp.asarray(0))[1]
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     times = jnp.arange(0, steps + 1, record_every)
-    (params, _), (seen, stats) = jax.lax.scan(window, carry, times)
-    stats = jax.tree.map(lambda x: x[:-1], stats)
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]))
-    status = jnp.where(finite, Status.OK, Status.DIVERGED).astype(jnp.int32)
-    return Run(times, params, seen, stats, status)
+    carry, (seen, stats) = jax.lax.scan(window, carry, times)
+    return times, carry, seen, jax.tree.map(lambda x: x[:-1], stats)
 
 
 def log_probs(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from qra_jax import metrics
 from qra_jax.transformer.model import Model, Params, follow, read
 
 PAD = 0
@@ -105,7 +106,13 @@ def sample(
         if opening is not None:
             token = jnp.where(at < given, opening[:, :, jnp.minimum(at, given - 1)], token)
         token = jnp.where(over, PAD, token)
-        return token, (token, ~over, _at(log_probs, token), entropy(log_probs), jnp.mean(log_probs, axis=-1))
+        return token, (
+            token,
+            ~over,
+            _at(log_probs, token),
+            metrics.entropy(log_probs),
+            jnp.mean(log_probs, axis=-1),
+        )
 
     def turn(carry: Any, at: Array) -> tuple[Any, Any]:
         logits, memory, over = carry
@@ -133,8 +140,3 @@ def _drawn(log_probs: Array, uniform: Array) -> Array:
 
 def _at(values: Array, token: Array) -> Array:
     return jnp.take_along_axis(values, token[..., None], axis=-1)[..., 0]
-
-
-def entropy(log_probs: Array) -> Array:
-    """Entropy of distributions on the last axis, in nats."""
-    return -jnp.sum(jnp.exp(log_probs) * jnp.where(jnp.isneginf(log_probs), 0.0, log_probs), axis=-1)

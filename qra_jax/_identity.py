@@ -1,4 +1,4 @@
-"""What two sweeps must share to be the same: functions and values told as plain data, to the last number."""
+"""Floor 3. What two sweeps, or two runs of a network, share if they are the same: all they hold, as plain data."""
 
 from __future__ import annotations
 
