@@ -31,9 +31,12 @@ def test_rank_correlation_knows_order():
     steps = np.arange(12.0).reshape(3, 4)
     assert first.rank_correlation(np.exp(steps), steps) == pytest.approx((1, 1, 1))
     assert first.rank_correlation(-steps, steps)[0] == pytest.approx(-1)
-    assert first.rank_correlation(np.zeros((3, 4)), steps) == (0, 0, 0)
+    assert first.rank_correlation(np.zeros((3, 4)), steps) == pytest.approx((0, 0, 0))
     lost = np.where(steps > 7, np.inf, steps)
     assert 0.9 < first.rank_correlation(steps, lost)[0] < 1
+    assert first.rank_correlation(steps, steps, -steps) == pytest.approx((2, 2, 2))
+    assert first.rank_correlation(steps, steps, np.exp(steps)) == pytest.approx((0, 0, 0))
+    assert first.rank_correlation(steps[:, :1], steps[:, :1]) == pytest.approx((1, -np.inf, np.inf))
 
 
 def test_lost_pattern_has_no_tabular_time():
@@ -44,6 +47,10 @@ def test_lost_pattern_has_no_tabular_time():
     assert found["entangled"][0]
     assert not found["entangled"][1]
     np.testing.assert_allclose(found["rarity"], -np.log(policy[:, 0]))
+    policy[0] = np.nan
+    lost = first.predicted(policy, success)
+    assert np.isnan(lost["softmax"][0])
+    np.testing.assert_array_equal(lost["natural"][1:], found["natural"][1:])
 
 
 def computed(study, small, cache):
@@ -70,7 +77,7 @@ def test_sft_moves_the_pattern_and_the_coin_stays(networks):
         data["success"][0], np.broadcast_to([0.45, 0.3, 0.05], data["success"][0].shape)
     )
     assert all(np.isfinite(value).all() for name, value in data.items() if name in ("policy", "accuracy"))
-    assert len(first.judge(data)) == 8
+    assert len(first.judge(data)) == 9
     with plot.style():
         assert len(first.draw(data).axes) == 4
 
@@ -99,20 +106,27 @@ def made_up():
         "accuracy": (policy * success).sum(axis=-1),
         "softmax": np.stack([log_time] * 2),
         "natural": np.stack([log_time / 3] * 2),
-        "rarity": np.stack([log_time] * 2),
+        "rarity": np.stack([log_time[[2, 0, 1, 5, 3, 6, 4]]] * 2),
         "entangled": entangled,
     }
 
 
 def test_theory_is_confirmed_where_it_is_right(made_up):
-    assert [row.verdict for row in first.judge(made_up)] == [HOLDS] * 8
+    assert [row.verdict for row in first.judge(made_up)] == [HOLDS] * 9
+    alike = first.judge(made_up | {"rarity": made_up["softmax"]})
+    assert [row.verdict for row in alike[4:6]] == [
+        ONLY_IF + "ranking as well as −log π(r*) is enough: no lead over it is shown"
+    ] * 2
 
 
 def test_theory_is_refuted_where_it_is_wrong(made_up):
     worse = made_up | {"steps": np.minimum(made_up["steps"][:, ::-1], first.STEPS)}
     worse["accurate"] = np.full(worse["steps"].shape, 30.0)
+    worse["success"] = np.concatenate(
+        [worse["success"][..., :2, :], worse["success"][..., 2:, :] * 2], axis=-2
+    )
     rows = [row.verdict for row in first.judge(worse)]
-    assert rows[0] == rows[2] == rows[3] == rows[4] == rows[6] == rows[7] == FAILS
+    assert rows[0] == rows[2] == rows[3] == rows[4] == rows[6] == rows[7] == rows[8] == FAILS
     poor = made_up | {"steps": made_up["steps"].copy()}
     poor["steps"][0, 2] /= 3
     assert first.judge(poor)[1].verdict == FAILS
@@ -120,6 +134,32 @@ def test_theory_is_refuted_where_it_is_wrong(made_up):
     few["steps"] = few["steps"].copy()
     few["steps"][0, 0] = [30, 90]
     assert first.judge(few)[0].verdict.startswith(ONLY_IF)
+
+
+def test_a_run_that_does_not_arrive_leaves_the_size_open(made_up):
+    steps = made_up["steps"].copy()
+    steps[0, 0, 3] = np.inf
+    row = first.judge(made_up | {"steps": steps})[3]
+    assert row.verdict.startswith(ONLY_IF)
+    assert "7 of 8 seeds" in row.measured
+
+
+def test_seeds_without_numbers_are_left_out(made_up):
+    broken = made_up | {"policy": made_up["policy"].copy()}
+    broken["policy"][1, 3, 0, 2] = np.nan
+    rows = first.judge(broken)
+    assert [row.verdict for row in rows] == [HOLDS] * 9
+    assert all("1 of 8 seeds left out" in row.measured for row in rows)
+    broken["policy"][1, 3, :, 2] = np.nan
+    with pytest.raises(ValueError, match="policy"):
+        first.judge(broken)
+
+
+def test_one_seed_decides_nothing(made_up):
+    alone = {name: value[:, :, :1] if value.ndim > 2 else value for name, value in made_up.items()}
+    assert all(row.verdict.startswith(ONLY_IF) for row in first.judge(alone))
+    with plot.style():
+        assert len(first.draw(alone).axes) == 4
 
 
 # critical-tokens
@@ -191,8 +231,33 @@ def test_critical_tokens_are_refuted():
     assert [row.verdict for row in rows[1:]] == [FAILS] * 9
     often = tokens.judge(imagined(**dict(TRUE, levels=(2, 2, 3, 1)), power=1.0))
     assert often[0].verdict == FAILS
-    seldom = tokens.judge(imagined(**dict(TRUE, levels=(0.8, 0.8, 0.9, 0.1))))
-    assert seldom[0].verdict == ONLY_IF + "sequences are middle or long"
+    seldom = tokens.judge(imagined(**dict(TRUE, levels=(0.3, 0.3, 0.9, 0.1))))
+    assert seldom[0].verdict.startswith(ONLY_IF + "it is RLVR in short sequences or ")
+    assert "RLIF in short" not in seldom[0].verdict
+    order = tokens.judge(imagined(**dict(TRUE, levels=(0.2, 0.4, 0.3, 0.1))))
+    assert order[1].verdict == ONLY_IF + "it is compared with RLVR"
+
+
+def test_critical_tokens_without_numbers_are_left_out():
+    data = imagined(**TRUE)
+    data["middle/kl"] = data["middle/kl"].copy()
+    data["middle/kl"][0, 2, 1] = np.nan
+    rows = tokens.judge(data)
+    assert [row.verdict for row in rows] == [HOLDS] * 10
+    assert all("1 of 8 seeds left out" in row.measured for row in rows)
+    data["middle/kl"][0, :, 1] = np.nan
+    with pytest.raises(ValueError, match="kl"):
+        tokens.judge(data)
+
+
+def test_one_seed_of_critical_tokens_decides_nothing():
+    data = {
+        key: value if key == "step" else value[:1] if "control" in key else value[:, :1]
+        for key, value in imagined(**TRUE).items()
+    }
+    assert all(row.verdict.startswith(ONLY_IF) for row in tokens.judge(data))
+    with plot.style():
+        assert len(tokens.draw(data).axes) == 4
 
 
 def test_short_sequences_alone_can_be_judged():

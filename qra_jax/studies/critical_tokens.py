@@ -13,13 +13,20 @@ A sequence here has three decisions (pattern, marker, answer) whatever its lengt
 tokens for each: so the share of decisions, and with it any ratio per token, is larger here. The same task with
 longer steps says how the ratio falls with length.
 
-Statistics: t intervals (95 %) over seeds, paired where two conditions are compared.
+Statistics: t intervals (95 %) over seeds, paired where two conditions are compared; a slope is −1 where its interval
+lies within ±.25 of it, and is not where the two do not meet. All three rewards are judged: a claim holds where it is
+shown for all, fails where it is refuted for one and shown for none, holds only if the reward is one of some where it
+is shown for these and refuted for another; else it is left open. Seeds with a read-out that is no number, or whose
+network emits no pattern any more, are left out and counted.
 
 Control: the same measure between two base checkpoints (as many more steps of pre-training, same optimiser and
 learning rate), and RL on a coin instead of a reward.
+
+Limit: one learning rate, chosen so that RLVR is about done by the last step; all numbers are about this one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -33,8 +40,8 @@ from matplotlib.figure import Figure
 from qra_jax import plot, transformer
 from qra_jax.algorithm import grpo
 from qra_jax.problem import examples, stack
-from qra_jax.studies.base import ONLY_IF, Verdict
-from qra_jax.studies.transformer_sft_first import decided, earned, interval
+from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, bounded, decided, interval
+from qra_jax.studies.transformer_sft_first import whiskers
 from qra_jax.transformer import probe, reward
 from qra_jax.transformer.learning import cross_entropy
 from qra_jax.transformer.reward import SequenceReward
@@ -45,24 +52,26 @@ SOURCE = "QRA-7; Chen, Li, Zou, arXiv 2506.04695 v2"
 REWARDS = ("RLVR", "RLVR, success rates fixed", "RLIF", "coin")
 """What is rewarded: right answers; with the success rate of the pattern, whatever the answer; self-certainty; nothing
 (half of all, by chance)."""
+ARMS = REWARDS[:-1]
+"""Those that are judged; the coin is a control."""
 SOURCES = ("tuned", "base")
 """Whose samples the networks are compared on."""
 LENGTHS = {"short": (1, 2, 3), "middle": (4, 6, 8), "long": (8, 12, 16)}
 """Steps of the three patterns."""
 REPORTED = {"RLVR": (0.052, 0.073), "RLIF": (0.068, 0.101)}
 """Ranking change ratio at steps 20 and 100, GSM8K: context, not a target."""
-FEW = 0.1
-"""Highest ratio reported, rounded up."""
+FEW = max(max(pair) for pair in REPORTED.values())
+"""Highest ratio reported."""
 QUESTIONS, GROUP, SAMPLES, ANNOUNCED = 8, 8, 32, 0.9
 WIDTH, DEPTH, PRETRAINING = 32, 2, 400
 STEPS, RECORD, RATE = 100, 20, 2e-4
-"""At this learning rate of Adam RLVR is about done by the last step."""
+"""Of RL, and the learning rate of its Adam: RLVR is about done by the last step."""
 
 
 def chosen(which: Array) -> SequenceReward:
-    """One of `REWARDS` by its number, as one program."""
-    fixed = earned(examples.worked().success, True)
-    parts = reward.verifiable(), fixed, reward.self_certainty(), reward.verifiable(0.5, 0.5)
+    """One of `REWARDS` by its number, as one program; success rates are fixed by the task, see `Controlled.coin`."""
+    right = reward.verifiable()
+    parts = right, right, reward.self_certainty(), reward.verifiable(0.5, 0.5)
 
     def function(params: dict[str, Any], key: Array, rollouts: Any, seen: Any) -> Array:
         return jnp.stack([part(key, rollouts, seen) for part in parts])[params["which"]]
@@ -70,13 +79,16 @@ def chosen(which: Array) -> SequenceReward:
     return SequenceReward("one of these", function, {"which": which})
 
 
-def compare(key: Array, model: Any, task: Any, base: Any, now: Any) -> dict[str, Array]:
+def compare(
+    key: Array, model: Any, task: Any, base: Any, now: Any, samples: int = SAMPLES
+) -> dict[str, Array]:
     """Sums over places of each kind of how two networks differ, on samples of both.
 
     Args:
       key: PRNG key of the samples.
       model, task: the network and its task.
       base, now: parameters.
+      samples: of each question.
 
     Returns:
       `[SOURCES, KINDS]` each: number of places, of changed ranks, of changed likeliest tokens; KL(now‖base), KL at
@@ -89,7 +101,7 @@ def compare(key: Array, model: Any, task: Any, base: Any, now: Any) -> dict[str,
             model,
             params,
             asked,
-            group=SAMPLES,
+            group=samples,
             length=task.length,
             end=task.end,
         )
@@ -113,26 +125,27 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Networks of every length, trained on every reward and compared with their base along the way."""
     data: dict[str, np.ndarray] = {"step": np.arange(0, STEPS + 1, RECORD)}
     for name in list(LENGTHS)[: 1 if quick else None]:
-        found = _trained(LENGTHS[name], 2 if quick else 8, seed)
+        found = _trained(LENGTHS[name], quick, seed)
         data |= {f"{name}/{key}": np.asarray(value, float) for key, value in found.items()}
     return data
 
 
-def _trained(steps: tuple[int, ...], number: int, seed: int) -> dict[str, Any]:
+def _trained(steps: tuple[int, ...], quick: bool, seed: int) -> dict[str, Any]:
     """Read-outs `[rewards, seeds, times, ...]`, and `control/` ones `[seeds, ...]` between base checkpoints."""
-    problem = stack([examples.worked()] * QUESTIONS)
+    number, questions, depth = (2, QUESTIONS // 2, 1) if quick else (8, QUESTIONS, DEPTH)
+    problem = stack([examples.worked()] * questions)
     task = transformer.controlled(problem, announced=ANNOUNCED, steps=steps, digits=1)
-    model = transformer.Decoder(task.vocabulary, width=WIDTH, depth=DEPTH)
+    model = transformer.Decoder(task.vocabulary, width=WIDTH, depth=depth)
     keys = jax.random.split(jax.random.key(seed), number)
     base = transformer.learn(
-        keys, model, task.demonstrations, steps=PRETRAINING, questions=QUESTIONS, keep=True
+        keys, model, task.demonstrations, steps=PRETRAINING, questions=questions, keep=True
     ).params
     shown = task.demonstrations()
 
     def look(key: Array, params: Any, now: Any) -> dict[str, Array]:
         seen = transformer.read_out(model, now, shown)
         return {
-            **compare(key, model, task, params, now),
+            **compare(key, model, task, params, now, SAMPLES // 2 if quick else SAMPLES),
             "best": jnp.mean(seen.policy[:, 0]),
             "accuracy": jnp.mean(seen.accuracy),
             "alike": probe.feature_similarity(model, now, shown.questions),
@@ -143,10 +156,10 @@ def _trained(steps: tuple[int, ...], number: int, seed: int) -> dict[str, Any]:
             key,
             model,
             params,
-            task,
+            replace(task, coin=which == REWARDS.index("RLVR, success rates fixed")),
             algorithm=grpo(GROUP),
             steps=STEPS,
-            questions=QUESTIONS,
+            questions=questions,
             learning_rate=RATE,
             reward=chosen(which),
             record_every=RECORD,
@@ -158,7 +171,7 @@ def _trained(steps: tuple[int, ...], number: int, seed: int) -> dict[str, Any]:
 
         def step(index: Array, carry: Any) -> Any:
             now, memory = carry
-            lessons = task.demonstrations(jax.random.fold_in(key, index), QUESTIONS // 2)
+            lessons = task.demonstrations(jax.random.fold_in(key, index), questions // 2)
             slope = jax.grad(lambda now: cross_entropy(model, now, lessons))(now)
             change, memory = adam.update(slope, memory, now)
             return optax.apply_updates(now, change), memory
@@ -187,6 +200,26 @@ def _trained(steps: tuple[int, ...], number: int, seed: int) -> dict[str, Any]:
 def present(data: Mapping[str, np.ndarray]) -> list[str]:
     """The lengths that were computed."""
     return [name for name in LENGTHS if f"{name}/kl" in data]
+
+
+def sound(data: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
+    """The data of seeds whose read-outs are numbers and whose networks emit patterns, and how many are left out.
+
+    Raises:
+      ValueError: no such seed.
+    """
+    axes = {key: 0 if "/control/" in key else 1 for key in data if key != "step"}
+    good: Any = True
+    for key, axis in axes.items():
+        value = np.moveaxis(data[key], axis, 0)
+        fine = np.isfinite(value)
+        if key.endswith("/places"):
+            fine = fine & (value[..., :1] > 0)
+        good = good & fine.reshape(len(value), -1).all(axis=1)
+    if not np.any(good):
+        raise ValueError("kl: not a number in every seed; must be finite in one at least")
+    kept = {key: np.compress(good, data[key], axis=axis) for key, axis in axes.items()}
+    return {"step": data["step"], **kept}, int((~good).sum())
 
 
 def ratio(
@@ -256,6 +289,7 @@ def falls(data: Mapping[str, np.ndarray], what: str) -> np.ndarray:
 
 def draw(data: Mapping[str, np.ndarray]) -> Figure:
     """The ratio over training and over length, where changes sit, and what a change of rank finds."""
+    data, _ = sound(data)
     figure, axes = plot.new((8.8, 6.4), nrows=2, ncols=2)
     _training(data, axes[0, 0])
     _places(data, axes[0, 1])
@@ -272,8 +306,9 @@ COLORS: dict[str, str] = dict(
 def _training(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     name = present(data)[-1]
     for what in REWARDS:
-        ends = [interval(100 * ratio(data, name, what, time)) for time in range(len(data["step"]))]
-        mean, low, high = np.array(ends).T
+        ends = [whiskers(100 * ratio(data, name, what, time)) for time in range(len(data["step"]))]
+        mean, half = np.array(ends).T
+        low, high = mean - half, mean + half
         ax.plot(data["step"], mean, color=COLORS[what], label=_label(what))
         ax.fill_between(data["step"], np.maximum(low, 0), high, color=COLORS[what], alpha=0.15, linewidth=0)
     for what, ends in REPORTED.items():
@@ -284,7 +319,10 @@ def _training(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.set(xlabel=f"GRPO steps   ({name} sequences)", ylabel="changed ranks (% of tokens)")
     ax.set_ylim(0, 1.5 * ax.get_ylim()[1])
     ax.legend(loc="upper left", fontsize=8, ncols=2)
-    ax.set_title("RLIF changes more ranks than RLVR")
+    last = [100 * ratio(data, name, what).mean() for what in ARMS]
+    ax.set_title(
+        f"End: RLVR {last[0]:.1f} % (rates fixed {last[1]:.1f} %), RLIF at {last[2]:.1f} %", fontsize=10
+    )
 
 
 def _label(what: str) -> str:
@@ -294,7 +332,7 @@ def _label(what: str) -> str:
 def _places(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     shades = dict(zip(KINDS, (plot.BEST, "#D9D9D9", "#E69F00", plot.RIVAL, "#8C8C8C"), strict=True))
     rows, names = [], []
-    for what in REWARDS[:3]:
+    for what in ARMS:
         for key, word in (("places", "tokens"), ("reranked", "ranks"), ("kl", "KL")):
             rows.append([part(data, key, what, kind).mean() for kind in KINDS])
             names.append(f"{_label(what).removeprefix('RLVR, ')}: {word}" if key == "places" else word)
@@ -307,15 +345,16 @@ def _places(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.invert_yaxis()
     ax.set(xlabel="share, samples of the tuned network", xlim=(0, 1), ylim=(9.9, -3.2))
     ax.legend(loc="upper center", ncols=3, fontsize=8, handlelength=0.8, columnspacing=0.8)
-    ax.set_title("Changes sit at decisions, not at steps")
+    decide = [KINDS.index(kind) for kind in ("pattern", "marker", "answer")]
+    held = shares[1::3][:, decide].sum(axis=1)
+    ax.set_title(f"Decisions hold {held.min():.0%} to {held.max():.0%} of changed ranks")
 
 
 def _lengths(data: Mapping[str, np.ndarray], ax: Axes) -> None:
-    for what in REWARDS[:3]:
+    for what in ARMS:
         x = np.array([mean_length(data, name, what).mean() for name in present(data)])
-        mean, low, high = 100 * np.array([interval(ratio(data, name, what)) for name in present(data)]).T
-        error = np.maximum((mean - low, high - mean), 0)
-        ax.errorbar(x, mean, error, color=COLORS[what], marker="o", markersize=4, label=_label(what))
+        mean, half = 100 * np.array([whiskers(ratio(data, name, what)) for name in present(data)]).T
+        ax.errorbar(x, mean, half, color=COLORS[what], marker="o", markersize=4, label=_label(what))
         ax.plot(x, mean[0] * x[0] / x, ":", color=COLORS[what], linewidth=1)
     ax.set(xscale="log", xlabel="tokens of a sequence", ylabel=f"changed ranks (%), step {STEPS}")
     ticks = [5, 10, 20]
@@ -323,121 +362,148 @@ def _lengths(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.minorticks_off()
     ax.set_ylim(0)
     ax.legend(loc="upper right", fontsize=8, title="dotted: one over length", title_fontsize=8)
-    ax.set_title("RLVR, RLIF: the ratio falls with length")
+    if len(present(data)) > 1:
+        told = ", ".join(f"{falls(data, what).mean():.1f}" for what in ARMS)
+        ax.set_title(f"Slopes of log ratio with log length: {told}")
+    else:
+        ax.set_title("One length of sequences")
 
 
 def _found(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     place = np.arange(3)
     cases = [(by, on) for on in (0, 1) for by in ("reranked", "top")]
     for i, (by, on) in enumerate(cases):
-        ends = np.array([interval(caught(data, by, what, on)) for what in REWARDS[:3]])
+        mean, half = np.array([whiskers(caught(data, by, what, on)) for what in ARMS]).T
         words = {"reranked": "rank", "top": "likeliest"}
         ax.bar(
             place + 0.2 * (i - 1.5),
-            ends[:, 0],
+            mean,
             0.18,
             color=("#7F3C8D", "#009E73")[i % 2],
             alpha=1.0 if on == 0 else 0.45,
             label=f"{words[by]}, on {SOURCES[on]}",
-            yerr=np.maximum((ends[:, 0] - ends[:, 1], ends[:, 2] - ends[:, 0]), 0),
+            yerr=(np.minimum(half, mean), half),
             ecolor=plot.MUTED,
         )
     ax.axhline(0.5, color=plot.MUTED, linewidth=0.8, zorder=0)
-    ax.set_xticks(place, [_label(what).replace(", ", ",\n") for what in REWARDS[:3]])
+    ax.set_xticks(place, [_label(what).replace(", ", ",\n") for what in ARMS])
     ax.set(ylabel="share of KL where it changed", ylim=(0, 1.5), yticks=[0, 0.5, 1])
     ax.legend(loc="upper left", ncols=2, fontsize=8)
-    ax.set_title("Changed ranks miss what RLVR changes")
+    told = " / ".join(f"{caught(data, 'reranked', what).mean():.0%}" for what in ARMS)
+    ax.set_title(f"Changed ranks hold {told} of the KL")
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     """Size, order, growth, controls, places, length, and how good the measure is."""
-    names = present(data)
+    data, lost = sound(data)
+    names, first, last = present(data), data["step"][1], data["step"][-1]
     rows = [
         _few(data),
         _compared(
             data,
             "RLIF changes more ranks than RLVR.",
-            "RLIF above RLVR at step 100",
-            [(("RLIF", -1), ("RLVR", -1))],
+            f"RLIF above RLVR at step {last}",
+            {f"it is compared with {what}": (("RLIF", -1), (what, -1)) for what in ARMS[:2]},
         ),
         _compared(
             data,
             "More ranks change as training goes on.",
-            "step 100 above step 20",
-            [((what, -1), (what, 1)) for what in REWARDS[:3]],
+            f"step {last} above step {first}",
+            {f"the reward is that of {what}": ((what, -1), (what, 1)) for what in ARMS},
         ),
         _compared(
             data,
             "RL changes more ranks than as many steps of pre-training.",
             "above the control",
-            [((what, -1), ("control", -1)) for what in ("RLVR", "RLIF")],
+            {f"the reward is that of {what}": ((what, -1), ("control", -1)) for what in ARMS},
         ),
         _compared(
             data,
             "The ratio measures what the reward teaches: without one it is smaller.",
-            "RLVR above RL on a coin, same steps and learning rate",
-            [(("RLVR", -1), ("coin", -1))],
+            "above RL on a coin, same steps and learning rate",
+            {f"the reward is that of {what}": ((what, -1), ("coin", -1)) for what in ARMS},
         ),
         _at_pattern(data, "reranked", "the changed ranks"),
         _at_pattern(data, "kl", "KL(now‖base)"),
     ]
     if len(names) > 1:
         rows.append(_shrinks(data))
-    return [*rows, _measure(data), _features(data)]
+    rows += [_measure(data), _features(data)]
+    whole = lost + data[f"{names[0]}/kl"].shape[1]
+    told = f"; {lost} of {whole} seeds left out: no numbers or no patterns" if lost else ""
+    return [replace(row, measured=row.measured + told) for row in rows]
+
+
+def _each(said: Mapping[str, str]) -> str:
+    """One verdict from those of several cases, whose names are conditions."""
+    shown = [case for case, word in said.items() if word == HOLDS]
+    refuted = FAILS in said.values()
+    if shown and refuted:
+        return ONLY_IF + " or ".join(shown)
+    return decided(len(shown) == len(said), refuted)
+
+
+def _above(values: np.ndarray, bound: float = 0.0) -> str:
+    """Whether the mean over seeds is above a bound."""
+    mean, half = interval(values)
+    return decided(mean - half > bound, mean + half < bound)
+
+
+def _by_arm(say: Callable[[str], str]) -> str:
+    return _each({f"the reward is that of {what}": say(what) for what in ARMS})
 
 
 def _percent(values: np.ndarray) -> str:
-    mean, low, high = (100 * x for x in interval(values))
-    return f"{mean:.1f} % ({low:.1f} … {high:.1f})"
+    mean, half = (100 * x for x in interval(values))
+    return f"{mean:.1f} % ({mean - half:.1f} … {mean + half:.1f})"
 
 
 def _few(data: Mapping[str, np.ndarray]) -> Verdict:
-    parts, fine, above = [], [], []
+    parts, said = [], {}
     for name in present(data):
-        found = {what: ratio(data, name, what) for what in ("RLVR", "RLIF")}
-        fine.append(all(interval(x)[2] < FEW for x in found.values()))
-        above.append(any(interval(x)[1] > FEW for x in found.values()))
+        found = {what: ratio(data, name, what) for what in ARMS}
         length = mean_length(data, name, "RLVR").mean()
+        for what, values in found.items():
+            said[f"it is {what} in {name} sequences"] = _above(-values, -FEW)
         early = {what: ratio(data, name, what, 1).mean() for what in found}
-        told = ", ".join(f"{what} {100 * early[what]:.1f} → {_percent(x)}" for what, x in found.items())
+        told = ", ".join(
+            f"{_label(what)} {100 * early[what]:.1f} → {_percent(x)}" for what, x in found.items()
+        )
         parts.append(f"{length:.0f} tokens: {told}")
-    some = [name for name, good in zip(present(data), fine, strict=True) if good]
-    partly = ONLY_IF + f"sequences are {' or '.join(some)}"
     return Verdict(
         "RL changes the rank of few of the tokens that the tuned network emits.",
         SOURCE,
-        f"below {FEW:.0%} (reported 5.2 → 7.3 % RLVR, 6.8 → 10.1 % RLIF)",
-        "; ".join(parts) + f"; steps {data['step'][1]} → {STEPS}",
-        partly if some and not all(fine) else decided(all(fine), any(above)),
+        f"below {FEW:.1%} (reported 5.2 → 7.3 % RLVR, 6.8 → 10.1 % RLIF)",
+        "; ".join(parts) + f"; steps {data['step'][1]} → {data['step'][-1]}",
+        _each(said),
     )
 
 
-def _compared(data: Mapping[str, np.ndarray], claim: str, predicted: str, pairs: list[Any]) -> Verdict:
-    """Paired differences of ratios in every length; where only some rewards show it, the verdict names them."""
-    ends, parts, shown = [], [], {what: True for (what, _), _ in pairs}
-    for name in present(data):
-        for (what, time), (other, before) in pairs:
+def _compared(
+    data: Mapping[str, np.ndarray], claim: str, predicted: str, pairs: Mapping[str, Any]
+) -> Verdict:
+    """Paired differences of ratios in every length; `pairs` maps a condition to (reward, time) of the two."""
+    parts, said = [], {}
+    for condition, ((what, time), (other, before)) in pairs.items():
+        words = []
+        for name in present(data):
             high, low = ratio(data, name, what, time), ratio(data, name, other, before)
-            ends.append(interval(high - low))
-            shown[what] &= ends[-1][1] > 0
-            parts.append(f"{name}: {_label(what)} {100 * high.mean():.1f} − {100 * low.mean():.1f}")
+            words.append(_above(high - low))
+            pair = _label(what) if other in (what, "control", "coin") else f"{_label(what)} − {_label(other)}"
+            parts.append(f"{name}: {pair} {100 * high.mean():.1f} − {100 * low.mean():.1f}")
             parts[-1] += f" = {_percent(high - low)}"
-    some = [what for what, good in shown.items() if good]
-    partly = ONLY_IF + "the reward is " + " or ".join(f"that of {_label(what)}" for what in some)
+        said[condition] = decided(set(words) == {HOLDS}, FAILS in words)
     return Verdict(
         claim,
         SOURCE if "coin" not in predicted else "the control of " + SOURCE,
         predicted + ": interval of the paired difference above 0 in every length",
         "; ".join(parts),
-        partly
-        if 0 < len(some) < len(shown)
-        else decided(all(low > 0 for _, low, _ in ends), any(high < 0 for *_, high in ends)),
+        _each(said),
     )
 
 
 def _at_pattern(data: Mapping[str, np.ndarray], key: str, word: str) -> Verdict:
-    found = {what: part(data, key, what) for what in REWARDS[:3]}
-    ends = {what: interval(values) for what, values in found.items()}
+    found = {what: part(data, key, what) for what in ARMS}
     share = {what: part(data, "places", what).mean() for what in found}
     parts = [
         f"{what} {_percent(values)}, answers {100 * part(data, key, what, 'answer').mean():.0f} %, steps "
@@ -445,16 +511,12 @@ def _at_pattern(data: Mapping[str, np.ndarray], key: str, word: str) -> Verdict:
         f"{100 * _announced(data, what):.0f} % of sequences have the marker)"
         for what, values in found.items()
     ]
-    most = [what for what, (_, low, _) in ends.items() if low > 0.5]
-    partly = ONLY_IF + "trained by " + " or ".join(most)
     return Verdict(
         f"The pattern token holds most of {word}.",
         SOURCE,
         "share of the pattern token above ½",
         "; ".join(parts),
-        partly
-        if most and any(high < 0.5 for *_, high in ends.values())
-        else decided(len(most) == len(ends), all(high < 0.5 for *_, high in ends.values())),
+        _by_arm(lambda what: _above(found[what], 0.5)),
     )
 
 
@@ -464,43 +526,39 @@ def _announced(data: Mapping[str, np.ndarray], what: str) -> float:
 
 
 def _shrinks(data: Mapping[str, np.ndarray]) -> Verdict:
-    ends = {what: interval(falls(data, what)) for what in ("RLVR", "RLIF")}
-    beside, last = interval(falls(data, REWARDS[1])), REWARDS.index(REWARDS[1])
-    far = ", ".join(f"{data[f'{name}/best'][last, :, -1].mean():.2f}" for name in present(data))
-    told = [f"{what} {mean:.2f} ({low:.2f} … {high:.2f})" for what, (mean, low, high) in ends.items()]
+    ends = {what: interval(falls(data, what)) for what in ARMS}
+    told = []
+    for what, (mean, half) in ends.items():
+        far = ", ".join(f"{data[f'{n}/best'][REWARDS.index(what), :, -1].mean():.2f}" for n in present(data))
+        told.append(f"{what} {mean:.2f} ({mean - half:.2f} … {mean + half:.2f}), π(r*) {far}")
     return Verdict(
         "Decisions a sequence are what changes, so that the ratio falls as one over the length.",
         "theory of this package",
-        "slope −1 of log ratio against log length",
-        ", ".join(told)
-        + f"; not judged: {REWARDS[1]} {beside[0]:.2f}, which is further on where steps are longer "
-        f"(π(r*) {far})",
-        decided(
-            all(low <= -1 <= high < 0 for _, low, high in ends.values()),
-            any(not low <= -1 <= high for _, low, high in ends.values()),
-        ),
+        "slope of log ratio against log length within −1 ± .25",
+        "; ".join(told) + f" in {', '.join(present(data))} sequences, which are not equally far on",
+        _by_arm(lambda what: bounded([(ends[what][0] + 1, ends[what][1])], 0.25)),
     )
 
 
 def _measure(data: Mapping[str, np.ndarray]) -> Verdict:
-    ends, parts = [], []
-    for what in REWARDS[:3]:
-        ends.append(interval(caught(data, "reranked", what)))
+    found, parts = {}, []
+    for what in ARMS:
+        found[what] = caught(data, "reranked", what)
         told = [f"likeliest token {_percent(caught(data, 'top', what))}"]
         told.append(f"on samples of the base {_percent(caught(data, 'reranked', what, 1))}")
-        parts.append(f"{what}: rank {_percent(caught(data, 'reranked', what))}, {', '.join(told)}")
+        parts.append(f"{what}: rank {_percent(found[what])}, {', '.join(told)}")
     return Verdict(
         "A change of rank finds the tokens whose distribution changes.",
         "the measure of " + SOURCE,
         "more than half of KL(now‖base) at tokens with a changed rank",
         "; ".join(parts),
-        decided(all(low > 0.5 for _, low, _ in ends), any(high < 0.5 for *_, high in ends)),
+        _by_arm(lambda what: _above(found[what], 0.5)),
     )
 
 
 def _features(data: Mapping[str, np.ndarray]) -> Verdict:
-    parts, ends = [], []
-    for what in ("RLVR", "RLIF"):
+    found, parts = {}, []
+    for what in ARMS:
         cosine = np.mean(
             [
                 _sums(data, name, "similarity", what)[:, 0]
@@ -509,11 +567,9 @@ def _features(data: Mapping[str, np.ndarray]) -> Verdict:
             ],
             axis=0,
         )
-        step, decision = (
-            cosine[:, KINDS.index("step")],
-            cosine[:, [KINDS.index("pattern"), KINDS.index("answer")]],
-        )
-        ends.append(interval(step - decision.mean(axis=1)))
+        step = cosine[:, KINDS.index("step")]
+        decision = cosine[:, [KINDS.index("pattern"), KINDS.index("answer")]]
+        found[what] = step - decision.mean(axis=1)
         alike = [data[f"{present(data)[0]}/alike"][REWARDS.index(what), :, time].mean() for time in (0, -1)]
         parts.append(
             f"{what}: cosine of features now and before {cosine[:, 0].mean():.3f} at patterns, "
@@ -525,5 +581,5 @@ def _features(data: Mapping[str, np.ndarray]) -> Verdict:
         "theory of this package",
         "cosine at steps above that at decisions: interval of the paired difference above 0",
         "; ".join(parts),
-        decided(all(low > 0 for _, low, _ in ends), any(high < 0 for *_, high in ends)),
+        _by_arm(lambda what: _above(found[what])),
     )
