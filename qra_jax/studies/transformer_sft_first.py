@@ -90,9 +90,9 @@ def optimizer(adam: Any) -> Any:
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Networks with and without SFT, trained in each world; tabular hitting times from their read-outs."""
     problem, number = weak(), 2 if quick else 8
-    questions, depth = (QUESTIONS // 2, 1) if quick else (QUESTIONS, DEPTH)
+    questions = QUESTIONS // 2 if quick else QUESTIONS
     task = transformer.controlled(stack([problem] * questions), digits=1)
-    model = transformer.Decoder(task.vocabulary, width=WIDTH, depth=depth)
+    model = transformer.Decoder(task.vocabulary, width=WIDTH, depth=DEPTH)
     keys = jax.random.split(jax.random.key(seed), number)
     base = transformer.learn(
         keys, model, task.demonstrations, steps=PRETRAINING, questions=questions, keep=True
