@@ -181,7 +181,7 @@ def imagined(*, levels, where, found, cosine, power=0.0, control=0.0, back=False
     rng, seeds = np.random.default_rng(0), 8
     time = np.linspace(0, 1, tokens.STEPS // tokens.RECORD + 1)
     growth = np.where(time > 0, 1.2 - time, 0) if back else time
-    data = {"step": np.arange(0, tokens.STEPS + 1, tokens.RECORD)}
+    data: dict[str, Any] = {"step": np.arange(0, tokens.STEPS + 1, tokens.RECORD)}
     for name, steps in tokens.LENGTHS.items():
         places = PLACES * np.array([1, np.mean(steps), 1, 1, 1])
         jitter = 1 + 0.02 * rng.normal(size=(len(levels), seeds, 1, 1, 1))

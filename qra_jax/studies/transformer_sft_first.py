@@ -189,7 +189,8 @@ def predicted(policy: np.ndarray, success: np.ndarray) -> dict[str, np.ndarray]:
       where the network no longer holds pattern 0 for the best), whether the start is entangled, −log π(r*); NaN
       for read-outs that are none.
     """
-    shape, known = policy.shape[:-1], np.isfinite(policy).all(axis=-1) & np.isfinite(success).all(axis=-1)
+    shape = policy.shape[:-1]
+    known = np.asarray(np.isfinite(policy + success).all(axis=-1))
     policy, success = (np.where(known[..., None], x, 1 / policy.shape[-1]) for x in (policy, success))
     policy = (policy / policy.sum(axis=-1, keepdims=True)).reshape(-1, policy.shape[-1])
     problems = Problem(jnp.log(policy), jnp.asarray(success.reshape(policy.shape)))
