@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
@@ -17,3 +18,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--data", default=None, help="folder of measured training runs, for the tests that use them"
     )
+
+
+@pytest.fixture(scope="module")
+def compiled_plainly():
+    """For tests of networks, which compile much longer than they run: without most of the compiler's passes."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

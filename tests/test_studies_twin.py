@@ -11,6 +11,8 @@ from qra_jax import orbit
 from qra_jax.studies import transformer_selection as selection
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, decided
 
+pytestmark = pytest.mark.usefixtures("compiled_plainly")
+
 SPEED, SEEDS = 0.35, 3
 OPEN = decided(False, False)
 

@@ -9,6 +9,8 @@ from qra_jax import transformer as tf
 from qra_jax.studies import transformer_rlif as study
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
+pytestmark = pytest.mark.usefixtures("compiled_plainly")
+
 SEEDS, QUESTIONS, TIMES = 4, 6, 31
 
 

@@ -10,6 +10,8 @@ from qra_jax.studies import critical_tokens as tokens, transformer_sft_first as 
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 from qra_jax.transformer.task import KINDS
 
+pytestmark = pytest.mark.usefixtures("compiled_plainly")
+
 # transformer-sft-first
 
 
