@@ -6,7 +6,7 @@
 An *update* is teacher forcing of a batch of sampled sequences, its gradient and an Adam step; an *RL step* samples the
 batch first (keys and values cached), verifies it and weighs it by GRPO. One seed, and 16 seeds side by side: ours a
 core each; PyTorch's one after the other on all cores, as one stack, and in one process a core. Ours reads the prompt
-once for all sequences of a question; the peer repeats it in teacher forcing, as training code does, and not in sampling.
+once for all sequences of a question; the peer does so in sampling, and repeats it in teacher forcing, as is usual.
 Networks, log-probabilities and parameters after an update are checked to be equal. FLOP are those that ours needs.
 """
 
