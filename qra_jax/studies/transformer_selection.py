@@ -323,7 +323,7 @@ def _draw_answers(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.legend(loc="center right")
     end = rates[learnt, :, -1, 1].mean()
     won = (paths[learnt, :, -1, 0] > 0.5).mean()
-    ax.set_title(f"Answers learnable: r* wins in {won:.0%} of seeds, the rival is {end:.0%} right")
+    ax.set_title(f"Learnable: r* wins {won:.0%} of seeds, the rival is {end:.0%} right")
 
 
 def _draw_gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
@@ -481,7 +481,11 @@ def _judge_answers(data: Mapping[str, np.ndarray]) -> list[Verdict]:
             share = interval(np.where(total > 0, selection / np.where(total > 0, total, 1), np.nan))
             told[asked].append(
                 f"{start}: best {_value(changes[0])}, rival {_value(changes[1])}, third {_value(changes[2])}; "
-                f"selection makes {_value(share)} of the gain"
+                + (
+                    f"selection makes {_value(share)} of the gain"
+                    if np.isfinite(share[0])
+                    else "no gain in some seeds"
+                )
             )
         path, elsewhere = (_path(data, asked=asked)[c] for asked in (True, False))
         transfer.append(interval(0.5 * np.abs(path - elsewhere).sum(axis=-1).max(axis=-1)))
