@@ -47,7 +47,7 @@ from qra_jax.transformer.learning import cross_entropy
 from qra_jax.transformer.reward import SequenceReward
 from qra_jax.transformer.task import KINDS
 
-TITLE = "Critical tokens: RL moves the decisions, and few ranks change because few tokens decide"
+TITLE = "Critical tokens: which tokens does RL move, and do changed ranks show them?"
 SOURCE = "QRA-7; Chen, Li, Zou, arXiv 2506.04695 v2"
 REWARDS = ("RLVR", "RLVR, success rates fixed", "RLIF", "coin")
 """What is rewarded: right answers; with the success rate of the pattern, whatever the answer; self-certainty; nothing
