@@ -22,7 +22,14 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="module")
 def compiled_plainly():
-    """For tests of networks, which compile much longer than they run: without most of the compiler's passes."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    """For tests of networks, which compile much longer than they run: without most of the compiler's passes.
+
+    Such programs are kept out of the compilation cache, which cannot write all of them.
+    """
+    plain = {"jax_disable_most_optimizations": True, "jax_persistent_cache_min_compile_time_secs": 1e9}
+    usual = {name: getattr(jax.config, name) for name in plain}
+    for settings in (plain, usual):
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        if settings is plain:
+            yield

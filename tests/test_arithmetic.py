@@ -15,12 +15,7 @@ KEY = jax.random.key(0)
 OPEN = decided(False, False)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile():
-    """These programs run for milliseconds: to optimise them costs more than it saves."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compiled_plainly")
 
 
 def written(task, operation, numbers, pattern):

@@ -30,7 +30,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -39,7 +38,7 @@ from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, bounded, decided, interval
 from qra_jax.trajectory import Status
-from qra_jax.transformer import probe
+from qra_jax.transformer import probe, rl
 
 TITLE = (
     "A network on the orbit: does selection follow the theory, with answers fixed and with answers learnt?"
@@ -49,7 +48,6 @@ STARTS = {"Regime 1": examples.fast, "Regime 2": examples.worked}
 CONDITIONS = [(start, fixed) for fixed in (True, False) for start in STARTS]
 QUESTIONS, HELD_OUT, GROUP = 16, 4, 8
 RATES = {"SGD": 0.003, "Adam": 1e-4}
-OPTIMIZERS = {"SGD": optax.sgd, "Adam": optax.adam}
 SEEDS = {True: 4, False: 8}
 STEPS, RECORDS, PRETRAINING = 320, 40, 300
 MODEL: dict[bool, dict[str, Any]] = {True: {"width": 32}, False: {}}
@@ -83,43 +81,44 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         for (start, _), task in list(zip(CONDITIONS, tasks, strict=True))[: len(STARTS)]
     }
     shown = tasks[0].demonstrations()  # the same tokens for all tasks: only their shares differ
-    data: dict[str, Any] = {"step": np.arange(0, STEPS + 1, STEPS // RECORDS)}
-    for name, optimizer in OPTIMIZERS.items():
-        conditions = [c for c in CONDITIONS if name == "SGD" or c[1]]
-        chosen = [CONDITIONS.index(c) for c in conditions]
+    runs = [(name, c) for name in RATES for c in CONDITIONS if name == "SGD" or c[1]]
 
-        def one(key: Any, params: Any, task: Any, name: str = name, optimizer: Any = optimizer) -> Any:
-            return transformer.train(
-                key,
-                model,
-                params,
-                task,
-                algorithm=grpo(GROUP),
-                steps=STEPS,
-                questions=QUESTIONS - HELD_OUT,
-                learning_rate=RATES[name],
-                optimizer=optimizer,
-                record_every=STEPS // RECORDS,
-                probe=lambda params: _look(transformer.read_out(model, params, shown)),
-            )
-
-        runs = transformer.side_by_side(one)(
-            jnp.tile(jax.random.split(jax.random.key(seed + 1), seeds), len(chosen)),
-            jax.tree.map(lambda *x: jnp.concatenate(x), *(bases[start] for start, _ in conditions)),
-            jax.tree.map(
-                lambda *x: jnp.stack([jnp.asarray(y) for y in x for _ in range(seeds)]),
-                *(tasks[i] for i in chosen),
-            ),
+    def one(key: Any, params: Any, task: Any, adam: Any, rate: Any) -> Any:
+        return transformer.train(
+            key,
+            model,
+            params,
+            task,
+            algorithm=grpo(GROUP),
+            steps=STEPS,
+            questions=QUESTIONS - HELD_OUT,
+            learning_rate=rate,
+            optimizer=rl.sgd_or_adam(adam),
+            record_every=STEPS // RECORDS,
+            probe=lambda params: _look(transformer.read_out(model, params, shown)),
         )
-        shape = len(chosen), seeds
-        for field, value in runs.seen.items():
-            data[f"{name}/{field}"] = np.asarray(value).reshape(*shape, *value.shape[1:])
-        data[f"{name}/status"] = np.asarray(runs.status).reshape(shape)
+
+    found = transformer.side_by_side(one)(
+        jnp.tile(jax.random.split(jax.random.key(seed + 1), seeds), len(runs)),
+        jax.tree.map(lambda *x: jnp.concatenate(x), *(bases[start] for _, (start, _) in runs)),
+        jax.tree.map(
+            lambda *x: jnp.stack([jnp.asarray(y) for y in x for _ in range(seeds)]),
+            *(tasks[CONDITIONS.index(c)] for _, c in runs),
+        ),
+        np.repeat([name == "Adam" for name, _ in runs], seeds),
+        np.repeat([RATES[name] for name, _ in runs], seeds),
+    )
+    data: dict[str, Any] = {"step": np.arange(0, STEPS + 1, STEPS // RECORDS)}
+    for name in RATES:
+        rows = [i for i, (other, _) in enumerate(runs) if other == name]
+        for field, value in {**found.seen, "status": found.status}.items():
+            every = np.asarray(value).reshape(len(runs), seeds, *value.shape[1:])
+            data[f"{name}/{field}"] = every[rows]
         start = _asked(data[f"{name}/policy"])[:, :, 0].mean(axis=-2).reshape(-1, 3)
-        success = np.repeat([STARTS[s]().success for s, _ in conditions], seeds, axis=0)
+        success = np.repeat([STARTS[runs[i][1][0]]().success for i in rows], seeds, axis=0)
         for metric in ("softmax", "natural"):
             path = _orbits(start, success, metric)
-            data[f"{name}/{metric}"] = path.reshape(*shape, *path.shape[1:])
+            data[f"{name}/{metric}"] = path.reshape(len(rows), seeds, *path.shape[1:])
     return data
 
 
@@ -431,7 +430,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
 
 def _sound(data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The data without the seeds of which a run diverged, in any condition."""
-    kept = np.all([(data[f"{name}/status"] == Status.OK).all(axis=0) for name in OPTIMIZERS], axis=0)
+    kept = np.all([(data[f"{name}/status"] == Status.OK).all(axis=0) for name in RATES], axis=0)
     if not kept.any():
         raise ValueError("status: every seed diverged; a smaller learning rate is needed")
     return {key: value[:, kept] if "/" in key else value for key, value in data.items()}

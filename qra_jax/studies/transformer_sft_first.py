@@ -40,6 +40,7 @@ from qra_jax import orbit, plot, theory, transformer
 from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.studies.base import ONLY_IF, Verdict, bounded, decided, interval
+from qra_jax.transformer import rl
 from qra_jax.transformer.learning import cross_entropy
 
 TITLE = "SFT first, in a network: the stall goes, but learnt answers take another way to accuracy"
@@ -69,22 +70,6 @@ def shares(problem: Problem) -> np.ndarray:
     """x of each kind of `DATA`."""
     needed = float(theory.sft_mass_needed(problem))
     return np.array([needed / 10, 0.8 * needed, needed + 0.2 * (1 - needed)])
-
-
-def optimizer(adam: Any) -> Any:
-    """SGD, or Adam where `adam`, as one program."""
-
-    def make(rate: Any) -> optax.GradientTransformation:
-        scaled = optax.scale_by_adam()
-
-        def update(updates: Any, state: Any, params: Any = None) -> Any:
-            change, state = scaled.update(updates, state, params)
-            pick = lambda c, g: -jnp.where(adam, c, g) * jnp.asarray(rate, g.dtype)  # noqa: E731
-            return jax.tree.map(pick, change, updates), state
-
-        return optax.GradientTransformation(scaled.init, update)
-
-    return make
 
 
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
@@ -125,7 +110,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
             steps=STEPS,
             questions=questions,
             learning_rate=jnp.where(adam, RATES["Adam"], RATES["SGD"]),
-            optimizer=optimizer(adam),
+            optimizer=rl.sgd_or_adam(adam),
             record_every=RECORD,
             probe=look,
         ).seen

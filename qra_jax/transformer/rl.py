@@ -233,6 +233,29 @@ def recorded(
     return times, carry, seen, jax.tree.map(lambda x: x[:-1], stats)
 
 
+def sgd_or_adam(adam: bool | Array) -> Callable[[Any], optax.GradientTransformation]:
+    """Plain gradient descent, or Adam where `adam`, as one compiled program: for sweeps over both.
+
+    Args:
+      adam: may be traced.
+
+    Returns:
+      From a learning rate to an optax transformation, as `optimizer` of [`train`][].
+    """
+
+    def make(rate: Any) -> optax.GradientTransformation:
+        scaled = optax.scale_by_adam()
+
+        def update(updates: Any, state: Any, params: Any = None) -> Any:
+            change, state = scaled.update(updates, state, params)
+            pick = lambda c, g: -jnp.where(adam, c, g) * jnp.asarray(rate, g.dtype)  # noqa: E731
+            return jax.tree.map(pick, change, updates), state
+
+        return optax.GradientTransformation(scaled.init, update)
+
+    return make
+
+
 def log_probs(
     model: Model,
     params: Params,
