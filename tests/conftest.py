@@ -27,7 +27,7 @@ def compiled_plainly():
     Such programs are kept out of the compilation cache, which cannot write all of them.
     """
     plain = {"jax_disable_most_optimizations": True, "jax_persistent_cache_min_compile_time_secs": 1e9}
-    usual = {name: getattr(jax.config, name) for name in plain}
+    usual = {name: jax.config.values[name] for name in plain}
     for settings in (plain, usual):
         for name, value in settings.items():
             jax.config.update(name, value)
