@@ -175,7 +175,7 @@ class Reproduce:
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Studies to run; all where left out."""
     quick: bool = False
-    """Coarser versions of all of them in about eight minutes."""
+    """Coarser versions of all of them in about nine minutes."""
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "results"
     """Folder for the results."""
     force: bool = False

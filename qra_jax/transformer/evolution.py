@@ -12,7 +12,7 @@ from jaxtyping import Array
 from qra_jax import _check
 from qra_jax.transformer.model import Model, Params, status
 from qra_jax.transformer.reward import SequenceReward, verifiable
-from qra_jax.transformer.rl import Run, recorded
+from qra_jax.transformer.rl import Run, recorded, statistics
 from qra_jax.transformer.sampling import sample
 from qra_jax.transformer.task import Task
 
@@ -95,15 +95,7 @@ def evolve(
                 greedy=greedy,
             )
             verdict = task.verify(keys[3], asked, rollouts)
-            rewards = reward(keys[4], rollouts, verdict)
-            tokens = jnp.sum(rollouts.where)
-            return {
-                "reward": jnp.mean(rewards),
-                "right": jnp.mean(verdict.right.astype(rewards.dtype)),
-                "formatted": jnp.mean(verdict.formatted.astype(rewards.dtype)),
-                "length": tokens / (questions * group_size),
-                "entropy": jnp.sum(rollouts.entropy) / tokens,
-            }
+            return statistics(rollouts, verdict, reward(keys[4], rollouts, verdict))
 
         members = jnp.arange(population)
         seen = jax.lax.map(member, members, batch_size=min(block, population))

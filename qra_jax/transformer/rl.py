@@ -25,8 +25,8 @@ from qra_jax.algorithm import Algorithm
 from qra_jax.regularizer import Regularizer, velocity
 from qra_jax.transformer.model import Model, Params, score, status, wide
 from qra_jax.transformer.reward import SequenceReward, verifiable
-from qra_jax.transformer.sampling import Questions, sample
-from qra_jax.transformer.task import Task
+from qra_jax.transformer.sampling import Questions, Rollouts, sample
+from qra_jax.transformer.task import Task, Verdict
 
 NORMALIZATIONS = ("constant", "length", "tokens")
 PENALTIES = ("position", "sequence")
@@ -179,20 +179,26 @@ def train(
             descent = wide(jax.tree.map(jnp.negative, slope))
             change, memory = optimiser.update(descent, memory, wide(params))
             params = optax.apply_updates(params, change)
-        tokens = jnp.sum(rollouts.where)
-        stats = {
-            "reward": jnp.mean(rewards),
-            "right": jnp.mean(verdict.right.astype(rewards.dtype)),
-            "formatted": jnp.mean(verdict.formatted.astype(rewards.dtype)),
-            "silent": jnp.mean(silent.astype(rewards.dtype)),
-            "length": tokens / (questions * group),
-            "entropy": jnp.sum(rollouts.entropy) / tokens,
-        }
-        return (params, memory), stats
+        stats = statistics(rollouts, verdict, rewards)
+        return (params, memory), stats | {"silent": jnp.mean(silent.astype(rewards.dtype))}
 
     carry = params, optimiser.init(wide(params))
     times, (params, _), seen, stats = recorded(step, carry, steps, record_every, probe)
     return Run(times, params, seen, stats, status(params))
+
+
+def statistics(
+    rollouts: Rollouts, verdict: Verdict, rewards: Float[Array, "N G"]
+) -> dict[str, Float[Array, ""]]:
+    """Means over a batch: reward, right answers, formatted ones, length, and entropy of a token in nats."""
+    tokens = jnp.sum(rollouts.where)
+    return {
+        "reward": jnp.mean(rewards),
+        "right": jnp.mean(verdict.right.astype(rewards.dtype)),
+        "formatted": jnp.mean(verdict.formatted.astype(rewards.dtype)),
+        "length": tokens / rewards.size,
+        "entropy": jnp.sum(rollouts.entropy) / tokens,
+    }
 
 
 def recorded(
