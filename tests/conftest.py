@@ -20,6 +20,13 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs_forgotten():
+    """Compiled programs hold memory maps, of which a process may have 65530: fewer than all the tests need."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
 def compiled_plainly():
     """For tests of networks, which compile much longer than they run: without most of the compiler's passes.
