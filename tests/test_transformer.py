@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import chex
 import jax
@@ -85,15 +86,44 @@ def test_prompts_may_be_padded_and_shared():
 
 
 def test_rotation_tells_distance_alone():
-    q, k = jax.random.normal(KEY, (2, 1, 1, 5, 1, 8))
+    q, k = jax.random.normal(KEY, (2, 1, 8, 5, 1))
     at = jnp.arange(5)
 
     def products(shift, stretch=1):
-        a, b = (network.rotated(x, shift + stretch * at)[0, 0, :, 0] for x in (q, k))
-        return a @ b.T
+        a, b = (network.rotated(x, shift + stretch * at)[0, :, :, 0] for x in (q, k))
+        return a.T @ b
 
     np.testing.assert_allclose(products(11), products(0), atol=1e-12)
     assert jnp.abs(products(0, 2) - products(0)).max() > 1e-2
+
+
+@pytest.mark.parametrize("length", [1, 6, 11])
+def test_few_tokens_are_attended_to_as_many(length):
+    keys = jax.random.split(KEY, 4)
+    q, slope = (jax.random.normal(key, (2, 4, length, 5)) for key in keys[:2])
+    k, v = (jax.random.normal(key, (2, 4, length + 2, 5)) for key in keys[2:])
+    seen = (2 + jnp.arange(length)[:, None, None] >= jnp.arange(length + 2)[None, :, None]) & (
+        jnp.arange(length + 2)[None, :, None] >= (jnp.arange(5) % 3)[None, None]
+    )
+
+    def derivatives(attend):
+        mixed, back = jax.vjp(lambda q, k, v: attend(q, k, v, seen), q, k, v)
+        return mixed, back(slope)
+
+    few, many = (jax.jit(partial(derivatives, f))() for f in (network.attended_few, network.attended))
+    chex.assert_trees_all_close(few, many, atol=1e-13, rtol=0)
+
+
+def test_long_sequences_are_sampled_as_they_are_scored(monkeypatch):
+    monkeypatch.setattr(network, "FEW", 0)
+    jax.clear_caches()
+    drawn = tf.sample(KEY, TALKER, TALK, ASKED, group=8, length=5, end=STOP)
+    log_probs = rl.log_probs(TALKER, TALK, ASKED, drawn.tokens)
+    found = jnp.where(drawn.where, pick(log_probs, drawn.tokens), 0)
+    np.testing.assert_allclose(drawn.log_prob, found, atol=1e-5, rtol=0)
+    monkeypatch.undo()
+    jax.clear_caches()
+    np.testing.assert_allclose(rl.log_probs(TALKER, TALK, ASKED, drawn.tokens), log_probs, atol=1e-5, rtol=0)
 
 
 def test_half_precision_is_near():

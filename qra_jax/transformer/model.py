@@ -1,12 +1,15 @@
 r"""Floor 4. The network: a small causal decoder, and the lookup table that is its tabular limit.
 
 Names end in the axes of their array: N questions, G sequences of a question, P tokens of its prompt, T tokens after
-it, D width, H heads, K width of a head, V vocabulary. The G sequences share their prompt, so its keys and values are
-computed once and attended to by all of them, in sampling and in teacher forcing alike.
+it, S tokens attended to, B = NG sequences, D width, H heads, K width of a head, V vocabulary. The G sequences share
+their prompt, which is read once, in sampling and in teacher forcing alike. Inside the network the sequences are the
+*last* axis and features the first: then every operation beside the matrix products (norms, rotations, softmax over a
+handful of tokens) runs along contiguous memory, and products with a matrix and their transposes are equally quick.
 """
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,8 +22,6 @@ from qra_jax.trajectory import Status
 
 Params = Any
 """Parameters of a network, a pytree."""
-Memory = tuple[tuple[Array, Array], ...]
-"""Keys and values of every layer."""
 
 
 class Output(NamedTuple):
@@ -38,9 +39,48 @@ class Prompt(NamedTuple):
     """What is kept of the prompts of N questions."""
 
     memory: Any
-    """Keys and values `[N, P, H, K]` of every layer."""
+    """Keys and values `[H, K, P, N]` of every layer."""
     real_NxP: Bool[Array, "N P"]
     """Which tokens are no padding."""
+
+
+# Autodiff orders these so that their derivatives come out transposed, which costs as much as half of the products.
+
+
+@jax.custom_vjp
+def _product(kernel_IxO: Array, x_IxR: Array) -> Array:
+    return jnp.einsum("io,ir->or", kernel_IxO, x_IxR)
+
+
+def _product_back(kept: tuple[Array, Array], slope_OxR: Array) -> tuple[Array, Array]:
+    kernel_IxO, x_IxR = kept
+    return jnp.einsum("ir,or->io", x_IxR, slope_OxR), jnp.einsum("io,or->ir", kernel_IxO, slope_OxR)
+
+
+_product.defvjp(lambda kernel, x: (_product(kernel, x), (kernel, x)), _product_back)
+
+
+@jax.custom_vjp
+def _parted(x: Array) -> tuple[Array, ...]:
+    return tuple(x)
+
+
+_parted.defvjp(lambda x: (tuple(x), None), lambda _, slopes: (jnp.stack(slopes),))
+
+
+class Linear(nn.Module):
+    """A product with a matrix, over the first axis."""
+
+    width: int
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = x.shape[0], self.width
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, self.param_dtype)
+        out = _product(kernel.astype(self.dtype), x.reshape(x.shape[0], -1))
+        return out.reshape(-1, *x.shape[1:])
 
 
 class Attention(nn.Module):
@@ -52,54 +92,92 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_NxGxTxD: Array, first: Array | int, prompt: Any, real_NxP: Array | None, memory: Any
+        self, x_DxTxB: Array, at_T: Array, seen_TxSxB: Array, prompt: Any, memory: Any
     ) -> tuple[Array, tuple[Array, Array]]:
-        width, kind = x_NxGxTxD.shape[-1], {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        qkv = nn.Dense(3 * width, use_bias=False, name="qkv", **kind)(x_NxGxTxD)
-        q, k, v = jnp.split(qkv.reshape(*qkv.shape[:-1], 3 * self.heads, width // self.heads), 3, axis=-2)
-        past = 0 if prompt is None else prompt[0].shape[1]
-        at_T = first + jnp.arange(x_NxGxTxD.shape[2])
-        q, k = rotated(q, past + at_T), rotated(k, past + at_T)
+        width, kind = x_DxTxB.shape[0], {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        qkv = Linear(3 * width, name="qkv", **kind)(x_DxTxB)
+        q, k, v = _parted(qkv.reshape(3, self.heads, width // self.heads, *x_DxTxB.shape[1:]))
+        q, k = rotated(q * q.shape[1] ** -0.5, at_T), rotated(k, at_T)
+        kept = k, v
         if memory is not None:
-            k, v = (
-                jax.lax.dynamic_update_slice_in_dim(old, new, first, axis=2)
-                for old, new in zip(memory, (k, v), strict=True)
+            k, v = kept = tuple(
+                jax.lax.dynamic_update_slice_in_dim(old, new, at_T[0], axis=2)
+                for old, new in zip(memory, kept, strict=True)
             )
-        q = q * q.shape[-1] ** -0.5
-        seen_TxS = at_T[:, None] >= jnp.arange(k.shape[2])[None]
-        if prompt is None:  # this is a prompt, or a sequence without one: padding is to the left
-            seen = seen_TxS[None] if real_NxP is None else seen_TxS[None] & real_NxP[:, None]
-            seen = seen[:, None, None]
-        else:
-            seen = seen_TxS[None, None, None]
-        score = _masked(jnp.einsum("ngthk,ngshk->nghts", q, k), seen)
-        if prompt is not None:
-            before = jnp.einsum("ngthk,nphk->nghtp", q, prompt[0])
-            if real_NxP is not None:
-                before = _masked(before, real_NxP[:, None, None, None])
-            score = jnp.concatenate([before, score], axis=-1)
-        share = jax.nn.softmax(score.astype(jnp.promote_types(self.dtype, jnp.float32))).astype(self.dtype)
-        mixed = jnp.einsum("nghts,ngshk->ngthk", share[..., past:], v)
-        if prompt is not None:
-            mixed = mixed + jnp.einsum("nghtp,nphk->ngthk", share[..., :past], prompt[1])
-        out = nn.Dense(width, use_bias=False, name="out", **kind)(mixed.reshape(x_NxGxTxD.shape))
-        return out, (k, v)
+        elif prompt is not None:
+            k, v = (
+                jnp.concatenate([_shared(old, new.shape[-1]), new], axis=2)
+                for old, new in zip(prompt, kept, strict=True)
+            )
+        mixed = (attended_few if q.shape[2] * k.shape[2] <= FEW else attended)(q, k, v, seen_TxSxB)
+        return Linear(width, name="out", **kind)(mixed.reshape(x_DxTxB.shape)), kept
 
 
-def rotated(x_NxGxTxHxK: Array, at_T: Array) -> Array:
+def attended(
+    q_HxKxTxB: Array, k_HxKxSxB: Array, v_HxKxSxB: Array, seen_TxSxB: Array
+) -> Float[Array, "H K T B"]:
+    """Mean of the values of what is seen, weighted by the softmax over scores."""
+    share = _share(_scores(q_HxKxTxB, k_HxKxSxB), seen_TxSxB)
+    return jnp.einsum("htsb,hksb->hktb", share, v_HxKxSxB)
+
+
+def _scores(q_HxKxTxB: Array, k_HxKxSxB: Array) -> Array:
+    return jnp.einsum("hktb,hksb->htsb", q_HxKxTxB, k_HxKxSxB)
+
+
+def _share(score_HxTxSxB: Array, seen_TxSxB: Array) -> Array:
+    score = score_HxTxSxB.astype(jnp.promote_types(score_HxTxSxB.dtype, jnp.float32))
+    share = jax.nn.softmax(jnp.where(seen_TxSxB, score, jnp.finfo(score.dtype).min / 2), axis=2)
+    return share.astype(score_HxTxSxB.dtype)
+
+
+FEW = 64
+"""Up to this many pairs of tokens, means over them are written out: the products are too small to pay."""
+
+
+@jax.custom_vjp
+def attended_few(q: Array, k: Array, v: Array, seen: Array) -> Float[Array, "H K T B"]:
+    """[`attended`][] for few tokens."""
+    return _attend_few(q, k, v, seen)[0]
+
+
+def _attend_few(q: Array, k: Array, v: Array, seen: Array) -> Any:
+    share = _share(_scores(q, k), seen)
+    mixed = _blend(share, v)
+    return mixed, (q, k, v, share, mixed)
+
+
+def _attend_few_back(kept: Any, slope: Array) -> Any:
+    q, k, v, share, mixed = kept
+    turned = lambda x: jnp.swapaxes(x, 1, 2)  # noqa: E731
+    change = share * (_scores(slope, v) - jnp.sum(slope * mixed, axis=1)[:, :, None])
+    return _blend(change, k), _blend(turned(change), q), _blend(turned(share), slope), None
+
+
+def _blend(share_HxTxSxB: Array, v_HxKxSxB: Array) -> Array:
+    return reduce(
+        jnp.add, (share_HxTxSxB[:, None, :, s] * v_HxKxSxB[:, :, s, None] for s in range(v_HxKxSxB.shape[2]))
+    )
+
+
+attended_few.defvjp(_attend_few, _attend_few_back)
+
+
+def _shared(x_N: Array, sequences: int) -> Array:
+    """What G sequences of each question have in common, for each of the B = NG sequences."""
+    return jnp.repeat(x_N, sequences // x_N.shape[-1], axis=-1)
+
+
+def rotated(x_HxKxTxB: Array, at_T: Array) -> Array:
     """Rotary position: pairs of coordinates turned by angles proportional to the position.
 
     Reference: Su et al., arXiv 2104.09864, eq. 34.
     """
-    half = x_NxGxTxHxK.shape[-1] // 2
-    angle = at_T[:, None] * (1e4 ** (-jnp.arange(half) / half))[None]
-    cos, sin = (f(angle)[None, None, :, None].astype(x_NxGxTxHxK.dtype) for f in (jnp.cos, jnp.sin))
-    a, b = x_NxGxTxHxK[..., :half], x_NxGxTxHxK[..., half:]
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
-
-
-def _masked(score: Array, seen: Array) -> Array:
-    return jnp.where(seen, score, jnp.asarray(jnp.finfo(score.dtype).min / 2, score.dtype))
+    half = x_HxKxTxB.shape[1] // 2
+    angle = (1e4 ** (-jnp.arange(half) / half))[:, None] * at_T[None]
+    cos, sin = (f(angle)[None, :, :, None].astype(x_HxKxTxB.dtype) for f in (jnp.cos, jnp.sin))
+    a, b = x_HxKxTxB[:, :half], x_HxKxTxB[:, half:]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=1)
 
 
 class Decoder(nn.Module):
@@ -116,6 +194,8 @@ class Decoder(nn.Module):
       dtype: of the computation (softmax and logits are float32 at least).
       param_dtype: of the parameters in memory: float32, bfloat16, float64. Updates are computed in float32 at
         least and then rounded, so that with bfloat16 those below half a unit in the last place are lost.
+
+    Its derivatives are in reverse mode only (`jax.grad`, `jax.vjp`; not `jax.jvp`).
 
     Reference: Vaswani et al., arXiv 1706.03762; So et al., arXiv 2109.08668 (squared relu).
     """
@@ -139,22 +219,34 @@ class Decoder(nn.Module):
         first: Array | int = 0,
     ) -> Output:
         kind = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        norm = lambda name: nn.RMSNorm(name=name, **kind)  # noqa: E731
-        x = nn.Embed(self.vocabulary, self.width, name="embedding", **kind)(tokens_NxGxT)
-        kept = []
+        norm = lambda name: nn.RMSNorm(reduction_axes=0, feature_axes=0, name=name, **kind)  # noqa: E731
+        number, group, length = tokens_NxGxT.shape
+        past = 0 if prompt is None or real_NxP is None else real_NxP.shape[1]
+        at_T = past + first + jnp.arange(length)
+        held = memory[0][0].shape[2] if memory else past + length
+        seen_TxSxB = (at_T[:, None] >= jnp.arange(held)[None])[..., None]
+        if real_NxP is not None:  # padding is to the left, and nothing follows a prompt in its own array
+            real_SxB = jnp.pad(real_NxP.T, ((0, held - real_NxP.shape[1]), (0, 0)), constant_values=True)
+            seen_TxSxB = seen_TxSxB & _shared(real_SxB, number * group)[None]
+        tokens_TxB = tokens_NxGxT.reshape(number * group, length).T
+        embedded = nn.Embed(self.vocabulary, self.width, name="embedding", **kind)(tokens_TxB)
+        x_DxTxB, kept = jnp.moveaxis(embedded, -1, 0), []
         for layer in range(self.depth):
             before = None if prompt is None else prompt[layer]
             own = None if memory is None else memory[layer]
             attention = Attention(self.heads, name=f"attention_{layer}", **kind)
-            change, pair = attention(norm(f"norm_{layer}a")(x), first, before, real_NxP, own)
-            x = x + change
-            hidden = nn.Dense(self.hidden * self.width, use_bias=False, name=f"in_{layer}", **kind)
-            out = nn.Dense(self.width, use_bias=False, name=f"out_{layer}", **kind)
-            x = x + out(jnp.square(jax.nn.relu(hidden(norm(f"norm_{layer}b")(x)))))
+            change, pair = attention(norm(f"norm_{layer}a")(x_DxTxB), at_T, seen_TxSxB, before, own)
+            x_DxTxB = x_DxTxB + change
+            hidden = Linear(self.hidden * self.width, name=f"in_{layer}", **kind)
+            out = Linear(self.width, name=f"out_{layer}", **kind)
+            x_DxTxB = x_DxTxB + out(jnp.square(jax.nn.relu(hidden(norm(f"norm_{layer}b")(x_DxTxB)))))
             kept.append(pair)
-        x = norm("norm")(x)
-        logits = nn.Dense(self.vocabulary, use_bias=False, name="unembedding", **kind)(x)
-        return Output(logits.astype(jnp.promote_types(self.dtype, jnp.float32)), x, tuple(kept))
+        x_DxTxB = norm("norm")(x_DxTxB)
+        logits_VxTxB = Linear(self.vocabulary, name="unembedding", **kind)(x_DxTxB)
+        logits, features = (
+            jnp.transpose(y.reshape(-1, length, number, group), (2, 3, 1, 0)) for y in (logits_VxTxB, x_DxTxB)
+        )
+        return Output(logits.astype(jnp.promote_types(self.dtype, jnp.float32)), features, tuple(kept))
 
 
 class Lookup(nn.Module):
@@ -243,8 +335,22 @@ def read(
     real = jnp.ones(prompt_NxP.shape, bool) if real_NxP is None else real_NxP
     output = model.apply({"params": params}, prompt_NxP[:, None], real)
     assert isinstance(output, Output)
-    memory = tuple((k[:, 0], v[:, 0]) for k, v in output.memory)
-    return output, Prompt(memory, real)
+    return output, Prompt(output.memory, real)
+
+
+def room(prompt: Prompt, group: int, length: int) -> Any:
+    """Keys and values of prompts, for each of their sequences, and room for those of the tokens to come.
+
+    Args:
+      prompt: from [`read`][].
+      group: G ≥ 1.
+      length: T ≥ 0, number of tokens that are to be read one by one.
+
+    Returns:
+      Keys and values `[H, K, P + T, NG]` of every layer: the first `memory` of [`follow`][].
+    """
+    shared = jax.tree.map(lambda x: _shared(x, group * x.shape[-1]), prompt.memory)
+    return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (0, 0), (0, length), (0, 0))), shared)
 
 
 def follow(
@@ -262,7 +368,8 @@ def follow(
       model, params: the network.
       prompt: from [`read`][].
       tokens_NxGxT: `[N, G, T]`, tokens.
-      memory: keys and values `[N, G, T_max, H, K]` of the tokens before these, for reading one by one.
+      memory: keys and values of the tokens before these, for reading one by one: from [`room`][], then from the
+        output of the last call.
       first: place of the first of these tokens after the prompt, when `memory` is given.
 
     Returns:

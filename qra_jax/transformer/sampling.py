@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from qra_jax import metrics
-from qra_jax.transformer.model import Model, Params, follow, read
+from qra_jax.transformer.model import Model, Params, follow, read, room
 
 PAD = 0
 """The token that fills up what is shorter than its array."""
@@ -97,7 +97,6 @@ def sample(
     start, prompt = read(model, params, questions.prompt, questions.real)
     number, given = questions.number, 0 if opening is None else opening.shape[-1]
     logits = jnp.broadcast_to(start.logits[:, :, -1], (number, group, start.logits.shape[-1]))
-    empty = jax.tree.map(lambda x: jnp.zeros((number, group, length, *x.shape[2:]), x.dtype), prompt.memory)
     uniform = jax.random.uniform(key, (length, number, group), logits.dtype)
 
     def pick(logits: Array, over: Array, at: Array) -> tuple[Array, Any]:
@@ -120,7 +119,7 @@ def sample(
         output = follow(model, params, prompt, token[..., None], memory=memory, first=at)
         return (output.logits[:, :, 0], output.memory, over | (token == end)), seen
 
-    carry = logits, empty, jnp.zeros((number, group), bool)
+    carry = logits, room(prompt, group, length - 1), jnp.zeros((number, group), bool)
     (logits, _, over), seen = jax.lax.scan(turn, carry, jnp.arange(length - 1))
     last = pick(logits, over, jnp.asarray(length - 1))[1]  # nothing follows it
     seen = (
