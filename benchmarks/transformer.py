@@ -1,7 +1,7 @@
 """Training throughput of the transformer twin beside the same model, batch and algorithm in PyTorch.
 
     pip install torch==2.13.0             # the CPU build; Python 3.11
-    python benchmarks/transformer.py      # about ten minutes on two cores; --no-torch without the peers
+    python benchmarks/transformer.py      # about eight minutes on two cores; --no-torch without the peers
 
 An *update* is teacher forcing of a batch of sampled sequences, its gradient and an Adam step; an *RL step* samples the
 batch first (keys and values cached), verifies it and weighs it by GRPO. One seed, and 16 seeds side by side: ours a
