@@ -100,10 +100,11 @@ class Attention(nn.Module):
         q, k = rotated(q * q.shape[1] ** -0.5, at_T), rotated(k, at_T)
         kept = k, v
         if memory is not None:
-            k, v = kept = tuple(
+            k, v = (
                 jax.lax.dynamic_update_slice_in_dim(old, new, at_T[0], axis=2)
                 for old, new in zip(memory, kept, strict=True)
             )
+            kept = k, v
         elif prompt is not None:
             k, v = (
                 jnp.concatenate([_shared(old, new.shape[-1]), new], axis=2)
