@@ -246,6 +246,7 @@ def main():
     print("largest difference of a parameter from ours after the same updates:", difference)
     extra = [] if options.no_torch else ["torch"]
     payload = {"environment": environment("flax", "optax", *extra), "rows": rows, "difference": difference}
+    payload["repeats"] = options.repeats
     save("transformer", payload)
 
 

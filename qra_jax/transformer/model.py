@@ -9,6 +9,7 @@ handful of tokens) runs along contiguous memory, and products with a matrix and 
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -79,8 +80,8 @@ class Linear(nn.Module):
     def __call__(self, x: Array) -> Array:
         shape = x.shape[0], self.width
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, self.param_dtype)
-        out = _product(kernel.astype(self.dtype), x.reshape(x.shape[0], -1))
-        return out.reshape(-1, *x.shape[1:])
+        out = _product(kernel.astype(self.dtype), x.reshape(x.shape[0], math.prod(x.shape[1:])))
+        return out.reshape(self.width, *x.shape[1:])
 
 
 class Attention(nn.Module):
@@ -100,17 +101,16 @@ class Attention(nn.Module):
         q, k = rotated(q * q.shape[1] ** -0.5, at_T), rotated(k, at_T)
         kept = k, v
         if memory is not None:
-            k, v = (
-                jax.lax.dynamic_update_slice_in_dim(old, new, at_T[0], axis=2)
-                for old, new in zip(memory, kept, strict=True)
-            )
-            kept = k, v
-        elif prompt is not None:
-            k, v = (
-                jnp.concatenate([_shared(old, new.shape[-1]), new], axis=2)
-                for old, new in zip(prompt, kept, strict=True)
-            )
-        mixed = (attended_few if q.shape[2] * k.shape[2] <= FEW else attended)(q, k, v, seen_TxSxB)
+            k, v = kept = _written(memory, kept, at_T[0])
+            mixed = recalled(q, k, v, seen_TxSxB)
+        else:
+            if prompt is not None:
+                k, v = (
+                    jnp.concatenate([_shared(old, new.shape[-1]), new], axis=2)
+                    for old, new in zip(prompt, kept, strict=True)
+                )
+            few = q.shape[2] * k.shape[2] <= FEW
+            mixed = (attended_few if few else attended)(q, k, v, seen_TxSxB)
         return Linear(width, name="out", **kind)(mixed.reshape(x_DxTxB.shape)), kept
 
 
@@ -120,6 +120,22 @@ def attended(
     """Mean of the values of what is seen, weighted by the softmax over scores."""
     share = _share(_scores(q_HxKxTxB, k_HxKxSxB), seen_TxSxB)
     return jnp.einsum("htsb,hksb->hktb", share, v_HxKxSxB)
+
+
+def recalled(
+    q_HxKxTxB: Array, k_HxBxSxK: Array, v_HxBxSxK: Array, seen_TxSxB: Array
+) -> Float[Array, "H K T B"]:
+    """[`attended`][] with keys and values as they are kept for reading one by one: ready for the products."""
+    score = jnp.einsum("hktb,hbsk->htsb", q_HxKxTxB, k_HxBxSxK)
+    return jnp.einsum("htsb,hbsk->hktb", _share(score, seen_TxSxB), v_HxBxSxK)
+
+
+def _written(memory: tuple[Array, Array], new: tuple[Array, Array], at: Array) -> tuple[Array, Array]:
+    k, v = (
+        jax.lax.dynamic_update_slice_in_dim(old_HxBxSxK, jnp.transpose(new_HxKxTxB, (0, 3, 2, 1)), at, axis=2)
+        for old_HxBxSxK, new_HxKxTxB in zip(memory, new, strict=True)
+    )
+    return k, v
 
 
 def _scores(q_HxKxTxB: Array, k_HxKxSxB: Array) -> Array:
@@ -145,13 +161,15 @@ def attended_few(q: Array, k: Array, v: Array, seen: Array) -> Float[Array, "H K
 def _attend_few(q: Array, k: Array, v: Array, seen: Array) -> Any:
     share = _share(_scores(q, k), seen)
     mixed = _blend(share, v)
-    return mixed, (q, k, v, share, mixed)
+    return mixed, (q, k, v, seen, share, mixed)
 
 
 def _attend_few_back(kept: Any, slope: Array) -> Any:
-    q, k, v, share, mixed = kept
+    q, k, v, seen, share, mixed = kept
     turned = lambda x: jnp.swapaxes(x, 1, 2)  # noqa: E731
-    change = share * (_scores(slope, v) - jnp.sum(slope * mixed, axis=1)[:, :, None])
+    wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))  # noqa: E731
+    total = jnp.sum(wide(slope) * wide(mixed), axis=1)[:, :, None]
+    change = jnp.where(seen, wide(share) * (wide(_scores(slope, v)) - total), 0.0).astype(share.dtype)
     return _blend(change, k), _blend(turned(change), q), _blend(turned(share), slope), None
 
 
@@ -165,7 +183,7 @@ attended_few.defvjp(_attend_few, _attend_few_back)
 
 
 def _shared(x_N: Array, sequences: int) -> Array:
-    """What G sequences of each question have in common, for each of the B = NG sequences."""
+    """What the sequences of each question have in common (last axis: N), for each of the B = NG sequences."""
     return jnp.repeat(x_N, sequences // x_N.shape[-1], axis=-1)
 
 
@@ -245,7 +263,8 @@ class Decoder(nn.Module):
         x_DxTxB = norm("norm")(x_DxTxB)
         logits_VxTxB = Linear(self.vocabulary, name="unembedding", **kind)(x_DxTxB)
         logits, features = (
-            jnp.transpose(y.reshape(-1, length, number, group), (2, 3, 1, 0)) for y in (logits_VxTxB, x_DxTxB)
+            jnp.transpose(y.reshape(y.shape[0], length, number, group), (2, 3, 1, 0))
+            for y in (logits_VxTxB, x_DxTxB)
         )
         return Output(logits.astype(jnp.promote_types(self.dtype, jnp.float32)), features, tuple(kept))
 
@@ -348,10 +367,14 @@ def room(prompt: Prompt, group: int, length: int) -> Any:
       length: T ≥ 0, number of tokens that are to be read one by one.
 
     Returns:
-      Keys and values `[H, K, P + T, NG]` of every layer: the first `memory` of [`follow`][].
+      Keys and values `[H, NG, P + T, K]` of every layer: the first `memory` of [`follow`][].
     """
-    shared = jax.tree.map(lambda x: _shared(x, group * x.shape[-1]), prompt.memory)
-    return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (0, 0), (0, length), (0, 0))), shared)
+
+    def one(x_HxKxPxN: Array) -> Array:
+        shared_HxBxPxK = jnp.transpose(_shared(x_HxKxPxN, group * x_HxKxPxN.shape[-1]), (0, 3, 2, 1))
+        return jnp.pad(shared_HxBxPxK, ((0, 0), (0, 0), (0, length), (0, 0)))
+
+    return jax.tree.map(one, prompt.memory)
 
 
 def follow(
