@@ -132,8 +132,8 @@ def test_whole_study_at_toy_size(monkeypatch, tmp_path):
     for name, value in {
         "SEEDS": {True: 2},
         "MODEL": {True: {"width": 8, "depth": 1, "heads": 1}},
-        "STEPS": 4,
-        "RECORDS": 2,
+        "STEPS": {True: 4},
+        "EVERY": 2,
         "PRETRAINING": 4,
         "QUESTIONS": 4,
         "HELD_OUT": 1,

@@ -48,8 +48,8 @@ STARTS = {"Regime 1": examples.fast, "Regime 2": examples.worked}
 CONDITIONS = [(start, fixed) for fixed in (True, False) for start in STARTS]
 QUESTIONS, HELD_OUT, GROUP = 16, 4, 8
 RATES = {"SGD": 0.003, "Adam": 1e-4}
-SEEDS = {True: 4, False: 8}
-STEPS, RECORDS, PRETRAINING = 320, 40, 300
+SEEDS = {True: 2, False: 8}
+STEPS, EVERY, PRETRAINING = {True: 256, False: 320}, 8, 300
 MODEL: dict[bool, dict[str, Any]] = {True: {"width": 32}, False: {}}
 """Settings of the decoder that differ from its defaults, quick and full."""
 NEAR, ALIKE, STILL, STRAIGHT = 0.05, np.log(1.1), 0.02, 0.05
@@ -90,11 +90,11 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
             params,
             task,
             algorithm=grpo(GROUP),
-            steps=STEPS,
+            steps=STEPS[quick],
             questions=QUESTIONS - HELD_OUT,
             learning_rate=rate,
             optimizer=rl.sgd_or_adam(adam),
-            record_every=STEPS // RECORDS,
+            record_every=EVERY,
             probe=lambda params: _look(transformer.read_out(model, params, shown)),
         )
 
@@ -108,7 +108,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         np.repeat([name == "Adam" for name, _ in runs], seeds),
         np.repeat([RATES[name] for name, _ in runs], seeds),
     )
-    data: dict[str, Any] = {"step": np.arange(0, STEPS + 1, STEPS // RECORDS)}
+    data: dict[str, Any] = {"step": np.arange(0, STEPS[quick] + 1, EVERY)}
     for name in RATES:
         rows = [i for i, (other, _) in enumerate(runs) if other == name]
         for field, value in {**found.seen, "status": found.status}.items():
