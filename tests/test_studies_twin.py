@@ -19,7 +19,7 @@ OPEN = decided(False, False)
 
 def obedient(sgd_metric="softmax", speed=SPEED, adam_speeds=(0.2, 0.5), rise=0.0, elsewhere=0.0, timing=None):
     """Networks that run along an orbit at constant speed; success rates rise by `rise`, by `elsewhere` if held out."""
-    step, questions = np.arange(0, selection.STEPS + 1, 8), selection.QUESTIONS
+    step, questions = np.arange(0, selection.STEPS[False] + 1, selection.EVERY), selection.QUESTIONS
     jitter = np.array([0.99, 1.0, 1.012])
     data = {"step": step}
     for name in ("SGD", "Adam"):
