@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from qra_jax import _check
+from qra_jax import _check, _show
 from qra_jax._bernstein import bernstein, not_silent
 
 Params = dict[str, Any]
@@ -31,7 +31,7 @@ Weights = Callable[[Params, Array, Array | None], Array]
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Algorithm:
     """A rule that turns the rewards of a group into weights, with its exact mean speed.
 
@@ -61,6 +61,17 @@ class Algorithm:
         default=None, metadata={"static": True}
     )
     params: Params = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        size = "any G" if self.group_size is None else f"G = {self.group_size}"
+        numbers = [
+            f"{name} = {float(value):.3g}"
+            if _show.concrete(jnp.asarray(value)) and not jnp.ndim(value)
+            else name
+            for name, value in self.params.items()
+            if isinstance(value, (int, float, jax.Array, np.ndarray))
+        ]
+        return f"Algorithm({', '.join([self.name, size, *numbers])})"
 
     def weights(
         self, rewards: Float[Array, " group"], where: Bool[Array, " group"] | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from qra_jax import _check
+from qra_jax import _check, _show
 
 SUM_TOLERANCE = 1e-3
 """`ref` may miss a sum of one by this much (hand-rounded tables); it is then renormalised."""
@@ -21,7 +21,7 @@ MAX_DRAWS = 10_000
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Problem:
     r"""One question: a reference policy over `n` reasoning patterns and the success rate of each.
 
@@ -79,6 +79,26 @@ class Problem:
         return cls(
             jnp.asarray(log_ref), jnp.asarray(success), None if answers is None else jnp.asarray(answers)
         )
+
+    def __repr__(self) -> str:
+        log_ref, success = self.log_ref, self.success
+        if not _show.concrete(log_ref, success):
+            return f"Problem(log_ref={_show.shape(log_ref)}, success={_show.shape(success)})"
+        if log_ref.ndim != 1:
+            batch = " × ".join(map(str, log_ref.shape[:-1]))
+            return f"Problem({batch} questions of {self.patterns} patterns, {log_ref.dtype})"
+        ref, accuracy = _show.numbers(self.ref), float(self.accuracy_ref)
+        return f"Problem(π_ref = {ref}, p = {_show.numbers(success)}, accuracy {accuracy:.3g})"
+
+    def _repr_html_(self) -> str | None:
+        if not _show.concrete(self.log_ref, self.success) or self.log_ref.ndim != 1:
+            return None
+        rows = [
+            (f"{r}{' (best)' if r == int(self.best) else ''}", f"{share:.4g}", f"{rate:.4g}")
+            for r, (share, rate) in enumerate(zip(self.ref, self.success, strict=True))
+        ]
+        title = f"Problem: accuracy of the base model {float(self.accuracy_ref):.3g}"
+        return _show.table(title, ("pattern", "share π_ref", "success rate p"), rows)
 
     @property
     def patterns(self) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from qra_jax import metrics
+from qra_jax import _show, metrics
 
 
 class Status(IntEnum):
@@ -31,7 +32,7 @@ class Status(IntEnum):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trajectory:
     r"""A training run, as seen at its save times.
 
@@ -48,6 +49,45 @@ class Trajectory:
     success: Float[Array, "*batch patterns"] | Float[Array, "*batch times patterns"]
     status: Int[Array, "*batch"]
     stats: dict[str, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        if not _show.concrete(self.time, self.log_policy, self.success, self.status):
+            return f"Trajectory(time={_show.shape(self.time)}, log_policy={_show.shape(self.log_policy)})"
+        *batch, times, patterns = self.log_policy.shape
+        runs = f"{' × '.join(map(str, batch))} runs, " if batch else ""
+        what = f"{runs}{times} times, {patterns} patterns"
+        if not self.log_policy.size:
+            return f"Trajectory({what})"
+        accuracy = np.nanmean(np.asarray(self.accuracy).reshape(-1, times)[:, [0, -1]], axis=0)
+        mean = "mean accuracy" if batch else "accuracy"
+        ends = f"{mean} {accuracy[0]:.3g} → {accuracy[1]:.3g}"
+        return f"Trajectory({what}, t = {np.min(self.time):.3g} … {np.max(self.time):.3g}, {ends}, {self._outcome})"
+
+    @property
+    def _outcome(self) -> str:
+        """Names of the statuses, with their numbers where there are several runs."""
+        found, count = np.unique(np.asarray(self.status), return_counts=True)
+        several = np.size(self.status) > 1
+        return ", ".join(
+            f"{Status(value).name}{f' {many}' if several else ''}"
+            for value, many in zip(found, count, strict=True)
+        )
+
+    def _repr_html_(self) -> str | None:
+        if (
+            not _show.concrete(self.time, self.log_policy, self.success, self.status)
+            or self.log_policy.ndim != 2
+        ):
+            return None
+        if not self.log_policy.size:
+            return None
+        shown = np.unique(np.linspace(0, len(self.time) - 1, 6).astype(int))
+        policy, accuracy, entropy = (np.asarray(x) for x in (self.policy, self.accuracy, self.entropy))
+        rows = [
+            (f"{self.time[i]:.4g}", f"{accuracy[i]:.4f}", f"{entropy[i]:.4f}", _show.numbers(policy[i]))
+            for i in shown
+        ]
+        return _show.table(repr(self), ("time t", "accuracy ρ", "entropy (nats)", "policy π"), rows)
 
     @property
     def policy(self) -> Float[Array, "*batch times patterns"]:

@@ -235,17 +235,47 @@ def test_names_for_the_type_checker_are_the_names_that_load():
     assert sorted(alias.asname for node in block.body for alias in node.names) == qra_jax.__all__
 
 
-README = (ROOT / "README.md").read_text()
+README, EXTENDING = ((ROOT / name).read_text() for name in ("README.md", "docs/extending.md"))
+EXAMPLES = {
+    name: code
+    for page, names in (
+        (README, ("ten lines", "recipes", "network")),
+        (EXTENDING, ("algorithm", "reward", "study")),
+    )
+    for name, code in zip(names, re.findall(r"```python\n(.*?)```", page, re.DOTALL), strict=True)
+}
 
 
-@pytest.mark.parametrize(
-    "code", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["ten lines", "recipes", "network"]
-)
-def test_the_examples_in_the_readme_run(code):
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_in_the_documents_run(name):
+    code = EXAMPLES[name]
     said = re.findall(r"# → (.*)", code)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines() == said
-    assert len(said) >= 2
+    assert said
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", EXTENDING, re.DOTALL))
+def test_an_addition_takes_less_than_thirty_lines(code):
+    assert len(code.splitlines()) < 30
+
+
+def test_the_doctor_is_content():
+    done = qra("doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["facts"]["qra_jax"] == qra_jax.__version__
+    assert found["facts"]["precision"] == "float64"
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] in found["facts"]["compiled programs"]
+    assert [check["passed"] for check in found["checks"]] == [True] * 3
+
+
+def test_the_doctor_sees_what_is_wrong(monkeypatch, capsys):
+    from qra_jax.cli import doctor
+
+    monkeypatch.setattr(doctor, "CHECKS", {"a number": (lambda problem: float("nan"), 1e-6)})
+    assert cli.main(["doctor"]) == 1
+    assert "FAILED" in capsys.readouterr().out
 
 
 def test_the_sweep_in_the_readme_is_one(tmp_path):

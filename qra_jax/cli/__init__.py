@@ -7,7 +7,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -186,6 +186,33 @@ class Reproduce:
     """List the studies and stop."""
 
 
+@dataclass(frozen=True)
+class Explore:
+    """Open the explorer in a browser: sliders for a question and its training, and what follows.
+
+    Needs pip install 'qra-jax[notebooks]'. Runs until interrupted (Ctrl-C).
+    """
+
+    server: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """voila (the explorer alone) or lab (JupyterLab); voila where it is installed."""
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8866
+    """Of the local server."""
+    headless: bool = False
+    """Serve only, and open no browser."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Versions, devices, precision and cache, and a short test whether known numbers come out right."""
+
+    json: bool = False
+    """Print one JSON object."""
+
+
+Command = Solve | Advise | Fit | SweepRun | SweepShow | SweepPlot | Reproduce | Explore | Doctor
+"""What can be asked for."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `qra`.
 
@@ -193,17 +220,12 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments; those of the process where left out.
 
     Returns:
-      Exit status: 0; 1 if a study crashed; 2 for bad input, with one line on stderr; 130 if interrupted.
+      Exit status: 0; 1 if a study crashed or a check of the doctor failed; 2 for bad input, with one line on stderr;
+        130 if interrupted.
     """
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
-        if isinstance(command, Solve):
-            return _solve(command)
-        if isinstance(command, Fit):
-            return _fit(command)
-        if isinstance(command, SweepRun | SweepShow | SweepPlot):
-            return _sweep(command)
-        return _advise(command) if isinstance(command, Advise) else _reproduce(command)
+        return _RUN[type(command)](command)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -211,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(argv: Sequence[str]) -> Solve | Advise | Fit | SweepRun | SweepShow | SweepPlot | Reproduce:
+def parse(argv: Sequence[str]) -> Command:
     """Understand the arguments; needs no JAX.
 
     Raises:
@@ -222,7 +244,7 @@ def parse(argv: Sequence[str]) -> Solve | Advise | Fit | SweepRun | SweepShow | 
         argv = ["sweep", "run", *argv[1:]]
     stderr = io.StringIO()
     commands: dict[str, Any] = {"solve": Solve, "advise": Advise, "fit": Fit, "sweep": Sweep}
-    commands |= {"reproduce": Reproduce}
+    commands |= {"reproduce": Reproduce, "explore": Explore, "doctor": Doctor}
     try:
         with contextlib.redirect_stderr(stderr):
             return tyro.extras.subcommand_cli_from_dict(
@@ -361,6 +383,40 @@ def _reproduce(command: Reproduce) -> int:
     return runner.reproduce(
         command.names, quick=command.quick, out=command.out, force=command.force, data=command.data
     )
+
+
+def _explore(command: Explore) -> int:
+    import subprocess
+    import tempfile
+
+    from qra_jax.cli import explore
+
+    with tempfile.TemporaryDirectory() as folder:
+        words = explore.command(command.server, command.port, not command.headless, Path(folder))
+        return subprocess.call(words)
+
+
+def _doctor(command: Doctor) -> int:
+    _start_jax()
+    from qra_jax.cli import doctor
+
+    checks = doctor.check()
+    if command.json:
+        print(doctor.to_json(checks))
+    else:
+        doctor.show(checks)
+    return 0 if all(one.passed for one in checks) else 1
+
+
+_RUN: dict[type, Callable[[Any], int]] = {
+    Solve: _solve,
+    Advise: _advise,
+    Fit: _fit,
+    **dict.fromkeys((SweepRun, SweepShow, SweepPlot), _sweep),
+    Reproduce: _reproduce,
+    Explore: _explore,
+    Doctor: _doctor,
+}
 
 
 def _start_jax() -> None:

@@ -1,0 +1,66 @@
+"""Floor 6. `qra explore`: the explorer in a browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+CELL = """\
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+from qra_jax.explorer.widget import Explorer
+
+Explorer()
+"""
+"""What the notebook of the explorer runs."""
+SERVERS = {"voila": "voila", "lab": "jupyterlab"}
+"""What can serve it, and the module it needs: Voilà shows the explorer alone, JupyterLab its notebook."""
+
+
+def command(server: str | None, port: int, browser: bool, folder: Path) -> list[str]:
+    """Write the explorer's notebook, and say how to serve it.
+
+    Args:
+      server: a name out of `SERVERS`; the first one that is installed where left out.
+      port: of the local server.
+      browser: open a browser, too.
+      folder: where the notebook goes.
+
+    Returns:
+      Words of a command line.
+
+    Raises:
+      ValueError: an unknown server, or none installed.
+    """
+    there = [name for name, module in SERVERS.items() if importlib.util.find_spec(module) is not None]
+    if server is not None and server not in SERVERS:
+        raise ValueError(f"server: {server!r}; must be one of {', '.join(map(repr, SERVERS))}")
+    if not there or (server is not None and server not in there):
+        wanted = " or ".join(SERVERS.values()) if server is None else SERVERS[server]
+        raise ValueError(f"server: {wanted} is not installed; pip install 'qra-jax[notebooks]'")
+    server = server or there[0]
+    shared = [str(write(folder)), f"--port={port}", *([] if browser else ["--no-browser"])]
+    if server == "voila":
+        return [sys.executable, "-m", "voila", *shared, "--theme=light"]
+    return [sys.executable, "-m", "jupyterlab", *shared]
+
+
+def write(folder: Path) -> Path:
+    """Write the explorer's notebook into a folder.
+
+    Args:
+      folder: where to.
+
+    Returns:
+      The file.
+    """
+    import nbformat
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    path = folder / "explorer.ipynb"
+    nbformat.write(notebook, path)
+    return path

@@ -1,0 +1,155 @@
+"""Floor 6. What the explorer shows of an answer."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from qra_jax import diagnosis, plot
+from qra_jax.explorer import NAMES, RUNS, STEPS, Answer, Settings
+
+SHOWN = 12
+"""Sampled runs that are drawn."""
+
+
+class Picture:
+    """Shares and accuracy against steps, the path in the triangle, and the envelope.
+
+    What stays (axes, labels) is drawn once; an update draws what moves upon it.
+    """
+
+    def __init__(self) -> None:
+        with plot.style():
+            self.figure, axes = plot.new((10.5, 3.5), ncols=3, width_ratios=[1.35, 1, 1.1])
+            self.figure.set_dpi(100)
+            self._canvas = FigureCanvasAgg(self.figure)
+            self._shares, self._triangle, self._envelope = axes
+            self._moving: list[Any] = []
+            self._make()
+            self._canvas.draw()
+            self.figure.set_layout_engine("none")
+            self._still = self._canvas.copy_from_bbox(self.figure.bbox)
+
+    def _line(self, ax: Any, *form: str, **line: Any) -> Any:
+        self._moving.append(ax.plot([], [], *form, animated=True, **line)[0])
+        return self._moving[-1]
+
+    def _text(self, ax: Any, x: float, y: float, **how: Any) -> Any:
+        self._moving.append(ax.text(x, y, "", animated=True, **how))
+        return self._moving[-1]
+
+    def _make(self) -> None:
+        ax, title = self._shares, {"fontweight": "bold", "fontsize": 9.5, "va": "bottom"}
+        for axes in (self._shares, self._triangle, self._envelope):
+            axes.set_title(" ")  # keeps the place of the titles that move
+        thin = {"linewidth": 0.5, "alpha": 0.3}
+        self._thin = [[self._line(ax, **thin) for _ in range(SHOWN)] for _ in NAMES]
+        self._mean = [self._line(ax) for _ in NAMES]
+        self._accuracy = self._line(ax, "--", color=plot.ACCURACY)
+        ax.set(xlim=(0, STEPS), ylim=(-0.02, 1.02), xlabel="step   (thick: expected, thin: sampled runs)")
+        ax.set_ylabel("share π, accuracy ρ (dashed)")
+        self._labels = [self._text(ax, 1.01 * STEPS, 0.5, va="center", clip_on=False) for _ in NAMES]
+        self._ends = self._text(ax, 0.0, 1.03, transform=ax.transAxes, **title)
+        ax = plot.simplex_axes(NAMES, ax=self._triangle)
+        self._runs = [self._line(ax, color=plot.MUTED, linewidth=0.6, alpha=0.7) for _ in range(SHOWN)]
+        self._orbit = self._line(ax, ":", color="#444444", linewidth=1.2)
+        self._way = self._line(ax, color=plot.ACCURACY, linewidth=1.8)
+        self._start = self._line(ax, "o", color=plot.ACCURACY, markersize=4)
+        ax.text(-0.1, 0.98, "···· orbit\n—— expected", fontsize=8, va="top")
+        self._regime = self._text(ax, 0.0, 1.03, transform=ax.transAxes, **title)
+        ax = self._envelope
+        self._lines = [self._line(ax, linewidth=1) for _ in NAMES]
+        self._leads = [self._line(ax, linewidth=4, solid_capstyle="round") for _ in NAMES]
+        self._switches = [self._text(ax, 0.0, 0.0, fontsize=8, ha="center", va="bottom") for _ in NAMES]
+        ax.set(xlim=(0, 1), ylim=(-0.05, 1.05), xticks=[], yticks=[])
+        ax.set(xlabel="orbit time τ", ylabel="1/π_ref − p τ", title="The lowest line leads")
+
+    def update(self, settings: Settings, answer: Answer) -> None:
+        """Show an answer.
+
+        Args:
+          settings: what was asked.
+          answer: what follows.
+        """
+        found = answer.diagnosis
+        rival = found.rival if found.rival >= 0 else None
+        colors = plot.pattern_colors(len(NAMES), found.best, rival)
+        for r, color in enumerate(colors):
+            self._mean[r].set(data=(answer.step, answer.mean[:, r]), color=color)
+            self._labels[r].set(text=NAMES[r], y=answer.mean[-1, r], color=color)
+            for line, run in zip(self._thin[r], answer.runs, strict=False):
+                line.set(data=(answer.step, run[:, r]), color=color)
+        self._accuracy.set_data(answer.step, answer.mean @ np.asarray(settings.success))
+        for line, run in zip(self._runs, answer.runs, strict=False):
+            line.set_data(*plot.ternary(run).T)
+        for line, path in (
+            (self._orbit, answer.path),
+            (self._way, answer.mean),
+            (self._start, answer.mean[:1]),
+        ):
+            line.set_data(*plot.ternary(path).T)
+        self._ends.set_text(f"{answer.found:.0%} of {RUNS} sampled runs find {NAMES[found.best]}")
+        gamma = "" if found.gamma is None else f", γ = {found.gamma:.3g}"
+        self._regime.set_text(f"{found.regime.capitalize()}{gamma}")
+        self._draw_envelope(found, colors)
+
+    def _draw_envelope(self, found: diagnosis.Diagnosis, colors: list[str]) -> None:
+        """Lines in units of the frame: time from 0 to 1, the highest at 1."""
+        offset, slope = np.exp(-np.asarray(found.problem.log_ref)), np.asarray(found.problem.success)
+        leaders = found.leaders
+        turns = [(offset[b] - offset[a]) / (slope[b] - slope[a]) for a, b in itertools.pairwise(leaders)]
+        end = 1.6 * turns[-1] if turns else offset.max()
+        low = min((offset - slope * end).min(), 0.0)
+        height = lambda r, tau: (offset[r] - slope[r] * tau - low) / (offset.max() - low)  # noqa: E731
+        for r, (line, color) in enumerate(zip(self._lines, colors, strict=True)):
+            line.set(data=([0, 1], [height(r, 0.0), height(r, end)]), color=color)
+        for artist in (*self._leads, *self._switches):
+            artist.set_visible(False)
+        for line, leader, first, last in zip(self._leads, leaders, [0, *turns], [*turns, end], strict=False):
+            ends = np.array([first, last])
+            line.set(data=(ends / end, height(leader, ends)), color=colors[leader], visible=True)
+        for text, leader, turn in zip(self._switches, leaders[1:], turns, strict=False):
+            text.set(text=f"τ = {turn:.3g}", x=turn / end, y=height(leader, turn) + 0.04, visible=True)
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        self._canvas.restore_region(self._still)
+        for artist in self._moving:
+            if artist.get_visible():
+                artist.axes.draw_artist(artist)
+        content = io.BytesIO()
+        Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3]).save(
+            content, "png", compress_level=1
+        )
+        return content.getvalue()
+
+
+def table(answer: Answer) -> str:
+    """Times of noise-free training without KL term, as an HTML table."""
+    found = answer.diagnosis
+    names = {
+        "reinforce": "REINFORCE",
+        "grpo_mean_field": "GRPO, G → ∞",
+        "grpo_G8": "GRPO, G = 8",
+        "filtered_sft_per_accepted": "filtered SFT",
+        "natural_gradient": "natural gradient",
+    }
+    rows = "".join(
+        f"<tr><td>{names[key]}</td><td>&emsp;{_time(times.target)}</td></tr>"
+        for key, times in found.times.items()
+    )
+    title = f"<b>η × steps until π({NAMES[found.best]}) = {found.target:g}, noise-free</b>"
+    return f"{title}<table>{rows}</table>"
+
+
+def _time(log_time: float) -> str:
+    if log_time == -np.inf:
+        return "0"
+    if log_time == np.inf:
+        return "never"
+    return f"{np.exp(log_time):.3g}" if log_time < 12 else f"10^{log_time / np.log(10):.1f}"
