@@ -160,7 +160,7 @@ def simulate(settings: Settings) -> Answer:
     Returns:
       An `Answer`.
 
-    >>> answer = simulate(Settings(ref=(0.3, 0.6, 0.1)))
+    >>> answer = simulate(Settings())
     >>> answer.diagnosis.regime, answer.found > 0.9
     ('entangled', True)
     """
