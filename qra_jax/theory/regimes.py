@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Bool, Float, Int
 
+from qra_jax import _show
 from qra_jax.problem import Problem
 
 
@@ -38,8 +38,7 @@ class Regime:
         return "entangled" if bool(self.entangled) else "fast"
 
     def __repr__(self) -> str:
-        concrete = isinstance(self.entangled, jax.Array) and not isinstance(self.entangled, Tracer)
-        if not concrete or self.entangled.ndim:
+        if not _show.concrete(self.entangled) or self.entangled.ndim:
             return f"Regime(entangled={self.entangled}, gamma={self.gamma}, rivals={self.rivals})"
         if not bool(self.entangled):
             return f"Regime(fast, best {self.best})"

@@ -143,7 +143,7 @@ def _scores(q_HxKxTxB: Array, k_HxKxSxB: Array) -> Array:
 
 
 def _share(score_HxTxSxB: Array, seen_TxSxB: Array) -> Array:
-    score = score_HxTxSxB.astype(jnp.promote_types(score_HxTxSxB.dtype, jnp.float32))
+    score = wide(score_HxTxSxB)
     share = jax.nn.softmax(jnp.where(seen_TxSxB, score, jnp.finfo(score.dtype).min / 2), axis=2)
     return share.astype(score_HxTxSxB.dtype)
 
@@ -167,7 +167,6 @@ def _attend_few(q: Array, k: Array, v: Array, seen: Array) -> Any:
 def _attend_few_back(kept: Any, slope: Array) -> Any:
     q, k, v, seen, share, mixed = kept
     turned = lambda x: jnp.swapaxes(x, 1, 2)  # noqa: E731
-    wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))  # noqa: E731
     total = jnp.sum(wide(slope) * wide(mixed), axis=1)[:, :, None]
     change = jnp.where(seen, wide(share) * (wide(_scores(slope, v)) - total), 0.0).astype(share.dtype)
     return _blend(change, k), _blend(turned(change), q), _blend(turned(share), slope), None
