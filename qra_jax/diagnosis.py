@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qra_jax import _check, orbit, theory
+from qra_jax import _check, _programs, orbit, theory
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo, reinforce
 from qra_jax.problem import Problem
 from qra_jax.trajectory import Status
@@ -62,6 +62,7 @@ class Diagnosis:
       problem: the question.
       target: share of the best pattern to reach.
       regime: `"fast"` or `"entangled"`.
+      accuracy_ref: accuracy of the base model.
       gamma: γ; `None` in the fast regime or where r* has no reference mass.
       rival: r', −1 in the fast regime.
       leaders: who dominates, in order.
@@ -74,6 +75,7 @@ class Diagnosis:
     problem: Problem
     target: float
     regime: str
+    accuracy_ref: float
     gamma: float | None
     best: int
     rival: int
@@ -105,21 +107,21 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
     ('entangled', [1, 0], 127.13)
     """
     _check.open_unit_interval("target", target)
-    regime = theory.regime(problem)
     found = _solve(problem, jnp.asarray(target, problem.log_ref.dtype))
-    solved = _times(found, fast=not bool(regime.entangled))
+    regime, solved = found.regime, _times(found)
     count, gamma = int(found.lead.count), float(regime.gamma)
     return Diagnosis(
         problem=problem,
         target=target,
         regime=regime.name,
+        accuracy_ref=float(found.accuracy_ref),
         gamma=gamma if bool(regime.entangled) and np.isfinite(gamma) else None,
-        best=int(problem.best),
+        best=int(regime.best),
         rival=int(regime.rival),
-        leaders=[int(r) for r in found.lead.leaders[:count]],
-        log_switches=[-np.inf, *(float(t) for t in found.switches[1:count])],
+        leaders=np.asarray(found.lead.leaders)[:count].tolist(),
+        log_switches=[-np.inf, *np.asarray(found.switches)[1:count].tolist()],
         times=solved,
-        sft=_advice(problem, target) if bool(regime.entangled) else None,
+        sft=_advice(problem, target, float(found.second_best)) if bool(regime.entangled) else None,
         notes=_notes(problem, solved),
     )
 
@@ -143,7 +145,7 @@ def sft_policy(problem: Problem, log_s: Any) -> np.ndarray:
 
     Reference: *derived here*.
     """
-    log_ref, best = np.asarray(problem.log_ref, float), int(problem.best)
+    log_ref, best = np.asarray(problem.log_ref, float), _best(problem)
     grown = _grown(problem, np.asarray(log_s, float))
     log_policy = log_ref - grown
     log_policy[..., best] += grown.sum(-1)
@@ -169,21 +171,27 @@ def sft_log_time(problem: Problem, log_s: float) -> float:
     products = _grown(problem, log_s + np.log((nodes + 1) / 2)).sum(-1)
     log_integral = log_s + np.logaddexp.reduce(products + np.log(weights / 2))
     log_total = np.log(_grown(problem, np.asarray(log_s, float)).sum())
-    return float(np.logaddexp(log_total, float(problem.log_ref[problem.best]) + log_integral))
+    log_share = np.asarray(problem.log_ref, float)[_best(problem)]
+    return float(np.logaddexp(log_total, log_share + log_integral))
+
+
+def _best(problem: Problem) -> int:
+    """r* of a concrete problem, without a program compiled for it."""
+    return int(np.argmax(np.asarray(problem.success)))
 
 
 def _grown(problem: Problem, log_s: np.ndarray) -> np.ndarray:
     """log(1 + π_ref s) for each pattern, 0 for r*."""
     log_ref = np.asarray(problem.log_ref, float)
-    others = np.where(np.arange(log_ref.size) == int(problem.best), -np.inf, log_ref)
+    others = np.where(np.arange(log_ref.size) == _best(problem), -np.inf, log_ref)
     return np.logaddexp(0.0, others + log_s[..., None])
 
 
-def _advice(problem: Problem, target: float) -> Advice | None:
+def _advice(problem: Problem, target: float, second: float) -> Advice | None:
     """The least SFT on r* after which accuracy is at least the second-best success rate."""
-    if not np.isfinite(float(problem.log_ref[problem.best])):
+    best, success = _best(problem), np.asarray(problem.success, float)
+    if not np.isfinite(np.asarray(problem.log_ref)[best]):
         return None
-    success, second = np.asarray(problem.success, float), float(problem.second_best)
 
     def short(log_s: float) -> bool:
         return float(np.exp(sft_policy(problem, log_s)) @ success) < second
@@ -195,24 +203,24 @@ def _advice(problem: Problem, target: float) -> Advice | None:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if short(middle) else (low, middle)
     log_policy = sft_policy(problem, high)
-    tuned = problem.with_ref(jnp.asarray(log_policy, problem.log_ref.dtype))
+    tuned = replace(problem, log_ref=jnp.asarray(log_policy, problem.log_ref.dtype))
     after = _solve(tuned, jnp.asarray(target, problem.log_ref.dtype)).reached.log_time
-    mass = float(np.exp(log_policy[int(problem.best)]))
+    mass = float(np.exp(log_policy[best]))
     return Advice(sft_log_time(problem, high), mass, _by_setting(after))
 
 
 def _by_setting(values: jax.Array) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(SETTINGS, values, strict=True)}
+    return dict(zip(SETTINGS, np.asarray(values).tolist(), strict=True))
 
 
-def _times(found: _Found, fast: bool) -> dict[str, Times]:
+def _times(found: _Found) -> dict[str, Times]:
     """Times of both events for each setting."""
-    times = {}
-    for i, name in enumerate(SETTINGS):
-        before, reached = Status(int(found.transition.status[i])), Status(int(found.reached.status[i]))
-        transition = -np.inf if fast else float(found.transition.log_time[i])
-        before = Status.ALREADY_MET if fast else before
-        times[name] = Times(transition, float(found.reached.log_time[i]), (before, reached))
+    fast, times = not bool(found.regime.entangled), {}
+    events = (found.transition, found.reached)
+    rows = zip(*(np.asarray(x).tolist() for hit in events for x in (hit.log_time, hit.status)), strict=True)
+    for name, (transition, before, target, reached) in zip(SETTINGS, rows, strict=True):
+        before = Status.ALREADY_MET if fast else Status(before)
+        times[name] = Times(-np.inf if fast else transition, target, (before, Status(reached)))
     return times
 
 
@@ -221,6 +229,9 @@ def _times(found: _Found, fast: bool) -> dict[str, Times]:
 class _Found:
     """Hits of both events for each setting, the leaders, and the log time of each switch under REINFORCE."""
 
+    regime: theory.Regime
+    accuracy_ref: Any
+    second_best: Any
     transition: orbit.Hit
     reached: orbit.Hit
     lead: orbit.Dominance
@@ -236,7 +247,7 @@ def _no_weights(params: dict[str, Any], rewards: jax.Array, where: jax.Array | N
     raise ValueError("algorithm: a clock chosen by number has no weights")
 
 
-@jax.jit
+@_programs.kept(Problem, theory.Regime, orbit.Hit, orbit.Dominance, _Found)
 def _solve(problem: Problem, target: jax.Array) -> _Found:
     """Every hit in four compiled searches: both events in both metrics, the clock chosen by number."""
 
@@ -266,12 +277,14 @@ def _solve(problem: Problem, target: jax.Array) -> _Found:
     first = hits("best", "softmax", jnp.full(len(softmax), target), softmax)
     last = hits("best", "natural", jnp.full(len(natural), target), natural)
     reached = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[order], first, last)
-    return _Found(transition, reached, lead, crossings.log_time[len(softmax) :])
+    switches = crossings.log_time[len(softmax) :]
+    summary = theory.regime(problem), problem.accuracy_ref, problem.second_best
+    return _Found(*summary, transition, reached, lead, switches)
 
 
 def _notes(problem: Problem, times: dict[str, Times]) -> list[str]:
     success, log_ref = np.asarray(problem.success), np.asarray(problem.log_ref)
-    best = int(problem.best)
+    best = _best(problem)
     tied = np.flatnonzero(success == success[best])
     notes = []
     if tied.size > 1:

@@ -196,6 +196,29 @@ def test_solve_from_end_to_end(csv, tmp_path):
     assert "Entangled regime" in done.stdout
 
 
+def test_a_second_solve_traces_next_to_nothing(monkeypatch):
+    words = ["solve", "--ref", ".04", ".71", ".25", "--success", ".9", ".6", ".1"]
+    first = qra(*words)
+    monkeypatch.setenv("JAX_LOG_COMPILES", "1")
+    second = qra(*words)
+    assert first.stdout.startswith("Best is pattern 0")
+    assert second.stdout == first.stdout
+    traced = re.findall(r"Finished tracing (\w+)", second.stderr)
+    assert "call" in traced, "the program itself, which is kept"
+    assert set(traced) <= {"call", "stage", "convert_element_type"}
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "import sys; from qra_jax.cli import main; sys.exit(main(['reproduce', '--list']))"
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "{sys.executable}" -c "{code}" | true'],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_cache_of_compiled_programs_is_where_users_expect_it(tmp_path):
     code = (
         "import jax; from qra_jax.cli import _start_jax; "

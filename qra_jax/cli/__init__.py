@@ -3,214 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import operator
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from tyro.conf import subcommand
 
-Numbers = Annotated[tuple[str, ...], tyro.conf.arg(metavar="P [P ...]|FILE.csv")]
-
-
-@dataclass(frozen=True)
-class Solve:
-    """How long RL post-training takes on one question, and whether it stalls.
-
-    Time is in units of one logit at learning rate one: learning rate x steps of expected updates.
-    """
-
-    ref: Numbers
-    """Share of each reasoning pattern in the base model, separated by spaces or commas; or a CSV file with
-    columns pattern,ref,success."""
-    success: Numbers = ()
-    """Success rate of each pattern, in [0, 1]; may be left out where the CSV file has them."""
-    target: Annotated[str, tyro.conf.arg(metavar="P")] = "0.99"
-    """Share of the best pattern to reach, in (0, 1)."""
-    json: bool = False
-    """Print one JSON object, times as log10."""
-    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """Draw the run into FILE: .png, .pdf or .svg."""
-
-
-@dataclass(frozen=True)
-class Advise:
-    """What sampled training does with given hyperparameters: collapse, entropy, what limits it, what helps.
-
-    Runs thousands of trainings of one question by plain gradient steps on the logits of its patterns.
-    """
-
-    ref: Numbers
-    """Share of each reasoning pattern in the base model, as for solve."""
-    success: Numbers = ()
-    """Success rate of each pattern, as for solve."""
-    algorithm: Annotated[str, tyro.conf.arg(metavar="NAME")] = "grpo"
-    """grpo, dr_grpo, dapo, rloo, reinforce or filtered_sft."""
-    eta: Annotated[float, tyro.conf.arg(metavar="RATE")] = 0.1
-    """Learning rate of a gradient step on the logits."""
-    group_size: Annotated[int, tyro.conf.arg(metavar="G")] = 16
-    """Rollouts a step."""
-    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 1000
-    """Steps."""
-    beta: Annotated[float, tyro.conf.arg(metavar="B")] = 0.0
-    """Strength of the KL term."""
-    clip_low: Annotated[float | None, tyro.conf.arg(metavar="EPS")] = None
-    """Clip ratios below 1 - EPS; matters with several epochs or stale rollouts."""
-    clip_high: Annotated[float | None, tyro.conf.arg(metavar="EPS")] = None
-    """Clip ratios above 1 + EPS."""
-    epochs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Gradient steps on each batch of rollouts."""
-    staleness: Annotated[int, tyro.conf.arg(metavar="S")] = 0
-    """Age of the rollouts in steps."""
-    tpr: Annotated[float, tyro.conf.arg(metavar="P")] = 1.0
-    """Chance that the verifier accepts a right answer."""
-    fpr: Annotated[float, tyro.conf.arg(metavar="P")] = 0.0
-    """Chance that it accepts a wrong one."""
-    runs: Annotated[int, tyro.conf.arg(metavar="N")] = 2048
-    """Sampled runs, 64 or more."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Of the random numbers."""
-    json: bool = False
-    """Print one JSON object."""
-    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """Draw the runs into FILE: .png, .pdf or .svg."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Which dynamics made a measured training curve, and how it goes on.
-
-    Fits the first part of a run by few-pattern models of the theory, says what is and is not identified, and
-    forecasts the rest beside simple baselines. Files with columns visit1, visit2, ... (a question a row) are
-    asked for the clock that the questions follow.
-    """
-
-    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE.csv")]]
-    """Columns step and accuracy, and where known n (samples behind a point) and lr (learning rate)."""
-    train_until: Annotated[float | None, tyro.conf.arg(metavar="STEP")] = None
-    """Last step to fit; the points after it are forecast and scored."""
-    column: Annotated[str, tyro.conf.arg(metavar="NAME")] = "accuracy"
-    """The measured column."""
-    range: Annotated[tuple[float, float], tyro.conf.arg(metavar="LOW HIGH")] = (0.0, 1.0)
-    """What counts as 0 and as 1 in that column: 0 100 for percentages, lowest and highest reward for rewards."""
-    samples: Annotated[float | None, tyro.conf.arg(metavar="N")] = None
-    """Samples behind every point, where the file does not say."""
-    group_size: Annotated[int | None, tyro.conf.arg(metavar="G")] = None
-    """Rollouts a group in GRPO's clock, 8 where left out; with visits the rollouts of one, found from the values."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Of the random numbers."""
-    json: bool = False
-    """Print one JSON object."""
-    plot: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """Draw run, forecast and baselines into FILE: .png, .pdf or .svg."""
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """Compute every point of a sweep and keep it in a Zarr store: qra sweep SPEC.toml --store DIR."""
-
-    spec: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SPEC.toml")]]
-    """What is computed and what varies."""
-    store: Annotated[str, tyro.conf.arg(metavar="DIR")]
-    """Folder of the store."""
-    resume: bool = False
-    """Go on with a store that is not complete; damaged chunks are computed anew."""
-    executor: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """processes[:N], dask, dask://HOST:PORT or slurm[:N]; all devices of this machine where left out."""
-    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
-    """Only every N-th shard from the I-th, counted from 0: for arrays of batch jobs."""
-    block: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Points that are vectorised together; chosen for the machine where left out."""
-    shard_size: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Points in a shard, about."""
-
-
-@dataclass(frozen=True)
-class SweepShow:
-    """What is in the store of a sweep."""
-
-    store: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="STORE")]]
-    """Folder of the store."""
-
-
-@dataclass(frozen=True)
-class SweepPlot:
-    """Draw a sweep: lines of a variable, or a heat map where y is a dimension, too.
-
-    Other dimensions are summed up: the median, and the band from the 10 % to the 90 % quantile.
-    """
-
-    store: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="STORE")]]
-    """Folder of the store."""
-    x: Annotated[str, tyro.conf.arg(metavar="NAME")]
-    """Coordinate of the horizontal axis."""
-    y: Annotated[str, tyro.conf.arg(metavar="NAME")]
-    """Variable, for lines; coordinate, for a heat map."""
-    hue: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Coordinate with a line for each value."""
-    value: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Variable of a heat map."""
-    at: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Dimensions to keep at one value."""
-    out: Annotated[str, tyro.conf.arg(metavar="FILE")] = "sweep.png"
-    """Where to draw: .png, .pdf or .svg."""
-
-
-Sweep = (
-    Annotated[SweepRun, tyro.conf.subcommand("run")]
-    | Annotated[SweepShow, tyro.conf.subcommand("show")]
-    | Annotated[SweepPlot, tyro.conf.subcommand("plot")]
+import qra_jax
+from qra_jax.cli.commands import (
+    COMMANDS,
+    Advise,
+    Command,
+    Doctor,
+    Explore,
+    Fit,
+    Reproduce,
+    Solve,
+    SweepPlot,
+    SweepRun,
+    SweepShow,
 )
-"""`qra sweep`: `run` may be left out."""
 
-
-@dataclass(frozen=True)
-class Reproduce:
-    """Run the studies: data, figures, a verdict on each claim, and a report."""
-
-    names: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Studies to run; all where left out."""
-    quick: bool = False
-    """Coarser versions of all of them in about nine minutes."""
-    out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "results"
-    """Folder for the results."""
-    force: bool = False
-    """Run finished studies again."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder of measured training runs (CSV), for the studies that use some."""
-    list: bool = False
-    """List the studies and stop."""
-
-
-@dataclass(frozen=True)
-class Explore:
-    """Open the explorer in a browser: sliders for a question and its training, and what follows.
-
-    Needs pip install 'qra-jax[notebooks]'. Runs until interrupted (Ctrl-C).
-    """
-
-    server: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """voila (the explorer alone) or lab (JupyterLab); voila where it is installed."""
-    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8866
-    """Of the local server."""
-    headless: bool = False
-    """Serve only, and open no browser."""
-
-
-@dataclass(frozen=True)
-class Doctor:
-    """Versions, devices, precision and cache, and a short test whether known numbers come out right."""
-
-    json: bool = False
-    """Print one JSON object."""
-
-
-Command = Solve | Advise | Fit | SweepRun | SweepShow | SweepPlot | Reproduce | Explore | Doctor
-"""What can be asked for."""
+_FLAGS = (tyro.conf.FlagCreatePairsOff,)
+_ABOUT = "Simulate the theory of RL post-training. More of a command: qra COMMAND --help; the version: qra --version."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -223,9 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
       Exit status: 0; 1 if a study crashed or a check of the doctor failed; 2 for bad input, with one line on stderr;
         130 if interrupted.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv) == ["--version"]:
+        print(f"qra_jax {qra_jax.__version__}")
+        return 0
     try:
-        command = parse(sys.argv[1:] if argv is None else argv)
+        command = parse(argv)
         return _RUN[type(command)](command)
+    except BrokenPipeError:  # who reads has seen enough, as in qra ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -240,31 +69,35 @@ def parse(argv: Sequence[str]) -> Command:
       ValueError: an unknown or incomplete argument.
       SystemExit: help was asked for and printed.
     """
-    if argv and argv[0] == "sweep" and argv[1:2] and argv[1] not in ("run", "show", "plot", "-h", "--help"):
-        argv = ["sweep", "run", *argv[1:]]
+    name, rest = (argv[0], list(argv[1:])) if argv else ("--help", [])
+    if name == "sweep" and rest and rest[0] not in ("run", "show", "plot", "-h", "--help"):
+        rest = ["run", *rest]
+    if name not in COMMANDS and not name.startswith("-"):
+        raise ValueError(f"command: {name!r}; must be one of {', '.join(map(repr, COMMANDS))}")
     stderr = io.StringIO()
-    commands: dict[str, Any] = {"solve": Solve, "advise": Advise, "fit": Fit, "sweep": Sweep}
-    commands |= {"reproduce": Reproduce, "explore": Explore, "doctor": Doctor}
     try:
         with contextlib.redirect_stderr(stderr):
-            return tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="qra",
-                description="Simulate the theory of RL post-training.",
-                args=list(argv) or ["--help"],
-                config=(tyro.conf.FlagCreatePairsOff,),
+            if name in COMMANDS:
+                form, summary = COMMANDS[name]
+                told = summary if name == "sweep" else None  # the others have a docstring
+                return tyro.cli(form, prog=f"qra {name}", description=told, args=rest, config=_FLAGS)
+            listed = (
+                Annotated[form, subcommand(name, description=text)] for name, (form, text) in COMMANDS.items()
             )
+            any_of: Any = functools.reduce(operator.or_, listed)
+            tyro.cli(any_of, prog="qra", description=_ABOUT, args=[name, *rest], config=_FLAGS)
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise ValueError(_one_line(stderr.getvalue()))
+    where = f"qra {name} --help" if name in COMMANDS else "qra --help"
+    raise ValueError(f"{_one_line(stderr.getvalue())} (see {where})")
 
 
 def _one_line(message: str) -> str:
     """The text of a boxed message up to its hints."""
     message = re.split("For full helptext|Argument helptext", message)[0]
     rows = [re.sub("[─│╭╮╰╯]+", " ", row).strip() for row in message.splitlines() if not row.startswith("╭")]
-    return f"{' '.join(filter(None, rows))} (see qra --help)"
+    return " ".join(filter(None, rows))
 
 
 def _solve(command: Solve) -> int:
@@ -273,13 +106,19 @@ def _solve(command: Solve) -> int:
     names, ref, success = inputs.read(command.ref, command.success)
     target = inputs.number("target", command.target, "in (0, 1)")
     _start_jax()
-    from qra_jax import diagnosis, plot
-    from qra_jax.cli import figure, words
+    from qra_jax import diagnosis
+    from qra_jax.cli import words
 
-    path = None if command.plot is None else plot.check_path("plot", command.plot)
-    answer = diagnosis.diagnose(inputs.problem(command.ref, ref, success), target)
-    if path is not None:
-        plot.save(figure.draw(answer, names), path)
+    if command.plot is not None:  # matplotlib only where it is needed: starting up is what takes time
+        from qra_jax import plot
+        from qra_jax.cli import figure
+
+        plot.check_path("plot", command.plot)
+    problem = inputs.problem(command.ref, ref, success)
+    with _busy("solving; the first time for this number of patterns compiles, about ten seconds"):
+        answer = diagnosis.diagnose(problem, target)
+    if command.plot is not None:
+        plot.save(figure.draw(answer, names), command.plot)
     if command.json:
         print(words.to_json(answer))
     else:
@@ -310,7 +149,8 @@ def _advise(command: Advise) -> int:
         fpr=command.fpr,
     )
     problem = inputs.problem(command.ref, ref, success)
-    found = advice.advise(problem, settings, runs=command.runs, seed=command.seed)
+    with _busy(f"training {command.runs} times as it is, then with each change"):
+        found = advice.advise(problem, settings, runs=command.runs, seed=command.seed)
     if path is not None:
         plot.save(advise.draw(found, names), path)
     if command.json:
@@ -331,13 +171,14 @@ def _fit(command: Fit) -> int:
         for name in ("train_until", "column", "range", "samples", "plot"):
             if getattr(command, name) != getattr(usual, name):
                 raise ValueError(f"{name}: given with histories of questions; must be left out there")
-        words.show_histories(
-            command.file, as_json=command.json, group_size=command.group_size, seed=command.seed
-        )
+        options = {"as_json": command.json, "group_size": command.group_size, "seed": command.seed}
+        with _busy("fitting the clocks of all questions"):
+            words.show_histories(command.file, **options)
         return 0
     curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)
     size = 8 if command.group_size is None else command.group_size
-    found = words.answer(curve, command.train_until, group_size=size, seed=command.seed)
+    with _busy("fitting each of the dynamics; the first time compiles, about a minute in all"):
+        found = words.answer(curve, command.train_until, group_size=size, seed=command.seed)
     if path is not None:
         plot.save(words.draw(found), path)
     if command.json:
@@ -400,7 +241,8 @@ def _doctor(command: Doctor) -> int:
     _start_jax()
     from qra_jax.cli import doctor
 
-    checks = doctor.check()
+    with _busy("trying known numbers, about ten seconds"):
+        checks = doctor.check()
     if command.json:
         print(doctor.to_json(checks))
     else:
@@ -417,6 +259,13 @@ _RUN: dict[type, Callable[[Any], int]] = {
     Explore: _explore,
     Doctor: _doctor,
 }
+
+
+def _busy(doing: str) -> contextlib.AbstractContextManager[Any]:
+    """Says in a terminal what takes so long, on stderr, and takes it back when it is done."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(doing)
 
 
 def _start_jax() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -29,7 +30,7 @@ def to_json(found: Diagnosis) -> str:
         {
             "regime": found.regime,
             "gamma": found.gamma,
-            "accuracy_ref": float(found.problem.accuracy_ref),
+            "accuracy_ref": found.accuracy_ref,
             "best": found.best,
             "dominance": found.leaders,
             "log10_time": {
@@ -70,18 +71,15 @@ def show(found: Diagnosis, names: list[str], console: Console | None = None) -> 
 
 
 def _story(found: Diagnosis, names: list[str]) -> list[str]:
-    problem = found.problem
-    best, accuracy = names[found.best], float(problem.accuracy_ref)
-    rate = float(problem.success[found.best])
-    lines = [
-        f"Best is {best}: right {rate:.3g} of the time, base share {float(problem.ref[found.best]):.3g}."
-    ]
+    log_ref, success = np.asarray(found.problem.log_ref), np.asarray(found.problem.success)
+    best, accuracy, share = names[found.best], found.accuracy_ref, np.exp(log_ref[found.best])
+    lines = [f"Best is {best}: right {success[found.best]:.3g} of the time, base share {share:.3g}."]
     if found.regime == "fast":
         lines.append(
             f"Fast regime: base accuracy {accuracy:.3g} is above every other pattern's success rate or equal."
         )
     else:
-        rival = f"{names[found.rival]} (right {float(problem.success[found.rival]):.3g} of the time)"
+        rival = f"{names[found.rival]} (right {success[found.rival]:.3g} of the time)"
         gamma = "" if found.gamma is None else f"; γ = {found.gamma:.4g}"
         lines.append(
             f"Entangled regime: base accuracy {accuracy:.3g} is below {rival}, also reinforced{gamma}."
@@ -100,7 +98,7 @@ def _advice(found: Diagnosis, names: list[str]) -> list[str]:
         if not _stalls(time):
             return ["Advice: nothing stalls; SFT is not needed."]
         best = names[found.best]
-        share = _number(float(found.problem.log_ref[found.best]))
+        share = _number(float(np.asarray(found.problem.log_ref)[found.best]))
         return [
             f"Advice: no other pattern holds {best} back, but it starts cold, at a share of {share}: the time "
             f"grows as 1/share, so SFT that raises the share of {best} shortens it."

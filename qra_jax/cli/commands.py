@@ -1,0 +1,234 @@
+"""Floor 6. What can be asked of `qra`: each command's arguments, with the words of its help; needs no JAX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+
+def _arg(metavar: str | None = None) -> Any:
+    """How an argument is shown: its default only where that says something."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=_default)
+
+
+def _default(value: str) -> str:
+    return "" if value in ("", "None", "False") else f"(default: {value})"
+
+
+Flag = Annotated[bool, _arg()]
+Numbers = Annotated[tuple[str, ...], _arg("P [P ...]|FILE.csv")]
+
+
+@dataclass(frozen=True)
+class Solve:
+    """How long RL post-training takes on one question, and whether it stalls.
+
+    Time is in units of one logit at learning rate one: learning rate × steps of expected updates.
+    """
+
+    ref: Numbers
+    """Share of each reasoning pattern in the base model, separated by spaces or commas; or a CSV file with
+    columns pattern,ref,success."""
+    success: Numbers = ()
+    """Success rate of each pattern, in [0, 1]; may be left out where the CSV file has them."""
+    target: Annotated[str, _arg("P")] = "0.99"
+    """Share of the best pattern to reach, in (0, 1)."""
+    json: Flag = False
+    """Print one JSON object, times as log10."""
+    plot: Annotated[str | None, _arg("FILE")] = None
+    """Draw the run into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
+class Advise:
+    """What sampled training does with given hyperparameters: collapse, entropy, what limits it, what helps.
+
+    Runs thousands of trainings of one question by plain gradient steps on the logits of its patterns.
+    """
+
+    ref: Numbers
+    """Share of each reasoning pattern in the base model, as for solve."""
+    success: Numbers = ()
+    """Success rate of each pattern, as for solve."""
+    algorithm: Annotated[str, _arg("NAME")] = "grpo"
+    """grpo, dr_grpo, dapo, rloo, reinforce or filtered_sft."""
+    eta: Annotated[float, _arg("RATE")] = 0.1
+    """Learning rate of a gradient step on the logits."""
+    group_size: Annotated[int, _arg("G")] = 16
+    """Rollouts a step."""
+    steps: Annotated[int, _arg("N")] = 1000
+    """Steps."""
+    beta: Annotated[float, _arg("B")] = 0.0
+    """Strength of the KL term."""
+    clip_low: Annotated[float | None, _arg("EPS")] = None
+    """Clip ratios below 1 - EPS; matters with several epochs or stale rollouts."""
+    clip_high: Annotated[float | None, _arg("EPS")] = None
+    """Clip ratios above 1 + EPS."""
+    epochs: Annotated[int, _arg("N")] = 1
+    """Gradient steps on each batch of rollouts."""
+    staleness: Annotated[int, _arg("S")] = 0
+    """Age of the rollouts in steps."""
+    tpr: Annotated[float, _arg("P")] = 1.0
+    """Chance that the verifier accepts a right answer."""
+    fpr: Annotated[float, _arg("P")] = 0.0
+    """Chance that it accepts a wrong one."""
+    runs: Annotated[int, _arg("N")] = 2048
+    """Sampled runs, 64 or more."""
+    seed: Annotated[int, _arg("N")] = 0
+    """Of the random numbers."""
+    json: Flag = False
+    """Print one JSON object."""
+    plot: Annotated[str | None, _arg("FILE")] = None
+    """Draw the runs into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which dynamics made a measured training curve, and how it goes on.
+
+    Fits the first part of a run by few-pattern models of the theory, says what is and is not identified, and
+    forecasts the rest beside simple baselines. Files with columns visit1, visit2, ... (a question a row) are
+    asked for the clock that the questions follow.
+    """
+
+    file: tyro.conf.Positional[Annotated[str, _arg("FILE.csv")]]
+    """Columns step and accuracy, and where known n (samples behind a point) and lr (learning rate)."""
+    train_until: Annotated[float | None, _arg("STEP")] = None
+    """Last step to fit; the points after it are forecast and scored."""
+    column: Annotated[str, _arg("NAME")] = "accuracy"
+    """The measured column."""
+    range: Annotated[tuple[float, float], _arg("LOW HIGH")] = (0.0, 1.0)
+    """What counts as 0 and as 1 in that column: 0 100 for percentages, lowest and highest reward for rewards."""
+    samples: Annotated[float | None, _arg("N")] = None
+    """Samples behind every point, where the file does not say."""
+    group_size: Annotated[int | None, _arg("G")] = None
+    """Rollouts a group in GRPO's clock, 8 where left out; with visits the rollouts of one, found from the values."""
+    seed: Annotated[int, _arg("N")] = 0
+    """Of the random numbers."""
+    json: Flag = False
+    """Print one JSON object."""
+    plot: Annotated[str | None, _arg("FILE")] = None
+    """Draw run, forecast and baselines into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """Compute every point of a sweep and keep it in a Zarr store: qra sweep SPEC.toml --store DIR."""
+
+    spec: tyro.conf.Positional[Annotated[str, _arg("SPEC.toml")]]
+    """What is computed and what varies."""
+    store: Annotated[str, _arg("DIR")]
+    """Folder of the store."""
+    resume: Flag = False
+    """Go on with a store that is not complete; damaged chunks are computed anew."""
+    executor: Annotated[str | None, _arg("NAME")] = None
+    """processes[:N], dask, dask://HOST:PORT or slurm[:N]; all devices of this machine where left out."""
+    shard: Annotated[str | None, _arg("I/N")] = None
+    """Only every N-th shard from the I-th, counted from 0: for arrays of batch jobs."""
+    block: Annotated[int | None, _arg("N")] = None
+    """Points that are vectorised together; chosen for the machine where left out."""
+    shard_size: Annotated[int | None, _arg("N")] = None
+    """Points in a shard, about."""
+
+
+@dataclass(frozen=True)
+class SweepShow:
+    """What is in the store of a sweep."""
+
+    store: tyro.conf.Positional[Annotated[str, _arg("STORE")]]
+    """Folder of the store."""
+
+
+@dataclass(frozen=True)
+class SweepPlot:
+    """Draw a sweep: lines of a variable, or a heat map where y is a dimension, too.
+
+    Other dimensions are summed up: the median, and the band from the 10 % to the 90 % quantile.
+    """
+
+    store: tyro.conf.Positional[Annotated[str, _arg("STORE")]]
+    """Folder of the store."""
+    x: Annotated[str, _arg("NAME")]
+    """Coordinate of the horizontal axis."""
+    y: Annotated[str, _arg("NAME")]
+    """Variable, for lines; coordinate, for a heat map."""
+    hue: Annotated[str | None, _arg("NAME")] = None
+    """Coordinate with a line for each value."""
+    value: Annotated[str | None, _arg("NAME")] = None
+    """Variable of a heat map."""
+    at: Annotated[tuple[str, ...], _arg("NAME=VALUE")] = ()
+    """Dimensions to keep at one value."""
+    out: Annotated[str, _arg("FILE")] = "sweep.png"
+    """Where to draw: .png, .pdf or .svg."""
+
+
+Sweep = (
+    Annotated[SweepRun, tyro.conf.subcommand("run")]
+    | Annotated[SweepShow, tyro.conf.subcommand("show")]
+    | Annotated[SweepPlot, tyro.conf.subcommand("plot")]
+)
+"""`qra sweep`: `run` may be left out."""
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Run the studies: data, figures, a verdict on each claim, and a report."""
+
+    names: tyro.conf.Positional[Annotated[tuple[str, ...], _arg("[STUDY ...]")]] = ()
+    """Studies to run; all where left out."""
+    quick: Flag = False
+    """Coarser versions of all of them in about nine minutes."""
+    out: Annotated[str, _arg("DIR")] = "results"
+    """Folder for the results."""
+    force: Flag = False
+    """Run finished studies again."""
+    data: Annotated[str | None, _arg("DIR")] = None
+    """Folder of measured training runs (CSV), for the studies that use some."""
+    list: Flag = False
+    """List the studies and stop."""
+
+
+@dataclass(frozen=True)
+class Explore:
+    """Open the explorer in a browser: sliders for a question and its training, and what follows.
+
+    Needs pip install 'qra-jax[notebooks]'. Runs until interrupted (Ctrl-C).
+    """
+
+    server: Annotated[str | None, _arg("NAME")] = None
+    """voila (the explorer alone) or lab (JupyterLab); voila where it is installed."""
+    port: Annotated[int, _arg("N")] = 8866
+    """Of the local server."""
+    headless: Flag = False
+    """Serve only, and open no browser."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Versions, devices, precision and cache, and a short test whether known numbers come out right."""
+
+    json: Flag = False
+    """Print one JSON object."""
+
+
+COMMANDS: dict[str, tuple[Any, str]] = {
+    "solve": (
+        Solve,
+        "Will training on one question stall? Regime, times, who dominates when, how much SFT helps.",
+    ),
+    "advise": (
+        Advise,
+        "What given hyperparameters do: collapse, entropy, what limits accuracy, what helps most.",
+    ),
+    "fit": (Fit, "Which dynamics explain a measured training curve, and how it goes on."),
+    "sweep": (Sweep, "Compute a grid of runs into a Zarr store; look at it; draw it."),
+    "reproduce": (Reproduce, "The literature's claims: data, figures, a verdict on each, and a report."),
+    "explore": (Explore, "Sliders in a browser: a question, its training, and what follows."),
+    "doctor": (Doctor, "Versions, devices and cache, and whether known numbers come out right."),
+}
+"""The commands by name, each with what `qra --help` says of it."""
+
+Command = Solve | Advise | Fit | SweepRun | SweepShow | SweepPlot | Reproduce | Explore | Doctor
+"""What can be asked for."""
