@@ -55,10 +55,12 @@ class Settings:
       group_size: G ≥ 2.
       steps: optimiser steps over epochs, ≥ 1.
       beta: β ≥ 0 of the reverse KL term.
-      clip_low, clip_high: ε in [0, 1], or `None` for no clipping.
+      clip_low: ratios below 1 − ε are clipped; ε in [0, 1], or `None` for no clipping.
+      clip_high: the same above 1 + ε.
       epochs: gradient steps on each batch of rollouts, ≥ 1.
       staleness: age of the rollouts in steps, ≥ 0.
-      tpr, fpr: the verifier's true and false positive rates.
+      tpr: the verifier's true positive rate.
+      fpr: its false positive rate.
 
     Raises:
       ValueError: a number out of range.
@@ -122,7 +124,8 @@ class Paths:
 
     Attributes:
       step: `[times]`.
-      accuracy, entropy: `[3, times]`, 10th percentile, mean and 90th percentile over runs.
+      accuracy: `[3, times]`, 10th percentile, mean and 90th percentile over runs.
+      entropy: the same of the entropy of the pattern choice, nats.
       expected: `[times]`, accuracy of the run without sampling noise.
       silent: mean share of silent groups, `[times - 1]`.
       clipped: mean share of weight that was clipped, `[times - 1]`.

@@ -61,7 +61,8 @@ def chunked(
     Args:
       function: takes pytrees with a leading axis, returns a pytree with that axis.
       block: chunks are a multiple of this, ≥ 1.
-      chunk, workers: as for [`many`][].
+
+    As for [`many`][]: `chunk`, `workers`.
 
     Returns:
       A function as [`many`][] returns it. It keeps what it has compiled.

@@ -230,7 +230,8 @@ class examples:
         Args:
           key: PRNG key.
           patterns: n ≥ 1.
-          a, b: Beta parameters, > 0; the theorem's plain reading is a = b = 1.
+          a: first parameter of the Beta distribution, > 0; the theorem's plain reading is a = b = 1.
+          b: its second parameter, > 0.
 
         Returns:
           One draw.

@@ -98,7 +98,8 @@ def velocity(
 
     Args:
       terms: the terms; none gives zero.
-      log_policy, log_ref, metric: as for [`Regularizer.velocity`][].
+
+    As for [`Regularizer.velocity`][]: `log_policy`, `log_ref`, `metric`.
 
     Returns:
       `[patterns]`.

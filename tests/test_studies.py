@@ -258,6 +258,21 @@ def test_an_empty_report_can_be_written(tmp_path):
     assert json.loads((tmp_path / "claims.json").read_text()) == []
 
 
+def test_the_claims_as_markdown(fakes, tmp_path):
+    fakes("one")
+    fakes("two", first="raise RuntimeError('a | b')")
+    run(tmp_path)
+    text = (tmp_path / "claims.md").read_text()
+    assert text.startswith(
+        "# Claims and verdicts\n\n4 claims: 1 hold, 1 hold under a condition, 1 fail, 1 crashed."
+    )
+    assert "## Two & two" in text
+    assert "| two is \\<two\\> | arithmetic | 2 | 2 | **holds** |" in text
+    assert r"RuntimeError: a \| b" in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()} == {6}
+
+
 @pytest.mark.parametrize("name", list(studies.REGISTRY))
 def test_every_registered_study_follows_the_protocol(name):
     study = studies.load(name)

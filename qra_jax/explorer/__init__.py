@@ -50,7 +50,8 @@ class Settings:
       learning_rate: η of a gradient step on the logits, ≥ 0.
       group_size: G, from 2 to `LARGEST`.
       beta: strength of the KL term, ≥ 0.
-      tpr, fpr: chances that the verifier accepts a right and a wrong answer, in [0, 1].
+      tpr: chance that the verifier accepts a right answer, in [0, 1].
+      fpr: chance that it accepts a wrong one, in [0, 1].
 
     Raises:
       ValueError: a number out of range.

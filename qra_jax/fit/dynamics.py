@@ -141,7 +141,8 @@ class Lookup:
     """A function on an even grid, linear in between and constant outside.
 
     Attributes:
-      low, high: where the grid begins and ends.
+      low: where the grid begins.
+      high: where it ends.
       values: `[points]`.
     """
 

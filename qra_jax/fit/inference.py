@@ -125,7 +125,7 @@ class Fit:
           model: one of `models`; the most likely one where left out.
 
         Returns:
-          (median, low, high) by name, those of [`dynamics.physical`][]; `rate` and `rest` per training window.
+          (median, low, high) by name, those of `fit.dynamics.physical`; `rate` and `rest` per training window.
         """
         model = self.best if model is None else model
         values = _physical(jnp.asarray(self.u[self.models.index(model)]), model.patterns)
@@ -177,7 +177,7 @@ def fit(
 
     $$ p(\text{model}\mid y) \propto \int L(y\mid u)\,N(u)\,du $$
 
-    with the likelihood of [`noise`][], the models and priors of [`dynamics`][] and the integral by [`smc.sample`][].
+    with the likelihood of `fit.noise`, the models and priors of `fit.dynamics` and the integral by `fit.smc.sample`.
 
     Args:
       curve: the run.
@@ -212,7 +212,8 @@ def fit_many(
     Args:
       curves: the runs.
       untils: last step to fit of each.
-      horizon, group_size, models, draws, seed: as for [`fit`][].
+
+    As for [`fit`][]: `horizon`, `group_size`, `models`, `draws`, `seed`.
 
     Returns:
       A `Fit` for each.

@@ -5,7 +5,7 @@ and [`answer_drift`][] are the velocities themselves.
 """
 
 from qra_jax.flow.answers import answer_drift
-from qra_jax.flow.drift import drift
-from qra_jax.flow.solve import sft, solve
+from qra_jax.flow.solver import sft, solve
+from qra_jax.flow.velocity import drift
 
 __all__ = ["answer_drift", "drift", "sft", "solve"]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from qra_jax.algorithm import Algorithm, reinforce
-from qra_jax.flow.drift import combine_function, shifted
+from qra_jax.flow.velocity import combine_function, shifted
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer, ascend
 from qra_jax.reward import Reward, verifiable

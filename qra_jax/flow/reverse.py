@@ -67,7 +67,8 @@ def end(
     Args:
       system: what to solve.
       time: when to end.
-      solver, rtol, atol, max_steps: as for `flow.solve`, none left out.
+
+    As for `flow.solve`, none left out: `solver`, `rtol`, `atol`, `max_steps`.
 
     Returns:
       An [`End`][].

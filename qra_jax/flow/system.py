@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from qra_jax.algorithm import Algorithm
 from qra_jax.flow.answers import answer_velocity_function
-from qra_jax.flow.drift import velocity_function
+from qra_jax.flow.velocity import velocity_function
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward

@@ -149,11 +149,12 @@ def hit_batch(
 
     Args:
       problems: a `Problem` with a leading axis `[problems]`.
-      target, event, algorithm, reward, metric: as for [`hit`][]; the same for all problems.
       lanes: problems that are worked on at a time by one thread, ≥ 1.
       chunk: problems in one compiled call, ≥ 1; bounds the memory in flight.
       workers: threads; all of this process's cores on CPU, one elsewhere.
       progress: called with the number of problems finished after each chunk.
+
+    As for [`hit`][]; the same for all problems: `target`, `event`, `algorithm`, `reward`, `metric`.
 
     Returns:
       A `Hit` whose arrays have a leading axis `[problems]`.
@@ -210,9 +211,11 @@ def hit_pool(
     the number of problems, the result for one does not depend on the others.
 
     Args:
-      problems, targets, algorithms, rewards: as for [`hit`][], stacked.
-      event, metric: as for [`hit`][].
       lanes: as for [`hit_batch`][].
+
+    As for [`hit`][], stacked: `problems`, `targets`, `algorithms`, `rewards`.
+
+    As for [`hit`][]: `event`, `metric`.
 
     Returns:
       A `Hit` whose arrays have a leading axis `[problems]`.
@@ -245,8 +248,7 @@ def log_transition_time(
 ) -> Float[Array, ""]:
     """Log of T_0, the time at which accuracy exceeds the second-best success rate and the entanglement is over.
 
-    Args:
-      problem, algorithm, reward, metric: as for [`hit`][].
+    As for [`hit`][]: `problem`, `algorithm`, `reward`, `metric`.
 
     Returns:
       Scalar; −inf in the fast regime.
@@ -276,7 +278,8 @@ def solve(
       problem: one question.
       ts: `[times]`, increasing, zero or above; or
       log_ts: `[times]`, their natural logs.
-      algorithm, reward, metric: as for [`hit`][].
+
+    As for [`hit`][]: `algorithm`, `reward`, `metric`.
 
     Returns:
       A `Trajectory` with first derivatives; `stats["panels"]` is the work done, `stats["log_time"]` the log times.
@@ -313,7 +316,8 @@ def policy(
     Args:
       problem: one question.
       tau: orbit time, zero or above, in the gauge θ_0 = log π_ref.
-      reward, metric: as for [`hit`][].
+
+    As for [`hit`][]: `reward`, `metric`.
 
     Returns:
       `[patterns]`, log π.
@@ -335,8 +339,7 @@ def dominance(problem: Problem, *, reward: Reward | None = None, metric: str = "
 
     Switches happen at τ = (u_j − u_i)/(R_j − R_i); a pattern off the envelope never leads.
 
-    Args:
-      problem, reward, metric: as for [`hit`][].
+    As for [`hit`][]: `problem`, `reward`, `metric`.
 
     Returns:
       A `Dominance`.
@@ -354,8 +357,7 @@ def lines(
 ) -> tuple[Float[Array, " patterns"], Float[Array, " patterns"]]:
     """The lines whose lower envelope names the leader: offsets 1/π_ref (natural: −log π_ref) and slopes R.
 
-    Args:
-      problem, reward, metric: as for [`hit`][].
+    As for [`hit`][]: `problem`, `reward`, `metric`.
 
     Returns:
       `[patterns]` offsets (`inf` without reference mass) and `[patterns]` rewards.

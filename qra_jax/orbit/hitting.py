@@ -76,7 +76,8 @@ class Search:
     Attributes:
       walk: how far it has come.
       before: the walk up to the panel that holds the bracket.
-      low, high: the bracket, as distances in τ from there.
+      low: where the bracket begins, as a distance in τ from there.
+      high: where it ends.
       found: a bracket has been found.
       done: the orbit is over.
       value: the event's value at the end of the last panel: at a vertex the next one may round to the other side.

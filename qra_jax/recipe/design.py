@@ -283,7 +283,8 @@ def sensitivity(
 
     Args:
       problem: one question.
-      target, event, algorithm, reward, metric: as for `orbit.hit`.
+
+    As for `orbit.hit`: `target`, `event`, `algorithm`, `reward`, `metric`.
 
     Returns:
       A [`Sensitivity`][]; NaN for patterns without mass, and throughout where the target is met at the start or never.

@@ -48,7 +48,6 @@ class Phase:
       until: level at which the phase ends.
       event: what reaches it: `"best"`, π(r*), or `"accuracy"`, the mean ρ over questions.
       learning_rate: η(s); in orbit and flow a factor on the velocity, 1 where left out.
-      algorithm, reward, regularizers, metric: as in `flow.solve`; no RL where `algorithm` is `None`.
       beta: β(s) of the KL term.
       penalty: `"reverse_kl"` or `"k3_loss"`, which KL term.
       q: q(s) of the Tsallis family, in place of the algorithm's.
@@ -60,6 +59,8 @@ class Phase:
       optimizer: `learning_rate -> optax transformation`, for mean and sampled.
       price: cost of a unit of time (orbit, flow) or of a step.
       demonstration_price: cost of a unit of SFT, w·g.
+
+    As in `flow.solve`; no RL where `algorithm` is `None`: `algorithm`, `reward`, `regularizers`, `metric`.
     """
 
     kind: str = field(default="phase", metadata=STATIC)
@@ -247,8 +248,9 @@ def rlif(
 
     Args:
       reward: self-certainty where left out.
-      time, steps, until, event, learning_rate, algorithm, regularizers, beta, penalty, metric: as for [`rlvr`][].
-      runner, optimizer, price: as for [`rlvr`][].
+
+    As for [`rlvr`][]: `time`, `steps`, `until`, `event`, `learning_rate`, `algorithm`, `regularizers`, `beta`,
+    `penalty`, `metric`, `runner`, `optimizer`, `price`.
 
     Returns:
       A `Phase`.
@@ -292,11 +294,12 @@ def interleaved(
     where silent ones are drawn again).
 
     Args:
-      mixture, demonstrations, weight, batch, demonstration_price: of the SFT, as for [`sft`][].
       unsolved: G > 0 of the gate (sampled: the algorithm's own group is looked at); `None` for SFT at every step.
-      time, steps, until, event, learning_rate, algorithm, reward, regularizers, beta, penalty, q, metric: as for
-        [`rlvr`][].
-      runner, optimizer, price: as for [`rlvr`][].
+
+    As for [`sft`][]: `mixture`, `demonstrations`, `weight`, `batch`, `demonstration_price`.
+
+    As for [`rlvr`][]: `time`, `steps`, `until`, `event`, `learning_rate`, `algorithm`, `reward`, `regularizers`,
+    `beta`, `penalty`, `q`, `metric`, `runner`, `optimizer`, `price`.
 
     Returns:
       A `Phase`.

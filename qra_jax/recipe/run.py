@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from qra_jax import metrics, orbit
 from qra_jax.flow import event as events
-from qra_jax.flow.solve import default_options, follow
+from qra_jax.flow.solver import default_options, follow
 from qra_jax.flow.system import System, guarded_system
 from qra_jax.problem import Problem
 from qra_jax.recipe import schedule, velocity
@@ -107,7 +107,9 @@ def run(
       seed: `[phases, 2, *questions]`, random words.
       features: `[questions, patterns, features]` or `None`.
       saves: policies to save on the way of each phase.
-      max_steps, stiff, adjoint: for flows.
+      max_steps: of the ODE solver, for flows.
+      stiff: which solver, for flows.
+      adjoint: how it is differentiated, for flows.
 
     Returns:
       A [`Run`][].

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from qra_jax import regularizer
-from qra_jax.flow.drift import velocity_function
+from qra_jax.flow.velocity import velocity_function
 from qra_jax.problem import Problem
 from qra_jax.recipe import schedule
 from qra_jax.recipe.phases import Phase
@@ -75,9 +75,10 @@ def sampled(
     """The velocity of one question as a group of rollouts and a batch of demonstrations show it.
 
     Args:
-      phase, problem, mixture, log_policy, progress: as for [`expected`][].
       seed: `[2]`, the run's words.
       step: which step.
+
+    As for [`expected`][]: `phase`, `problem`, `mixture`, `log_policy`, `progress`.
 
     Returns:
       A [`Move`][].

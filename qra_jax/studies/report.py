@@ -1,10 +1,12 @@
-"""Floor 5. The report: one self-contained page, one table of claims, one JSON file."""
+"""Floor 5. The report: one self-contained page; the claims as JSON, as Markdown and as a table for the terminal."""
 
 from __future__ import annotations
 
 import base64
 import inspect
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -81,7 +83,7 @@ def table(results: list[Result]) -> Table:
 
 
 def write(results: list[Result], out: Path) -> None:
-    """Write `claims.json` and `report.html`.
+    """Write `claims.json`, the same as `claims.md`, and `report.html`.
 
     Args:
       results: in the order of the report.
@@ -90,20 +92,59 @@ def write(results: list[Result], out: Path) -> None:
     rows = claims(results)
     text = json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)
     _files.write(out / "claims.json", text + "\n")
+    _files.write(out / "claims.md", markdown(rows, {result.name: result.title for result in results}))
     _files.write(out / "report.html", page(results))
+
+
+def markdown(rows: list[dict[str, Any]], titles: Mapping[str, str]) -> str:
+    """The claims as a page of Markdown: how many hold, then a table for each study.
+
+    Args:
+      rows: as in `claims.json`.
+      titles: title of each study, by name.
+
+    Returns:
+      The page.
+    """
+    told = [f"# Claims and verdicts\n\n{_summary(rows)} Made from `claims.json` by `qra reproduce`."]
+    for name in dict.fromkeys(row["study"] for row in rows):
+        study = [row for row in rows if row["study"] == name]
+        around = study[0]["environment"]
+        told.append(f"## {_markdown(titles[name])}")
+        told.append(f"`{name}`, {_version(around)} version, {around.get('seconds', 0):.0f} s.")
+        keys = ["claim", "source", "predicted", "measured", "verdict"]
+        lines = [f"| {' | '.join(keys)} |", f"|{'---|' * len(keys)}"]
+        for row in study:
+            cells = [_markdown(_cell(row[key])) for key in keys]
+            lines.append(f"| {' | '.join(cells[:-1])} | **{cells[-1]}** |")
+        told.append("\n".join(lines))
+    return "\n\n".join(told) + "\n"
+
+
+def _markdown(text: str) -> str:
+    """Text in which nothing is markup."""
+    return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", " ".join(text.split()))
+
+
+def _summary(rows: list[dict[str, Any]]) -> str:
+    counts = {kind: sum(_kind(row["verdict"]) == kind for row in rows) for kind in _KINDS}
+    summary = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in counts.items() if count) or "none"
+    return f"{len(rows)} claims: {summary}."
+
+
+def _version(stamp: dict[str, Any]) -> str:
+    return "quick" if stamp.get("quick") else "full"
 
 
 def page(results: list[Result]) -> str:
     """The report as one HTML page that needs no other file."""
     rows = claims(results)
-    counts = {kind: sum(_kind(row["verdict"]) == kind for row in rows) for kind in _KINDS}
-    summary = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in counts.items() if count) or "none"
     body = "".join(_section(result) for result in results)
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>qra reproduce</title><style>{_CSS}</style>\n"
-        f"<h1>Claims</h1><p>{len(rows)} claims: {summary}.</p>\n"
+        f"<h1>Claims</h1><p>{_summary(rows)}</p>\n"
         f"{_rows(rows, with_study=True)}{body}</html>\n"
     )
 
@@ -118,9 +159,8 @@ def _section(result: Result) -> str:
     versions = ", ".join(
         f"{key} {stamp[key]}" for key in ("python", "jax", "diffrax", "qra_jax") if key in stamp
     )
-    version = "quick" if stamp.get("quick") else "full"
     took = f"{stamp.get('seconds', 0):.1f} s on {stamp.get('device', '?')}"
-    foot = f"{result.name}, {version} version, {took}; {versions}"
+    foot = f"{result.name}, {_version(stamp)} version, {took}; {versions}"
     return (
         f'{heading}{text}<img alt="{escape(result.title)}" src="data:image/png;base64,{image}">\n'
         f"{_rows(claims([result]), with_study=False)}<p class=foot>{escape(foot)}</p></section>\n"

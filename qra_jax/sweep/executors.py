@@ -1,7 +1,7 @@
 """Where shards are computed: threads of this process, or anything that is a `concurrent.futures.Executor`.
 
 A worker that is lost (killed, out of memory, gone with its node) does not lose its shards: they are tried again, each
-up to [`TRIES`][] times. An error of the computation itself is raised at once; what is done stays done.
+up to `TRIES` times. An error of the computation itself is raised at once; what is done stays done.
 """
 
 from __future__ import annotations

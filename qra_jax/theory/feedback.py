@@ -49,7 +49,8 @@ def rlif_initial_slope(a: float | Array, b: float | Array, patterns: int) -> Flo
     so its sign is certain as n → ∞ iff a ≠ b: up for a > b. At a = b (U[0, 1] among them) chance decides.
 
     Args:
-      a, b: Beta parameters, > 0.
+      a: first parameter of the Beta distribution, > 0.
+      b: its second parameter, > 0.
       patterns: n ≥ 1.
 
     Returns:

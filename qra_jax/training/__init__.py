@@ -4,6 +4,6 @@
 """
 
 from qra_jax.training.covariance import gradient_covariance
-from qra_jax.training.train import METRICS, Staleness, train
+from qra_jax.training.runner import METRICS, Staleness, train
 
 __all__ = ["METRICS", "Staleness", "gradient_covariance", "train"]

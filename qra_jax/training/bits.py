@@ -85,8 +85,9 @@ def normals(
     """Standard normal numbers for one step of every cell.
 
     Args:
-      seed, step, dtype, stream: as for [`uniforms`][].
       count: how many.
+
+    As for [`uniforms`][]: `seed`, `step`, `dtype`, `stream`.
 
     Returns:
       `[count, ...]`.

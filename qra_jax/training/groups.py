@@ -166,10 +166,11 @@ def draw_mixed_verdicts(
     this one.
 
     Args:
-      scores, rates, halves: as for [`draw_verdicts`][].
       lot: `[*cells]`, one uniform number for k.
       group: most rollouts in a group.
       size: `[*cells]` or scalar, rollouts in the group.
+
+    As for [`draw_verdicts`][]: `scores`, `rates`, `halves`.
 
     Returns:
       Counts as from [`draw_verdicts`][].

@@ -82,7 +82,8 @@ def run(
         `penalty` of the regularizers, `observe` of the metrics; `moody` and `weigh` where they are needed.
       fixed: arrays that do not change in a run; every one ends in lanes.
       held: first arguments of `pure`.
-      binary, fixed_rates: of the reward.
+      binary: the reward is 0 or 1.
+      fixed_rates: it does not depend on the policy.
       resamples: silent groups are drawn again.
       regularized: there is a penalty.
       features: Φ, where questions share parameters.

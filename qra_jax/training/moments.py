@@ -88,8 +88,7 @@ def spread(
 ) -> Spread:
     """Moments of the number of right rollouts, from which mean and covariance follow.
 
-    Args:
-      policy, rates, tables, size, resamples: as for [`expected_shares`][].
+    As for [`expected_shares`][]: `policy`, `rates`, `tables`, `size`, `resamples`.
 
     Returns:
       `Spread`.

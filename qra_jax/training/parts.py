@@ -18,7 +18,7 @@ from jaxtyping import Array
 from qra_jax import regularizer
 from qra_jax._closures import hoisted
 from qra_jax.algorithm import Algorithm
-from qra_jax.flow.drift import clock_function
+from qra_jax.flow.velocity import clock_function
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward
@@ -40,7 +40,9 @@ def simulate(
 
     Args:
       plan: what is fixed.
-      algorithm, reward, regularizers: the parts.
+      algorithm: the algorithm.
+      reward: the reward.
+      regularizers: the penalties.
       problem: the question, or questions that share parameters.
       settings: what may be traced: `seed`, `start`, `behavior`, and numbers as arguments of `train`.
 

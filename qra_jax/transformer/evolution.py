@@ -42,7 +42,8 @@ def evolve(
 
     Args:
       key: PRNG key.
-      model, params: the network and where it starts.
+      model: the network.
+      params: where it starts.
       task: draws questions and verifies answers.
       steps: updates, ≥ 1.
       questions: N of a step, ≥ 1; all members answer the same.
@@ -53,7 +54,8 @@ def evolve(
       greedy: take the likeliest tokens, or else sample.
       reward: of a sequence; the perfect verifier where left out.
       block: members that are evaluated side by side.
-      record_every, probe: as for [`train`][qra_jax.transformer.rl.train].
+
+    As for [`train`][qra_jax.transformer.rl.train]: `record_every`, `probe`.
 
     Returns:
       A `Run`; `silent` is the share of steps in which all members earned the same.

@@ -53,7 +53,8 @@ def cross_entropy(model: Model, params: Params, demonstrations: Demonstrations) 
     answer that stands in `tokens`.
 
     Args:
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       demonstrations: N questions, G sequences each.
 
     Returns:

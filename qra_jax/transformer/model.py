@@ -344,7 +344,8 @@ def read(
     """Read prompts.
 
     Args:
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       prompt_NxP: `[N, P]`, tokens, padded to the left.
       real_NxP: `[N, P]`, which of them are no padding; all where left out.
 
@@ -388,7 +389,8 @@ def follow(
     """Read tokens that follow prompts; G sequences for each of N prompts.
 
     Args:
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       prompt: from [`read`][].
       tokens_NxGxT: `[N, G, T]`, tokens.
       memory: keys and values of the tokens before these, for reading one by one: from [`room`][], then from the
@@ -415,9 +417,11 @@ def score(
     r"""Teacher forcing: scores of *every* token that may stand at each place after the prompt.
 
     Args:
-      model, params: the network.
-      prompt_NxP, real_NxP: as for [`read`][].
+      model: the network.
+      params: its parameters.
       tokens_NxGxT: `[N, G, T]`, tokens after the prompt.
+
+    As for `read`: `prompt_NxP`, `real_NxP`.
 
     Returns:
       Logits `[N, G, T, V]`, where `logits[..., t, :]` are those of token t given all before it, and the features

@@ -59,7 +59,8 @@ def read_out(model: Model, params: Params, shown: Demonstrations) -> ReadOut:
     """Read a network by teacher forcing over all demonstrated sequences.
 
     Args:
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       shown: sequences with right answers for each question: every pattern once, in order, announced; then, in a
         task whose marker may be missing, every pattern without it.
 
@@ -152,7 +153,8 @@ def change(model: Model, before: Params, now: Params, questions: Questions, toke
 
     Args:
       model: the network.
-      before, now: its parameters.
+      before: its parameters before.
+      now: its parameters after.
       questions: `[N]`.
       tokens: `[N, G, T]`, sequences to compare on, e.g. sampled from `now`.
 
@@ -185,7 +187,8 @@ def feature_similarity(model: Model, params: Params, questions: Questions) -> Fl
     """Mean cosine between the features of different questions where the pattern is chosen.
 
     Args:
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       questions: `[N]`, N ≥ 2.
 
     Returns:

@@ -82,7 +82,8 @@ def train(
 
     Args:
       key: PRNG key.
-      model, params: the network and where it starts.
+      model: the network.
+      params: where it starts.
       task: draws questions and verifies answers.
       algorithm: turns the rewards of a group into weights. DAPO's silent groups are left out of the mean, as if the
         batch were filled up with other questions (tabular DAPO draws the same question again: the two agree on
@@ -213,7 +214,8 @@ def recorded(
     Args:
       step: `(carry, index) -> (carry, statistics)`; the carry begins with the parameters.
       carry: where to start.
-      steps, record_every, probe: as for [`train`][].
+
+    As for [`train`][]: `steps`, `record_every`, `probe`.
 
     Returns:
       Times of the records, the last carry, what the probe saw, and means of the statistics between records.
@@ -272,7 +274,8 @@ def log_probs(
     """Log-probabilities of all tokens at each place of given sequences, by teacher forcing.
 
     Args:
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       questions: `[N]`.
       tokens: `[N, G, T]`.
       temperature: scores are divided by it.
@@ -305,8 +308,9 @@ def objective(
       learns: `[N, G, T]`, which places count.
       weights: `[N, G]`, A_i.
       old: `[N, G, T]`, log-probabilities when the tokens were sampled, where that was another policy.
-      clip, normalize, regularizers, penalty: as for [`train`][].
       anchor: `[N, G, T, V]`, log π_ref, with `regularizers`.
+
+    As for [`train`][]: `clip`, `normalize`, `regularizers`, `penalty`.
 
     Returns:
       Scalar.

@@ -82,7 +82,8 @@ def sample(
 
     Args:
       key: PRNG key.
-      model, params: the network.
+      model: the network.
+      params: its parameters.
       questions: N prompts.
       group: G ≥ 1, sequences for each.
       length: T ≥ 1, most tokens of a sequence.

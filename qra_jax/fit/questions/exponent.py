@@ -65,7 +65,9 @@ class ClockExponent:
         the model with â is adequate.
       dispersion_z: its distance from 1 in standard errors over questions.
       converged: whether the search came to rest.
-      questions, visits, group_size: size of the data.
+      questions: how many.
+      visits: of a question, at most.
+      group_size: rollouts of a visit.
       model: what was free.
     """
 

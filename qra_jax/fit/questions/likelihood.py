@@ -96,7 +96,8 @@ def log_likelihood(
       theta: `[parameters]`, in the order of `model.names()`.
       log_speed: `[FINE]`, log f of the clock, to which exponent · log 4ρ(1 − ρ) is added.
       z0: `[starts]`.
-      right, wrong: `[questions, visits]`, rollouts; both 0 where missing.
+      right: `[questions, visits]`, rollouts that were right; 0 where missing.
+      wrong: `[questions, visits]`, those that were not; 0 where missing.
 
     Returns:
       `[questions, kinds]`; kinds are starts, or ceilings × starts.
@@ -126,8 +127,9 @@ def forecast_errors(
     """How far each visit is from its forecast by the visits before, summed over visits.
 
     Args:
-      model, theta, log_speed, z0, right, wrong: as for [`log_likelihood`][].
       weights: `[kinds]`, w.
+
+    As for [`log_likelihood`][]: `model`, `theta`, `log_speed`, `z0`, `right`, `wrong`.
 
     Returns:
       Squared errors of the number of right rollouts and their variances under the model, `[questions]` each.

@@ -123,7 +123,8 @@ def sft(
       mixture: `[patterns]`, μ; non-negative, sums to one within 1e-3 (then renormalised).
       ts: `[times]`, when to save; increasing, zero or above; unit learning rate.
       log_policy0: `[patterns]`, log π at t = 0; the reference policy where left out.
-      event, target, solver, stiff, rtol, atol, max_steps, adjoint: as in [`solve`][].
+
+    As in [`solve`][]: `event`, `target`, `solver`, `stiff`, `rtol`, `atol`, `max_steps`, `adjoint`.
 
     Returns:
       A [`Trajectory`][]; `Status.INVALID` where μ asks for a pattern without mass (infinite cross-entropy).
@@ -276,7 +277,8 @@ def follow(
       system: what to solve.
       ts: `[times]`, when to save.
       remaining: `state -> number`, zero or negative once the event that stops the flow has happened.
-      solver, rtol, atol, max_steps, adjoint: as for [`solve`][], none but the last left out.
+
+    As for [`solve`][], none but the last left out: `solver`, `rtol`, `atol`, `max_steps`, `adjoint`.
 
     Returns:
       A [`Found`][].

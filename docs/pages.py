@@ -1,0 +1,57 @@
+"""What `mkdocs build` adds to the pages of docs/: README, benchmarks, notebooks, and one for each public module."""
+
+import re
+from html import unescape
+from pathlib import Path
+
+import griffe
+import latex2mathml.converter
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import qra_jax
+
+ROOT = Path(__file__).parent.parent
+MODULES = [*qra_jax._MODULES, "studies.base", "sweep.executors", "explorer", "explorer.widget"]
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the modules to the table of contents."""
+    assert config.nav is not None
+    config.nav.append({"API": [{f"qra_jax.{name}": f"api/{name}.md"} for name in sorted(MODULES)]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages, and what they link to."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {"index.md": readme.replace("](docs/", "](").replace("[notebooks](notebooks)", "notebooks")}
+    pages["benchmarks/README.md"] = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    pages |= {f"api/{name}.md": f"# qra_jax.{name}\n\n::: qra_jax.{name}\n" for name in MODULES}
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Set formulas as MathML, which browsers show without a script."""
+
+    def formula(match: re.Match[str]) -> str:
+        display = "block" if match["open"] == "[" else "inline"
+        return latex2mathml.converter.convert(unescape(match["tex"]).strip(), display=display)
+
+    formulas = r'<(?P<tag>span|div) class="arithmatex">\\(?P<open>[\[(])(?P<tex>.*?)\\[\])]</(?P=tag)>'
+    return re.sub(formulas, formula, html, flags=re.S)
+
+
+class Docstrings(griffe.Extension):
+    """Docstrings as Markdown: examples are fenced, so that nothing in them is read as markup."""
+
+    def on_object(self, *, obj: griffe.Object, **_: object) -> None:
+        """Fence every run of lines that begins with a prompt and ends with an empty one; floors are for the source."""
+        if obj.docstring is not None:
+            text = re.sub(r"\AFloor \d\. ", "", obj.docstring.value)
+            example = r"^>>> .*?(?=\n\n|\Z)"
+            obj.docstring.value = re.sub(example, r"```pycon\n\g<0>\n```", text, flags=re.M | re.S)
