@@ -114,6 +114,18 @@ with plot.style():
 ax.figure
 
 # %% [markdown]
+# The same runs in motion: they go along the orbit as a cloud, and noise decides when each one crosses over.
+
+# %%
+every = slice(None, None, 2)
+qra.film.cloud(
+    runs.time[0, every],
+    runs.policy[:300, every],
+    orbit=orbit.policy,
+    labels=["best", "rival", "poor"],
+)
+
+# %% [markdown]
 # ## What to try next
 #
 # - Change `ref` and `success` above; watch the regime. `02_regimes_and_stalls` maps where training stalls.

@@ -110,14 +110,18 @@ def _solve(command: Solve) -> int:
     from qra_jax.cli import words
 
     if command.plot is not None:  # matplotlib only where it is needed: starting up is what takes time
-        from qra_jax import plot
+        from qra_jax import film, plot
         from qra_jax.cli import figure
 
-        plot.check_path("plot", command.plot)
+        moving = Path(command.plot).suffix.lower() in film.ENDINGS
+        (film if moving else plot).check_path("plot", command.plot)
     problem = inputs.problem(command.ref, ref, success)
     with _busy("solving; the first time for this number of patterns compiles, about ten seconds"):
         answer = diagnosis.diagnose(problem, target)
-    if command.plot is not None:
+    if command.plot is not None and moving:
+        with _busy("drawing the frames"):
+            figure.film(answer, names).save(command.plot)
+    elif command.plot is not None:
         plot.save(figure.draw(answer, names), command.plot)
     if command.json:
         print(words.to_json(answer))

@@ -38,7 +38,7 @@ class Solve:
     json: Flag = False
     """Print one JSON object, times as log10."""
     plot: Annotated[str | None, _arg("FILE")] = None
-    """Draw the run into FILE: .png, .pdf or .svg."""
+    """Draw the run into FILE: .png, .pdf or .svg; .gif or .mp4 for a film of it."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _story(found: Diagnosis, names: list[str]) -> list[str]:
             f"Entangled regime: base accuracy {accuracy:.3g} is below {rival}, also reinforced{gamma}."
         )
     turns = [
-        names[leader] if not math.isfinite(log_time) else f"{names[leader]} from t = {_number(log_time)}"
+        names[leader] if not math.isfinite(log_time) else f"{names[leader]} from t = {number(log_time)}"
         for leader, log_time in zip(found.leaders, found.log_switches, strict=True)
     ]
     lines.append(f"Who dominates (under REINFORCE): {', then '.join(turns)}.")
@@ -98,7 +98,7 @@ def _advice(found: Diagnosis, names: list[str]) -> list[str]:
         if not _stalls(time):
             return ["Advice: nothing stalls; SFT is not needed."]
         best = names[found.best]
-        share = _number(float(np.asarray(found.problem.log_ref)[found.best]))
+        share = number(float(np.asarray(found.problem.log_ref)[found.best]))
         return [
             f"Advice: no other pattern holds {best} back, but it starts cold, at a share of {share}: the time "
             f"grows as 1/share, so SFT that raises the share of {best} shortens it."
@@ -106,11 +106,11 @@ def _advice(found: Diagnosis, names: list[str]) -> list[str]:
     if found.sft is None:
         return ["Advice: no finite amount of SFT on the best pattern removes the stall."]
     before, after = found.times["reinforce"].target, found.sft.after["reinforce"]
-    dose = f"{_number(found.sft.log_time)} units of time"
+    dose = f"{number(found.sft.log_time)} units of time"
     return [
         f"Advice: SFT on {names[found.best]} for {dose} (learning rate × steps) lifts its share to "
         f"{found.sft.mass:.3g}. Accuracy then matches the second best pattern's and the fast regime begins: "
-        f"REINFORCE takes {_number(after)} units from there, against {_number(before)} without."
+        f"REINFORCE takes {number(after)} units from there, against {number(before)} without."
     ]
 
 
@@ -118,7 +118,7 @@ def _log10(log_time: float) -> float | None:
     return log_time / math.log(10) if math.isfinite(log_time) else None
 
 
-def _number(log_time: float) -> str:
+def number(log_time: float) -> str:
     """exp of a number in short, also where it overflows."""
     if not math.isfinite(log_time):
         return "0" if log_time < 0 else "infinitely many"
@@ -141,4 +141,4 @@ def _duration(log_time: float) -> str:
         return "already met"
     if not math.isfinite(log_time):
         return "never"
-    return f"stalls: {_number(log_time)} units" if _stalls(log_time) else f"{_number(log_time)} units"
+    return f"stalls: {number(log_time)} units" if _stalls(log_time) else f"{number(log_time)} units"

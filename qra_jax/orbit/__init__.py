@@ -282,7 +282,8 @@ def solve(
     As for [`hit`][]: `algorithm`, `reward`, `metric`.
 
     Returns:
-      A `Trajectory` with first derivatives; `stats["panels"]` is the work done, `stats["log_time"]` the log times.
+      A `Trajectory` with first derivatives; `stats["panels"]` is the work done, `stats["log_time"]` and
+      `stats["log_tau"]` are the logs of time and of orbit time.
 
     Raises:
       ValueError: neither or both of `ts` and `log_ts`, times that are negative, NaN or not increasing; or as for
@@ -299,9 +300,12 @@ def solve(
         ts = jnp.exp(log_times)
     setting, binary = _setting(problem, algorithm, reward, metric, 0.5)
     tau, places, status, panels = sampling.sample(metric, binary, setting, log_times)
-    frozen = jax.lax.stop_gradient(places)
+    frozen, walls = jax.lax.stop_gradient(places), Lines.through(setting.log_ref, setting.reward, metric)
     log_policy = jax.vmap(lambda place, tau: _log_policy(setting, metric, place, tau))(frozen, tau)
-    return Trajectory(ts, log_policy, problem.success, status, {"panels": panels, "log_time": log_times})
+    moved = tau > 0
+    log_tau = jnp.where(moved, jnp.log(jnp.where(moved, tau, 1.0)), -jnp.inf) + walls.log_unit
+    stats = {"panels": panels, "log_time": log_times, "log_tau": log_tau}
+    return Trajectory(ts, log_policy, problem.success, status, stats)
 
 
 def policy(
