@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rich import box, markup
+from rich import markup
 from rich.table import Table
 
 from qra_jax import _files
@@ -71,15 +71,21 @@ def claims(results: list[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def table(results: list[Result]) -> Table:
-    """The claims as a table for the terminal."""
-    rows = Table("study", "claim", "predicted", "measured", "verdict", box=box.SIMPLE_HEAD, pad_edge=False)
-    styles = {"holds": "green", "fails": "red", "crashed": "red", "condition": "yellow"}
-    for row in claims(results):
-        cells = [markup.escape(_cell(row[key])) for key in ("claim", "predicted", "measured", "verdict")]
-        style = styles[_kind(row["verdict"])]
-        rows.add_row(row["study"], *cells[:-1], f"[{style}]{cells[-1]}[/{style}]")
-    return rows
+def listing(results: list[Result]) -> Table:
+    """The claims for the terminal, at any width: a mark, the claim, what was predicted and what was measured."""
+    lines = Table.grid(padding=(0, 1))
+    for result in results:
+        lines.add_row("", f"[bold]{markup.escape(result.title)}[/bold] [dim]({result.name})[/dim]")
+        for row in claims([result]):
+            claim, predicted, measured, verdict = (
+                markup.escape(_cell(row[key])) for key in ("claim", "predicted", "measured", "verdict")
+            )
+            mark, style = _MARKS[_kind(row["verdict"])]
+            lines.add_row(f"[{style}]{mark}[/{style}]", f"{claim} [{style}]{verdict}[/{style}]")
+            lines.add_row("", f"[dim]predicted {predicted}; measured {measured}[/dim]")
+        lines.add_row("", "")
+    lines.add_row("", _summary(claims(results)))
+    return lines
 
 
 def write(results: list[Result], out: Path) -> None:
@@ -189,6 +195,13 @@ def _kind(verdict: str) -> str:
 
 
 _KINDS = {"holds": "hold", "condition": "hold under a condition", "fails": "fail", "crashed": "crashed"}
+
+_MARKS = {
+    "holds": ("✓", "green"),
+    "condition": ("~", "yellow"),
+    "fails": ("✗", "red"),
+    CRASHED: ("!", "red"),
+}
 
 _CSS = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:70rem;margin:2rem auto;padding:0 1rem}

@@ -90,7 +90,7 @@ def reproduce(
             console.print("interrupted; finished studies are kept, run again to go on")
     results = collect(out, errors)
     report.write(results, out)
-    console.print(report.table(results))
+    console.print(report.listing(results))
     console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
     return 130 if interrupted else int(bool(errors))
 
