@@ -17,63 +17,71 @@ from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from qra_jax import _files
 
 
-def kept(*nodes: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def kept(function: Callable[..., Any]) -> Callable[..., Any]:
     """`jax.jit` whose trace is kept beside JAX's compilation cache, where that is on.
 
     JAX's cache spares a later process the compiling, not the tracing, which takes longer once that is spared. Here
     the traced program is a file too (StableHLO, by `jax.export`), found by the source of this package, the version of
-    JAX, and the shapes and dtypes of the arguments. Inside another transformation, and where the cache is off or its
-    folder cannot be used, this is `jax.jit`.
+    JAX, and the shapes and dtypes of the arguments. Inside another transformation, on another device than the default
+    one, and where the cache is off or its folder cannot be used, this is `jax.jit`.
 
     Args:
-      nodes: dataclasses among arguments and results, registered as pytrees whose fields are all data.
+      function: of pytrees of arrays; its result is one of built-in containers.
 
     Returns:
-      A decorator of functions of arrays and such dataclasses.
+      The same function, compiled.
     """
-    for node in nodes:
-        name = f"{node.__module__}.{node.__qualname__}"
-        export.register_pytree_node_serialization(
-            node, serialized_name=name, serialize_auxdata=_no_auxdata, deserialize_auxdata=lambda _: ()
+    plain, programs = jax.jit(function), {}
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        leaves, tree = jax.tree.flatten(args)
+        folder = _folder()
+        if folder is None or not all(map(_ordinary, leaves)):
+            return plain(*args)
+        shapes = [f"{jnp.result_type(leaf)}{jnp.shape(leaf)}" for leaf in leaves]
+        told = (
+            jax.__version__,
+            jax.default_backend(),
+            str(jax.config.values["jax_enable_x64"]),
+            str(tree),
+            *shapes,
         )
+        if told not in programs:
+            key = hashlib.sha256("\n".join((_SOURCE, *told)).encode()).hexdigest()[:32]
+            file = folder / f"{function.__module__}.{function.__name__}-{key}.hlo"
+            on_leaves = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)))
+            programs[told] = jax.jit(_read(file) or _write(file, on_leaves, leaves))
+        return programs[told](*leaves)
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        plain, programs = jax.jit(function), {}
-
-        @functools.wraps(function)
-        def call(*args: Any) -> Any:
-            leaves, tree = jax.tree.flatten(args)
-            folder = _folder()
-            if folder is None or any(isinstance(leaf, Tracer) for leaf in leaves):
-                return plain(*args)
-            told = (
-                str(tree),
-                *(f"{jnp.result_type(leaf)}{jnp.shape(leaf)}" for leaf in leaves),
-                jax.default_backend(),
-            )
-            if told not in programs:
-                file = folder / f"{function.__module__}.{function.__name__}-{_digest(told)}.hlo"
-                programs[told] = jax.jit(_read(file) or _write(file, plain, args))
-            return programs[told](*args)
-
-        return call
-
-    return decorate
+    return call
 
 
 def _folder() -> Path | None:
-    """Where programs are kept: the folder of JAX's own cache, where it has one."""
+    """Where programs are kept: the folder of JAX's own cache, where it has one on this machine."""
     folder = jax.config.values["jax_compilation_cache_dir"]
-    return Path(folder) if folder and jax.config.values["jax_enable_compilation_cache"] else None
+    if not folder or "://" in folder or not jax.config.values["jax_enable_compilation_cache"]:
+        return None
+    return Path(folder)
 
 
-def _digest(told: tuple[str, ...]) -> str:
-    """What has to agree for a kept program to be this one."""
-    content = hashlib.sha256("\n".join((jax.__version__, *told)).encode())
-    home = Path(__file__).parent
+def _ordinary(leaf: Any) -> bool:
+    """Whether an argument is known and lies where programs run unless told otherwise."""
+    if isinstance(leaf, Tracer) or jax.config.values["jax_default_device"] is not None:
+        return False
+    return not isinstance(leaf, jax.Array) or [d.platform for d in leaf.devices()] == [jax.default_backend()]
+
+
+def _source() -> str:
+    """Checksum of this package's source as it is on disk."""
+    content, home = hashlib.sha256(), Path(__file__).parent
     for file in sorted(home.rglob("*.py")):
         content.update(f"\n{file.relative_to(home)}\n".encode() + file.read_bytes())
-    return content.hexdigest()[:32]
+    return content.hexdigest()
+
+
+_SOURCE = _source()
+"""As it was when this process began to load it."""
 
 
 def _read(file: Path) -> Callable[..., Any] | None:
@@ -88,16 +96,11 @@ def _read(file: Path) -> Callable[..., Any] | None:
     return export.deserialize(bytearray(program)).call
 
 
-def _write(file: Path, function: Any, args: tuple[Any, ...]) -> Callable[..., Any]:
-    """Trace a program and keep it; what cannot be written is not kept."""
-    program = export.export(function)(*args)
+def _write(file: Path, function: Any, leaves: list[Any]) -> Callable[..., Any]:
+    """Trace a program and keep it; not where it cannot be written, or its source has been edited meanwhile."""
+    program = export.export(function)(*leaves)
     content = bytes(program.serialize())
-    with contextlib.suppress(OSError):
-        _files.write(file, hashlib.sha256(content).digest() + content)
+    if _source() == _SOURCE:
+        with contextlib.suppress(OSError):
+            _files.write(file, hashlib.sha256(content).digest() + content)
     return program.call
-
-
-def _no_auxdata(auxdata: Any) -> bytes:
-    if auxdata:
-        raise ValueError(f"nodes: a field that is no data, {auxdata!r}; must be arrays only")
-    return b""

@@ -107,21 +107,21 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
     ('entangled', [1, 0], 127.13)
     """
     _check.open_unit_interval("target", target)
-    found = _solve(problem, jnp.asarray(target, problem.log_ref.dtype))
-    regime, solved = found.regime, _times(found)
-    count, gamma = int(found.lead.count), float(regime.gamma)
+    found = _solved(problem, target)
+    entangled, gamma, count = bool(found["entangled"]), float(found["gamma"]), int(found["count"])
+    solved = _times(found)
     return Diagnosis(
         problem=problem,
         target=target,
-        regime=regime.name,
-        accuracy_ref=float(found.accuracy_ref),
-        gamma=gamma if bool(regime.entangled) and np.isfinite(gamma) else None,
-        best=int(regime.best),
-        rival=int(regime.rival),
-        leaders=np.asarray(found.lead.leaders)[:count].tolist(),
-        log_switches=[-np.inf, *np.asarray(found.switches)[1:count].tolist()],
+        regime="entangled" if entangled else "fast",
+        accuracy_ref=float(found["accuracy_ref"]),
+        gamma=gamma if entangled and np.isfinite(gamma) else None,
+        best=_best(problem),
+        rival=int(found["rival"]),
+        leaders=found["leaders"][:count].tolist(),
+        log_switches=[-np.inf, *found["switches"][1:count].tolist()],
         times=solved,
-        sft=_advice(problem, target, float(found.second_best)) if bool(regime.entangled) else None,
+        sft=_advice(problem, target, float(found["second_best"])) if entangled else None,
         notes=_notes(problem, solved),
     )
 
@@ -204,38 +204,20 @@ def _advice(problem: Problem, target: float, second: float) -> Advice | None:
         low, high = (middle, high) if short(middle) else (low, middle)
     log_policy = sft_policy(problem, high)
     tuned = replace(problem, log_ref=jnp.asarray(log_policy, problem.log_ref.dtype))
-    after = _solve(tuned, jnp.asarray(target, problem.log_ref.dtype)).reached.log_time
+    after = dict(zip(SETTINGS, _solved(tuned, target)["target_log_time"].tolist(), strict=True))
     mass = float(np.exp(log_policy[best]))
-    return Advice(sft_log_time(problem, high), mass, _by_setting(after))
+    return Advice(sft_log_time(problem, high), mass, after)
 
 
-def _by_setting(values: jax.Array) -> dict[str, float]:
-    return dict(zip(SETTINGS, np.asarray(values).tolist(), strict=True))
-
-
-def _times(found: _Found) -> dict[str, Times]:
+def _times(found: dict[str, np.ndarray]) -> dict[str, Times]:
     """Times of both events for each setting."""
-    fast, times = not bool(found.regime.entangled), {}
-    events = (found.transition, found.reached)
-    rows = zip(*(np.asarray(x).tolist() for hit in events for x in (hit.log_time, hit.status)), strict=True)
+    times, fast = {}, not found["entangled"]
+    names = ("transition_log_time", "transition_status", "target_log_time", "target_status")
+    rows = zip(*(found[name].tolist() for name in names), strict=True)
     for name, (transition, before, target, reached) in zip(SETTINGS, rows, strict=True):
         before = Status.ALREADY_MET if fast else Status(before)
         times[name] = Times(-np.inf if fast else transition, target, (before, Status(reached)))
     return times
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Found:
-    """Hits of both events for each setting, the leaders, and the log time of each switch under REINFORCE."""
-
-    regime: theory.Regime
-    accuracy_ref: Any
-    second_best: Any
-    transition: orbit.Hit
-    reached: orbit.Hit
-    lead: orbit.Dominance
-    switches: Any
 
 
 def _any_clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
@@ -247,9 +229,16 @@ def _no_weights(params: dict[str, Any], rewards: jax.Array, where: jax.Array | N
     raise ValueError("algorithm: a clock chosen by number has no weights")
 
 
-@_programs.kept(Problem, theory.Regime, orbit.Hit, orbit.Dominance, _Found)
-def _solve(problem: Problem, target: jax.Array) -> _Found:
-    """Every hit in four compiled searches: both events in both metrics, the clock chosen by number."""
+def _solved(problem: Problem, target: float) -> dict[str, np.ndarray]:
+    return jax.device_get(_solve(problem, jnp.asarray(target, problem.log_ref.dtype)))
+
+
+@_programs.kept
+def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
+    """Regime, leaders, the log time of each switch under REINFORCE, and both events for each setting.
+
+    Four compiled searches: both events in both metrics, the clock chosen by number.
+    """
 
     def hits(event: str, metric: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
         def one(target: jax.Array, setting: jax.Array) -> orbit.Hit:
@@ -277,9 +266,21 @@ def _solve(problem: Problem, target: jax.Array) -> _Found:
     first = hits("best", "softmax", jnp.full(len(softmax), target), softmax)
     last = hits("best", "natural", jnp.full(len(natural), target), natural)
     reached = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[order], first, last)
-    switches = crossings.log_time[len(softmax) :]
-    summary = theory.regime(problem), problem.accuracy_ref, problem.second_best
-    return _Found(*summary, transition, reached, lead, switches)
+    regime = theory.regime(problem)
+    return {
+        "entangled": regime.entangled,
+        "gamma": regime.gamma,
+        "rival": regime.rival,
+        "accuracy_ref": problem.accuracy_ref,
+        "second_best": problem.second_best,
+        "leaders": lead.leaders,
+        "count": lead.count,
+        "switches": crossings.log_time[len(softmax) :],
+        "transition_log_time": transition.log_time,
+        "transition_status": transition.status,
+        "target_log_time": reached.log_time,
+        "target_status": reached.status,
+    }
 
 
 def _notes(problem: Problem, times: dict[str, Times]) -> list[str]:

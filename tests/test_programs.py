@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import _programs
+from qra_jax import _programs, diagnosis
+from qra_jax.problem import examples
 
 
 @jax.tree_util.register_dataclass
@@ -15,9 +16,6 @@ from qra_jax import _programs
 class Pair:
     left: jax.Array
     right: jax.Array
-
-
-_programs.kept(Pair)  # registers it; the decorators below are made anew, as a new process would
 
 
 @pytest.fixture
@@ -33,10 +31,10 @@ def process():
     """The function as a new process sees it, and the calls that traced it."""
     traced = []
 
-    @_programs.kept()
+    @_programs.kept
     def swap(pair, scale):
         traced.append(1)
-        return Pair(pair.right * scale, pair.left)
+        return {"left": pair.right * scale, "right": pair.left}
 
     return swap, traced
 
@@ -45,8 +43,8 @@ PAIR = Pair(jnp.arange(3.0), jnp.ones(3))
 
 
 def check(answer, scale=2.0):
-    np.testing.assert_array_equal(answer.left, scale * PAIR.right)
-    np.testing.assert_array_equal(answer.right, PAIR.left)
+    np.testing.assert_array_equal(answer["left"], scale * PAIR.right)
+    np.testing.assert_array_equal(answer["right"], PAIR.left)
 
 
 def kept(folder):
@@ -67,18 +65,47 @@ def test_other_shapes_and_dtypes_are_other_programs(cache):
     swap(PAIR, jnp.array(2.0))
     swap(Pair(jnp.ones(4), jnp.ones(4)), jnp.array(2.0))
     single = swap(jax.tree.map(lambda x: x.astype(jnp.float32), PAIR), jnp.array(2.0, jnp.float32))
-    assert single.left.dtype == jnp.float32
+    assert single["left"].dtype == jnp.float32
     assert (len(traced), len(kept(cache))) == (3, 3)
 
 
-def test_another_source_is_another_program(cache, monkeypatch, tmp_path_factory):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("_programs._SOURCE", "edited"), ("jax.__version__", "9"), ("jax.default_backend", None)],
+)
+def test_another_source_or_jax_or_backend_is_another_program(cache, monkeypatch, name, value):
     process()[0](PAIR, jnp.array(2.0))
-    other = tmp_path_factory.mktemp("package")
-    (other / "part.py").write_text("changed = 1\n")
-    monkeypatch.setattr(_programs, "__file__", str(other / "_programs.py"))
+    for module, start in ((_programs, "_programs."), (jax, "jax.")):
+        if name.startswith(start) and value is not None:
+            monkeypatch.setattr(module, name.removeprefix(start), value)
+    if value is None:
+        backend = jax.default_backend
+        monkeypatch.setattr(_programs, "_ordinary", lambda leaf: True)
+        monkeypatch.setattr(jax, "default_backend", lambda: f"{backend()} of another kind")
     swap, traced = process()
     check(swap(PAIR, jnp.array(2.0)))
-    assert (len(traced), len(kept(cache))) == (1, 2)
+    assert traced, "traced again"
+
+
+def test_precision_is_part_of_a_program(cache):
+    swap, traced = process()
+    single = jax.tree.map(lambda x: x.astype(jnp.float32), PAIR)
+    for wide in (True, False):
+        jax.config.update("jax_enable_x64", wide)
+        try:
+            swap(single, jnp.array(2.0, jnp.float32))
+        finally:
+            jax.config.update("jax_enable_x64", True)
+    assert len(traced) == len(kept(cache)) == 2
+
+
+def test_source_edited_in_the_meantime_is_not_kept(cache, monkeypatch):
+    """What is traced now is the source as it was loaded, which is no longer the one on disk."""
+    monkeypatch.setattr(_programs, "_source", lambda: "edited")
+    swap, traced = process()
+    check(swap(PAIR, jnp.array(2.0)))
+    assert traced
+    assert not kept(cache)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
@@ -103,23 +130,55 @@ def test_what_cannot_be_written_is_computed_all_the_same(cache):
     assert traced
 
 
-def test_off_with_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(_programs, "_folder", lambda: None)
-    swap, traced = process()
-    check(swap(PAIR, jnp.array(2.0)))
+@pytest.mark.parametrize(
+    "setting", [("jax_enable_compilation_cache", False), ("jax_compilation_cache_dir", None)]
+)
+def test_off_with_the_cache(cache, setting):
+    name, value = setting
+    usual = jax.config.values[name]
+    jax.config.update(name, value)
+    try:
+        swap, traced = process()
+        check(swap(PAIR, jnp.array(2.0)))
+    finally:
+        jax.config.update(name, usual)
     assert traced
-    assert not kept(tmp_path)
+    assert not kept(cache)
+
+
+def test_caches_on_other_machines_are_left_alone(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    usual = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", "gs://bucket/programs")
+    assert _programs._folder() is None
+    jax.config.update("jax_compilation_cache_dir", usual)
+
+
+def test_other_devices_have_programs_of_their_own(cache):
+    with jax.default_device(jax.devices("cpu")[0]):
+        swap, traced = process()
+        check(swap(PAIR, jnp.array(2.0)))
+    assert traced
+    assert not kept(cache)
 
 
 def test_transformations_go_through(cache):
     swap, _ = process()
     many = jax.vmap(swap, in_axes=(None, 0))(PAIR, jnp.array([1.0, 2.0]))
-    np.testing.assert_array_equal(many.left, [PAIR.right, 2 * PAIR.right])
-    slope = jax.grad(lambda scale: swap(PAIR, scale).left.sum())(2.0)
+    np.testing.assert_array_equal(many["left"], [PAIR.right, 2 * PAIR.right])
+    slope = jax.grad(lambda scale: swap(PAIR, scale)["left"].sum())(2.0)
     assert slope == 3
     assert not kept(cache)
 
 
-def test_fields_that_are_no_data_are_refused():
-    with pytest.raises(ValueError, match="nodes: a field that is no data"):
-        _programs._no_auxdata(("a",))
+def test_a_diagnosis_is_the_same_from_the_file(cache):
+    found = []
+    for _ in range(2):
+        fresh = _programs.kept(diagnosis._solve.__wrapped__)
+        solve = fresh(examples.worked(), jnp.asarray(0.99))
+        found.append(jax.device_get(solve))
+    plain = jax.device_get(jax.jit(diagnosis._solve.__wrapped__)(examples.worked(), jnp.asarray(0.99)))
+    assert len(kept(cache)) == 1
+    for name, value in plain.items():
+        np.testing.assert_array_equal(found[0][name], value)
+        np.testing.assert_array_equal(found[1][name], value)
