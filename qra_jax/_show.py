@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -12,6 +13,8 @@ from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
 SHOWN = 8
 """Numbers of an array that are shown."""
+POWER = 6.0
+"""Numbers from 10^POWER on are written as powers of ten."""
 
 
 def concrete(*arrays: Any) -> bool:
@@ -39,6 +42,24 @@ def numbers(values: Any) -> str:
     values = np.asarray(values)
     shown = " ".join(f"{value:.3g}" for value in values[:SHOWN])
     return f"[{shown}{' …' if values.size > SHOWN else ''}]"
+
+
+def from_log(log_value: float) -> str:
+    """exp of a number in short, also where it overflows; from 10^POWER on as a power of ten.
+
+    >>> from_log(0.0), from_log(1000.0), from_log(-np.inf), from_log(np.inf)
+    ('1', '10^434.3', '0', 'never')
+    """
+    if not math.isfinite(log_value):
+        return "0" if log_value < 0 else "never"
+    power = log_value / math.log(10)
+    if power >= POWER:
+        return f"10^{power:.1f}"
+    value = float(f"{math.exp(log_value):.3g}")
+    if 1e-3 <= value < 1e4:
+        return f"{value:g}"
+    mantissa, exponent = round(10 ** (power % 1), 1), math.floor(power)
+    return f"{mantissa:g}e{exponent}" if mantissa < 10 else f"1e{exponent + 1}"
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -17,9 +18,10 @@ import pytest
 from PIL import Image
 
 import qra_jax as qra
-from qra_jax import orbit
+from qra_jax import orbit, plot
 from qra_jax.cli import explore
 from qra_jax.explorer import ALGORITHMS, STEPS, Settings, simulate
+from qra_jax.explorer.picture import Picture, _apart, table
 from qra_jax.explorer.widget import Explorer
 
 MOVES = {
@@ -34,16 +36,11 @@ MOVES = {
 }
 
 
-@pytest.fixture(scope="module")
-def explorer():
-    return Explorer()
-
-
 def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
-def test_a_move_changes_the_picture_and_compiles_nothing(explorer):
+def test_a_move_changes_the_picture_and_compiles_nothing():
     compiled = []
 
     def listen(event, seconds, **_):
@@ -51,17 +48,24 @@ def test_a_move_changes_the_picture_and_compiles_nothing(explorer):
             compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    before = explorer.png
-    for name, value in MOVES.items():
-        explorer.controls[name].value = value
-        now = explorer.png
-        assert pixels(now).shape == pixels(before).shape
-        assert (pixels(now) != pixels(before)).any(), name
-        before = now
-    assert compiled == []
+    try:
+        explorer = Explorer()
+        assert compiled, "the first picture compiles, and that is seen"
+        compiled.clear()
+        before = explorer.png
+        for name, value in MOVES.items():
+            explorer.controls[name].value = value
+            now = explorer.png
+            assert pixels(now).shape == pixels(before).shape
+            assert (pixels(now) != pixels(before)).any(), name
+            before = now
+        assert compiled == []
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
     assert len(explorer.seconds) == 1 + len(MOVES)
     assert explorer.settings.algorithm == "RLOO"
     assert explorer.settings.ref[0] == pytest.approx(0.2)
+    assert "RLOO, G = 32" in explorer._table.value
 
 
 def test_the_expectation_is_that_of_training():
@@ -81,14 +85,93 @@ def test_the_expectation_is_that_of_training():
     assert answer.diagnosis.regime == "entangled"
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "DAPO"])
-def test_noise_free_paths_are_the_orbit(name):
-    """Every algorithm stays on the path; the explorer's orbit is that of `orbit.policy`."""
-    answer = simulate(Settings(learning_rate=0.01, algorithm=name))
-    for point in answer.mean[:: len(answer.mean) // 5]:
-        assert np.abs(answer.path - point).sum(axis=1).min() < 0.02
-    log_policy = orbit.policy(Settings().problem, 0.0)
-    np.testing.assert_allclose(np.exp(log_policy), answer.path[0], atol=1e-12)
+QUESTIONS = [
+    Settings(),
+    Settings(ref=(0.34, 0.33, 0.33), success=(0.9, 0.85, 0.8)),
+    Settings(ref=(0.8, 0.1, 0.1), success=(0.9, 0.8, 0.1), tpr=0.9, fpr=0.2),
+    Settings(tpr=0.2, fpr=0.8),
+]
+
+
+@pytest.mark.parametrize("name", list(ALGORITHMS))
+@pytest.mark.parametrize("settings", QUESTIONS, ids=["entangled", "fast", "noisy", "misled"])
+def test_expected_paths_are_the_orbit_to_its_end(name, settings):
+    """Every algorithm stays on the path that is drawn, whatever the verifier."""
+    answer = simulate(replace(settings, learning_rate=0.05, algorithm=name))
+    np.testing.assert_allclose(answer.path[0], settings.problem.ref, atol=1e-12)
+    for point in answer.mean[:: len(answer.mean) // 10]:
+        assert np.abs(answer.path - point).sum(axis=1).min() < 0.05
+    assert answer.path[-1].max() > 0.999
+    assert answer.path[-1].argmax() == answer.leaders[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [
+        ("GRPO", qra.grpo(6)),
+        ("DAPO", qra.dapo(6)),
+        ("Dr. GRPO", qra.dr_grpo(6)),
+        ("filtered SFT", qra.filtered_sft()),
+    ],
+)
+def test_times_are_those_of_the_orbit_under_this_verifier(name, algorithm):
+    answer = simulate(Settings(algorithm=name, group_size=6, tpr=0.9, fpr=0.2))
+    reward = qra.verifiable(tpr=0.9, fpr=0.2)
+    expected = [
+        orbit.log_hitting_time(Settings().problem, target=0.99, algorithm=one, reward=reward, metric=metric)
+        for one, metric in (
+            (algorithm, "softmax"),
+            (qra.reinforce(), "softmax"),
+            (qra.grpo(), "softmax"),
+            (qra.reinforce(), "natural"),
+        )
+    ]
+    np.testing.assert_allclose(list(answer.log_times.values()), expected, rtol=1e-9)
+    labels = list(answer.log_times)
+    assert labels[0] == (f"{name}, G = 6" if name != "filtered SFT" else name)
+    assert f"<td>{np.exp(expected[1]):.3g}</td>" in table(answer)
+
+
+def test_the_envelope_is_that_of_the_verifier():
+    misled = simulate(Settings(tpr=0.2, fpr=0.8))
+    assert misled.leaders == [1, 2]
+    (switch,) = misled.switches
+    heights = misled.offset - misled.slope * switch
+    assert heights[1] == pytest.approx(heights[2])
+    assert heights[0] > heights[1]
+    assert set(misled.log_times.values()) == {np.inf}
+    drawn = Picture()
+    drawn.update(Settings(tpr=0.2, fpr=0.8), misled)
+    assert drawn._regime.get_text() == "The verifier misleads: backwards"
+    shown = [line for line in drawn._leads if line.get_visible()]
+    colors = plot.pattern_colors(3, 0, 1)
+    assert [line.get_color() for line in shown] == [colors[1], colors[2]]
+    assert shown[0].get_xdata()[1] == shown[1].get_xdata()[0]
+
+
+def test_equally_good_patterns_are_found_together():
+    answer = simulate(Settings(success=(0.9, 0.9, 0.1)))
+    assert answer.found > 0.9
+    assert "ties for best" in table(answer)
+
+
+def test_labels_keep_apart():
+    for heights in ([1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.0, 0.99, 1.0], [0.2, 0.6, 0.9]):
+        placed = _apart(np.array(heights))
+        assert np.diff(np.sort(placed)).min() > 0.0599
+        assert (placed.min() >= 0) & (placed.max() <= 1)
+        assert np.abs(placed - heights).max() <= 0.12
+
+
+def test_sliders_start_where_they_are_told():
+    settings = Settings(ref=(5, 70, 25), success=(0.91, 0.6, 0.1), learning_rate=0.37, tpr=0.93)
+    found = Explorer(settings).settings
+    np.testing.assert_allclose(found.ref, (0.05, 0.7, 0.25))
+    assert replace(found, ref=settings.ref) == settings
+    with pytest.raises(ValueError, match=r"learning_rate: 20; the slider goes from 0.001 to 10"):
+        Explorer(Settings(learning_rate=20.0))
+    with pytest.raises(ValueError, match=r"beta: 1; the slider goes from 0 to 0.5"):
+        Explorer(Settings(beta=1.0))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +258,7 @@ def test_a_slider_moves_the_picture_in_a_browser(tmp_path):
             shown = wait.until(picture)[0]
             before = shown.screenshot_as_png
             slider = driver.find_elements(By.CSS_SELECTOR, ".noUi-handle")[0]
-            slider.send_keys(*[Keys.ARROW_RIGHT] * 8)
+            slider.send_keys(*[Keys.ARROW_RIGHT] * 40)
             wait.until(lambda _: picture(_)[0].screenshot_as_png != before)
 
             def settled(_):

@@ -31,6 +31,8 @@ from qra_jax.cli.commands import (
     SweepShow,
 )
 
+MIN_SECONDS = 0.1
+"""Programs that compile faster are not kept."""
 _FLAGS = (tyro.conf.FlagCreatePairsOff,)
 _ABOUT = "Simulate the theory of RL post-training. More of a command: qra COMMAND --help; the version: qra --version."
 
@@ -231,14 +233,13 @@ def _reproduce(command: Reproduce) -> int:
 
 
 def _explore(command: Explore) -> int:
-    import subprocess
     import tempfile
 
     from qra_jax.cli import explore
 
     with tempfile.TemporaryDirectory() as folder:
         words = explore.command(command.server, command.port, not command.headless, Path(folder))
-        return subprocess.call(words)
+        return explore.serve(words, cache_folder(), MIN_SECONDS)
 
 
 def _doctor(command: Doctor) -> int:
@@ -272,15 +273,24 @@ def _busy(doing: str) -> contextlib.AbstractContextManager[Any]:
     return Console(stderr=True).status(doing)
 
 
+def cache_folder() -> Path | None:
+    """Where the command keeps compiled programs; `None` where the user has said where, or there is no home."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    with contextlib.suppress(OSError, RuntimeError):  # a home that cannot be told, or not be written to
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "qra_jax" / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    return None
+
+
 def _start_jax() -> None:
     """Turn on float64 and, where the user has no cache of their own, a cache of compiled programs."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(base) / "qra_jax" / "compiled"
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            jax.config.update("jax_compilation_cache_dir", str(folder))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    folder = cache_folder()
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)

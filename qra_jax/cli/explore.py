@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,8 +36,10 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
       Words of a command line.
 
     Raises:
-      ValueError: an unknown server, or none installed.
+      ValueError: an unknown server, or none installed; a port that is none.
     """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port: {port}; must be from 1 to 65535")
     there = [name for name, module in SERVERS.items() if importlib.util.find_spec(module) is not None]
     if server is not None and server not in SERVERS:
         raise ValueError(f"server: {server!r}; must be one of {', '.join(map(repr, SERVERS))}")
@@ -42,10 +47,41 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
         wanted = " or ".join(SERVERS.values()) if server is None else SERVERS[server]
         raise ValueError(f"server: {wanted} is not installed; pip install 'qra-jax[notebooks]'")
     server = server or there[0]
-    shared = [str(write(folder)), f"--port={port}", *([] if browser else ["--no-browser"])]
+    quiet = ["--log-level=ERROR"]
+    shared = [str(write(folder)), f"--port={port}", *([] if browser else ["--no-browser"]), *quiet]
     if server == "voila":
         return [sys.executable, "-m", "voila", *shared, "--theme=light"]
     return [sys.executable, "-m", "jupyterlab", *shared]
+
+
+def serve(words: list[str], cache: Path | None, least: float) -> int:
+    """Run a server until it ends, or until this process is told to end; it never outlives this one.
+
+    Args:
+      words: its command line.
+      cache: folder for compiled programs, so that only the first start compiles; the user's own where `None`.
+      least: seconds of compiling from which a program is kept.
+
+    Returns:
+      Its exit status; 130 where it was interrupted.
+    """
+    kept = {} if cache is None else {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    kept |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": str(least)} if kept else {}
+    usual = signal.signal(signal.SIGTERM, _interrupt)
+    server = subprocess.Popen(words, env={**os.environ, **kept})
+    try:
+        return server.wait()
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def write(folder: Path) -> Path:

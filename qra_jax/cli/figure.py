@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from qra_jax import orbit, plot
-from qra_jax.cli import words
+from qra_jax import _show, orbit, plot
 from qra_jax.diagnosis import Diagnosis
 from qra_jax.film import Film
 
@@ -117,7 +116,7 @@ def film(found: Diagnosis, names: list[str]) -> Film:
             line.set_data(tau[: frame + 1], led)
         point.set_data([tau[frame]], [lowest[frame]])
         point.set_color(colors[leader[frame]])
-        time = "0" if frame == 0 else words.number(log_t[frame])
+        time = "0" if frame == 0 else _show.from_log(log_t[frame])
         titles[0].set_text(f"t = {time}: accuracy {accuracy[frame]:.2f}")
         titles[1].set_text(f"the lowest line leads: {names[leader[frame]]}")
 

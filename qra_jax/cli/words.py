@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from qra_jax import _show
 from qra_jax.diagnosis import Diagnosis
 
 STALL = 6.0
@@ -85,7 +86,9 @@ def _story(found: Diagnosis, names: list[str]) -> list[str]:
             f"Entangled regime: base accuracy {accuracy:.3g} is below {rival}, also reinforced{gamma}."
         )
     turns = [
-        names[leader] if not math.isfinite(log_time) else f"{names[leader]} from t = {number(log_time)}"
+        names[leader]
+        if not math.isfinite(log_time)
+        else f"{names[leader]} from t = {_show.from_log(log_time)}"
         for leader, log_time in zip(found.leaders, found.log_switches, strict=True)
     ]
     lines.append(f"Who dominates (under REINFORCE): {', then '.join(turns)}.")
@@ -98,7 +101,7 @@ def _advice(found: Diagnosis, names: list[str]) -> list[str]:
         if not _stalls(time):
             return ["Advice: nothing stalls; SFT is not needed."]
         best = names[found.best]
-        share = number(float(np.asarray(found.problem.log_ref)[found.best]))
+        share = _show.from_log(float(np.asarray(found.problem.log_ref)[found.best]))
         return [
             f"Advice: no other pattern holds {best} back, but it starts cold, at a share of {share}: the time "
             f"grows as 1/share, so SFT that raises the share of {best} shortens it."
@@ -106,30 +109,16 @@ def _advice(found: Diagnosis, names: list[str]) -> list[str]:
     if found.sft is None:
         return ["Advice: no finite amount of SFT on the best pattern removes the stall."]
     before, after = found.times["reinforce"].target, found.sft.after["reinforce"]
-    dose = f"{number(found.sft.log_time)} units of time"
+    dose = f"{_show.from_log(found.sft.log_time)} units of time"
     return [
         f"Advice: SFT on {names[found.best]} for {dose} (learning rate × steps) lifts its share to "
         f"{found.sft.mass:.3g}. Accuracy then matches the second best pattern's and the fast regime begins: "
-        f"REINFORCE takes {number(after)} units from there, against {number(before)} without."
+        f"REINFORCE takes {_show.from_log(after)} units from there, against {_show.from_log(before)} without."
     ]
 
 
 def _log10(log_time: float) -> float | None:
     return log_time / math.log(10) if math.isfinite(log_time) else None
-
-
-def number(log_time: float) -> str:
-    """exp of a number in short, also where it overflows."""
-    if not math.isfinite(log_time):
-        return "0" if log_time < 0 else "infinitely many"
-    power = log_time / math.log(10)
-    if power >= STALL:
-        return f"10^{power:.1f}"
-    value = float(f"{math.exp(log_time):.3g}")
-    if 1e-3 <= value < 1e4:
-        return f"{value:g}"
-    mantissa, exponent = round(10 ** (power % 1), 1), math.floor(power)
-    return f"{mantissa:g}e{exponent}" if mantissa < 10 else f"1e{exponent + 1}"
 
 
 def _stalls(log_time: float) -> bool:
@@ -141,4 +130,8 @@ def _duration(log_time: float) -> str:
         return "already met"
     if not math.isfinite(log_time):
         return "never"
-    return f"stalls: {number(log_time)} units" if _stalls(log_time) else f"{number(log_time)} units"
+    return (
+        f"stalls: {_show.from_log(log_time)} units"
+        if _stalls(log_time)
+        else f"{_show.from_log(log_time)} units"
+    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import itertools
+from html import escape
 from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qra_jax import diagnosis, plot
+from qra_jax import _show, diagnosis, plot
 from qra_jax.explorer import NAMES, RUNS, STEPS, Answer, Settings
 
 SHOWN = 12
@@ -31,6 +31,9 @@ class Picture:
             self._shares, self._triangle, self._envelope = axes
             self._moving: list[Any] = []
             self._make()
+            self.figure.get_layout_engine().set(
+                rect=(0.0, 0.0, 1.0, 0.97)
+            )  # the titles stay clear of the edge
             self._canvas.draw()
             self.figure.set_layout_engine("none")
             self._still = self._canvas.copy_from_bbox(self.figure.bbox)
@@ -65,8 +68,13 @@ class Picture:
         ax = self._envelope
         self._lines = [self._line(ax, linewidth=1) for _ in NAMES]
         self._leads = [self._line(ax, linewidth=4, solid_capstyle="round") for _ in NAMES]
-        self._switches = [self._text(ax, 0.0, 0.0, fontsize=8, ha="center", va="bottom") for _ in NAMES]
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
+        self._switches = [
+            self._text(ax, 0.0, 0.0, fontsize=8, ha="center", va="bottom", bbox=white) for _ in NAMES
+        ]
+        self._starts = [self._text(ax, -0.02, 0.5, ha="right", va="center", fontsize=8) for _ in NAMES]
         ax.set(xlim=(0, 1), ylim=(-0.05, 1.05), xticks=[], yticks=[])
+        ax.yaxis.labelpad = 28
         ax.set(xlabel="orbit time τ", ylabel="1/π_ref − p τ", title="The lowest line leads")
 
     def update(self, settings: Settings, answer: Answer) -> None:
@@ -81,7 +89,7 @@ class Picture:
         colors = plot.pattern_colors(len(NAMES), found.best, rival)
         for r, color in enumerate(colors):
             self._mean[r].set(data=(answer.step, answer.mean[:, r]), color=color)
-            self._labels[r].set(text=NAMES[r], y=answer.mean[-1, r], color=color)
+            self._labels[r].set(text=NAMES[r], color=color)
             for line, run in zip(self._thin[r], answer.runs, strict=False):
                 line.set(data=(answer.step, run[:, r]), color=color)
         self._accuracy.set_data(answer.step, answer.mean @ np.asarray(settings.success))
@@ -93,28 +101,32 @@ class Picture:
             (self._start, answer.mean[:1]),
         ):
             line.set_data(*plot.ternary(path).T)
-        self._ends.set_text(f"{answer.found:.0%} of {RUNS} sampled runs find {NAMES[found.best]}")
-        gamma = "" if found.gamma is None else f", γ = {found.gamma:.3g}"
-        self._regime.set_text(f"{found.regime.capitalize()}{gamma}")
-        self._draw_envelope(found, colors)
+        for label, y in zip(self._labels, _apart(answer.mean[-1]), strict=True):
+            label.set_y(y)
+        lost = f", {answer.diverged} diverged" if answer.diverged else ""
+        told = f"{answer.found:.0%} of {RUNS} sampled runs find {NAMES[found.best]} in {STEPS} steps{lost}"
+        self._ends.set_text(told)
+        self._regime.set_text(_regime(settings, found))
+        self._draw_envelope(answer, colors)
 
-    def _draw_envelope(self, found: diagnosis.Diagnosis, colors: list[str]) -> None:
+    def _draw_envelope(self, answer: Answer, colors: list[str]) -> None:
         """Lines in units of the frame: time from 0 to 1, the highest at 1."""
-        offset, slope = np.exp(-np.asarray(found.problem.log_ref)), np.asarray(found.problem.success)
-        leaders = found.leaders
-        turns = [(offset[b] - offset[a]) / (slope[b] - slope[a]) for a, b in itertools.pairwise(leaders)]
+        offset, slope, leaders, turns = answer.offset, answer.slope, answer.leaders, answer.switches
         end = 1.6 * turns[-1] if turns else offset.max()
         low = min((offset - slope * end).min(), 0.0)
         height = lambda r, tau: (offset[r] - slope[r] * tau - low) / (offset.max() - low)  # noqa: E731
         for r, (line, color) in enumerate(zip(self._lines, colors, strict=True)):
             line.set(data=([0, 1], [height(r, 0.0), height(r, end)]), color=color)
+        starts = _apart(np.array([height(r, 0.0) for r in range(len(NAMES))]))
+        for text, y, value, color in zip(self._starts, starts, offset, colors, strict=True):
+            text.set(y=y, text=f"{value:.3g}", color=color)
         for artist in (*self._leads, *self._switches):
             artist.set_visible(False)
         for line, leader, first, last in zip(self._leads, leaders, [0, *turns], [*turns, end], strict=False):
             ends = np.array([first, last])
             line.set(data=(ends / end, height(leader, ends)), color=colors[leader], visible=True)
         for text, leader, turn in zip(self._switches, leaders[1:], turns, strict=False):
-            text.set(text=f"τ = {turn:.3g}", x=turn / end, y=height(leader, turn) + 0.04, visible=True)
+            text.set(text=f"τ = {turn:.3g}", x=turn / end, y=height(leader, turn) + 0.06, visible=True)
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -130,26 +142,28 @@ class Picture:
 
 
 def table(answer: Answer) -> str:
-    """Times of noise-free training without KL term, as an HTML table."""
+    """Times of expected updates without KL term, as an HTML table, and what is not ordinary about the question."""
     found = answer.diagnosis
-    names = {
-        "reinforce": "REINFORCE",
-        "grpo_mean_field": "GRPO, G → ∞",
-        "grpo_G8": "GRPO, G = 8",
-        "filtered_sft_per_accepted": "filtered SFT",
-        "natural_gradient": "natural gradient",
-    }
-    rows = "".join(
-        f"<tr><td>{names[key]}</td><td>&emsp;{_time(times.target)}</td></tr>"
-        for key, times in found.times.items()
-    )
-    title = f"<b>η × steps until π({NAMES[found.best]}) = {found.target:g}, noise-free</b>"
-    return f"{title}<table>{rows}</table>"
+    rows = [(name, _show.from_log(log_time)) for name, log_time in answer.log_times.items()]
+    title = f"η × steps until π({NAMES[found.best]}) = {found.target:g}"
+    notes = "".join(f"<br><small>{escape(note)}</small>" for note in found.notes)
+    return _show.table(title, ("expected updates, no KL term", "time"), rows) + notes
 
 
-def _time(log_time: float) -> str:
-    if log_time == -np.inf:
-        return "0"
-    if log_time == np.inf:
-        return "never"
-    return f"{np.exp(log_time):.3g}" if log_time < 12 else f"10^{log_time / np.log(10):.1f}"
+def _regime(settings: Settings, found: diagnosis.Diagnosis) -> str:
+    """What decides about the path, in a few words."""
+    if settings.tpr == settings.fpr:
+        return "The verifier says nothing: no drift"
+    if settings.tpr < settings.fpr:
+        return "The verifier misleads: backwards"
+    gamma = "" if found.gamma is None else f", γ = {found.gamma:.3g}"
+    return f"{found.regime.capitalize()}{gamma}"
+
+
+def _apart(heights: np.ndarray, least: float = 0.06) -> np.ndarray:
+    """Heights of labels near these, none nearer to another than `least`, none above 1."""
+    order, placed = np.argsort(-heights, kind="stable"), np.empty(len(heights))
+    above = 1.0 + least
+    for r, room in zip(order, least * np.arange(len(heights) - 1, -1, -1), strict=True):
+        above = placed[r] = min(max(heights[r], room), above - least)
+    return placed

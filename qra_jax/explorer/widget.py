@@ -6,9 +6,16 @@ import time
 from typing import Any
 
 import ipywidgets
+import numpy as np
 
 from qra_jax.explorer import ALGORITHMS, LARGEST, NAMES, Settings, simulate
 from qra_jax.explorer.picture import Picture, table
+
+GUIDE = (
+    "One question, three reasoning patterns, each right with its own success rate p; training moves the shares π. "
+    "<b>Left</b>: shares step by step. <b>Middle</b>: the same path in the triangle of policies. "
+    "<b>Right</b>: every pattern's line starts at 1/π_ref and falls with slope p; the lowest one leads."
+)
 
 
 class Explorer(ipywidgets.VBox):
@@ -24,7 +31,7 @@ class Explorer(ipywidgets.VBox):
       seconds: how long each redraw took, the first (which compiles) included.
 
     Raises:
-      ValueError: as for `Settings`.
+      ValueError: as for `Settings`, or a number that its slider does not reach.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -40,16 +47,16 @@ class Explorer(ipywidgets.VBox):
         columns = [
             ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), *controls])
             for title, controls in (
-                ("base model: shares, up to a factor", of("ref")),
+                ("base model: shares (their sum does not matter)", of("ref")),
                 ("success rate of each pattern", of("success")),
                 ("training", rest[:4]),
-                ("verifier", rest[4:]),
+                ("verifier: accepts right, wrong answers", rest[4:]),
             )
         ]
-        columns[1].children += (self._table,)
-        columns[3].children += (self._took,)
+        columns.append(ipywidgets.VBox([self._table, self._took]))
         self._redraw()
-        super().__init__([self._image, ipywidgets.HBox(columns)])
+        row = ipywidgets.Box(columns, layout=ipywidgets.Layout(display="flex", flex_flow="row wrap"))
+        super().__init__([ipywidgets.HTML(GUIDE), self._image, row])
 
     @property
     def png(self) -> bytes:
@@ -78,17 +85,21 @@ def _controls(settings: Settings) -> dict[str, Any]:
     layout = ipywidgets.Layout(width="270px")
     style = {"description_width": "90px"}
     kind = {"layout": layout, "style": style, "continuous_update": True}
-    slider = lambda name, value, low, high, step=0.01: ipywidgets.FloatSlider(  # noqa: E731
-        value, min=low, max=high, step=step, description=name, readout_format=".2f", **kind
-    )
-    log = lambda name, value, low, high: ipywidgets.FloatLogSlider(  # noqa: E731
-        value, min=low, max=high, step=0.05, description=name, readout_format=".2g", **kind
-    )
     controls: dict[str, Any] = {}
-    for name, share in zip(NAMES, settings.ref, strict=True):
-        controls[f"ref {name}"] = log(f"π_ref({name})", share, -6, 0)
+
+    def slider(name: str, label: str, value: float, low: float, high: float, **how: Any) -> None:
+        power = how.pop("power", False)
+        ends = (10.0**low, 10.0**high) if power else (low, high)
+        if not ends[0] <= value <= ends[1]:
+            raise ValueError(f"{name}: {value:g}; the slider goes from {ends[0]:g} to {ends[1]:g}")
+        form = ipywidgets.FloatLogSlider if power else ipywidgets.FloatSlider
+        controls[name] = form(value, min=low, max=high, description=label, **(kind | how))
+
+    for name, share in zip(NAMES, np.asarray(settings.problem.ref), strict=True):
+        label = f"π_ref({name})"
+        slider(f"ref {name}", label, float(share), -6.0, 0.0, power=True, step=0.001, readout_format=".3g")
     for name, rate in zip(NAMES, settings.success, strict=True):
-        controls[f"success {name}"] = slider(f"p({name})", rate, 0.0, 1.0)
+        slider(f"success {name}", f"p({name})", rate, 0.0, 1.0, step=0.01)
     controls["algorithm"] = ipywidgets.Dropdown(
         options=list(ALGORITHMS),
         value=settings.algorithm,
@@ -96,11 +107,12 @@ def _controls(settings: Settings) -> dict[str, Any]:
         layout=layout,
         style=style,
     )
-    controls["learning_rate"] = log("rate η", settings.learning_rate, -3, 1)
+    rate = {"power": True, "step": 0.01, "readout_format": ".2g"}
+    slider("learning_rate", "rate η", settings.learning_rate, -3.0, 1.0, **rate)
     controls["group_size"] = ipywidgets.IntSlider(
         settings.group_size, min=2, max=LARGEST, description="group G", **kind
     )
-    controls["beta"] = slider("KL β", settings.beta, 0.0, 0.5, 0.005)
-    controls["tpr"] = slider("takes right", settings.tpr, 0.0, 1.0)
-    controls["fpr"] = slider("takes wrong", settings.fpr, 0.0, 1.0)
+    slider("beta", "KL β", settings.beta, 0.0, 0.5, step=0.005, readout_format=".3f")
+    slider("tpr", "TPR", settings.tpr, 0.0, 1.0, step=0.01)
+    slider("fpr", "FPR", settings.fpr, 0.0, 1.0, step=0.01)
     return controls
