@@ -99,8 +99,10 @@ def test_expected_paths_are_the_orbit_to_its_end(name, settings):
     """Every algorithm stays on the path that is drawn, whatever the verifier."""
     answer = simulate(replace(settings, learning_rate=0.05, algorithm=name))
     np.testing.assert_allclose(answer.path[0], settings.problem.ref, atol=1e-12)
+    part = np.linspace(0, 1, 20)[:, None, None]
+    line = (answer.path[:-1] + part * np.diff(answer.path, axis=0)).reshape(-1, 3)
     for point in answer.mean[:: len(answer.mean) // 10]:
-        assert np.abs(answer.path - point).sum(axis=1).min() < 0.05
+        assert np.abs(line - point).sum(axis=1).min() < 0.03
     assert answer.path[-1].max() > 0.999
     assert answer.path[-1].argmax() == answer.leaders[-1]
 
@@ -164,7 +166,7 @@ def test_labels_keep_apart():
 
 
 def test_sliders_start_where_they_are_told():
-    settings = Settings(ref=(5, 70, 25), success=(0.91, 0.6, 0.1), learning_rate=0.37, tpr=0.93)
+    settings = Settings(ref=(5.0, 70.0, 25.0), success=(0.91, 0.6, 0.1), learning_rate=0.37, tpr=0.93)
     found = Explorer(settings).settings
     np.testing.assert_allclose(found.ref, (0.05, 0.7, 0.25))
     assert replace(found, ref=settings.ref) == settings

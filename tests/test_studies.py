@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -271,6 +272,15 @@ def test_the_claims_as_markdown(fakes, tmp_path):
     assert r"RuntimeError: a \| b" in text
     for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
         assert {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()} == {6}
+
+
+def test_the_claims_in_the_documents_are_those_of_a_full_run():
+    docs = Path(__file__).parent.parent / "docs"
+    rows = json.loads((docs / "claims.json").read_text(), parse_constant=pytest.fail)
+    titles = {name: studies.load(name).TITLE for name in studies.REGISTRY}
+    assert {row["study"] for row in rows} == set(titles)
+    assert not any(row["environment"]["quick"] for row in rows)
+    assert (docs / "claims.md").read_text() == report.markdown(rows, titles)
 
 
 @pytest.mark.parametrize("name", list(studies.REGISTRY))

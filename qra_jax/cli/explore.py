@@ -47,10 +47,13 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
         wanted = " or ".join(SERVERS.values()) if server is None else SERVERS[server]
         raise ValueError(f"server: {wanted} is not installed; pip install 'qra-jax[notebooks]'")
     server = server or there[0]
-    quiet = ["--log-level=ERROR"]
-    shared = [str(write(folder)), f"--port={port}", *([] if browser else ["--no-browser"]), *quiet]
+    shared = [str(write(folder)), f"--port={port}", *([] if browser else ["--no-browser"])]
     if server == "voila":
-        return [sys.executable, "-m", "voila", *shared, "--theme=light"]
+        print(
+            f"http://localhost:{port}/ (the first start compiles for half a minute; Ctrl-C ends it)",
+            flush=True,
+        )
+        return [sys.executable, "-m", "voila", *shared, "--theme=light", "--Voila.log_level=ERROR"]
     return [sys.executable, "-m", "jupyterlab", *shared]
 
 

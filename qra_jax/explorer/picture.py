@@ -31,9 +31,9 @@ class Picture:
             self._shares, self._triangle, self._envelope = axes
             self._moving: list[Any] = []
             self._make()
-            self.figure.get_layout_engine().set(
-                rect=(0.0, 0.0, 1.0, 0.97)
-            )  # the titles stay clear of the edge
+            self.figure.set_layout_engine(
+                "constrained", rect=(0.0, 0.0, 1.0, 0.97)
+            )  # titles clear of the edge
             self._canvas.draw()
             self.figure.set_layout_engine("none")
             self._still = self._canvas.copy_from_bbox(self.figure.bbox)

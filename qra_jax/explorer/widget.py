@@ -44,16 +44,17 @@ class Explorer(ipywidgets.VBox):
             control.observe(self._redraw, names="value")
         of = lambda start: [c for name, c in self.controls.items() if name.startswith(start)]  # noqa: E731
         rest = [c for name, c in self.controls.items() if not name.startswith(("ref", "success"))]
+        apart = ipywidgets.Layout(margin="0 24px 8px 0")
         columns = [
-            ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), *controls])
+            ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), *controls], layout=apart)
             for title, controls in (
-                ("base model: shares (their sum does not matter)", of("ref")),
-                ("success rate of each pattern", of("success")),
+                ("base model, up to a factor", of("ref")),
+                ("success rates", of("success")),
                 ("training", rest[:4]),
-                ("verifier: accepts right, wrong answers", rest[4:]),
+                ("verifier: accepts right / wrong", rest[4:]),
             )
         ]
-        columns.append(ipywidgets.VBox([self._table, self._took]))
+        columns.append(ipywidgets.VBox([self._table, self._took], layout=apart))
         self._redraw()
         row = ipywidgets.Box(columns, layout=ipywidgets.Layout(display="flex", flex_flow="row wrap"))
         super().__init__([ipywidgets.HTML(GUIDE), self._image, row])

@@ -115,9 +115,8 @@ def markdown(rows: list[dict[str, Any]], titles: Mapping[str, str]) -> str:
     told = [f"# Claims and verdicts\n\n{_summary(rows)} Made from `claims.json` by `qra reproduce`."]
     for name in dict.fromkeys(row["study"] for row in rows):
         study = [row for row in rows if row["study"] == name]
-        around = study[0]["environment"]
         told.append(f"## {_markdown(titles[name])}")
-        told.append(f"`{name}`, {_version(around)} version, {around.get('seconds', 0):.0f} s.")
+        told.append(_markdown(_foot(name, study[0]["environment"])))
         keys = ["claim", "source", "predicted", "measured", "verdict"]
         lines = [f"| {' | '.join(keys)} |", f"|{'---|' * len(keys)}"]
         for row in study:
@@ -138,8 +137,14 @@ def _summary(rows: list[dict[str, Any]]) -> str:
     return f"{len(rows)} claims: {summary}."
 
 
-def _version(stamp: dict[str, Any]) -> str:
-    return "quick" if stamp.get("quick") else "full"
+def _foot(name: str, stamp: dict[str, Any]) -> str:
+    """Which version of a study ran, for how long, and on what."""
+    versions = ", ".join(
+        f"{key} {stamp[key]}" for key in ("python", "jax", "diffrax", "qra_jax") if key in stamp
+    )
+    version = "quick" if stamp.get("quick") else "full"
+    took = f"{stamp.get('seconds', 0):.1f} s on {stamp.get('device', '?')}"
+    return f"{name}, {version} version, {took}; {versions}"
 
 
 def page(results: list[Result]) -> str:
@@ -161,15 +166,10 @@ def _section(result: Result) -> str:
         return f"{heading}<pre>{escape(result.error)}</pre></section>\n"
     text = "".join(f"<p>{escape(part)}</p>" for part in inspect.cleandoc(result.text).split("\n\n"))
     image = base64.b64encode(result.figure).decode()
-    stamp = result.stamp
-    versions = ", ".join(
-        f"{key} {stamp[key]}" for key in ("python", "jax", "diffrax", "qra_jax") if key in stamp
-    )
-    took = f"{stamp.get('seconds', 0):.1f} s on {stamp.get('device', '?')}"
-    foot = f"{result.name}, {_version(stamp)} version, {took}; {versions}"
+    foot = escape(_foot(result.name, result.stamp))
     return (
         f'{heading}{text}<img alt="{escape(result.title)}" src="data:image/png;base64,{image}">\n'
-        f"{_rows(claims([result]), with_study=False)}<p class=foot>{escape(foot)}</p></section>\n"
+        f"{_rows(claims([result]), with_study=False)}<p class=foot>{foot}</p></section>\n"
     )
 
 
