@@ -204,6 +204,35 @@ def test_servers_are_found_or_named(tmp_path, monkeypatch):
         explore.command(None, 8000, False, tmp_path)
 
 
+@pytest.mark.parametrize("port", [-5, 0, 65536, 99999999])
+def test_ports_that_are_none(port, tmp_path):
+    with pytest.raises(ValueError, match=f"port: {port}; must be from 1 to 65535"):
+        explore.command("voila", port, False, tmp_path)
+
+
+def test_no_server_outlives_the_command(tmp_path):
+    """Told to end, it ends the server; compiled programs are kept where the command keeps them."""
+    said = tmp_path / "said"
+    told = "os.environ['JAX_COMPILATION_CACHE_DIR'] + ' ' + str(os.getpid())"
+    server = f"import os, time; open({str(said)!r}, 'w').write({told})"
+    code = (
+        "import sys; from pathlib import Path; from qra_jax.cli import explore\n"
+        "try: explore.serve([sys.executable, '-c', sys.argv[1] + '; time.sleep(300)'], Path('kept'), 0.1)\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    command = subprocess.Popen([sys.executable, "-c", code, server])
+    for _ in range(300):
+        if said.exists() and said.read_text():
+            break
+        time.sleep(0.1)
+    command.terminate()
+    assert command.wait(30) == 130
+    folder, process = said.read_text().split()
+    assert folder == "kept"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(process), 0)
+
+
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 
 
@@ -215,7 +244,7 @@ def served(tmp_path):
         port = free.getsockname()[1]
     code = "import sys; from qra_jax.cli import main; sys.exit(main())"
     words = [sys.executable, "-c", code, "explore", "--server", "voila", "--headless", "--port", str(port)]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
     with (tmp_path / "server.log").open("w") as log:
         server = subprocess.Popen(
             words, cwd=tmp_path, stdout=log, stderr=log, env=environment, start_new_session=True

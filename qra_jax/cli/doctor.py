@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import qra_jax
@@ -21,6 +23,7 @@ from qra_jax import flow, orbit, training
 from qra_jax.algorithm import grpo
 from qra_jax.batching import cores
 from qra_jax.problem import Problem, examples
+from qra_jax.studies.report import one_line
 
 PACKAGES = (
     "jax",
@@ -44,15 +47,17 @@ class Check:
 
     Attributes:
       name: what.
-      error: how far off it was.
+      error: how far off it was; NaN where it crashed.
       limit: how far it may be.
       seconds: how long it took, compiling included.
+      crash: what it died of, in a line.
     """
 
     name: str
     error: float
     limit: float
     seconds: float
+    crash: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -87,18 +92,21 @@ def _sampled_is_expected(problem: Problem) -> float:
 CHECKS: dict[str, tuple[Callable[[Problem], float], float]] = {
     "closed-form orbit = ODE solver (hitting time)": (_orbit_is_flow, 1e-6),
     "derivative = finite difference": (_derivative, 1e-5),
-    "sampled training = its expectation (standard errors)": (_sampled_is_expected, 5.0),
+    "sampled training = its expectation (std. errors)": (_sampled_is_expected, 5.0),
 }
 """What is tried, and how far off it may be, in float64."""
 
 
 def check() -> list[Check]:
-    """Try everything in `CHECKS` on the worked example."""
-    done, problem = [], examples.worked()
+    """Try everything in `CHECKS` on the worked example; a crash is a finding."""
+    done = []
     for name, (measure, limit) in CHECKS.items():
-        start = time.perf_counter()
-        error = measure(problem)
-        done.append(Check(name, error, limit, time.perf_counter() - start))
+        start, error, crash = time.perf_counter(), math.nan, None
+        try:
+            error = measure(examples.worked())
+        except Exception as broken:
+            crash = one_line(broken)
+        done.append(Check(name, error, limit, time.perf_counter() - start, crash))
     return done
 
 
@@ -126,14 +134,18 @@ def _cache() -> str:
     folder = jax.config.values["jax_compilation_cache_dir"]
     if not folder or not jax.config.values["jax_enable_compilation_cache"]:
         return "not kept"
+    if "://" in folder:
+        return folder
     sizes = [file.stat().st_size for file in Path(folder).glob("*") if file.is_file()]
     return f"{folder} ({len(sizes)} files, {sum(sizes) / 2**20:.0f} MiB)"
 
 
 def to_json(checks: list[Check]) -> str:
     """One JSON object."""
-    record = {"facts": facts(), "checks": [asdict(one) | {"passed": one.passed} for one in checks]}
-    return json.dumps(record)
+    rows = [asdict(one) | {"passed": one.passed} for one in checks]
+    for row in rows:
+        row["error"] = row["error"] if math.isfinite(row["error"]) else None
+    return json.dumps({"facts": facts(), "checks": rows}, allow_nan=False)
 
 
 def show(checks: list[Check], console: Console | None = None) -> None:
@@ -153,3 +165,6 @@ def show(checks: list[Check], console: Console | None = None) -> None:
         word = "[green]passed[/]" if one.passed else "[red]FAILED[/]"
         table.add_row(one.name, f"{one.error:.1e}", f"{one.limit:.0e}", f"{one.seconds:.1f}", word)
     console.print(table)
+    for one in checks:
+        if one.crash is not None:
+            console.print(escape(f"{one.name}: {one.crash}"), soft_wrap=True)
