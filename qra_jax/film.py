@@ -102,6 +102,7 @@ def cloud(
     orbit: Any = None,
     labels: Sequence[str] = ("pattern 0", "pattern 1", "pattern 2"),
     best: int = 0,
+    threshold: float = 0.9,
 ) -> Film:
     """Many runs over three patterns at once, each a dot in the triangle of policies.
 
@@ -110,7 +111,8 @@ def cloud(
       policy: `[runs, times, 3]`, π of each run.
       orbit: `[points, 3]`, a path to draw beneath them.
       labels: names of the corners: left, right, top.
-      best: index of r*; a run has found it where it holds more than half.
+      best: index of r*.
+      threshold: a run has found it where its share is this or more.
 
     Returns:
       A `Film`.
@@ -130,7 +132,7 @@ def cloud(
         title = ax.set_title(" ")
 
     def update(frame: int) -> None:
-        found = policy[:, frame, best] > 0.5
+        found = policy[:, frame, best] >= threshold
         dots.set_offsets(plot.ternary(policy[:, frame]))
         dots.set_facecolor([plot.BEST if yes else plot.RIVAL for yes in found])
         title.set_text(

@@ -63,7 +63,7 @@ def test_a_notebook_shows_it():
 def test_a_cloud_counts_the_runs_that_have_found_the_best():
     policy = np.zeros((4, 3, 3))
     policy[..., 1] = 1
-    policy[:3, 2] = [0.8, 0.2, 0]
+    policy[:3, 2] = [0.95, 0.05, 0]
     made = film.cloud([0.0, 1.0, 2.0], policy, orbit=policy[0], labels=["best", "rival", "poor"])
     (ax,) = made.figure.axes
     made.update(0)

@@ -41,12 +41,12 @@ def path(fit: Fit, steps: np.ndarray, ax: Any) -> None:
     inside = fit.forecast(train.steps)
     ahead = fit.forecast(np.append(last + 1e-9 * (steps[0] - last), steps))
     ax.axvline(last, color=plot.MUTED, lw=1, zorder=0)
-    for low, high, name in (
-        (ahead.logged_low, ahead.logged_high, "80 % of logged points"),
-        (ahead.low, ahead.high, "80 % of accuracy"),
+    for low, high, name, alpha in (
+        (ahead.logged_low, ahead.logged_high, "80 % of logged points", 0.14),
+        (ahead.low, ahead.high, "80 % of accuracy", 0.32),
     ):
         ends = native(fit, low), native(fit, high)
-        ax.fill_between(ahead.steps, *ends, color=color, alpha=0.14, lw=0, label=name)
+        ax.fill_between(ahead.steps, *ends, color=color, alpha=alpha, lw=0, label=name)
     for where, shade, name in ((known, "black", "fitted"), (~known, plot.MUTED, "came later")):
         if where.any():
             values = native(fit, curve.accuracy[where])

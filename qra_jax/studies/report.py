@@ -164,7 +164,11 @@ def _section(result: Result) -> str:
     heading = f'<section id="{escape(result.name)}"><h2>{escape(result.title)}</h2>\n'
     if result.error is not None:
         return f"{heading}<pre>{escape(result.error)}</pre></section>\n"
-    text = "".join(f"<p>{escape(part)}</p>" for part in inspect.cleandoc(result.text).split("\n\n"))
+    parts = inspect.cleandoc(result.text).split("\n\n")
+    lines = (
+        part if "\n " in part or part.startswith((" ", "-")) else " ".join(part.split()) for part in parts
+    )
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
     image = base64.b64encode(result.figure).decode()
     foot = escape(_foot(result.name, result.stamp))
     return (

@@ -318,17 +318,18 @@ def _draw_answers(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     for name, (values, color, style) in curves.items():
         ax.plot(data["step"], values.T, style, color=color, linewidth=1, alpha=0.6)
         ax.plot([], [], style, color=color, label=name)
-    ax.set(xlabel="network steps", ylim=(-0.02, 1.02))
-    ax.legend(loc="center right")
+    ax.set(xlabel="network steps", ylabel="share π(r*), success rate of the rival", ylim=(-0.02, 1.35))
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.legend(loc="upper left", ncols=2)
     end = rates[learnt, :, -1, 1].mean()
     won = (paths[learnt, :, -1, 0] > 0.5).mean()
-    ax.set_title(f"Learnable: r* wins {won:.0%} of seeds, the rival is {end:.0%} right")
+    ax.set_title(f"Learnt, Regime 2: r* wins {won:.0%}, its rival is {end:.0%} right")
 
 
 def _draw_gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     rows, labels = [], []
     for start in STARTS:
-        for where, asked in (("asked", True), ("held out", False)):
+        for where, asked in (("trained on", True), ("held out", False)):
             c = CONDITIONS.index((start, False))
             pair = gains(*(_asked(data[f"SGD/{x}"][c], asked=asked) for x in ("policy", "success")))
             rows.append([interval(x) for x in pair])
@@ -345,7 +346,7 @@ def _draw_gains(data: Mapping[str, np.ndarray], ax: Axes) -> None:
     ax.legend()
     total = values[:, :, 0].sum(axis=1)
     share = np.where(total > 0, values[:, 0, 0] / np.where(total > 0, total, 1), np.nan)
-    ax.set_title(f"Selection makes {share[0]:.0%} and {share[2]:.0%} of the gain")
+    ax.set_title(f"Learnt: selection makes {share[0]:.0%} and {share[2]:.0%} of the gain")
 
 
 def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:

@@ -161,6 +161,7 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
     right.text(25, 1e44, f"reported\nshape γ$^{{Cγ}}$\nC = {constant:.2f}", fontsize=8, va="top", ha="right")
     right.set(xlim=(0, 115))
     right.set_title("Many patterns: at most exponential\nunless the gap p* − p′ closes")
+    left.text(30, 1e43, "reported shape", fontsize=8, va="top", ha="left")
     for ax in (left, right):
         ax.plot(wide, _power(wide, constant), color="black", linestyle="--", linewidth=1.2)
         ax.set(xlabel="γ", yscale="log", ylim=(1, 1e47))
