@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qra_jax import _check, orbit, parts, theory
+from qra_jax import _check, diagnosis, orbit, parts, theory
 from qra_jax.algorithm import Algorithm
 from qra_jax.batching import many
 from qra_jax.problem import Problem
@@ -39,6 +39,8 @@ noise, while another is found."""
 TIE, NEAR = 0.01, 0.05
 """Parts of the room between base accuracy and the best pattern's success rate: changes that differ by less than
 `TIE` are as good as each other, and with less than `NEAR` left nothing bites."""
+SFT = 0.1
+"""Share of demonstrations of the best pattern mixed into the base model, where the regime is fast without any."""
 CONFIDENCE = 0.95
 """That no change is named where none helps: Bonferroni over the changes tried."""
 FLAT = 0.1
@@ -155,7 +157,7 @@ class Advice:
       log10_steps: steps until the best pattern holds `FOUND` without noise, KL term, clipping or staleness, as
         log10, from the exact orbit; ∞ where it never does (a verifier with TPR ≤ FPR).
       changes: outcomes of single changes, best first.
-      first_limit: the limit that costs most accuracy, beyond noise and `TIE`, if any.
+      first_limit: the limit that costs most accuracy, beyond noise and `TIE`, if any and unless `near`.
       best_change: the change to try that wins most, beyond noise and `TIE`, if any; of those that win as much
         (within `TIE`), the one that costs least.
     """
@@ -172,6 +174,21 @@ class Advice:
     changes: list[Outcome]
     first_limit: Outcome | None
     best_change: Outcome | None
+
+    @property
+    def top(self) -> float:
+        """Accuracy of the best pattern alone."""
+        return float(np.max(np.asarray(self.problem.success)))
+
+    @property
+    def room(self) -> float:
+        """What training can win: from base accuracy to the best pattern's."""
+        return self.top - float(self.problem.accuracy_ref)
+
+    @property
+    def near(self) -> bool:
+        """Whether less than `NEAR` of the room is left: then nothing bites."""
+        return self.now.accuracy >= self.top - NEAR * self.room - 1e-9
 
 
 def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 2048, seed: int = 0) -> Advice:
@@ -205,10 +222,10 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     keys = jax.random.split(jax.random.key(seed), len(rows) * each)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, each, axis=0), stacked)
-    found = simulate(keys, repeated)
+    sampled = simulate(keys, repeated)
     noiseless = jax.jit(jax.vmap(_one(settings, "mean")))
     exact = noiseless(keys[: len(rows)], stacked)
-    own, own_exact = _part(found, 0, own_rows * each), _part(exact, 0, 1)
+    own, own_exact = _part(sampled, 0, own_rows * each), _part(exact, 0, 1)
 
     def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Outcome:
         floor = LOST * min(base, float(np.exp(np.asarray(exact["log_policy"]))[0, np.asarray(best)].sum()))
@@ -216,7 +233,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
 
     outcomes = [outcome("no sampling noise", True, np.inf, own_exact, own_exact)]
     for i, change in enumerate(rest, own_rows):
-        part, end = _part(found, i * each, (i + 1) * each), _part(exact, i, i + 1)
+        part, end = _part(sampled, i * each, (i + 1) * each), _part(exact, i, i + 1)
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
     first = _part(repeated, 0, each)
     for change in stale:
@@ -248,7 +265,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     entropy = _band(own["entropy"])
     flat = np.flatnonzero(entropy[1] < FLAT)
     step = np.asarray(own["step"][0])
-    return Advice(
+    found = Advice(
         problem=problem,
         settings=settings,
         runs=own_rows * each,
@@ -269,6 +286,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
         first_limit=top(True),
         best_change=top(False),
     )
+    return replace(found, first_limit=None) if found.near else found
 
 
 def _part(tree: Any, first: int, last: int) -> Any:
@@ -294,17 +312,18 @@ class _Change:
     settings: dict[str, Any]
     limit: bool = False
     cost: float = 1.0
-    sft: float = 0.0
+    start: np.ndarray | None = None
 
 
 def _changes(problem: Problem, settings: Settings) -> list[_Change]:
     """Single changes worth a run."""
     eta, group = settings.learning_rate, settings.group_size
-    mix = min(max(1.05 * float(theory.sft_mass_needed(problem)), 0.1), 1.0)
-    base = float(jnp.sum(jnp.where(problem.success == jnp.max(problem.success), problem.ref, 0.0)))
+    ref, tuned = np.asarray(problem.ref, float), _tuned(problem)
+    success = np.asarray(problem.success)
+    before, after = (float(shares[success == success.max()].sum()) for shares in (ref, np.exp(tuned)))
     changes = [
         _Change(f"groups of {4 * group}", {"group_size": 4 * group}, cost=4.0),
-        _Change(f"SFT first: best from {base:.2g} to {(1 - mix) * base + mix:.2g}", {}, sft=mix),
+        _Change(f"SFT first: best from {before:.3g} to {after:.3g}", {}, start=tuned),
     ]
     if 0 < eta < 1e300:
         changes.append(_Change(f"learning rate {eta / 4:.3g}", {"learning_rate": eta / 4}))
@@ -326,6 +345,18 @@ def _changes(problem: Problem, settings: Settings) -> list[_Change]:
     return changes
 
 
+def _tuned(problem: Problem) -> np.ndarray:
+    """`[patterns]`, log policy after SFT on the best pattern: where a rival gains, as much as `qra solve` names."""
+    log_s = diagnosis.least_sft(problem) if bool(theory.regime(problem).entangled) else None
+    if log_s is not None:
+        return diagnosis.sft_policy(problem, log_s)
+    ref, success = np.asarray(problem.ref, float), np.asarray(problem.success)
+    mix = min(max(1.05 * float(theory.sft_mass_needed(problem)), SFT), 1.0)
+    shares = np.where(success == success.max(), ref, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.log((1 - mix) * ref + mix * shares / shares.sum())
+
+
 def _clips(settings: Settings) -> bool:
     off = settings.epochs > 1 or settings.staleness > 0
     return off and (settings.clip_low is not None or settings.clip_high is not None)
@@ -334,18 +365,17 @@ def _clips(settings: Settings) -> bool:
 def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -> dict[str, Any]:
     """What may differ between runs that are compiled together."""
     numbers = asdict(settings) | ({} if change is None else change.settings)
-    best = problem.success == jnp.max(problem.success)
-    shares = jnp.where(best, problem.ref, 0.0)
-    sft = 0.0 if change is None else change.sft
-    start = jnp.log((1 - sft) * problem.ref + sft * shares / jnp.sum(shares))
+    tuned = None if change is None else change.start
     row = {name: numbers[name] for name in ("learning_rate", "group_size", "beta", "tpr", "fpr")}
     row["clip_low"] = 1.0 if numbers["clip_low"] is None else numbers["clip_low"]
     row["clip_high"] = np.inf if numbers["clip_high"] is None else numbers["clip_high"]
     dtype = problem.log_ref.dtype
     row = {name: jnp.asarray(value, dtype) for name, value in row.items()}
-    start = start.astype(dtype)
+    if tuned is None:
+        return {**row, "start": jnp.log(problem.ref).astype(dtype), "problem": problem}
     # After SFT the KL term is anchored at the new base model.
-    return {**row, "start": start, "problem": problem.with_ref(start) if sft else problem}
+    start = jnp.asarray(tuned, dtype)
+    return {**row, "start": start, "problem": problem.with_ref(start)}
 
 
 def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:

@@ -121,7 +121,7 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
         leaders=found["leaders"][:count].tolist(),
         log_switches=[-np.inf, *found["switches"][1:count].tolist()],
         times=solved,
-        sft=_advice(problem, target, float(found["second_best"])) if entangled else None,
+        sft=_advice(problem, target) if entangled else None,
         notes=_notes(problem, solved),
     )
 
@@ -187,11 +187,19 @@ def _grown(problem: Problem, log_s: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, others + log_s[..., None])
 
 
-def _advice(problem: Problem, target: float, second: float) -> Advice | None:
-    """The least SFT on r* after which accuracy is at least the second-best success rate."""
+def least_sft(problem: Problem) -> float | None:
+    """The least SFT on r* alone after which accuracy is at least the second-best success rate.
+
+    Args:
+      problem: the question, concrete.
+
+    Returns:
+      log s of [`sft_policy`][]; `None` where r* has no reference mass.
+    """
     best, success = _best(problem), np.asarray(problem.success, float)
     if not np.isfinite(np.asarray(problem.log_ref)[best]):
         return None
+    second = float(success[success < success[best]].max(initial=-np.inf))
 
     def short(log_s: float) -> bool:
         return float(np.exp(sft_policy(problem, log_s)) @ success) < second
@@ -202,11 +210,19 @@ def _advice(problem: Problem, target: float, second: float) -> Advice | None:
     for _ in range(80):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if short(middle) else (low, middle)
-    log_policy = sft_policy(problem, high)
+    return high
+
+
+def _advice(problem: Problem, target: float) -> Advice | None:
+    """What RL takes after the least SFT on r* that ends the entanglement."""
+    log_s = least_sft(problem)
+    if log_s is None:
+        return None
+    log_policy = sft_policy(problem, log_s)
     tuned = replace(problem, log_ref=jnp.asarray(log_policy, problem.log_ref.dtype))
     after = dict(zip(SETTINGS, _solved(tuned, target)["target_log_time"].tolist(), strict=True))
-    mass = float(np.exp(log_policy[best]))
-    return Advice(sft_log_time(problem, high), mass, after)
+    mass = float(np.exp(log_policy[_best(problem)]))
+    return Advice(sft_log_time(problem, log_s), mass, after)
 
 
 def _times(found: dict[str, np.ndarray]) -> dict[str, Times]:
@@ -272,7 +288,6 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
         "gamma": regime.gamma,
         "rival": regime.rival,
         "accuracy_ref": problem.accuracy_ref,
-        "second_best": problem.second_best,
         "leaders": lead.leaders,
         "count": lead.count,
         "switches": crossings.log_time[len(softmax) :],

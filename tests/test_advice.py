@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import qra_jax as qra
-from qra_jax import advice, cli
+from qra_jax import advice, cli, diagnosis
 from qra_jax.advice import Settings, advise
 from qra_jax.cli import advise as words
 
@@ -50,7 +50,10 @@ def test_words_json_and_figure_agree(noisy):
     assert {one["kind"] for one in record["changes"]} == {"limit", "change"}
     figure = words.draw(noisy, NAMES)
     assert isinstance(figure, Figure)
-    assert noisy.best_change.name in figure.axes[2].get_title(loc="left")
+    changes = figure.axes[2]
+    assert changes.get_title(loc="left") == f"Helps most: {noisy.best_change.name.partition(':')[0]}"
+    shown = [text.get_text() for text in changes.get_legend().get_texts()]
+    assert shown == ["as it is", "helps most", "first limit, taken away", "others"]
 
 
 def test_a_stall_that_the_exact_path_shares_is_no_collapse():
@@ -70,7 +73,45 @@ def test_no_change_is_named_where_nothing_can_help():
     assert "Nothing bites" in "\n".join(words.story(found, NAMES))
     still = advise(FAST, Settings(steps=20, learning_rate=0.0), runs=64)
     assert not any("learning rate" in one.name for one in still.changes)
-    assert "More steps" in "\n".join(words.story(still, NAMES))
+    assert "First limit that bites: the learning rate. It is 0" in "\n".join(words.story(still, NAMES))
+
+
+def test_one_rule_says_whether_anything_bites(noisy):
+    """A limit is named only where more than `NEAR` of what there is to win is left."""
+    top, base = 0.9, float(noisy.problem.accuracy_ref)
+    for left, bites in ((0.06, True), (0.04, False)):
+        now = replace(noisy.now, accuracy=top - left * (top - base))
+        assert replace(noisy, now=now).near != bites
+    near = advise(qra.problem.examples.fast(), Settings(steps=300, learning_rate=0.5), runs=64)
+    assert near.near
+    assert near.first_limit is None
+    assert "Nothing bites: accuracy has come 9" in "\n".join(words.story(near, NAMES))
+
+
+def test_a_better_row_than_the_one_named_is_explained(noisy):
+    best = noisy.best_change
+    dear = replace(best, name="4 × the steps", accuracy=best.accuracy + 1e-3, cost=4.0)
+    text = words.story(replace(noisy, changes=[dear, *noisy.changes]), NAMES)[-1]
+    assert "(4 × the steps gives 0.9, but differences up to 0.0044 count as none, and of equals the" in text
+    assert "count as none" not in words.story(noisy, NAMES)[-1]
+
+
+def test_as_much_sft_is_tried_as_solve_names(noisy):
+    named = diagnosis.diagnose(noisy.problem).sft.mass
+    assert any(one.name == f"SFT first: best from 0.02 to {named:.3g}" for one in noisy.changes)
+    bare = qra.Problem.from_probs([0.0, 0.2, 0.8], [0.9, 0.9, 0.5])  # of two best patterns one has no share
+    assert np.exp(advice._tuned(bare)) == pytest.approx([0, 0.28, 0.72])
+
+
+def test_outliers_stand_at_the_edge_of_the_figure(noisy):
+    rows = [0.9, 0.899, 0.898, 0.897, 0.893, 0.64]
+    changes = [replace(noisy.now, name=str(value), accuracy=value, error=1e-3) for value in rows]
+    found = replace(noisy, now=replace(noisy.now, accuracy=0.892), changes=changes, first_limit=None)
+    assert words._least(found) == 0.892
+    ax = words.draw(found, NAMES).axes[2]
+    assert ax.get_xlim()[0] > 0.8
+    assert "◂ 0.64" in [text.get_text() for text in ax.texts]
+    assert words._least(replace(found, now=replace(found.now, accuracy=0.6))) == 0.6
 
 
 def test_a_bad_verifier_bites():
@@ -134,9 +175,12 @@ def test_command(capsys, tmp_path):
     figure = tmp_path / "runs.png"
     arguments = ["advise", "--ref", ".25,.7,.05", "--success", ".9,.6,.1", "--steps", "50", "--runs", "64"]
     assert cli.main([*arguments, "--plot", str(figure)]) == 0
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    assert told == f"wrote {figure}\n"
     assert "Accuracy goes from 0.65" in said
+    assert said.endswith("Terms: docs/concepts.md\n")
+    assert all(line == line.rstrip() for line in said.splitlines())
     assert "as it is" in said
     assert figure.stat().st_size > 10_000
     assert cli.main([*arguments, "--group-size", "1"]) == 2
-    assert "group_size: 1; must be 2 or above" in capsys.readouterr().err
+    assert "group-size: 1; must be 2 or above" in capsys.readouterr().err

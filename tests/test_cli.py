@@ -89,8 +89,43 @@ def test_no_arguments_prints_help(capsys):
     [
         (["solve"], "Missing from qra solve: --ref"),
         (["solve", "--reff", "1"], "Unrecognized options: --reff"),
-        (["dance"], "dance"),
-        (["reproduce", "--quik"], "--quik"),
+        (
+            ["solve", "--ref", "1", "--succes", ".9", ".6"],
+            "Unrecognized options: --succes; did you mean --success? (",
+        ),
+        (["dance"], "command: 'dance'; must be one of 'solve', 'advise'"),
+        (["slove"], "command: 'slove'; did you mean 'solve'? (see qra --help)"),
+        (
+            ["reproduce", "--quik"],
+            "Unrecognized options: --quik; did you mean --quick? (see qra reproduce --help)",
+        ),
+        (["reproduce", "regime"], "study: 'regime'; did you mean 'regimes'? (see qra reproduce --list)"),
+        (
+            ["sweep", "plot", "s.zarr"],
+            "Missing from qra sweep plot: --x NAME, --y NAME (see qra sweep plot --help)",
+        ),
+        (["sweep", "shw", "s.zarr"], "'sweep shw'; did you mean 'sweep show'?"),
+        (["fit"], "Missing from qra fit: FILE.csv (see qra fit --help)"),
+        (["fit", "a.csv", "--train-until", "x"], "train-until: 'x' is not a number"),
+        (["advise", "--ref", "1", "--steps", "1.5"], "steps: '1.5' is not a whole number"),
+        (
+            ["advise", "--ref", "1", "--success", ".5", "--eta", "-1"],
+            "error: eta: -1; must be zero or positive",
+        ),
+        (["advise", "--ref", "1", "--success", ".5", "--group-size", "1"], "error: group-size: 1; must be 2"),
+        (["advise", "--ref", "1", "--success", ".5", "--runs", "1"], "error: runs: 1; must be 64 or above"),
+        (
+            ["solve", "--ref", "5", "70", "25", "--success", ".9", ".6", ".1"],
+            "sums to 100; must sum to 1 within 0.001 (divide by 100?)",
+        ),
+        (
+            ["solve", "--ref", ".5", ".5", "--success", "90", "60"],
+            "success[0]: 90; must be in [0, 1] (divide by 100?)",
+        ),
+        (
+            ["solve", "--ref", "1", "--success", ".5", "--plot", f"{__file__}/a.png"],
+            "nothing can be written in",
+        ),
         (["reproduce", "nope"], "study: 'nope'; must be one of 'optimal-policy'"),
         (["solve", "--ref", ".5", ".5"], "success: missing"),
         (["solve", "--ref", "--success", ".5"], "ref: empty"),
@@ -110,7 +145,7 @@ def test_no_arguments_prints_help(capsys):
         (["solve", "--ref", "1", "--success", ".5", "--target", "1"], "target: 1; must be in (0, 1)"),
         (["solve", "--ref", "1", "--success", ".5", "--target", "nan"], "target: nan; must be in (0, 1)"),
         (["solve", "--ref", "1", "--success", ".5", "--target", "x"], "target: 'x' is not a number"),
-        (["solve", "--ref", "1", "--success", ".5", "--plot", "a.gif"], "plot: 'a.gif'; must end in .pdf"),
+        (["solve", "--ref", "1", "--success", ".5", "--plot", "a.txt"], "plot: 'a.txt'; must end in .pdf"),
         (["solve", "--ref", "nowhere.csv"], "ref: nowhere.csv: no such file"),
     ],
 )
@@ -124,8 +159,13 @@ def test_bad_arguments(capsys, arguments, expected):
         ("", "empty; must have a header pattern,ref,success"),
         ("\n \n", "empty"),
         ("pattern,ref,success\n", "no rows under the header"),
-        ("pattern,ref\na,1\n", "row 1: column success is missing; must have pattern,ref,success"),
-        ("ref,success\n1,1\n", "column pattern is missing"),
+        (
+            "pattern,ref\na,1\n",
+            "row 1: column success is missing; must have ref,success, and may have pattern",
+        ),
+        ("pattern;ref;success\na;1;1\n", "row 1: separated by semicolons; must be separated by commas"),
+        ("pattern\tref\tsuccess\na\t1\t1\n", "row 1: separated by tabs; must be separated by commas"),
+        ("pattern,ref,success\na,.5,.5\nb,.5,50\n", "column success: 50; must be in [0, 1] (divide by 100?)"),
         ("pattern,ref,ref,success\na,1,1,1\n", "column ref is there twice"),
         ("pattern,ref,success\na,.5,.5\n\na,.5,.5\n", "row 4: pattern 'a' is in row 2 already; must differ"),
         ("pattern,ref,success\na,half,.5\n", "row 2, column ref: 'half' is not a number; must be in [0, 1]"),
@@ -176,6 +216,13 @@ def test_files(csv):
     assert inputs.read([".05,.7,.25"], [path])[2] == expected[2]
 
 
+def test_patterns_without_names_are_numbered(csv):
+    path = csv("ref,success\n.05,.9\n.7,.6\n.25,.1\n")
+    names = ["pattern 0", "pattern 1", "pattern 2"]
+    assert inputs.read([path], []) == (names, [0.05, 0.7, 0.25], [0.9, 0.6, 0.1])
+    assert inputs.read([csv(GOOD, "named.csv")], [path])[0] == ["direct", "steps", "guess"], "in order"
+
+
 def test_files_with_other_patterns(capsys, csv):
     other = csv("pattern,success\nguess,.1\ndirect,.9\nleaps,.6\n", "other.csv")
     assert "pattern 'leaps' is in only one of" in complaint(
@@ -184,10 +231,11 @@ def test_files_with_other_patterns(capsys, csv):
 
 
 def test_solve_from_end_to_end(csv, tmp_path):
-    figure = tmp_path / "run.png"
+    figure = tmp_path / "new" / "run.png"
     done = qra("solve", "--ref", csv(GOOD), "--json", "--plot", str(figure))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"wrote {figure}\n")
     answer = json.loads(done.stdout)
+    assert answer["patterns"] == ["direct", "steps", "guess"]
     assert answer["regime"] == "entangled"
     assert 10 ** answer["log10_time"]["reinforce"]["target"] == pytest.approx(270.95652908176, rel=1e-8)
     assert figure.read_bytes().startswith(b"\x89PNG")
@@ -201,7 +249,7 @@ def test_a_second_solve_traces_next_to_nothing(monkeypatch):
     first = qra(*words)
     monkeypatch.setenv("JAX_LOG_COMPILES", "1")
     second = qra(*words)
-    assert first.stdout.startswith("Best is pattern 0")
+    assert first.stdout.startswith("Verdict: no stall")
     assert second.stdout == first.stdout
     traced = re.findall(r"Finished tracing (\w+)", second.stderr)
     assert "call" in traced, "the program itself, which is kept"

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -426,7 +427,8 @@ def test_bad_files(tmp_path, capsys, text, expected):
         (["--range", "1", "0"], "range: 1 0; must be two finite numbers"),
         (["--samples", "0"], "samples: 0; must be positive"),
         (["--train-until", "x"], "x"),
-        (["--group-size", "1"], "group_size: 1; must be 2 or above"),
+        (["--group-size", "1"], "group-size: 1; must be 2 or above"),
+        (["--train-until", "1"], "train-until: 1 leaves"),
         (["--plot", "a.gif"], "plot: 'a.gif'; must end in"),
     ],
 )
@@ -461,7 +463,11 @@ def test_command(tmp_path, capsys, monkeypatch):
     picture = tmp_path / "run.png"
     arguments = ["fit", path, "--train-until", "12", "--plot", str(picture)]
     assert cli.main(arguments) == 0
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    assert told == f"wrote {picture}\n"
+    assert f"{len(run.steps) - 27} of {len(run.steps)} points, up to step 12" in said
+    assert re.search("^common shift: all questions shift together", said, re.MULTILINE)
+    assert re.search("^CRPS: ", said, re.MULTILINE)
     assert picture.stat().st_size > 10_000
     assert all(
         text in said
@@ -477,7 +483,8 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert cli.main(["fit", short]) == 0  # nothing comes after: a forecast without scores
     said = capsys.readouterr().out
     assert "CRPS" not in said
-    assert "nothing is left to score" in said
+    assert "nothing is left to score, and the forecast goes to step 27, where the level is judged" in said
+    assert "all 10 points, up to step 9" in said
     assert "Level at step 27:" in said  # three windows from the first step
 
 
@@ -499,14 +506,15 @@ def test_histories_of_questions(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(questions, "clock_exponent", found)
     path = str(written(tmp_path, "prompt_id,visit1,visit2\n0,.125,.5\n1,.25,1\n2,.375,.625\n"))
     assert cli.main(["fit", path]) == 0
-    assert capsys.readouterr().out == "clock exponent a = 8.0\n"
+    meaning = f"{words.EXPONENT}\n"
+    assert capsys.readouterr().out == f"clock exponent a = 8.0\n{meaning}"
     assert cli.main(["fit", path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"exponent": 8.0, "interval": [0.0, None]}
     assert cli.main(["fit", path, "--group-size", "16", "--seed", "1"]) == 0
-    assert capsys.readouterr().out == "clock exponent a = 116.0\n"
+    assert capsys.readouterr().out == f"clock exponent a = 116.0\n{meaning}"
     for option in (["--train-until", "3"], ["--samples", "8"], ["--column", "x"], ["--range", "0", "100"]):
         assert cli.main(["fit", path, *option]) == 2
-        name = option[0].strip("-").replace("-", "_")
+        name = option[0].strip("-")
         assert f"{name}: given with histories of questions; must be left out there" in capsys.readouterr().err
     path = str(written(tmp_path, "prompt_id,Visit_3,visit 4\n0,0.6000000000000001,.2\n1,.4,na\n"))
     assert words.is_histories(path)

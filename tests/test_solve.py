@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qra_jax import diagnosis, flow
+from qra_jax import _show, diagnosis, flow
 from qra_jax.cli import figure, words
 from qra_jax.problem import Problem, examples
+from qra_jax.trajectory import Status
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "hitting_times.json").read_text())["cases"]
 ALGORITHMS = ["reinforce", "grpo_mean_field", "grpo_G8", "filtered_sft_per_accepted"]
@@ -19,7 +22,8 @@ BEST_OF_THREE = [case for case in REFERENCE if len(case["ref"]) in (3, 4)]
 
 
 def solved(ref, success, target=0.99):
-    text = words.to_json(diagnosis.diagnose(Problem.from_probs(ref, success), target))
+    names = [f"p{r}" for r in range(len(ref))]
+    text = words.to_json(diagnosis.diagnose(Problem.from_probs(ref, success), target), names)
     return json.loads(text, parse_constant=pytest.fail)
 
 
@@ -50,7 +54,14 @@ def test_reference_times(case, target):
 
 def test_worked_example_in_json():
     answer = solved([0.05, 0.7, 0.25], [0.9, 0.6, 0.1])
-    assert set(answer) == {"regime", "gamma", "accuracy_ref", "best", "dominance", "log10_time", "status"}
+    fixed = {"regime", "gamma", "accuracy_ref", "best", "dominance", "log10_time", "status"}
+    assert set(answer) == fixed | {"verdict", "patterns", "target", "dominance_log10_time", "sft"}
+    assert (answer["verdict"], answer["target"], answer["patterns"]) == ("no stall", 0.99, ["p0", "p1", "p2"])
+    assert answer["dominance_log10_time"] == [None, pytest.approx(np.log10(91.87), abs=1e-3)]
+    assert answer["sft"]["mass"] == pytest.approx(0.38923, abs=1e-5)
+    assert 10 ** answer["sft"]["log10_time"] == pytest.approx(1.975, abs=1e-3)
+    assert 10 ** answer["sft"]["log10_time_after"]["reinforce"] == pytest.approx(169.9, abs=0.1)
+    assert set(answer["sft"]["log10_time_after"]) == set(answer["log10_time"])
     assert answer["regime"] == "entangled"
     assert answer["gamma"] == pytest.approx(6)
     assert (answer["best"], answer["status"]) == (0, "ok")
@@ -77,7 +88,7 @@ def test_degenerate_problems_have_no_times_and_say_why(ref, success, status):
 
 def test_a_fast_problem_has_no_transition():
     answer = solved([0.25, 0.70, 0.05], [0.9, 0.6, 0.1])
-    assert (answer["regime"], answer["gamma"]) == ("fast", None)
+    assert (answer["regime"], answer["gamma"], answer["sft"]) == ("fast", None, None)
     assert all(time["transition"] is None for time in answer["log10_time"].values())
     assert all(time["target"] > 0 for time in answer["log10_time"].values())
 
@@ -141,7 +152,7 @@ def test_what_is_never_reached_is_named():
     [(99800, "1e5"), (0.000999, "1e-3"), (9996, "1e4"), (1234, "1230"), (0.00052, "5.2e-4"), (2e7, "10^7.3")],
 )
 def test_numbers_are_rounded_before_they_are_split(value, text):
-    assert words._number(np.log(value)) == text
+    assert _show.from_log(np.log(value)) == text
 
 
 def test_advice_ends_the_entanglement_and_no_less_would():
@@ -173,6 +184,49 @@ def test_words_of_the_worked_example():
     ):
         assert part in text
     assert "stalls" not in text
+
+
+@pytest.mark.parametrize(
+    ("ref", "success", "target", "verdict", "text"),
+    [
+        ([0.05, 0.7, 0.25], [0.9, 0.6, 0.1], 0.99, "no stall", "271 units of REINFORCE, 102 to 213 of GRPO"),
+        ([1e-23, 0.7, 0.3], [0.9, 0.6, 0.1], 0.99, "stall", "SFT on p0 removes it (see below)"),
+        ([1e-9, 0.999999998, 1e-9], [0.9, 0.6, 0.6], 0.99, "stall", "SFT that raises p0 shortens it"),
+        ([0.5, 0.3, 0.2], [0.7, 0.7, 0.7], 0.99, "nothing to learn", "all success rates are equal (0.7)"),
+        ([1.0], [0.5], 0.99, "nothing to learn", "only one pattern"),
+        ([0.05, 0.7, 0.25], [0.9, 0.6, 0.1], 0.03, "already met", "p0 holds 0.05 of the base model"),
+        ([0.0, 0.4, 0.6], [0.9, 0.5, 0.1], 0.99, "unreachable", "no share in the base model"),
+        ([0.2, 0.5, 0.3], [0.9, 0.5, 0.9], 0.9, "unreachable", "p2 is as good, and not given up for it"),
+    ],
+)
+def test_the_verdict_comes_first_and_follows_from_the_numbers(ref, success, target, verdict, text):
+    assert solved(ref, success, target)["verdict"] == verdict
+    lines = told(ref, success, target).splitlines()
+    start = {"stall": "stalls"}.get(verdict, verdict)
+    assert lines[0].startswith(f"Verdict: {start}: ")
+    assert text in lines[0]
+    assert (len(lines) == 1) == (verdict == "nothing to learn")
+    assert verdict == "nothing to learn" or lines[-1] == "Terms: docs/concepts.md"
+    assert not any("never units" in line or "grpo_G8" in line for line in lines)
+
+
+def test_a_time_that_is_not_known_is_not_called_never():
+    found = diagnosis.diagnose(examples.worked())
+    lost = diagnosis.Times(0.0, np.inf, (Status.OK, Status.OUT_OF_PRECISION))
+    broken = replace(found, times={**found.times, "reinforce": lost})
+    assert words.verdict(broken, ["a", "b", "c"]).endswith("the time under REINFORCE is out of precision.")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_lines_are_wrapped_for_people_and_whole_in_a_pipe(terminal):
+    console = Console(width=60, file=io.StringIO(), force_terminal=terminal, highlight=False)
+    words.show(diagnosis.diagnose(examples.worked()), ["a", "b", "c"], console)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue()).splitlines()
+    assert (max(map(len, lines)) <= 60) == terminal
+    if not terminal:
+        assert all(line == line.rstrip() for line in lines)
+    whole = " ".join(" ".join(lines).split())
+    assert "REINFORCE takes 170 units from there, against 271 without." in whole
 
 
 def test_no_advice_without_a_stall():

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray
 
 from qra_jax import cli, flow, parts, sweep
 from qra_jax.cli import sweep as words
+from qra_jax.sweep import work
 from qra_jax.sweep.axes import Axis
 
 TOML = """
@@ -99,7 +101,11 @@ def test_run_and_show(store, capsys):
     shown = capsys.readouterr().out
     assert "8 points (4 beta × 2 start): complete" in shown
     assert re.search(r"axis beta +beta +0\.001 +0\.1 +1\b", shown)
-    assert re.search(r"variable kl +beta start time .* nat", shown)
+    assert re.search(
+        r"variable kl +beta start time .* nat +KL divergence from the reference$", shown, re.MULTILINE
+    )
+    assert re.search(r"greatest +unit +what\n", shown)
+    assert re.search(r"axis beta .* 1 +KL strength\n", shown)
     assert "status: OK 8" in shown
     data = sweep.open(store)
     assert data.attrs["spec"] == TOML
@@ -122,6 +128,37 @@ def test_show_says_what_is_missing(store, tmp_path, capsys):
         assert "part.zarr: shard 2 is damaged; compute it anew with --resume" in complaint(capsys, *command)
 
 
+def test_a_sweep_that_is_interrupted_says_what_is_kept(store, tmp_path, capsys, monkeypatch):
+    plain = work.compute
+
+    def interrupted(engine, opened, number):
+        if number == 2:
+            raise KeyboardInterrupt
+        return plain(engine, opened, number)
+
+    monkeypatch.setattr(work, "compute", interrupted)
+    path = tmp_path / "cut.zarr"
+    arguments = ["sweep", str(store.with_name("spec.toml")), "--store", str(path), "--shard-size", "2"]
+    assert cli.main(arguments) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(rf"interrupted: {path}: [0-3] of 4 shards are kept, go on with --resume", last)
+    monkeypatch.undo()
+    assert cli.main([*arguments, "--resume"]) == 0
+
+
+def test_other_readers_open_a_store_without_a_warning(store):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = xarray.open_zarr(store)
+    assert {"accuracy", "kl", "status"} == set(data.data_vars)
+
+
+def test_help_says_that_run_may_be_left_out(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["sweep", "--help"])
+    assert "qra sweep SPEC.toml --store DIR is short for" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -129,9 +166,10 @@ def test_show_says_what_is_missing(store, tmp_path, capsys):
         ["--x", "beta", "--y", "start", "--value", "kl", "--at", "time=10"],
     ],
 )
-def test_plot_draws_a_file(store, tmp_path, options):
+def test_plot_draws_a_file(store, tmp_path, options, capsys):
     out = tmp_path / "figure.png"
     assert cli.main(["sweep", "plot", str(store), *options, "--out", str(out)]) == 0
+    assert capsys.readouterr().err == f"wrote {out}\n"
     assert out.stat().st_size > 5000
 
 
@@ -141,7 +179,7 @@ def test_lines_are_medians_with_bands(drawn):
     np.testing.assert_allclose(
         ax.lines[0].get_ydata(), np.quantile(y, 0.5, axis=1, method="nearest"), rtol=0.02
     )
-    assert ax.get_title() == "y: median and 10% to 90% over sample, at seed = 1"
+    assert ax.get_title("left") == "y: median and 10% to 90% over sample, at seed = 1"
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(np.quantile(y, 0.1, axis=1).min(), rel=0.05)
     assert band.max() == pytest.approx(np.quantile(y, 0.9, axis=1).max(), rel=0.05)

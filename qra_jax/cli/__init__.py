@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import difflib
 import functools
 import io
 import operator
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +35,10 @@ from qra_jax.cli.commands import (
 
 MIN_SECONDS = 0.1
 """Programs that compile faster are not kept."""
+SWEEPS: dict[str, type[Command]] = {"run": SweepRun, "show": SweepShow, "plot": SweepPlot}
+"""What comes behind `qra sweep`."""
+_OTHER_NAMES = {(Advise, "learning_rate"): "eta", (Fit, "until"): "train_until"}
+"""Arguments that are called otherwise where the package complains of them."""
 _FLAGS = (tyro.conf.FlagCreatePairsOff,)
 _ABOUT = "Simulate the theory of RL post-training. More of a command: qra COMMAND --help; the version: qra --version."
 
@@ -53,14 +59,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = parse(argv)
-        return _RUN[type(command)](command)
+        try:
+            return _RUN[type(command)](command)
+        except ValueError as error:
+            raise ValueError(_as_typed(command, str(error))) from None
     except BrokenPipeError:  # who reads has seen enough, as in qra ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        said = str(error)
+        if isinstance(error, OSError) and error.strerror and error.filename is not None:
+            said = f"{error.filename}: {error.strerror}"
+        print(f"error: {' '.join(said.split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if str(stop):
+            print(f"interrupted: {stop}", file=sys.stderr)
         return 130
 
 
@@ -72,10 +86,14 @@ def parse(argv: Sequence[str]) -> Command:
       SystemExit: help was asked for and printed.
     """
     name, rest = (argv[0], list(argv[1:])) if argv else ("--help", [])
-    if name == "sweep" and rest and rest[0] not in ("run", "show", "plot", "-h", "--help"):
+    if name == "sweep" and rest and rest[0] not in (*SWEEPS, "-h", "--help"):
+        if difflib.get_close_matches(rest[0], SWEEPS, 1) and not Path(rest[0]).exists():
+            raise ValueError(
+                unknown("command", f"sweep {rest[0]}", [f"sweep {one}" for one in SWEEPS], "qra sweep --help")
+            )
         rest = ["run", *rest]
     if name not in COMMANDS and not name.startswith("-"):
-        raise ValueError(f"command: {name!r}; must be one of {', '.join(map(repr, COMMANDS))}")
+        raise ValueError(unknown("command", name, COMMANDS, "qra --help"))
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
@@ -91,15 +109,59 @@ def parse(argv: Sequence[str]) -> Command:
     except SystemExit as stop:
         if not stop.code:
             raise
-    where = f"qra {name} --help" if name in COMMANDS else "qra --help"
-    raise ValueError(f"{_one_line(stderr.getvalue())} (see {where})")
+    words, form = ["qra", name][: 1 + (name in COMMANDS)], COMMANDS.get(name, (None,))[0]
+    if name == "sweep" and rest and rest[0] in SWEEPS:
+        words, form = [*words, rest[0]], SWEEPS[rest[0]]
+    options = [f"--{one}" for one in _options(form)] if dataclasses.is_dataclass(form) else []
+    raise ValueError(f"{_one_line(stderr.getvalue(), options)} (see {' '.join([*words, '--help'])})")
 
 
-def _one_line(message: str) -> str:
-    """The text of a boxed message up to its hints."""
-    message = re.split("For full helptext|Argument helptext", message)[0]
-    rows = [re.sub("[─│╭╮╰╯]+", " ", row).strip() for row in message.splitlines() if not row.startswith("╭")]
-    return " ".join(filter(None, rows))
+def unknown(what: str, given: str, known: Iterable[str], where: str) -> str:
+    """A complaint about a name that is none of those known: what it may have meant, or else all of them.
+
+    >>> unknown("command", "slove", ["solve", "fit"], "qra --help")
+    "command: 'slove'; did you mean 'solve'? (see qra --help)"
+    """
+    known = list(known)
+    near = [one for one in known if one.startswith(given)][:1] or difflib.get_close_matches(given, known, 1)
+    if near:
+        return f"{what}: {given!r}; did you mean {near[0]!r}? (see {where})"
+    return f"{what}: {given!r}; must be one of {', '.join(map(repr, known))}"
+
+
+def _options(form: Any) -> list[str]:
+    """Names of a command's arguments, as they are typed."""
+    return [one.name.replace("_", "-") for one in dataclasses.fields(form)]
+
+
+def _as_typed(command: Command, complaint: str) -> str:
+    """A complaint about an argument, with the argument's name as it was typed."""
+    name = re.match(r"\w*", complaint)[0]  # pyright: ignore[reportOptionalSubscript]
+    typed = _OTHER_NAMES.get((type(command), name), name).replace("_", "-")
+    return typed + complaint[len(name) :] if typed in _options(command) else complaint
+
+
+def _one_line(message: str, options: Sequence[str]) -> str:
+    """The text of a boxed message up to its hints; of options only their names, of unknown ones the nearest."""
+    message = re.split("For full helptext|Argument helptext|Got errors", message)[0]
+    bare = [row.strip("│").rstrip() for row in message.splitlines()[1:]]  # behind the title
+    rows = [row for row in bare if row.strip(" ─-╰╯")]
+    depth = lambda row: len(row) - len(row.lstrip())  # noqa: E731
+    text = " ".join(map(str.strip, rows))
+    if found := re.search("Unrecognized options:(.*?)(Perhaps|Arguments similar|$)", text):
+        given = re.split("[, ]+", found[1].strip())
+        names = [one for one in given if one.startswith("--")] or given
+        near = [one for name in names for one in difflib.get_close_matches(name, options, 1)]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        return f"Unrecognized options: {', '.join(names)}{hint}"
+    if found := re.search(r"Error parsing --([\w-]+): .*?('[^']*')\W*$", text):
+        whole = "whole " * (" int" in text)
+        return f"{found[1]}: {found[2]} is not a {whole}number"
+    if text.startswith("Missing from"):
+        least = min(map(depth, rows[1:]), default=0)
+        missing = [row.strip().split(" [")[0] for row in rows[1:] if depth(row) == least]
+        return f"{rows[0].strip()} {', '.join(missing)}"
+    return text
 
 
 def _solve(command: Solve) -> int:
@@ -108,25 +170,27 @@ def _solve(command: Solve) -> int:
     names, ref, success = inputs.read(command.ref, command.success)
     target = inputs.number("target", command.target, "in (0, 1)")
     _start_jax()
-    from qra_jax import diagnosis
+    from qra_jax import _check, diagnosis
     from qra_jax.cli import words
 
+    _check.open_unit_interval("target", target)
     if command.plot is not None:  # matplotlib only where it is needed: starting up is what takes time
         from qra_jax import film, plot
         from qra_jax.cli import figure
 
         moving = Path(command.plot).suffix.lower() in film.ENDINGS
-        (film if moving else plot).check_path("plot", command.plot)
+        _writable("plot", (film if moving else plot).check_path("plot", command.plot))
     problem = inputs.problem(command.ref, ref, success)
-    with _busy("solving; the first time for this number of patterns compiles, about ten seconds"):
+    with _busy("solving (the first time compiles, ~10 s)"):
         answer = diagnosis.diagnose(problem, target)
     if command.plot is not None and moving:
         with _busy("drawing the frames"):
-            figure.film(answer, names).save(command.plot)
+            written = [figure.film(answer, names).save(command.plot)]
+        _wrote(written)
     elif command.plot is not None:
-        plot.save(figure.draw(answer, names), command.plot)
+        _wrote(plot.save(figure.draw(answer, names), command.plot))
     if command.json:
-        print(words.to_json(answer))
+        print(words.to_json(answer, names))
     else:
         words.show(answer, names)
     return 0
@@ -137,10 +201,11 @@ def _advise(command: Advise) -> int:
 
     names, ref, success = inputs.read(command.ref, command.success)
     _start_jax()
-    from qra_jax import advice, plot
+    from qra_jax import _check, advice, plot
     from qra_jax.cli import advise
 
-    path = None if command.plot is None else plot.check_path("plot", command.plot)
+    path = None if command.plot is None else _writable("plot", plot.check_path("plot", command.plot))
+    _check.integer("runs", command.runs, low=64)
     settings = advice.Settings(
         algorithm=command.algorithm,
         learning_rate=command.eta,
@@ -158,7 +223,7 @@ def _advise(command: Advise) -> int:
     with _busy(f"training {command.runs} times as it is, then with each change"):
         found = advice.advise(problem, settings, runs=command.runs, seed=command.seed)
     if path is not None:
-        plot.save(advise.draw(found, names), path)
+        _wrote(plot.save(advise.draw(found, names), path))
     if command.json:
         print(advise.to_json(found))
     else:
@@ -171,7 +236,7 @@ def _fit(command: Fit) -> int:
     from qra_jax import fit, plot
     from qra_jax.cli import fit as words
 
-    path = None if command.plot is None else plot.check_path("plot", command.plot)
+    path = None if command.plot is None else _writable("plot", plot.check_path("plot", command.plot))
     if words.is_histories(command.file):
         usual = Fit(command.file)
         for name in ("train_until", "column", "range", "samples", "plot"):
@@ -183,10 +248,10 @@ def _fit(command: Fit) -> int:
         return 0
     curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)
     size = 8 if command.group_size is None else command.group_size
-    with _busy("fitting each of the dynamics; the first time compiles, about a minute in all"):
+    with _busy("fitting each of the dynamics (the first time compiles, ~1 min)"):
         found = words.answer(curve, command.train_until, group_size=size, seed=command.seed)
     if path is not None:
-        plot.save(words.draw(found), path)
+        _wrote(plot.save(words.draw(found), path))
     if command.json:
         print(words.to_json(found))
     else:
@@ -205,9 +270,9 @@ def _sweep(command: SweepRun | SweepShow | SweepPlot) -> int:
     elif isinstance(command, SweepShow):
         words.show(sweep.open(command.store))
     else:
-        path = plot.check_path("out", command.out)
+        path = _writable("out", plot.check_path("out", command.out))
         named = {"hue": command.hue, "value": command.value, "at": command.at}
-        plot.save(words.draw(sweep.open(command.store), command.x, command.y, **named), path)
+        _wrote(plot.save(words.draw(sweep.open(command.store), command.x, command.y, **named), path))
     return 0
 
 
@@ -227,6 +292,9 @@ def _reproduce(command: Reproduce) -> int:
         return 0
     from qra_jax.studies import runner
 
+    for name in command.names:
+        if name not in studies.REGISTRY:
+            raise ValueError(unknown("study", name, studies.REGISTRY, "qra reproduce --list"))
     return runner.reproduce(
         command.names, quick=command.quick, out=command.out, force=command.force, data=command.data
     )
@@ -271,6 +339,22 @@ def _busy(doing: str) -> contextlib.AbstractContextManager[Any]:
     from rich.console import Console
 
     return Console(stderr=True).status(doing)
+
+
+def _writable(argument: str, path: Path) -> Path:
+    """A path, if a file can be made there; complains before anything is computed."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"{argument}: {path}: nothing can be written in {folder}; choose another folder")
+    return path
+
+
+def _wrote(paths: Sequence[Path]) -> None:
+    """Say on stderr which files were written."""
+    for path in paths:
+        print(f"wrote {path}", file=sys.stderr)
 
 
 def cache_folder() -> Path | None:

@@ -8,14 +8,17 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from qra_jax import plot
-from qra_jax.advice import FLAT, FOUND, LOST, NEAR, Advice, Outcome
+from qra_jax.advice import FLAT, FOUND, LOST, TIE, Advice, Outcome
+from qra_jax.cli.words import TERMS, put, say
 
+SFT = "SFT first"
+"""How the change that is no hyperparameter begins."""
 BASELINED = ("grpo", "dr_grpo", "dapo", "rloo")
 """Algorithms that learn nothing from a group with equal rewards."""
 
@@ -63,7 +66,7 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
     """
     console = console or Console(highlight=False)
     for line in story(found, names):
-        console.print(escape(line), soft_wrap=True)
+        say(console, line)
     table = Table(
         Column("one change", no_wrap=True),
         "accuracy",
@@ -81,20 +84,29 @@ def show(found: Advice, names: list[str], console: Console | None = None) -> Non
         shares = f"{one.found:.0%}", f"{one.lost:.1%}"
         style = "bold" if one is found.now else None
         table.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
-    console.print(table)
-    console.print(
+    put(console, table)
+    say(
+        console,
         f"Found: the best pattern holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and "
-        f"without noise, and another pattern {FOUND:g}. {found.runs} runs as it is, "
-        f"{max(64, found.runs // 4)} for each change.",
-        soft_wrap=True,
+        f"without noise, and another pattern {FOUND:g}.",
     )
+    say(console, f"{found.runs} runs as it is, {max(64, found.runs // 4)} for each change.")
+    if any(one.name.startswith(SFT) for one in found.changes):
+        enough = (
+            "as much as ends the entangled regime" if found.regime == "entangled" else "a tenth of the way"
+        )
+        say(
+            console,
+            f"{SFT}: on the best pattern alone, {enough}; its demonstrations are not counted as rollouts.",
+        )
+    say(console, TERMS)
 
 
 def story(found: Advice, names: list[str]) -> list[str]:
     """What happens, what limits it and what helps, one sentence or two each."""
     problem, now, steps = found.problem, found.now, int(found.paths.step[-1])
     best = names[int(problem.best)]
-    start, top = float(problem.accuracy_ref), float(np.max(np.asarray(problem.success)))
+    start, top = float(problem.accuracy_ref), found.top
     regime = {
         "fast": "fast regime (no other pattern beats base accuracy)",
         "entangled": "entangled regime (another pattern beats base accuracy, and is reinforced too)",
@@ -125,43 +137,51 @@ def story(found: Advice, names: list[str]) -> list[str]:
     clipped = found.paths.clipped.mean()
     if clipped > 0.02:
         lines.append(f"Clipping throws away {clipped:.0%} of the weight.")
-    lines.append(_limit(found, best, top))
-    change = found.best_change
-    if change is None:
-        lines.append("No single change of those tried wins more than its noise, or enough to matter.")
-    else:
-        cost = "" if change.cost == 1 else f", at {change.cost:g} × the rollouts"
-        cost += " (its demonstrations not counted)" if change.name.startswith("SFT") else ""
-        lines.append(
-            f"What helps most: {change.name}: accuracy {change.accuracy:.3g} in place of {now.accuracy:.3g}{cost}."
-        )
-    return lines
+    return [*lines, _limit(found, best), _help(found)]
 
 
-def _limit(found: Advice, best: str, top: float) -> str:
+def _limit(found: Advice, best: str) -> str:
     limit, now = found.first_limit, found.now
+    if found.near:
+        if found.room <= 0:
+            return "Nothing bites: there is nothing to win, accuracy is the best pattern's from the start."
+        way = (now.accuracy - float(found.problem.accuracy_ref)) / found.room
+        return f"Nothing bites: accuracy has come {way:.0%} of the way to the best pattern's."
+    if found.settings.learning_rate == 0:
+        return "First limit that bites: the learning rate. It is 0, so nothing moves."
     if limit is not None:
         return (
             f"First limit that bites: with {limit.name} accuracy would be {limit.accuracy:.3g} "
             f"in place of {now.accuracy:.3g}."
         )
-    room = top - float(found.problem.accuracy_ref)
-    if now.accuracy >= top - NEAR * room - 1e-9:
-        return (
-            f"Nothing bites: accuracy is {100 * (1 - NEAR):.0f} % of the way to the best there is, or more."
-        )
     if found.settings.tpr <= found.settings.fpr:
         return "First limit that bites: the reward. It does not tell right from wrong (TPR ≤ FPR)."
     power = found.log10_steps
-    if power > math.log10(max(int(found.paths.step[-1]), 1)):
+    if math.log10(max(int(found.paths.step[-1]), 1)) < power < math.inf:
         number = f"10^{power:.1f}" if power > 6 else f"{10**power:.3g}"
-        if not math.isfinite(power):
-            return "First limit that bites: time. More steps would go on winning accuracy."
         return (
             f"First limit that bites: time. Without noise, KL term, clipping and staleness {best} is found only "
             f"after {number} steps."
         )
     return "No single limit bites: taking any one of them away wins too little."
+
+
+def _help(found: Advice) -> str:
+    """The change that is named, and why it, where the table has a better one."""
+    change, now, tie = found.best_change, found.now, TIE * found.room
+    if change is None:
+        return "No single change of those tried wins more than its noise, or enough to matter."
+    cost = "" if change.cost == 1 else f", at {change.cost:g} × the rollouts"
+    said = (
+        f"What helps most: {change.name}: accuracy {change.accuracy:.3g} in place of {now.accuracy:.3g}{cost}"
+    )
+    better = max((one for one in found.changes if not one.limit), key=lambda one: one.accuracy)
+    if better.accuracy > change.accuracy:
+        said += (
+            f" ({better.name} gives {better.accuracy:.3g}, but differences up to {tie:.2g} count as none, and of "
+            "equals the cheapest is named)"
+        )
+    return f"{said}."
 
 
 def _share(share: float) -> str:
@@ -189,7 +209,7 @@ def draw(found: Advice, names: list[str]) -> Figure:
             ax.plot(paths.step, values[1], color=color, label="mean; band: 8 runs in 10")
             ax.set(xlabel="step", xlim=(0, paths.step[-1]))
         left.plot(paths.step, paths.expected, color=plot.BEST, linestyle="--", label="without sampling noise")
-        top = float(np.max(np.asarray(found.problem.success)))
+        top = found.top
         left.axhline(top, color=plot.MUTED, linewidth=1, zorder=0)
         left.annotate(
             "best pattern", (paths.step[-1], top), (0, 3), textcoords="offset points", ha="right", fontsize=8
@@ -198,26 +218,62 @@ def draw(found: Advice, names: list[str]) -> Figure:
         left.legend(loc="lower right")
         left.set_title(f"Accuracy {float(found.problem.accuracy_ref):.2g} → {now.accuracy:.2g}")
         middle.set(ylabel="entropy of the pattern choice (nats)", ylim=(0, None))
-        gone = f"gone by step {found.flat}" if found.flat >= 0 else f"ends at {paths.entropy[1, -1]:.2g} nats"
-        middle.set_title(f"Entropy {gone}")
-        rows = sorted([now, *found.changes], key=lambda one: one.accuracy)
-        chosen = (found.best_change, found.first_limit)
-        colors = ["black" if one is now else plot.BEST if one in chosen else plot.MUTED for one in rows]
-        right.errorbar(
-            [one.accuracy for one in rows],
-            range(len(rows)),
-            xerr=[2 * one.error for one in rows],
-            fmt="none",
-            ecolor=colors,
-        )
-        right.scatter([one.accuracy for one in rows], range(len(rows)), c=colors, s=22, zorder=3)
-        right.axvline(now.accuracy, color="black", linewidth=0.8, linestyle=":", zorder=0)
-        right.set_yticks(
-            range(len(rows)),
-            [f"{one.name} ({one.cost:g}×)" if one.cost not in (1, np.inf) else one.name for one in rows],
-        )
-        right.set(xlabel="final accuracy")
-        right.margins(x=0.08)
-        best = found.best_change
-        right.set_title("One change" if best is None else f"Helps most: {best.name}")
+        flat = f"under {FLAT:g} nats by step {found.flat}"
+        middle.set_title(f"Entropy {flat if found.flat >= 0 else f'ends at {paths.entropy[1, -1]:.2g} nats'}")
+        _draw_changes(found, right)
     return figure
+
+
+def _draw_changes(found: Advice, ax: Axes) -> None:
+    """Final accuracy with each change; those far below all others stand at the edge, with their number."""
+    now, best, limit = found.now, found.best_change, found.first_limit
+    rows = sorted([now, *found.changes], key=lambda one: one.accuracy)
+    places = {one.name: i for i, one in enumerate(rows)}
+    least = _least(found)
+    kinds = {
+        "as it is": ("black", [now]),
+        "helps most": (plot.BEST, [one for one in rows if one is best]),
+        "first limit, taken away": (plot.RIVAL, [one for one in rows if one is limit]),
+        "others": (plot.MUTED, [one for one in rows if one not in (now, best, limit)]),
+    }
+    for label, (color, ones) in kinds.items():
+        inside = [one for one in ones if one.accuracy >= least]
+        ax.errorbar(
+            [one.accuracy for one in inside],
+            [places[one.name] for one in inside],
+            xerr=[2 * one.error for one in inside],
+            fmt="o",
+            markersize=4.5,
+            color=color,
+            label=label if ones else None,
+        )
+        for one in ones:
+            if one.accuracy < least:
+                ax.annotate(
+                    f"◂ {one.accuracy:.2g}",
+                    (0, places[one.name]),
+                    (3, 0),
+                    xycoords=("axes fraction", "data"),
+                    textcoords="offset points",
+                    va="center",
+                    color=color if color != plot.MUTED else "#666666",
+                    fontsize=8,
+                )
+    ax.axvline(now.accuracy, color="black", linewidth=0.8, linestyle=":", zorder=0)
+    ax.set_yticks(
+        range(len(rows)),
+        [f"{one.name} ({one.cost:g}×)" if one.cost not in (1, np.inf) else one.name for one in rows],
+    )
+    ax.set(xlabel="final accuracy (bars: 2 standard errors)", ylim=(-0.6, len(rows) - 0.4))
+    ax.margins(x=0.08)
+    ax.legend(loc="upper right", bbox_to_anchor=(1.02, -0.16), ncols=4, columnspacing=1.2)
+    ax.set_title("No change helps" if best is None else f"Helps most: {best.name.partition(':')[0]}")
+
+
+def _least(found: Advice) -> float:
+    """The accuracy under which changes stand at the edge, so that the rest can be told apart."""
+    values = np.array([found.now.accuracy, *(one.accuracy for one in found.changes)])
+    top, middle = values.max(), float(np.median(values))
+    least = min(top - max(4 * (top - middle), TIE * found.room), found.now.accuracy)
+    inside = values[values >= least]
+    return float(inside.min()) if top - values.min() > 3 * (top - inside.min()) else float(values.min())

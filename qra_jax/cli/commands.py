@@ -30,7 +30,7 @@ class Solve:
 
     ref: Numbers
     """Share of each reasoning pattern in the base model, separated by spaces or commas; or a CSV file with
-    columns pattern,ref,success."""
+    columns pattern,ref,success (pattern, their names, may be left out)."""
     success: Numbers = ()
     """Success rate of each pattern, in [0, 1]; may be left out where the CSV file has them."""
     target: Annotated[str, _arg("P")] = "0.99"
@@ -115,7 +115,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """Compute every point of a sweep and keep it in a Zarr store: qra sweep SPEC.toml --store DIR."""
+    """Compute every point of a sweep and keep it in a Zarr store; the word run may be left out."""
 
     spec: tyro.conf.Positional[Annotated[str, _arg("SPEC.toml")]]
     """What is computed and what varies."""
@@ -223,7 +223,11 @@ COMMANDS: dict[str, tuple[Any, str]] = {
         "What given hyperparameters do: collapse, entropy, what limits accuracy, what helps most.",
     ),
     "fit": (Fit, "Which dynamics explain a measured training curve, and how it goes on."),
-    "sweep": (Sweep, "Compute a grid of runs into a Zarr store; look at it; draw it."),
+    "sweep": (
+        Sweep,
+        "Compute a grid of runs into a Zarr store; look at it; draw it. qra sweep SPEC.toml --store DIR is short for "
+        "qra sweep run SPEC.toml --store DIR.",
+    ),
     "reproduce": (Reproduce, "The literature's claims: data, figures, a verdict on each, and a report."),
     "explore": (Explore, "Sliders in a browser: a question, its training, and what follows."),
     "doctor": (Doctor, "Versions, devices and cache, and whether known numbers come out right."),

@@ -13,16 +13,29 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from qra_jax import fit, plot
+from qra_jax.cli.words import TERMS, put, say
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
+from qra_jax.fit.dynamics import GRPO, MEAN_FIELD, REINFORCE, SHARED, SHIFT
 from qra_jax.fit.forecast import last_points
 from qra_jax.fit.questions.histories import VISIT
 
 AHEAD = 3.0
 """Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
+
+
+_MEANING = {
+    SHIFT: "all questions shift together, by the same amount in logit; the natural gradient",
+    SHARED: "all questions shift together, at the mean speed of their own gradients",
+    f"{REINFORCE}, {GRPO}, {MEAN_FIELD}": "each question by itself, on the clock of that algorithm",
+}
+EXPONENT = (
+    "a = 1: REINFORCE on each question alone, 1/2: GRPO with large groups, 0: natural gradient, all questions shift "
+    "together."
+)
+"""What the clock exponent means."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +150,7 @@ def show(found: Answer, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     fitted = found.fitted
     for line in story(fitted):
-        console.print(escape(line), soft_wrap=True)
+        say(console, line)
     table = Table(Column("dynamics", no_wrap=True), box=None, pad_edge=False)
     for name in ("weight", "log likelihood", f"step {found.steps[-1]:.10g} [80 %]"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -146,7 +159,8 @@ def show(found: Answer, console: Console | None = None) -> None:
         end = fitted.forecast(found.steps[-1:], weights=fitted.weights * own + 1e-300 * own)
         best = fitted.log_likelihood[own].max()
         table.add_row(name, f"{weight:.2f}", f"{best:.1f}", _interval(fitted, end))
-    console.print(table, "")
+    put(console, table)
+    console.print()
     table = Table(Column("forecast", no_wrap=True), box=None, pad_edge=False)
     scored = ("error", "at end", "CRPS", "covered") if found.scores else ()
     for name in (f"step {found.steps[-1]:.10g}", *scored):
@@ -157,27 +171,47 @@ def show(found: Answer, console: Console | None = None) -> None:
             s = found.scores[name]
             cells += [f"{value:.3f}" for value in (s.error, s.end, s.crps)] + [f"{s.covered:.0%}"]
         table.add_row(name, *cells, style="bold" if name == THEORY else None)
-    console.print(table)
+    put(console, table)
+    last, end = (f"{step:.10g}" for step in (fitted.train.steps[-1], found.steps[-1]))
     if found.scores:
         count = last_points(len(found.steps))
-        console.print(
+        say(
+            console,
             f"Mean absolute error, CRPS and cover of the 80 % interval over the {len(found.steps)} points after step "
-            f"{fitted.train.steps[-1]:.10g}, as rates; the end is the mean of the last {count}.",
-            soft_wrap=True,
+            f"{last}, as rates; the end is the mean of the last {count}.",
         )
     else:
-        last = fitted.train.steps[-1]
-        console.print(
-            f"Fewer than two points come after step {last:.10g}: nothing is left to score.", soft_wrap=True
+        say(
+            console,
+            f"Fewer than two points come after step {last}: nothing is left to score, and the forecast goes to "
+            f"step {end}, where the level is judged: {AHEAD:g} times as far as the points fitted.",
         )
+    for line in [*legend(found), TERMS]:
+        say(console, line)
+
+
+def legend(found: Answer) -> list[str]:
+    """What the terms of this very output mean."""
+    lines = [f"{name}: {meaning}." for name, meaning in _MEANING.items()]
+    lines.append(
+        "Known better than beforehand: the curve leaves a combination of parameters at most half of its prior "
+        "standard deviation."
+    )
+    lines.append("Nats: log likelihoods are natural logarithms; 2 nats more are e² = 7.4 times as likely.")
+    if found.scores:
+        lines.append(
+            "CRPS: the error of a whole forecast distribution; that of a single number is its absolute error."
+        )
+    return lines
 
 
 def story(fitted: fit.Fit) -> list[str]:
     """What was read, and what the curve says and leaves open, a sentence or two each."""
     train, known = fitted.train, fitted.identified
+    fitted_of, points = len(train.steps), len(fitted.curve.steps)
+    which = f"all {points} points" if fitted_of == points else f"{fitted_of} of {points} points"
     lines = [
-        f"{train.name}: {len(train.steps)} points up to step {train.steps[-1]:.10g} of {len(fitted.curve.steps)}, "
-        f"about {fitted.samples:.3g} samples a point."
+        f"{train.name}: {which}, up to step {train.steps[-1]:.10g}, about {fitted.samples:.3g} samples a point."
     ]
     lines += [f"Note: {note}." for note in fitted.curve.notes]
     share = fitted.dynamics[known.near[0]]
@@ -255,7 +289,8 @@ def show_histories(
         return
     console = console or Console(highlight=False)
     for line in found.summary().splitlines():
-        console.print(escape(line), soft_wrap=True)
+        say(console, line)
+    say(console, EXPONENT)
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qra_jax import plot
+from qra_jax.cli.words import put, say
 from qra_jax.trajectory import Status
 
 LOG_FROM = 100
@@ -32,20 +33,20 @@ def show(data: xarray.Dataset, console: Console | None = None) -> None:
     sizes = " × ".join(f"{data.sizes[dim]} {dim}" for dim in dims[0] if all(dim in one for one in dims))
     made, kept = data.attrs["shards"], data.attrs["shards_done"]
     state = "complete" if kept == made else f"{kept} of {made} shards done; go on with --resume"
-    console.print(f"{data.attrs['points']} points ({sizes}): {state}", soft_wrap=True)
-    table = Table("", "dimension", "least", "median", "greatest", "", box=None, pad_edge=False)
+    say(console, f"{data.attrs['points']} points ({sizes}): {state}")
+    table = Table("", "dimension", "least", "median", "greatest", "unit", "what", box=None, pad_edge=False)
     for name, column in [*data.coords.items(), *data.data_vars.items()]:
         kind = "axis" if name in data.coords else "variable"
-        unit = column.attrs.get("units", "")
-        table.add_row(f"{kind} {name}", " ".join(map(str, column.dims)), *_spread(column.values), unit)
+        unit, what = column.attrs.get("units", ""), str(column.attrs.get("long_name", ""))
+        row = *_spread(column.values), "" if unit == "1" else unit, what
+        table.add_row(f"{kind} {name}", " ".join(map(str, column.dims)), *row)
     for column in table.columns[2:5]:
         column.justify = "right"
-    console.print(table)
+    put(console, table)
     if "status" in data:
         values, counts = np.unique(data["status"].values, return_counts=True)
-        console.print(
-            "status: " + ", ".join(f"{_status(v)} {n}" for v, n in zip(values, counts, strict=True))
-        )
+        told = ", ".join(f"{_status(v)} {n}" for v, n in zip(values, counts, strict=True))
+        say(console, f"status: {told}")
 
 
 def _spread(values: np.ndarray) -> tuple[str, str, str]:
@@ -104,10 +105,12 @@ def draw(
         if hue is not None:
             raise ValueError("hue: given for a heat map; must be left out")
         _known("value", value, variables)
-        return _heat_map(data, x, y, str(value), fixed)
+        with plot.style():
+            return _heat_map(data, x, y, str(value), fixed)
     if value is not None:
         raise ValueError(f"value: {value!r}, but y is a variable, so lines are drawn; must be left out")
-    return _lines(data, x, y, hue, fixed)
+    with plot.style():
+        return _lines(data, x, y, hue, fixed)
 
 
 def _known(name: str, value: Any, known: Sequence[Any]) -> None:
@@ -226,7 +229,9 @@ def _over(data: xarray.Dataset, variable: str, names: Sequence[str], fixed: str,
     """What is shown of a variable, and over what it is summed up."""
     rest = [str(dim) for dim in data[variable].dims if dim not in names]
     shown = f"median and {LOW:.0%} to {HIGH:.0%}" if band else "median"
-    parts = [f"{variable}: {shown} over {', '.join(rest)}" if rest else variable, fixed]
+    name = data[variable].attrs.get("long_name") or variable
+    name = name[:1].upper() + name[1:] if name != variable else name
+    parts = [f"{name}: {shown} over {', '.join(rest)}" if rest else name, fixed]
     return ", at ".join(filter(None, parts))
 
 

@@ -26,7 +26,7 @@ from qra_jax.sweep.store import Store
 from qra_jax.sweep.work import Report
 
 KEPT = 4096
-"""Values that the running median is taken of."""
+"""Values that the running median is taken of: some of each of the last shards, not all that is stored."""
 
 
 class Rate(ProgressColumn):
@@ -80,7 +80,7 @@ class Progress:
 
     @property
     def summary(self) -> str:
-        """The median of the first variable so far, and the share of points that did not end well."""
+        """The median of a few values of the first variable, and the share of points that did not end well."""
         known = [value for value in self.glimpses if not np.isnan(value)]
-        median = f"median {self.name} {np.median(known):.4g}" if known else f"no {self.name}"
+        median = f"{self.name} {np.median(known):.3g} (median of a sample)" if known else f"no {self.name}"
         return f"{median}, {self.not_ok / max(1, self.points):.1%} not ok"

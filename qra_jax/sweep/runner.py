@@ -53,6 +53,7 @@ def run(
     Raises:
       ValueError: a specification, store or executor that will not do; nothing is overwritten.
       OSError: files cannot be written; what is done is kept.
+      KeyboardInterrupt: interrupted; it says how much is kept.
     """
     spec, path = load(spec), Path(store)
     part = executors.parse_part(shard if shard is None or isinstance(shard, str) else "{}/{}".format(*shard))
@@ -88,9 +89,9 @@ def run(
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            kept = sum(state == DONE for state in opened.states().values())
-            rest = f"{kept} of {len(states)} shards are kept, go on with --resume"
-            raise OSError(f"store: {path}: disk full; {rest}") from None
+            raise OSError(f"store: {path}: disk full; {_kept(opened)}") from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{path}: {_kept(opened)}") from None
     return opened.open(states)
 
 
@@ -108,6 +109,11 @@ def _existing(path: Path, spec: Spec, block: int | None, shard_size: int | None)
         if given is not None and given != kept:
             raise ValueError(f"{name}: {given}, but the store was made with {kept}; leave it out")
     return found
+
+
+def _kept(store: Store) -> str:
+    done = sum(store.mark_path(number).exists() for number in range(store.boxes.shards))
+    return f"{done} of {store.boxes.shards} shards are kept, go on with --resume"
 
 
 def _refuse(path: Path, states: Mapping[int, str], part_of_many: bool) -> None:

@@ -1,6 +1,7 @@
 """A sweep on disk: a Zarr v3 group in which every shard is one chunk of each variable, written once by one writer.
 
-    STORE/zarr.json                 the specification, versions and block width, in the attributes
+    STORE/zarr.json                 the specification, versions and block width, in the attributes; a copy of all
+                                    other metadata, which never change ("consolidated": one file to read)
     STORE/<axis>/                   coordinates
     STORE/<variable>/c/0/3          raw little-endian numbers of one shard
     STORE/done/17                   written after the chunks of shard 17: the block width and a checksum of each
@@ -15,6 +16,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -266,6 +268,11 @@ def fill(path: Path, spec: Spec, boxes: Boxes, variables: list[Variable], block:
             dimension_names=(*spec.layout.dims, *variable.dims),
             attributes=dict(spec.attributes.get(variable.name, {})),
         )
+    with (
+        warnings.catch_warnings()
+    ):  # other readers may pass over what is not in the specification of Zarr v3 yet
+        warnings.filterwarnings("ignore", "Consolidated metadata")
+        zarr.consolidate_metadata(path, zarr_format=3)
 
 
 def write(path: Path, content: bytes) -> None:

@@ -55,7 +55,7 @@ def report(store: Store, number: int, found: Mapping[str, np.ndarray], block: in
     """What to tell of a shard, given its variables."""
     not_ok = int(np.count_nonzero(found["status"])) if "status" in found else 0
     first = found[store.variables[0].name].ravel()
-    glimpse = first[:: max(1, len(first) // GLIMPSES)][:GLIMPSES]
+    glimpse = first[:: max(1, -(-len(first) // GLIMPSES))]
     return Report(number, prod(store.boxes.extent(number)), block, not_ok, glimpse)
 
 
