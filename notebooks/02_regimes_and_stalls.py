@@ -11,8 +11,11 @@
 # %% [markdown]
 # # Will RLVR stall on my base model?
 #
-# Training is *fast* where the base model is already better than every pattern but the best one, and *entangled*
-# elsewhere: then it may take longer than anyone will wait. This notebook draws the border and how bad it gets beyond.
+# Two words first. A start is *entangled* where some pattern other than the best one is right more often than the base
+# model as a whole (ρ_ref < p_second): training then feeds that rival, too, and the best pattern may lose share at
+# first. Otherwise it is *fast*. A *stall* is a time so long that nobody waits, here 10⁶ and more. An entangled start
+# need not stall: nothing jumps at the border between fast and entangled. It gets worse the rarer the best pattern is,
+# as the map below shows.
 
 # %%
 # %matplotlib inline
@@ -36,13 +39,21 @@ for name, ref in [("fast", [0.25, 0.70, 0.05]), ("entangled", [0.05, 0.70, 0.25]
     lead = qra.orbit.dominance(problem)
     hit = qra.orbit.hit(problem, target=0.99)
     leaders = [int(r) for r in lead.leaders[: int(lead.count)]]
-    print(f"{name:10} {qra.theory.regime(problem)}  leaders {leaders}, T = {jnp.exp(hit.log_time):.0f}")
+    path = qra.orbit.solve(problem, log_ts=jnp.linspace(-5, 8, 200)).policy[:, 0]
+    print(f"{name}: {qra.theory.regime(problem)}")
+    print(f"  leaders in turn {leaders}, T = {jnp.exp(hit.log_time):.0f} to π(best) = 0.99,")
+    print(f"  π(best) starts at {ref[0]:.2f} and is never below {path.min():.3f}")
 
 # %% [markdown]
+# Pattern 1, the rival, leads at first in both: it has 0.70 of the mass. In the fast start the best pattern gains all
+# the way; in the entangled one it falls first. The times are not far apart: this entangled start is no stall.
+#
 # ## Why: the envelope
 #
-# Give each pattern a line that starts at 1/π_ref and falls with slope p. The lowest line leads. A rare pattern starts
-# high up: with π_ref = 1/20 at 20, with π_ref = 1/1000 at 1000, and it has to fall below all others first.
+# Give each pattern a line that starts at 1/π_ref and falls with slope p, over a time τ of its own, *orbit time*. The
+# lowest line leads: the leaders in turn are the lower *envelope* of the lines. A rare pattern starts high up, with
+# π_ref = 1/20 at 20, with π_ref = 1/1000 at 1000, and it has to fall below all others first. Below, the entangled
+# question:
 
 # %%
 problem = qra.Problem.from_probs(ref=[0.05, 0.70, 0.25], success=[0.9, 0.6, 0.1])
@@ -81,23 +92,40 @@ def question(share, rate):
 grid = jnp.meshgrid(shares, rates, indexing="ij")
 questions = jax.vmap(question)(*(jnp.ravel(x) for x in grid))
 log_time = qra.orbit.hit_batch(questions, target=0.99).log_time.reshape(80, 80)
+power = np.asarray(log_time) / np.log(10)
 with plot.style():
     figure, ax = plot.new((6.0, 4.2))
-    image = ax.pcolormesh(
-        shares, rates, log_time.T / np.log(10), vmin=1, vmax=8, cmap="viridis", rasterized=True
-    )
-    border = jax.vmap(lambda p: qra.theory.regime(p).entangled)(questions).reshape(80, 80)
-    ax.contour(shares, rates, border.T.astype(float), [0.5], colors="white", linewidths=1.5)
-    figure.colorbar(image, label="log10 of time to π(best) = .99")
+    image = ax.pcolormesh(shares, rates, power.T, vmin=1, vmax=8, cmap="viridis", rasterized=True)
+    lead = jax.vmap(lambda p: p.accuracy_ref - p.second_best)(questions).reshape(80, 80)
+    ax.contour(shares, rates, lead.T, [0.0], colors="white", linewidths=1.5)
+    ax.contour(shares, rates, power.T, [6.0], colors="black", linewidths=1.5, linestyles="--")
+    figure.colorbar(image, label="log10 of time to π(best) = .99", extend="max")
     ax.set(xscale="log", xlabel="share of the best pattern (p = .9) in the base model")
-    ax.set(ylabel="success rate of its rival", title="Left of the white line training is entangled")
+    ax.set(ylabel="success rate of its rival")
+    ax.set_title("Entangled left of the white line, a stall only left of the dashed one")
 figure
 
 # %% [markdown]
-# A good rival is worse than a bad one, and rarity costs a power of ten for each power of ten. Time is learning rate ×
-# steps: at a rate of 0.1 logits a step, 10⁴ are 100 000 steps.
+# A good rival is worse than a bad one. And how much does rarity cost? The slope of log time against log share, at the
+# rare end of each row of the map:
+
+# %%
+rare = shares < 1e-3
+slopes = np.array([np.polyfit(np.log10(shares[rare]), power[rare, i], 1)[0] for i in range(len(rates))])
+print(f"10 × rarer: 10^{-slopes.max():.2f} to 10^{-slopes.min():.2f} × the time")
+assert (slopes > -2.2).all()
+assert (slopes < -1.8).all()
+
+# %% [markdown]
+# Ten times rarer costs a *hundred* times the time: with n patterns the time grows like γ to the power n − 1, here
+# n = 3, where γ = Σ_{r≠rival} π_ref(r)/π_ref(best) is in proportion to 1/π_ref(best) where that is small. Time is
+# learning rate × steps: at a rate of 0.1, a time of 10⁴ is 100 000 steps.
 #
 # ## Does the algorithm matter?
+#
+# The same question with a best pattern of 1 in 1000, time to π(best) = 0.99. The *natural gradient* moves every logit
+# as fast as its advantage says, however rare the pattern; the others are gradients on softmax logits, which move a rare
+# pattern slowly.
 
 # %%
 start = qra.Problem.from_probs(ref=[0.001, 0.70, 0.299], success=[0.9, 0.6, 0.1])
@@ -112,7 +140,7 @@ for name, algorithm, metric in settings:
     print(f"{name:18} {jnp.exp(hit.log_time):9.0f}")
 
 # %% [markdown]
-# Algorithms differ by a factor; another metric changes the path itself.
+# On softmax logits algorithms differ by a factor; the natural gradient takes another path, without the wait.
 #
 # ## What to try next
 #

@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Does a real network follow the theory?
 #
-# The theory treats patterns as entries of a table. A network shares its parameters among questions, patterns and tokens.
-# Here a small decoder is pre-trained on sequences whose pattern statistics we set, then trained by GRPO on its own samples,
-# and read exactly by teacher forcing.
+# The theory treats patterns as entries of a table. A network shares its parameters among questions, patterns and
+# tokens. Here a small decoder is pre-trained on sequences whose pattern statistics we set, then trained by GRPO on its
+# own samples, and read exactly by teacher forcing.
 
 # %%
 # %matplotlib inline
@@ -27,8 +27,8 @@ from qra_jax import plot, transformer as tf
 # %% [markdown]
 # ## A language with three reasoning patterns
 #
-# `question, pattern, steps, answer, end`. With `coin=True` a coin that is no part of the network decides whether an answer
-# is right, so success rates cannot move and only the choice is learnt: what the theory assumes.
+# `question, pattern, steps, answer, end`. With `coin=True` a coin that is no part of the network decides whether an
+# answer is right, so success rates cannot move and only the choice is learnt: what the theory assumes.
 
 # %%
 problem = qra.Problem.from_probs(ref=[0.25, 0.70, 0.05], success=[0.9, 0.6, 0.1])
@@ -38,7 +38,8 @@ model = tf.Decoder(task.vocabulary, width=32)
 base = tf.learn(jax.random.split(jax.random.key(0), 4), model, task.demonstrations, steps=300, questions=4)
 shown = task.demonstrations()
 read = lambda params: tf.read_out(model, params, shown).policy.mean(0)  # noqa: E731
-print("π of the base models:", jax.vmap(read)(base.params).round(3).tolist())
+for seed, policy in enumerate(np.asarray(jax.vmap(read)(base.params))):
+    print(f"base model {seed}: π =", " ".join(f"{share:.2f}" for share in policy))
 
 # %% [markdown]
 # ## Train four seeds, and compare with the orbit
@@ -67,7 +68,7 @@ ax.figure
 
 # %%
 apart = 0.5 * jnp.min(jnp.sum(jnp.abs(paths[:, :, None] - orbit.policy[None, None]), -1), axis=2)
-print("largest distance of each seed:", apart.max(axis=1).round(3).tolist())
+print("largest distance of each seed:", " ".join(f"{one:.3f}" for one in np.asarray(apart.max(axis=1))))
 
 # %% [markdown]
 # ## And when answers can be learnt?
@@ -99,15 +100,14 @@ with plot.style():
     for r, (name, color) in enumerate(
         zip(["best", "rival", "poor"], plot.pattern_colors(3, 0, 1), strict=True)
     ):
-        for seed in range(2):
-            ax.plot(step, success[seed, :, r], color=color, label=name if seed == 0 else None)
-    ax.set(
-        xlabel="RL step",
-        ylabel="success rate within the pattern",
-        ylim=(0, 1),
-        title="Success rates do not stay",
-    )
-    ax.legend()
+        for seed, (line, marker) in enumerate([("-", "o"), ("--", "^")]):
+            look = dict(linestyle=line, marker=marker, markersize=3.5, markevery=(3 + seed, 6), linewidth=1.4)
+            ax.plot(step, success[seed, :, r], color=color, label=f"{name}, seed {seed}", **look)
+    before, after = success[:, 0, 1].mean(), success[:, len(step) // 2 :, 1].mean(axis=1)
+    ax.set(xlabel="RL step", ylabel="success rate within the pattern", ylim=(-0.02, 1.02))
+    moved = " and ".join(f"{one:.2f} for seed {seed}" for seed, one in enumerate(after))
+    ax.set_title(f"The rival's success rate does not stay at {before:.2f}:\n{moved}, mean of the second half")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure
 
 # %% [markdown]

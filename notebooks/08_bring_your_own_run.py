@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Which dynamics made this run, and what comes next?
 #
-# `qra fit` reads a logged run, a CSV with columns `step,accuracy` (and `n`, rollouts behind each point, if known), weighs
-# models of it, says what the curve identifies and what it does not, and forecasts the rest beside simple baselines.
-# Put the path of your own file into `PATH`; otherwise the notebook makes one.
+# `qra fit` reads a logged run, a CSV with columns `step,accuracy` (and `n`, rollouts behind each point, if known),
+# weighs models of it, says what the curve identifies and what it does not, and forecasts the rest beside simple
+# baselines. Put the path of your own file into `PATH`; otherwise the notebook makes one.
 
 # %%
 # %matplotlib inline
@@ -24,10 +24,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from rich.console import Console
 
 import qra_jax as qra
 from qra_jax import fit
-from qra_jax.cli import fit as words
+from qra_jax.cli.fit import answer, draw, show
 
 jax.config.update("jax_enable_x64", True)
 PATH = os.environ.get("QRA_RUN", "")
@@ -59,19 +60,23 @@ print(curve.name, len(curve.steps), "points, steps", curve.steps[0], "to", curve
 
 # %%
 until = float(np.median(curve.steps))
-found = words.answer(curve, until, draws=256)
-words.show(found)
+found = answer(curve, until, draws=256)
+plain = Console(color_system=None, force_terminal=True, force_jupyter=False, highlight=False, width=110)
+show(found, plain)
 
 # %%
-words.draw(found)
+draw(found)
 
 # %% [markdown]
-# Read the table before the picture: a short or noisy curve usually does *not* tell which dynamics made it, and the program
-# says so. On measured runs of language models the forecast is no better than a fitted sigmoid's
-# (`qra reproduce real-forecast --data DIR` reports it for a folder of runs); what the theory adds is a reading of the
-# curve, and intervals.
+# Read the table before the picture: a short or noisy curve usually does *not* tell which dynamics made it, and the
+# program says so. On measured runs of language models the forecast is no better than a fitted sigmoid's (`qra reproduce
+# real-forecast --data DIR` reports it for a folder of runs); what the theory adds is a reading of the curve, and
+# intervals.
 #
 # ## What to try next
 #
 # - Your own log: `qra fit run.csv --train-until 60 --plot fit.png`, or set `PATH` above.
-# - A file of per-question histories (`prompt_id,visit1,visit2,...`) gives the clock exponent of the run.
+# - A file of per-question histories (`prompt_id,visit1,visit2,...`) gives the *clock exponent* of the run: the a in
+#   dz/dt ∝ (4ρ(1 − ρ))^a, where ρ is a question's accuracy and z = log(ρ/(1 − ρ)) its logit. It says which questions
+#   move fast: a = 1 for REINFORCE on a table of logits, ½ for GRPO with large groups, 0 for the natural gradient, where
+#   the logits of all questions shift together.

@@ -5,10 +5,23 @@ Traced values pass unchecked: they cannot raise, so runners answer them with a `
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
+
+EXAMPLES = {
+    "Algorithm": "qra.grpo(8)",
+    "Phase": "recipe.rlvr(until=.99)",
+    "Problem": "qra.Problem.from_probs(ref=[.5, .5], success=[1., 0.])",
+    "Regularizer": "qra.reverse_kl(.01)",
+    "Reward": "qra.verifiable()",
+}
+"""How the parts that functions take are made."""
 
 
 def _concrete(name: str, value: Any, ndim: int | None) -> Any:
@@ -28,6 +41,11 @@ def _concrete(name: str, value: Any, ndim: int | None) -> Any:
     if array.size == 0:
         raise ValueError(f"{name}: empty; must hold at least one number")
     return array
+
+
+def array(name: str, value: Any) -> Any:
+    """An array of numbers, of any rank and size."""
+    return _concrete(name, value, None)
 
 
 def _reject(name: str, array: np.ndarray, bad: np.ndarray | np.bool_, allowed: str) -> None:
@@ -92,11 +110,111 @@ def distribution(name: str, value: Any, *, tolerance: float, ndim: int = 1) -> A
 
 def integer(name: str, value: Any, *, low: int) -> int:
     """A static whole number, `low` or above."""
+    if isinstance(value, Tracer):
+        raise ValueError(f"{name}: traced; must be a static whole number, {low} or above")
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{name}: {value!r}; must be a whole number, {low} or above")
     if value < low:
         raise ValueError(f"{name}: {value}; must be {low} or above")
     return int(value)
+
+
+def group_size(value: Any, *, low: int) -> int:
+    """The group size of an algorithm: static, as its table of weights has that many rows."""
+    if isinstance(value, Tracer):
+        raise ValueError(
+            "group_size: traced; must be a static whole number "
+            "(training.train takes a traced one as its own group_size argument)"
+        )
+    return integer("group_size", value, low=low)
+
+
+def part(name: str, value: Any, kind: type) -> Any:
+    """A part made by this package: neither its name nor the function that makes it."""
+    if isinstance(value, kind):
+        return value
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    allowed = f"must be {article} {kind.__name__}, such as {EXAMPLES[kind.__name__]}"
+    raise ValueError(f"{name}: {_said(value)}; {allowed}")
+
+
+def parts(name: str, values: Any, kind: type) -> tuple[Any, ...]:
+    """Several parts, as a tuple."""
+    if isinstance(values, (str, kind)) or not isinstance(values, Iterable):
+        allowed = f"must be a list of {kind.__name__}s, such as [{EXAMPLES[kind.__name__]}]"
+        raise ValueError(f"{name}: {_said(values)}; {allowed}")
+    return tuple(part(f"{name}[{i}]", value, kind) for i, value in enumerate(values))
+
+
+def _said(value: Any) -> str:
+    """A value in short; functions by name."""
+    if callable(value) and hasattr(value, "__name__"):
+        return f"{'the class' if isinstance(value, type) else 'the function'} {value.__name__}"
+    if isinstance(value, Tracer):
+        return "traced"
+    if getattr(value, "shape", ()):
+        return f"an array of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def problem(value: Any, name: str = "problem") -> Any:
+    """A problem, one or many, that is a distribution over patterns and their success rates."""
+    from qra_jax.problem import SUM_TOLERANCE, Problem  # of the same floor, and it needs this module
+
+    part(name, value, Problem)
+    shape, rates = np.shape(value.log_ref), np.shape(value.success)
+    if not shape:
+        raise ValueError(f"log_ref: {_said(value.log_ref)}; must be an array [patterns]")
+    if shape != rates:
+        raise ValueError(f"success: shape {rates}; must be {shape}, as log_ref has")
+    array = _concrete("log_ref", value.log_ref, None)
+    if isinstance(array, np.ndarray):
+        with np.errstate(over="ignore"):
+            total = np.sum(np.exp(array, dtype=float), axis=-1)
+        off = np.abs(total - 1) > SUM_TOLERANCE  # NaN is left to the status
+        if off.any():
+            row = "" if total.ndim == 0 else f"[{', '.join(map(str, np.argwhere(off)[0]))}]"
+            raise ValueError(
+                f"log_ref{row}: exponentials sum to {total[off][0]:.3g}; must sum to 1 "
+                "(for probabilities use Problem.from_probs)"
+            )
+    return value
+
+
+def key(value: Any, name: str = "key") -> Any:
+    """One PRNG key, typed or raw."""
+    typed = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    raw = not typed and getattr(value, "dtype", None) == np.uint32
+    if not typed and not raw:
+        raise ValueError(f"{name}: {_said(value)}; must be a PRNG key, such as jax.random.key(0)")
+    if value.ndim != (1 if raw else 0):
+        raise ValueError(f"{name}: shape {value.shape}; must be one PRNG key, jax.vmap over several")
+    return value
+
+
+def takes(name: str, function: Callable[..., Any], *arguments: str) -> None:
+    """A function that can be called with so many arguments."""
+    allowed = f"must be a function of ({', '.join(arguments)})"
+    if not callable(function):
+        raise ValueError(f"{name}: {_said(function)}; {allowed}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # built in, without one
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise ValueError(f"{name}: takes {signature}; {allowed}") from None
+
+
+def returned(name: str, value: Any, shape: tuple[int, ...], meaning: str) -> Any:
+    """What a function returned: an array of this shape."""
+    if not hasattr(value, "shape"):
+        raise ValueError(f"{name}: returned {_said(value)}; must be an array {shape}, {meaning}")
+    if value.shape != shape:
+        raise ValueError(f"{name}: returned shape {value.shape}; must be {shape}, {meaning}")
+    return value
 
 
 def same_length(name: str, array: Any, other: str, reference: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -19,7 +19,8 @@ POWER = 6.0
 
 def concrete(*arrays: Any) -> bool:
     """Whether these are arrays with numbers in them: not traced, nor the placeholders of a tree transformation."""
-    return all(isinstance(x, (jax.Array, np.ndarray)) and not isinstance(x, Tracer) for x in arrays)
+    kinds = (jax.Array, np.ndarray, np.generic)
+    return all(isinstance(x, kinds) and not isinstance(x, Tracer) for x in arrays)
 
 
 def shape(array: Any) -> str:
@@ -44,12 +45,29 @@ def numbers(values: Any) -> str:
     return f"[{shown}{' …' if values.size > SHOWN else ''}]"
 
 
+def parameters(params: Mapping[str, Any]) -> list[str]:
+    """Numbers by name; those that are arrays or traced by name alone.
+
+    >>> parameters({"tpr": 0.9, "floor": np.zeros(3), "which": "none"})
+    ['tpr = 0.9', 'floor']
+    """
+    kinds = (int, float, np.generic, np.ndarray, jax.Array)
+    single = lambda value: not isinstance(value, Tracer) and np.ndim(value) == 0  # noqa: E731
+    return [
+        f"{name} = {float(value):.3g}" if single(value) else name
+        for name, value in params.items()
+        if isinstance(value, kinds)
+    ]
+
+
 def from_log(log_value: float) -> str:
-    """exp of a number in short, also where it overflows; from 10^POWER on as a power of ten.
+    """exp of a number in short, also where it overflows or is none; from 10^POWER on as a power of ten.
 
     >>> from_log(0.0), from_log(1000.0), from_log(-np.inf), from_log(np.inf)
     ('1', '10^434.3', '0', 'never')
     """
+    if math.isnan(log_value):
+        return "nan"
     if not math.isfinite(log_value):
         return "0" if log_value < 0 else "never"
     power = log_value / math.log(10)

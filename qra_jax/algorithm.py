@@ -62,16 +62,14 @@ class Algorithm:
     )
     params: Params = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _check.takes("weigh", self.weigh, "params", "rewards", "where")
+        if self.group_size is not None:
+            _check.group_size(self.group_size, low=1)
+
     def __repr__(self) -> str:
         size = "any G" if self.group_size is None else f"G = {self.group_size}"
-        numbers = [
-            f"{name} = {float(value):.3g}"
-            if _show.concrete(jnp.asarray(value)) and not jnp.ndim(value)
-            else name
-            for name, value in self.params.items()
-            if isinstance(value, (int, float, jax.Array, np.ndarray))
-        ]
-        return f"Algorithm({', '.join([self.name, size, *numbers])})"
+        return f"Algorithm({', '.join([self.name, size, *_show.parameters(self.params)])})"
 
     def weights(
         self, rewards: Float[Array, " group"], where: Bool[Array, " group"] | None = None
@@ -84,8 +82,12 @@ class Algorithm:
 
         Returns:
           `[group]`, A_i in the gradient (1/G) Σ A_i ∇log π(r_i).
+
+        Raises:
+          ValueError: `weigh` returns anything else than one weight for each rollout.
         """
         weights = self.weigh(self.params, rewards, where)
+        _check.returned("weigh", weights, rewards.shape, "one weight for each rollout")
         return weights if where is None else jnp.where(where, weights, 0.0)
 
     def clock(self, mean: Float[Array, "*b"], miss: Float[Array, "*b"] | None = None) -> Float[Array, "*b"]:
@@ -146,7 +148,7 @@ class Algorithm:
         if group is None:
             raise ValueError(f"group_size: None; {self.name} has no table of weights in the limit G → ∞")
         right = np.tri(group + 1, group, -1)  # row k: k right rollouts first, then wrong ones
-        table = jax.vmap(lambda rewards: self.weigh(self.params, rewards, None))(jnp.asarray(right))
+        table = jax.vmap(lambda rewards: self.weights(rewards))(jnp.asarray(right))
         j = np.arange(group)
         return table[j + 1, 0] - table[j, group - 1]
 
@@ -189,7 +191,7 @@ def rloo(group_size: int) -> Algorithm:
 
     Reference: Ahmadian et al., arXiv 2402.14740.
     """
-    return Algorithm("RLOO", _rloo, _check.integer("group_size", group_size, low=2), None, _real_one)
+    return Algorithm("RLOO", _rloo, _check.group_size(group_size, low=2), None, _real_one)
 
 
 def _rloo(params: Params, rewards: Array, where: Array | None) -> Array:
@@ -306,7 +308,7 @@ def filtered_sft(
     _check.choice("keep", keep, ("positive", "negative", "both"))
     _check.choice("per", per, ("rollout", "accepted"))
     _check.nonnegative("negative_weight", negative_weight)
-    group = None if group_size is None else _check.integer("group_size", group_size, low=1)
+    group = _group(group_size, low=1)
     if per == "accepted":
         if keep != "positive":
             raise ValueError(f"keep: {keep!r} with per='accepted'; must be 'positive'")
@@ -355,7 +357,7 @@ def pass_at_k(k: int, group_size: int | None = None) -> Algorithm:
     Reference: Walder and Karkhanis, arXiv 2505.15201 (PKPO), eq. 17–22.
     """
     k = _check.integer("k", k, low=1)
-    group = None if group_size is None else _check.integer("group_size", group_size, low=k)
+    group = _group(group_size, low=k)
     return Algorithm(
         f"pass@{k}", _pkpo, group, _pass_at_k, closed_log_clock=_log_pass_at_k, params={"k": float(k)}
     )
@@ -393,7 +395,7 @@ def tsallis(q: float | Array, group_size: int | None = None) -> Algorithm:
     Reference: arXiv 2604.25907.
     """
     q = _check.unit_interval("q", q)
-    group = None if group_size is None else _check.integer("group_size", group_size, low=1)
+    group = _group(group_size, low=1)
     return Algorithm("Tsallis", _tsallis, group, _power, params={"q": q})
 
 
@@ -448,8 +450,8 @@ def _shrunk(params: Params, std: Array) -> Array:
     return jnp.ones_like(std) * (1 - 1 / jnp.asarray(params["size"], std.dtype))
 
 
-def _group(group_size: int | None) -> int | None:
-    return None if group_size is None else _check.integer("group_size", group_size, low=2)
+def _group(group_size: int | None, *, low: int = 2) -> int | None:
+    return None if group_size is None else _check.group_size(group_size, low=low)
 
 
 def _size(rewards: Array, where: Array | None) -> Array:

@@ -27,8 +27,9 @@ class Problem:
 
     $$ \pi_{\rm ref}(r),\quad p_r = \pi(a^\star\mid q, r),\quad \rho_{\rm ref} = \sum_r \pi_{\rm ref}\,p_r $$
 
-    Build it with [`Problem.from_probs`][] (checked) or directly from arrays (unchecked). It is a pytree:
-    stack problems with [`stack`][] and map over them with `jax.vmap`.
+    Build it with [`Problem.from_probs`][], which checks every number, or directly from arrays: then the functions
+    that take it check that π_ref sums to one (where it is not traced). It is a pytree: stack problems with
+    [`stack`][] and map over them with `jax.vmap`.
 
     Attributes:
       log_ref: `[patterns]`, log π_ref, normalised; `-inf` marks a pattern with no reference mass.
@@ -42,6 +43,13 @@ class Problem:
     log_ref: Float[Array, "*batch patterns"]
     success: Float[Array, "*batch patterns"]
     answers: Float[Array, "*batch patterns answers"] | None = None
+
+    def __post_init__(self) -> None:
+        # Nothing is refused here: gradients and the placeholders of tree transformations are built as problems, too.
+        for name in ("log_ref", "success", "answers"):
+            value = getattr(self, name)
+            if isinstance(value, list) and all(isinstance(x, (int, float)) for x in jax.tree.leaves(value)):
+                object.__setattr__(self, name, jnp.asarray(_check.array(name, value)))
 
     @classmethod
     def from_probs(cls, ref: Any, success: Any = None, *, answers: Any = None) -> Problem:
@@ -237,10 +245,11 @@ class examples:
           One draw.
 
         Raises:
-          ValueError: n < 1, or a or b not positive.
+          ValueError: no PRNG key, n < 1, or a or b not positive.
 
         Reference: Chen, Li, Zou, arXiv 2506.04695, Theorem 5.6.
         """
+        _check.key(key)
         _check.integer("patterns", patterns, low=1)
         _check.positive("a", a)
         _check.positive("b", b)
@@ -277,12 +286,13 @@ def random(
       One `Problem`; `jax.vmap(lambda k: random(k, n))(keys)` gives a batch.
 
     Raises:
-      ValueError: `patterns` < 1, or `concentration`, `a`, `b` not positive.
+      ValueError: no PRNG key, `patterns` < 1, or `concentration`, `a`, `b` not positive.
 
     >>> import jax
     >>> jax.vmap(lambda k: random(k, 10))(jax.random.split(jax.random.key(0), 5)).success.shape
     (5, 10)
     """
+    _check.key(key)
     _check.integer("patterns", patterns, low=1)
     _check.positive("concentration", concentration)
     key_ref, key_success = jax.random.split(key)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import _check, _show
 
 Patterns = Float[Array, " patterns"]
 Params = dict[str, Any]
@@ -48,7 +48,7 @@ def ascend(advantage: Patterns, policy: Patterns, metric: str = "softmax") -> Pa
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regularizer:
     """A penalty or bonus on the policy, as the advantage it adds.
 
@@ -61,6 +61,9 @@ class Regularizer:
     name: str = field(metadata={"static": True})
     function: Callable[[Params, Array, Array], Array] = field(metadata={"static": True})
     params: Params = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Regularizer({', '.join([self.name, *_show.parameters(self.params)])})"
 
     def advantage(self, log_policy: Patterns, log_ref: Patterns) -> Patterns:
         """The advantage that this term adds to the reward's.

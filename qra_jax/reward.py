@@ -16,14 +16,14 @@ import jax.numpy as jnp
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import _check, _show
 from qra_jax.problem import Problem
 
 Rates = Float[Array, " patterns"]
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reward:
     """The expected reward of each pattern.
 
@@ -40,6 +40,9 @@ class Reward:
     binary: bool = field(metadata={"static": True})
     fixed: bool = field(metadata={"static": True})
     params: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Reward({', '.join([self.name, *_show.parameters(self.params)])})"
 
     def rates(self, problem: Problem, log_policy: Array | None = None) -> Rates:
         """Expected reward of each pattern, `[patterns]`.

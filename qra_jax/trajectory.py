@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,6 +32,20 @@ class Status(IntEnum):
     """Training left the numbers (NaN or overflow); NaN from there on."""
 
 
+def outcomes(status: Any) -> str:
+    """Names of statuses, with their numbers where there are several.
+
+    >>> outcomes(np.array([0, 2, 0]))
+    'OK 2, UNREACHABLE 1'
+    """
+    found, count = np.unique(np.asarray(status), return_counts=True)
+    several = np.size(status) > 1
+    return ", ".join(
+        f"{Status(value).name}{f' {many}' if several else ''}"
+        for value, many in zip(found, count, strict=True)
+    )
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class Trajectory:
@@ -51,35 +66,30 @@ class Trajectory:
     stats: dict[str, Array] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        if not _show.concrete(self.time, self.log_policy, self.success, self.status):
+        if not self._concrete:
             return f"Trajectory(time={_show.shape(self.time)}, log_policy={_show.shape(self.log_policy)})"
         *batch, times, patterns = self.log_policy.shape
         runs = f"{' × '.join(map(str, batch))} runs, " if batch else ""
         what = f"{runs}{times} times, {patterns} patterns"
         if not self.log_policy.size:
             return f"Trajectory({what})"
-        accuracy = np.nanmean(np.asarray(self.accuracy).reshape(-1, times)[:, [0, -1]], axis=0)
-        mean = "mean accuracy" if batch else "accuracy"
-        ends = f"{mean} {accuracy[0]:.3g} → {accuracy[1]:.3g}"
-        return f"Trajectory({what}, t = {np.min(self.time):.3g} … {np.max(self.time):.3g}, {ends}, {self._outcome})"
+        accuracy = np.asarray(self.accuracy).reshape(-1, times)[:, [0, -1]]
+        whole = np.isfinite(accuracy).all(axis=1)
+        name = "mean accuracy" if batch else "accuracy"
+        if batch and whole.any() and not whole.all():
+            name, accuracy = f"mean accuracy of {np.sum(whole)} of {np.size(whole)} runs", accuracy[whole]
+        ends = " → ".join(f"{value:.3g}" for value in accuracy.mean(axis=0))
+        span = f"t = {np.min(self.time):.3g} … {np.max(self.time):.3g}"
+        return f"Trajectory({what}, {span}, {name} {ends}, {outcomes(self.status)})"
 
     @property
-    def _outcome(self) -> str:
-        """Names of the statuses, with their numbers where there are several runs."""
-        found, count = np.unique(np.asarray(self.status), return_counts=True)
-        several = np.size(self.status) > 1
-        return ", ".join(
-            f"{Status(value).name}{f' {many}' if several else ''}"
-            for value, many in zip(found, count, strict=True)
-        )
+    def _concrete(self) -> bool:
+        """Whether there are numbers to show."""
+        arrays = self.time, self.log_policy, self.success
+        return _show.concrete(*arrays) and (isinstance(self.status, int) or _show.concrete(self.status))
 
     def _repr_html_(self) -> str | None:
-        if (
-            not _show.concrete(self.time, self.log_policy, self.success, self.status)
-            or self.log_policy.ndim != 2
-        ):
-            return None
-        if not self.log_policy.size:
+        if not self._concrete or self.log_policy.ndim != 2 or not self.log_policy.size:
             return None
         shown = np.unique(np.linspace(0, len(self.time) - 1, 6).astype(int))
         policy, accuracy, entropy = (np.asarray(x) for x in (self.policy, self.accuracy, self.entropy))

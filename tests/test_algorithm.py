@@ -1,10 +1,12 @@
 """Algorithms: the mean of the sampled gradient is the clock's drift, exactly, for every member."""
 
 import itertools
+from dataclasses import replace
 
 import chex
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -447,3 +449,42 @@ def test_clock_of_real_rewards_in_the_mean_field():
     ]:
         close(algorithm.real_clock(algorithm.params, std), expected)
     assert qra.pass_at_k(2).real_clock is None
+
+
+@pytest.mark.parametrize(
+    ("weigh", "message"),
+    [
+        (
+            lambda params, rewards, where: rewards[:4],
+            r"weigh: returned shape \(4,\); must be \(8,\), one weight",
+        ),
+        (lambda params, rewards, where: 1.0, r"weigh: returned 1\.0; must be an array \(8,\), one weight"),
+        (lambda params, rewards, where: None, r"weigh: returned None; must be an array \(8,\), one weight"),
+        (
+            lambda params, rewards: rewards,
+            r"weigh: takes \(params, rewards\); must be a function of \(params,",
+        ),
+        ("mean", r"weigh: 'mean'; must be a function of \(params, rewards, where\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weigh, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    with pytest.raises(ValueError, match="^" + message):
+        qra.Algorithm("mine", weigh, 8).clock(0.5)
+    with pytest.raises(ValueError, match="^" + message):
+        qra.training.train(
+            jax.random.key(0),
+            qra.problem.examples.worked(),
+            steps=1,
+            learning_rate=0.1,
+            algorithm=qra.Algorithm("mine", weigh, 8),
+        )
+
+
+@pytest.mark.parametrize("make", [qra.rloo, qra.grpo, lambda g: replace(qra.reinforce(), group_size=g)])
+def test_a_traced_group_size_says_where_it_belongs(make, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    with pytest.raises(
+        ValueError, match=r"^group_size: traced; must be a static whole number \(training\.train"
+    ):
+        jax.vmap(lambda g: make(g).clock(0.5))(jnp.arange(2, 5))

@@ -4,6 +4,7 @@ import chex
 import diffrax
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 import scipy.integrate
@@ -755,3 +756,26 @@ def test_bad_input_is_named(options, message):
 def test_bad_mixture_is_named(mixture, message):
     with pytest.raises(ValueError, match=message):
         flow.sft(PROBLEM, mixture, ts=[1.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"algorithm": "grpo"}, "algorithm: 'grpo'; must be an Algorithm, such as"),
+        ({"reward": rewards.verifiable}, "reward: the function verifiable; must be a Reward, such as"),
+        (
+            {"regularizers": regularizer.reverse_kl(0.01)},
+            r"regularizers: Regularizer\(reverse KL, beta = 0\.01\); must be a list of Regularizers, such as",
+        ),
+        ({"regularizers": "reverse_kl"}, "regularizers: 'reverse_kl'; must be a list of Regularizers"),
+        ({"regularizers": [0.01]}, r"regularizers\[0\]: 0\.01; must be a Regularizer, such as"),
+        ({"problem": Problem(jnp.array([0.2, 0.8]), jnp.array([1.0, 0.0]))}, "log_ref: exponentials sum to"),
+    ],
+)
+def test_wrong_objects_are_refused(options, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    with pytest.raises(ValueError, match="^" + message):
+        flow.solve(**{"problem": TWO, "ts": [1.0], **options})
+    if "problem" in options:
+        with pytest.raises(ValueError, match="^" + message):
+            flow.sft(options["problem"], [0.5, 0.5], ts=[1.0])

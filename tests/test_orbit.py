@@ -7,6 +7,7 @@ from pathlib import Path
 import chex
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import mpmath
 import numpy as np
 import pytest
@@ -544,3 +545,44 @@ def test_masses_beyond_the_dtype_are_out_of_precision():
         found = orbit.hit(problem)
         assert found.status == Status.OUT_OF_PRECISION
         assert found.panels < 3
+
+
+def test_a_hit_says_when_and_how():
+    problem = qra.problem.examples.worked()
+    assert repr(orbit.hit(problem)) == "Hit(t = 271, OK)"
+    assert repr(orbit.hit(problem, 0.01)) == "Hit(t = 0, ALREADY_MET)"
+    assert repr(orbit.hit(problem, reward=qra.verifiable(0.2, 0.9))) == "Hit(t = never, UNREACHABLE)"
+    levels = jax.vmap(lambda target: orbit.hit(problem, target))(jnp.array([0.01, 0.9, 0.99]))
+    assert repr(levels) == "Hit(3 problems, OK 2, ALREADY_MET 1)"
+    seen = []
+    jax.jit(lambda found: seen.append(repr(found)) or 0)(levels)
+    assert seen == ["Hit(log_time=float64[3], log_policy=float64[3,3])"]
+    invalid = orbit.Hit(jnp.array(jnp.nan), jnp.zeros(3), jnp.array(Status.INVALID.value), jnp.array(0))
+    assert repr(invalid) == "Hit(t = nan, INVALID)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"algorithm": "grpo"}, r"algorithm: 'grpo'; must be an Algorithm, such as qra\.grpo\(8\)$"),
+        ({"algorithm": qra.grpo}, "algorithm: the function grpo; must be an Algorithm"),
+        ({"algorithm": qra.Algorithm}, "algorithm: the class Algorithm; must be an Algorithm"),
+        ({"reward": "verifiable"}, r"reward: 'verifiable'; must be a Reward, such as qra\.verifiable\(\)$"),
+        ({"problem": "worked"}, "problem: 'worked'; must be a Problem"),
+        (
+            {"problem": qra.Problem(jnp.array([0.05, 0.7, 0.25]), jnp.array([0.9, 0.6, 0.1]))},
+            r"log_ref: exponentials sum to 4\.35; must sum to 1",
+        ),
+    ],
+)
+def test_wrong_objects_are_refused(options, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    options = dict(options)
+    problem = options.pop("problem", qra.problem.examples.worked())
+    asked = [orbit.hit, orbit.log_transition_time, partial(orbit.solve, ts=[1.0])]
+    if isinstance(problem, qra.Problem):
+        asked.append(lambda problem, **options: orbit.hit_batch(qra.problem.stack([problem]), **options))
+        message = message.replace("log_ref:", r"log_ref(\[0\])?:")
+    for function in asked:
+        with pytest.raises(ValueError, match="^" + message):
+            function(problem, **options)

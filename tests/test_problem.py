@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
-from qra_jax import problem as problem_module
+import qra_jax as qra
+from qra_jax import _check, problem as problem_module
 from qra_jax.problem import Problem, examples, random, stack
 
 
@@ -225,3 +227,50 @@ def test_internal_feedback_always_ends(monkeypatch):
     ]:
         with pytest.raises(ValueError, match=message):
             examples.internal_feedback(keys[0], *arguments)
+
+
+def test_problems_are_checked_where_they_are_used():
+    good = examples.worked()
+    assert _check.problem(good) is good
+    _check.problem(Problem(jnp.array([0.0, -jnp.inf]), jnp.array([0.5, 0.5])))
+    _check.problem(Problem(jnp.array([jnp.nan, 0.0]), jnp.array([0.5, 0.5])))  # answered by a status
+    taken = Problem(jnp.array([0.05, 0.7, 0.25]), good.success)
+    with pytest.raises(
+        ValueError, match=r"^log_ref: exponentials sum to 4\.35; must sum to 1 \(for probabilities use"
+    ):
+        _check.problem(taken)
+    with pytest.raises(ValueError, match=r"^log_ref\[1\]: exponentials sum to 4\.35"):
+        _check.problem(stack([good, taken]))
+    with pytest.raises(ValueError, match=r"^problem: \[0\.5, 0\.5\]; must be a Problem, such as"):
+        _check.problem([0.5, 0.5])
+    jax.jit(lambda problem: _check.problem(problem).success)(taken)  # traced: unchecked
+    assert jax.tree.map(lambda leaf: 2 * leaf, taken).success[0] == 1.8  # as are gradients and their like
+
+
+def test_problems_of_lists(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    problem = Problem([np.log(0.25), np.log(0.75)], [1, 0])
+    assert problem.accuracy_ref == pytest.approx(0.25)
+    assert problem.success.dtype == float
+    with pytest.raises(ValueError, match=r"^success: shape \(1, 2\); must be \(2,\), as log_ref has"):
+        _check.problem(Problem([0.0, 0.0], [[1.0, 0.0]]))
+    with pytest.raises(ValueError, match=r"^log_ref: 'half'; must be an array"):
+        _check.problem(Problem("half", "half"))
+    placeholders = jax.tree.map(lambda leaf: [leaf, "leaf"], problem)
+    assert placeholders.success[1] == "leaf"
+
+
+def test_the_package_lists_its_names():
+    assert {name for name in dir(qra) if not name.startswith("__")} == set(qra.__all__)
+
+
+@pytest.mark.parametrize("draw", [lambda key: random(key, 3), lambda key: examples.internal_feedback(key, 3)])
+def test_keys(draw, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    with pytest.raises(ValueError, match=r"^key: 0; must be a PRNG key, such as jax\.random\.key\(0\)$"):
+        draw(0)
+    with pytest.raises(
+        ValueError, match=r"^key: shape \(2,\); must be one PRNG key, jax\.vmap over several$"
+    ):
+        draw(jax.random.split(jax.random.key(0)))
+    assert draw(jax.random.PRNGKey(0)).patterns == 3

@@ -5,6 +5,7 @@ from dataclasses import replace
 import diffrax
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -522,4 +523,60 @@ def test_algorithms_as_plain_data(algorithm):
 )
 def test_bad_parts(make, message):
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+        make()
+
+
+def test_a_recipe_says_its_phases():
+    plan = R.Recipe(
+        [
+            R.sft(demonstrations=0.5, time=8.0),
+            R.rlvr(
+                steps=10,
+                learning_rate=R.Schedule([1.0, 0.0]),
+                algorithm=GRPO,
+                regularizers=[qra.reverse_kl(0.1)],
+                runner="sampled",
+            ),
+        ]
+    )
+    assert repr(plan).splitlines() == [
+        "Recipe(",
+        "  sft (flow), time = 8, demonstrations = 0.5,",
+        "  rlvr (sampled), steps = 10, learning_rate = linear [1 0], algorithm = GRPO, reward = verifiable, "
+        "regularizers = [reverse KL],",
+        ")",
+    ]
+    assert (
+        repr(R.sft(mixture=[0.5, 0.5, 0.0], time=1.0)) == "Phase(sft (flow), time = 1, mixture = [0.5 0.5 0])"
+    )
+    seen = []
+    jax.jit(lambda plan: seen.append(repr(plan)) or 0)(R.Recipe((R.rlvr(until=0.9),)))
+    assert seen[0].startswith("Recipe(\n  rlvr (orbit), until = float64[], ")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: R.Recipe(R.rlvr(until=0.9)), r"phases: Phase\(rlvr .*; must be a list of Phases, such as"),
+        (lambda: R.Recipe("rlvr"), "phases: 'rlvr'; must be a list of Phases"),
+        (lambda: R.Recipe(("rlvr",)).run(WORKED), r"phases\[0\]: 'rlvr'; must be a Phase, such as"),
+        (lambda: one(R.rlvr(until=0.9), key=0), "key: 0; must be a PRNG key"),
+        (
+            lambda: one(R.rlvr(until=0.9), problem=replace(WORKED, log_ref=WORKED.ref)),
+            "log_ref: exponentials sum",
+        ),
+        (lambda: R.rlvr(until=0.9, algorithm="grpo"), "algorithm: 'grpo'; must be an Algorithm"),
+        (
+            lambda: R.rlif(time=1.0, reward=qra.self_certainty),
+            "reward: the function self_certainty; must be a Rew",
+        ),
+        (
+            lambda: R.rlvr(time=1.0, regularizers=qra.reverse_kl(0.1)),
+            "regularizers: Regularizer.*; must be a list",
+        ),
+    ],
+)
+def test_wrong_objects_are_refused(make, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    with pytest.raises(ValueError, match="^" + message):
         make()

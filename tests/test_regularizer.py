@@ -131,3 +131,8 @@ def test_entropy_bonus_vanishes_at_the_uniform_policy():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_regularizer_says_its_name_and_numbers():
+    assert repr(reverse_kl(0.01)) == "Regularizer(reverse KL, beta = 0.01)"
+    assert repr(reverse_kl(jnp.ones(3))) == "Regularizer(reverse KL, beta)"

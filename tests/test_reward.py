@@ -163,3 +163,11 @@ def test_rates_are_differentiable_in_the_channel():
         return jnp.mean(qra.verifiable(tpr, fpr).rates(FIVE))
 
     np.testing.assert_allclose(jax.grad(mean, (0, 1))(0.8, 0.1), (0.5, 0.5), rtol=1e-12)
+
+
+def test_a_reward_says_its_name_and_numbers():
+    assert repr(qra.verifiable(0.9)) == "Reward(verifiable, tpr = 0.9, fpr = 0)"
+    assert repr(qra.majority_vote()) == "Reward(majority-vote)"
+    seen = []
+    jax.jit(lambda reward: seen.append(repr(reward)) or 0)(qra.verifiable(0.9))
+    assert seen == ["Reward(verifiable, fpr, tpr)"]

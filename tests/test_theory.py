@@ -78,7 +78,15 @@ def test_regime_of_the_worked_example_and_its_twin():
     assert (int(entangled.best), int(entangled.rival), int(entangled.rivals)) == (0, 1, 1)
     assert (float(fast.gamma), int(fast.rival), int(fast.rivals)) == (0.0, -1, 0)
     assert repr(fast) == "Regime(fast, best 0)"
-    assert "γ = 6, best 0, rival 1 of 1" in repr(entangled)
+    assert repr(entangled) == "Regime(entangled, γ = 6, best 0, rival 1; 1 rival)"
+    three = theory.regime(
+        Problem.from_probs(ref=[0.1, 0.5, 0.2, 0.1, 0.1], success=[0.9, 0.1, 0.6, 0.7, 0.8])
+    )
+    assert repr(three).endswith("rival 2; 3 rivals)")
+    both = jax.vmap(theory.regime)(stack([WORKED, examples.fast()]))
+    assert repr(both) == "Regime(1 entangled, 1 fast)"
+    with pytest.raises(ValueError, match=r"^log_ref: exponentials sum to 4\.35"):
+        theory.regime(Problem(WORKED.ref, WORKED.success))
 
 
 @given(seed=st.integers(0, 10_000))

@@ -9,6 +9,7 @@ from itertools import product
 import jax
 import jax.extend
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -852,3 +853,69 @@ def test_float32_runs_stay_float32_and_right():
     a, b = np.exp(np.asarray(single, float)), np.exp(np.asarray(double))
     z = (a.mean(0) - b.mean(0)) / np.sqrt((a.var(0) + b.var(0)) / 2000)
     assert np.abs(z).max() < 4.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key": 0}, r"key: 0; must be a PRNG key, such as jax\.random\.key\(0\)$"),
+        ({"key": keys(3)}, r"key: shape \(3,\); must be one PRNG key, jax\.vmap over several$"),
+        ({"algorithm": "grpo"}, r"algorithm: 'grpo'; must be an Algorithm, such as qra\.grpo\(8\)$"),
+        ({"reward": "verifiable"}, "reward: 'verifiable'; must be a Reward, such as"),
+        (
+            {"regularizers": qra.reverse_kl(0.01)},
+            "regularizers: Regularizer.*; must be a list of Regularizers",
+        ),
+        (
+            {"regularizers": [qra.reverse_kl]},
+            r"regularizers\[0\]: the function reverse_kl; must be a Regularizer",
+        ),
+        (
+            {"problem": replace(PROBLEM, log_ref=PROBLEM.ref)},
+            "log_ref: exponentials sum to .*; must sum to 1",
+        ),
+    ],
+)
+def test_wrong_objects_are_refused(options, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    asked = {"key": jax.random.key(0), "problem": PROBLEM, "steps": 1, "learning_rate": 0.1, **options}
+    with pytest.raises(ValueError, match="^" + message):
+        training.train(**asked)
+
+
+@pytest.mark.parametrize("mode", ["sampled", "sde"])
+def test_runs_with_noise_have_no_derivative(mode):
+    def end(rate, log_ref):
+        problem = replace(PROBLEM, log_ref=log_ref)
+        run = training.train(
+            jax.random.key(0), problem, steps=3, learning_rate=rate, algorithm=qra.grpo(4), mode=mode
+        )
+        return run.accuracy[-1]
+
+    at = 0.1, PROBLEM.log_ref
+    for derivative in (jax.grad(end), jax.grad(end, argnums=1), jax.jacfwd(end), jax.jit(jax.grad(end))):
+        with pytest.raises(ValueError, match=f"^mode: '{mode}' has no derivative; must be 'mean'"):
+            derivative(*at)
+    constant = jax.value_and_grad(
+        lambda rate: (rate**2, end(jax.lax.stop_gradient(rate), at[1])), has_aux=True
+    )
+    (_, aside), slope = constant(0.1)
+    assert slope == pytest.approx(0.2)
+    assert aside == pytest.approx(float(end(*at)), rel=1e-12)
+
+
+def test_runs_that_diverged_are_told_apart(monkeypatch):
+    def run(rate):
+        adds = lambda rate: optax.stateless(lambda change, _: jax.tree.map(lambda x: -x / (1 - rate), change))  # noqa: E731
+        return training.train(
+            jax.random.key(0), PROBLEM, steps=2, learning_rate=rate, mode="mean", optimizer=adds
+        )
+
+    assert repr(run(1.0)).endswith("accuracy 0.46 → nan, DIVERGED)")
+    many = jax.vmap(run)(jnp.array([0.0, 1.0, 0.5]))
+    assert "mean accuracy of 2 of 3 runs 0.46 → 0." in repr(many)
+    assert repr(many).endswith("OK 2, DIVERGED 1)")
+    assert "mean accuracy 0.46 → nan" in repr(jax.vmap(run)(jnp.array([1.0, 1.0])))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    for status in (0, np.int32(0), qra.Status.OK):
+        assert repr(replace(run(0.1), status=status)).endswith("OK)")

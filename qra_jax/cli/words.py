@@ -46,7 +46,7 @@ def put(console: Console, table: Table) -> None:
     if console.is_terminal or console.is_jupyter:
         console.print(table)
         return
-    page = Console(width=500, file=io.StringIO(), highlight=False)
+    page = Console(width=500, file=io.StringIO(), highlight=False, force_jupyter=False)
     page.print(table)
     for row in page.file.getvalue().splitlines():  # pyright: ignore[reportAttributeAccessIssue]
         console.print(escape(row.rstrip()), soft_wrap=True)

@@ -86,6 +86,10 @@ def solve(
     >>> solve(problem, ts=[1., 10.]).accuracy.round(3).tolist()
     [0.62, 0.936]
     """
+    _check.problem(problem)
+    _check.part("algorithm", algorithm, Algorithm)
+    _check.part("reward", reward, Reward)
+    terms = _check.parts("regularizers", regularizers, Regularizer)
     start, options = _prepare(
         problem, ts, log_policy0, event, target, solver, stiff, rtol, atol, max_steps, adjoint
     )
@@ -94,7 +98,7 @@ def solve(
         start,
         algorithm,
         reward,
-        tuple(regularizers),
+        terms,
         metric=metric,
         train_answers=train_answers,
         **options,
@@ -132,6 +136,7 @@ def sft(
     Raises:
       ValueError: an argument out of range.
     """
+    _check.problem(problem)
     mixture = _check.distribution("mixture", mixture, tolerance=SUM_TOLERANCE)
     _check.same_length("mixture", mixture, "ref", problem.log_ref)
     start, options = _prepare(

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from qra_jax import _check
+from qra_jax import _check, _show
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.batching import chunked
 from qra_jax.orbit import envelope, geometry as _geometry, hitting, sampling
@@ -31,7 +31,7 @@ from qra_jax.orbit.hitting import EVENTS, Setting
 from qra_jax.problem import Problem
 from qra_jax.regularizer import METRICS
 from qra_jax.reward import Reward, verifiable
-from qra_jax.trajectory import Trajectory
+from qra_jax.trajectory import Trajectory, outcomes
 
 __all__ = [
     "Dominance",
@@ -49,7 +49,7 @@ __all__ = [
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Hit:
     """When and where something happens on an orbit.
 
@@ -64,6 +64,14 @@ class Hit:
     log_policy: Float[Array, "*batch patterns"]
     status: Int[Array, "*batch"]
     panels: Int[Array, "*batch"]
+
+    def __repr__(self) -> str:
+        if not _show.concrete(self.log_time, self.status):
+            return f"Hit(log_time={_show.shape(self.log_time)}, log_policy={_show.shape(self.log_policy)})"
+        if self.log_time.ndim:
+            batch = " × ".join(map(str, self.log_time.shape))
+            return f"Hit({', '.join(filter(None, [f'{batch} problems', outcomes(self.status)]))})"
+        return f"Hit(t = {_show.from_log(float(self.log_time))}, {outcomes(self.status)})"
 
 
 def hit(
@@ -92,13 +100,13 @@ def hit(
       A `Hit`. `log_time` and `log_policy` carry first derivatives.
 
     Raises:
-      ValueError: target outside (0, 1), unknown event or metric, a reward that depends on the policy, or an
-        algorithm without a clock for this reward.
+      ValueError: target outside (0, 1), unknown event or metric, a reference policy that does not sum to one, a
+        reward that depends on the policy, or an algorithm without a clock for this reward.
 
     >>> import qra_jax as qra
     >>> result = hit(qra.problem.examples.worked(), 0.99)
-    >>> round(float(jnp.exp(result.log_time)), 3)
-    270.957
+    >>> result, round(float(jnp.exp(result.log_time)), 3)
+    (Hit(t = 271, OK), 270.957)
     """
     _check_event(event, target)
     setting, binary = _setting(problem, algorithm, reward, metric, target)
@@ -163,11 +171,12 @@ def hit_batch(
       ValueError: as for [`hit`][], or problems without a leading axis.
     """
     _check_event(event, target)
+    _check.problem(problems, "problems")
     if problems.log_ref.ndim != 2:
         raise ValueError(f"problems: shape {problems.log_ref.shape}; must be [problems, patterns]")
     _check.integer("lanes", lanes, low=1)
 
-    algorithm, reward = algorithm or reinforce(), reward or verifiable()
+    algorithm, reward = _parts(algorithm, reward)
     settings = _settings(problems, algorithm, reward, target, metric)
     return _batch(event, metric, reward.binary, lanes, chunk, workers)(settings, progress=progress)
 
@@ -259,6 +268,7 @@ def log_transition_time(
     >>> round(float(jnp.exp(log_transition_time(qra.problem.examples.worked()))), 3)
     42.683
     """
+    _check.problem(problem)
     setting, binary = _setting(problem, algorithm, reward, metric, problem.second_best)
     return hitting.find(hitting.ACCURACY, metric, binary, setting)[0]
 
@@ -291,6 +301,7 @@ def solve(
     """
     if (ts is None) == (log_ts is None):
         raise ValueError("ts, log_ts: give exactly one of them")
+    setting, binary = _setting(problem, algorithm, reward, metric, 0.5)
     dtype = problem.log_ref.dtype
     if log_ts is None:
         ts = jnp.asarray(_check.times("ts", ts), dtype)
@@ -298,7 +309,6 @@ def solve(
     else:
         log_times = jnp.asarray(_check.increasing("log_ts", log_ts), dtype)
         ts = jnp.exp(log_times)
-    setting, binary = _setting(problem, algorithm, reward, metric, 0.5)
     tau, places, status, panels = sampling.sample(metric, binary, setting, log_times)
     frozen, walls = jax.lax.stop_gradient(places), Lines.through(setting.log_ref, setting.reward, metric)
     log_policy = jax.vmap(lambda place, tau: _log_policy(setting, metric, place, tau))(frozen, tau)
@@ -371,6 +381,13 @@ def lines(
     return offset, setting.reward
 
 
+def _parts(algorithm: Algorithm | None, reward: Reward | None) -> tuple[Algorithm, Reward]:
+    """The parts that were given, the usual ones where none were."""
+    algorithm = reinforce() if algorithm is None else algorithm
+    reward = verifiable() if reward is None else reward
+    return _check.part("algorithm", algorithm, Algorithm), _check.part("reward", reward, Reward)
+
+
 def _log_policy(setting: Setting, metric: str, place: Place, tau: Array) -> Float[Array, " patterns"]:
     walls = Lines.through(setting.log_ref, setting.reward, metric)
     return _geometry.log_policy(walls, _geometry.follow(walls, replace(place, tau=tau)))
@@ -387,7 +404,8 @@ def _setting(
 ) -> tuple[Setting, bool]:
     """Check the arguments and gather what the orbit depends on."""
     _check.choice("metric", metric, METRICS)
-    algorithm, reward = algorithm or reinforce(), reward or verifiable()
+    _check.problem(problem)
+    algorithm, reward = _parts(algorithm, reward)
     if problem.log_ref.ndim != 1:
         raise ValueError(f"problem: shape {problem.log_ref.shape}; must be one problem, batch with jax.vmap")
     if not reward.fixed:

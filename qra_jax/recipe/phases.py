@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from qra_jax import _check, algorithm as _algorithm, regularizer as _regularizer, reward as _reward
+from qra_jax import _check, _show, algorithm as _algorithm, regularizer as _regularizer, reward as _reward
 from qra_jax.algorithm import Algorithm
 from qra_jax.problem import SUM_TOLERANCE, Problem
 from qra_jax.recipe import schedule
@@ -36,7 +36,7 @@ STATIC = {"static": True}
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Phase:
     """One phase; made by [`sft`][], [`rlvr`][], [`rlif`][] or [`interleaved`][], which check their arguments.
 
@@ -85,6 +85,15 @@ class Phase:
     optimizer: Any = field(default=optax.sgd, metadata=STATIC)
     price: Any = 1.0
     demonstration_price: Any = 0.0
+
+    def __repr__(self) -> str:
+        return f"Phase({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """Kind, runner and what was given, in a line."""
+        given = [f"{name} = {_said(value)}" for name, value in self.given().items() if name != "runner"]
+        return ", ".join([f"{self.kind} ({self.runner})", *given])
 
     @property
     def demonstrates(self) -> bool:
@@ -323,11 +332,13 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
     get = given.get
     if trains:
         q = get("q")
-        given["algorithm"] = get("algorithm") or (
-            _algorithm.reinforce() if q is None else _algorithm.tsallis(0.0)
-        )
-        given["reward"] = get("reward") or _reward.verifiable()
-        given["regularizers"] = tuple(given["regularizers"])
+        if get("algorithm") is None:
+            given["algorithm"] = _algorithm.reinforce() if q is None else _algorithm.tsallis(0.0)
+        if get("reward") is None:
+            given["reward"] = _reward.verifiable()
+        _check.part("algorithm", given["algorithm"], Algorithm)
+        _check.part("reward", given["reward"], Reward)
+        given["regularizers"] = _check.parts("regularizers", given["regularizers"], Regularizer)
         _check.choice("metric", given["metric"], _regularizer.METRICS)
         _check.choice("penalty", given["penalty"], PENALTIES)
         if q is not None:
@@ -400,6 +411,21 @@ def _no_orbit(given: dict[str, Any]) -> str | None:
     if given["until"] is not None and isinstance(given["learning_rate"], Schedule):
         return "its learning rate changes on the way"
     return None
+
+
+def _said(value: Any) -> str:
+    """A value in short: parts and functions by name."""
+    if isinstance(value, (Algorithm, Reward, Regularizer)):
+        return value.name
+    if isinstance(value, Schedule):
+        return f"{value.kind} {_said(value.knots)}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_said, value))}]"
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    if isinstance(value, float) or (_show.concrete(value) and value.ndim == 0):
+        return f"{value:.4g}"
+    return _show.numbers(value) if _show.concrete(value) and value.ndim == 1 else _show.shape(value)
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -19,7 +19,7 @@ from qra_jax.recipe.phases import Phase
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """Phases of post-training in sequence; a pytree in all its numbers.
 
@@ -37,10 +37,17 @@ class Recipe:
     phases: Sequence[Phase]
 
     def __post_init__(self) -> None:
+        if isinstance(self.phases, (Phase, str)):
+            _check.parts("phases", self.phases, Phase)
         if isinstance(self.phases, Sequence):
             if not self.phases:
                 raise ValueError("phases: empty; must be at least one")
             object.__setattr__(self, "phases", tuple(self.phases))
+
+    def __repr__(self) -> str:
+        phases = self.phases if isinstance(self.phases, tuple) else (self.phases,)
+        lines = [phase.summary if isinstance(phase, Phase) else repr(phase) for phase in phases]
+        return "Recipe(\n  " + ",\n  ".join(lines) + ",\n)"
 
     def run(
         self,
@@ -60,8 +67,8 @@ class Recipe:
         differentiable in every number of the recipe, the problem and `log_policy0` where all phases run as orbit,
         flow or mean: these are true derivatives of the quantities that the phase computes (orbits and the ends of
         flows at `until` by the implicit function theorem, mean training step by step; the *number of steps* to
-        `until` is whole and has none). A *sampled* phase is a function of its random numbers with jumps: its
-        derivative holds the drawn rollouts fixed and is not the derivative of the expectation; use `"mean"` or
+        `until` is whole and has none). A *sampled* phase is a function of its random numbers with jumps: a
+        derivative is refused, or holds the drawn rollouts fixed and is not that of the expectation; use `"mean"` or
         the flow to design, and sampled runs to check.
 
         Args:
@@ -82,6 +89,10 @@ class Recipe:
         Raises:
           ValueError: shapes that do not fit, no key for a sampled phase, or something that a phase cannot do.
         """
+        _check.problem(problem)
+        _check.parts("phases", self.phases, Phase)
+        if key is not None:
+            _check.key(key)
         dtype, shape = problem.log_ref.dtype, problem.log_ref.shape
         if len(shape) not in (1, 2):
             raise ValueError(f"problem: shape {shape}; must be [patterns] or [questions, patterns]")

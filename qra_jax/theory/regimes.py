@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from qra_jax import _show
+from qra_jax import _check, _show
 from qra_jax.problem import Problem
 
 
@@ -38,12 +38,16 @@ class Regime:
         return "entangled" if bool(self.entangled) else "fast"
 
     def __repr__(self) -> str:
-        if not _show.concrete(self.entangled) or self.entangled.ndim:
-            return f"Regime(entangled={self.entangled}, gamma={self.gamma}, rivals={self.rivals})"
+        if not _show.concrete(self.entangled, self.gamma, self.rivals, self.rival, self.best):
+            return f"Regime(entangled={_show.shape(self.entangled)}, gamma={_show.shape(self.gamma)})"
+        if self.entangled.ndim:
+            many = int(self.entangled.sum())
+            return f"Regime({many} entangled, {self.entangled.size - many} fast)"
         if not bool(self.entangled):
             return f"Regime(fast, best {self.best})"
         level = f"{float(self.gamma):.4g}"
-        return f"Regime(entangled, γ = {level}, best {self.best}, rival {self.rival} of {self.rivals})"
+        rivals = f"{self.rivals} rival{'s' * (int(self.rivals) != 1)}"
+        return f"Regime(entangled, γ = {level}, best {self.best}, rival {self.rival}; {rivals})"
 
 
 def regime(problem: Problem) -> Regime:
@@ -60,12 +64,16 @@ def regime(problem: Problem) -> Regime:
     Returns:
       A `Regime`.
 
+    Raises:
+      ValueError: not a problem, or π_ref does not sum to one.
+
     Reference: Chen, Li, Zou, arXiv 2506.04695, Theorems 5.3 and 5.4 (which assume exactly one rival).
 
     >>> from qra_jax.problem import examples
     >>> regime(examples.worked()), regime(examples.fast()).name
-    (Regime(entangled, γ = 6, best 0, rival 1 of 1), 'fast')
+    (Regime(entangled, γ = 6, best 0, rival 1; 1 rival), 'fast')
     """
+    _check.problem(problem)
     p, log_ref = problem.success, problem.log_ref
     is_rival = (p > problem.accuracy_ref) & (p < jnp.max(p))
     entangled = jnp.any(is_rival)

@@ -115,8 +115,8 @@ def train(
       regularizers: terms added to the gradient, exactly (not estimated from the rollouts).
       metric: `"softmax"`, or `"natural"` for the natural gradient of every step.
       mode: `"sampled"`; `"mean"`: the exact expected gradient given the current policy, without noise; `"sde"`:
-        that plus normal noise with the exact covariance of the sampled gradient. `"mean"` is differentiable;
-        for real-valued rewards it takes the standard deviation of an infinite group.
+        that plus normal noise with the exact covariance of the sampled gradient. Only `"mean"` is
+        differentiable; for real-valued rewards it takes the standard deviation of an infinite group.
       group_size: G ≥ 1, rollouts a step for each question; left out, `algorithm.group_size`, which is the upper
         limit where both are given (padding then takes the place of the others; a group too small for its
         baseline, one rollout or fewer than k for pass@k, weighs nothing). With neither, `mode="mean"` is the
@@ -146,7 +146,7 @@ def train(
       Several questions give every array a leading axis `[questions]`.
 
     Raises:
-      ValueError: an argument out of range, or a combination that has no meaning.
+      ValueError: an argument out of range, a combination that has no meaning, or a derivative of a run with noise.
 
     Reference: Shao et al., arXiv 2402.03300 (GRPO); Schulman et al., arXiv 1707.06347 (clipping).
 
@@ -156,6 +156,11 @@ def train(
     >>> bool(run.accuracy[-1] > .95)
     True
     """
+    _check.key(key)
+    _check.problem(problem)
+    _check.part("algorithm", algorithm, Algorithm)
+    _check.part("reward", reward, Reward)
+    terms = _check.parts("regularizers", regularizers, Regularizer)
     _check.integer("steps", steps, low=0)
     _check.integer("epochs", epochs, low=1)
     _check.integer("record_every", record_every, low=1)
@@ -246,7 +251,7 @@ def train(
         "learning_rate": number(learning_rate),
         "features": features,
     }
-    objects = jax.tree.map(jnp.asarray, (algorithm, reward, tuple(regularizers)))
+    objects = jax.tree.map(jnp.asarray, (algorithm, reward, terms))
     start = problem.log_ref if log_policy0 is None else log_policy0
     run = partial(_train, plan, settings, objects)
     if len(shape) == 1 or features is not None:
@@ -260,6 +265,17 @@ def train(
     )
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _constant(mode: str, arguments: Any) -> Any:
+    """What a run with noise depends on, as it is: the drawn rollouts jump where it changes."""
+    return arguments
+
+
+@_constant.defjvp
+def _refuse(mode: str, arguments: Any, tangents: Any) -> Any:
+    raise ValueError(f"mode: {mode!r} has no derivative; must be 'mean' to be differentiated")
+
+
 @partial(jax.jit, static_argnums=0)
 def _train(
     plan: Plan,
@@ -270,6 +286,10 @@ def _train(
     start: Array,
     behavior: Array | None,
 ) -> Trajectory:
+    if plan.mode != "mean":
+        settings, objects, problem, start, behavior = _constant(
+            plan.mode, (settings, objects, problem, start, behavior)
+        )
     algorithm, reward, regularizers = objects
     questions = problem.log_ref.shape[:-1]
     seed = jax.random.bits(key, (2, *questions), jnp.uint32)
