@@ -83,8 +83,6 @@ def test_regime_of_the_worked_example_and_its_twin():
         Problem.from_probs(ref=[0.1, 0.5, 0.2, 0.1, 0.1], success=[0.9, 0.1, 0.6, 0.7, 0.8])
     )
     assert repr(three).endswith("rival 2; 3 rivals)")
-    both = jax.vmap(theory.regime)(stack([WORKED, examples.fast()]))
-    assert repr(both) == "Regime(1 entangled, 1 fast)"
     with pytest.raises(ValueError, match=r"^log_ref: exponentials sum to 4\.35"):
         theory.regime(Problem(WORKED.ref, WORKED.success))
 
@@ -125,7 +123,7 @@ def test_regime_under_jit_vmap_and_grad():
     both = jax.jit(jax.vmap(theory.regime))(stack([WORKED, examples.fast()]))
     assert both.entangled.tolist() == [True, False]
     close(both.gamma, [6, 0])
-    assert "gamma" in repr(both)
+    assert repr(both) == "Regime(1 entangled, 1 fast)"
     seen = []
     jax.jit(lambda problem: seen.append(repr(theory.regime(problem))))(WORKED)
     assert seen[0].startswith("Regime(entangled=")
