@@ -164,8 +164,9 @@ def problem(value: Any, name: str = "problem") -> Any:
 
     part(name, value, Problem)
     shape, rates = np.shape(value.log_ref), np.shape(value.success)
-    if not shape:
-        raise ValueError(f"log_ref: {_said(value.log_ref)}; must be an array [patterns]")
+    for field in ("log_ref", "success"):
+        if not getattr(getattr(value, field), "ndim", 0):
+            raise ValueError(f"{field}: {_said(getattr(value, field))}; must be an array [patterns]")
     if shape != rates:
         raise ValueError(f"success: shape {rates}; must be {shape}, as log_ref has")
     array = _concrete("log_ref", value.log_ref, None)

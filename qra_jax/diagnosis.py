@@ -22,6 +22,12 @@ SETTINGS: dict[str, tuple[Algorithm, str]] = {
     "natural_gradient": (reinforce(), "natural"),
 }
 """What is compared: algorithm and metric."""
+UNSOLVED = {
+    Status.NOT_CONVERGED: "not converged",
+    Status.OUT_OF_PRECISION: "out of precision",
+    Status.INVALID: "invalid",
+}
+"""Outcomes without a number."""
 
 
 @dataclass(frozen=True)
@@ -268,13 +274,18 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
     order = np.argsort(softmax + natural)
     lead = orbit.dominance(problem)
 
-    def accuracy_at(log_tau: jax.Array) -> jax.Array:
+    def accuracy_at(k: jax.Array) -> jax.Array:
+        """Accuracy at the k-th switch, where both leaders have the same share: rounding in τ must not choose."""
         dtype = jnp.finfo(problem.log_ref.dtype)
-        there = jnp.exp(orbit.policy(problem, jnp.exp(jnp.minimum(log_tau, np.log(float(dtype.max)) - 1))))
+        tau = jnp.exp(jnp.minimum(lead.switches[k], np.log(float(dtype.max)) - 1))
+        log_policy = orbit.policy(problem, tau)
+        pair = lead.leaders[jnp.stack([k - 1, k])]
+        tied = log_policy.at[pair].set(jax.nn.logsumexp(log_policy[pair]) - np.log(2))
+        there = jnp.exp(jnp.where(k > 0, tied, log_policy))
         return jnp.clip(jnp.sum(there * problem.success), float(dtype.tiny), 1 - float(dtype.epsneg))
 
     second = jnp.full(len(softmax), problem.second_best)
-    levels = jax.vmap(accuracy_at)(lead.switches)
+    levels = jax.vmap(accuracy_at)(jnp.arange(problem.patterns))
     numbers = softmax + [0] * problem.patterns
     crossings = hits("accuracy", "softmax", jnp.concatenate([second, levels]), numbers)
     rest = hits("accuracy", "natural", second[: len(natural)], natural)
@@ -316,13 +327,8 @@ def _notes(problem: Problem, times: dict[str, Times]) -> list[str]:
             notes += [what] if len(never) == len(times) else [f"{what}: {name}" for name in never]
     if tied.size == success.size > 1:
         return [*notes, "all success rates are equal: nothing moves"]
-    words = {
-        Status.NOT_CONVERGED: "not converged",
-        Status.OUT_OF_PRECISION: "out of precision",
-        Status.INVALID: "invalid",
-    }
     for name, time in times.items():
         for status in dict.fromkeys(time.statuses):
-            if status in words:
-                notes.append(f"{words[status]}: {name}")
+            if status in UNSOLVED:
+                notes.append(f"{UNSOLVED[status]}: {name}")
     return notes

@@ -155,6 +155,9 @@ def test_equally_good_patterns_are_found_together():
     answer = simulate(Settings(success=(0.9, 0.9, 0.1)))
     assert answer.found > 0.9
     assert "ties for best" in table(answer)
+    drawn = Picture()
+    drawn.update(Settings(success=(0.9, 0.9, 0.1)), answer)
+    assert "find r1 or r2 in 1000 steps" in drawn._ends.get_text()
 
 
 def test_labels_keep_apart():
@@ -208,6 +211,15 @@ def test_servers_are_found_or_named(tmp_path, monkeypatch):
 def test_ports_that_are_none(port, tmp_path):
     with pytest.raises(ValueError, match=f"port: {port}; must be from 1 to 65535"):
         explore.command("voila", port, False, tmp_path)
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port: {port} is in use; must be a free one"):
+            explore.command("voila", port, False, tmp_path)
 
 
 def test_no_server_outlives_the_command(tmp_path):

@@ -256,6 +256,8 @@ def test_problems_of_lists(monkeypatch):
         _check.problem(Problem([0.0, 0.0], [[1.0, 0.0]]))
     with pytest.raises(ValueError, match=r"^log_ref: 'half'; must be an array"):
         _check.problem(Problem("half", "half"))
+    with pytest.raises(ValueError, match=r"^success: \(1\.0, 0\.0\); must be an array"):
+        _check.problem(Problem(problem.log_ref, (1.0, 0.0)))
     placeholders = jax.tree.map(lambda leaf: [leaf, "leaf"], problem)
     assert placeholders.success[1] == "leaf"
 

@@ -254,3 +254,11 @@ def test_figure_of_times_beyond_floats():
 def test_target_outside_the_open_interval():
     with pytest.raises(ValueError, match=r"target: 1; must be in \(0, 1\)"):
         diagnosis.diagnose(examples.worked(), 1.0)
+
+
+def test_switches_between_vanishing_shares_have_their_times():
+    """At the last switch rounding in orbit time would give all to one of two leaders with equal shares."""
+    ref = [1e-30, 1e-15, 1e-5, 1 - 1e-5]
+    found = diagnosis.diagnose(Problem.from_probs(ref, [0.9, 0.8, 0.7, 0.6]))
+    assert found.leaders == [3, 2, 1, 0]
+    np.testing.assert_allclose(np.array(found.log_switches[1:]) / np.log(10), [5.70, 25.22, 70.22], atol=0.01)

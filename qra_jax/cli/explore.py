@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -36,10 +37,13 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
       Words of a command line.
 
     Raises:
-      ValueError: an unknown server, or none installed; a port that is none.
+      ValueError: an unknown server, or none installed; a port that is none, or taken.
     """
     if not 1 <= port <= 65535:
         raise ValueError(f"port: {port}; must be from 1 to 65535")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise ValueError(f"port: {port} is in use; must be a free one")
     there = [name for name, module in SERVERS.items() if importlib.util.find_spec(module) is not None]
     if server is not None and server not in SERVERS:
         raise ValueError(f"server: {server!r}; must be one of {', '.join(map(repr, SERVERS))}")

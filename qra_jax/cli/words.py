@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from qra_jax import _show
-from qra_jax.diagnosis import SETTINGS, Diagnosis
+from qra_jax.diagnosis import SETTINGS, UNSOLVED, Diagnosis
 from qra_jax.trajectory import Status
 
 STALL = 6.0
@@ -29,11 +29,6 @@ _LABELS = {
 }
 _SOFTMAX = [name for name, (_, metric) in SETTINGS.items() if metric == "softmax"]
 """What a stall is judged by: REINFORCE first, then the other gradients on softmax logits."""
-_UNSOLVED = {
-    Status.NOT_CONVERGED: "not converged",
-    Status.OUT_OF_PRECISION: "out of precision",
-    Status.INVALID: "invalid",
-}
 
 
 def say(console: Console, line: str) -> None:
@@ -138,7 +133,7 @@ def verdict(found: Diagnosis, names: list[str]) -> str:
             )
         return f"Verdict: unreachable: {best} never holds {found.target:g}: {why}."
     if how == "unknown":
-        said = _UNSOLVED.get(found.times["reinforce"].statuses[1], "not a number")
+        said = UNSOLVED.get(found.times["reinforce"].statuses[1], "not a number")
         return f"Verdict: unknown: the time under REINFORCE is {said}."
     took = f"{_show.from_log(first)} units of REINFORCE{rest}"
     if how == "no stall":
@@ -157,7 +152,7 @@ def _judged(found: Diagnosis) -> str:
     success, time = np.asarray(found.problem.success), found.times["reinforce"]
     if (success == success[0]).all():
         return "nothing to learn"
-    if time.statuses[1] in _UNSOLVED or math.isnan(time.target):
+    if time.statuses[1] in UNSOLVED or math.isnan(time.target):
         return "unknown"
     if not math.isfinite(time.target):
         return "already met" if time.target < 0 else "unreachable"
@@ -208,7 +203,7 @@ def _advice(found: Diagnosis, names: list[str]) -> list[str]:
             f"grows as 1/share, so SFT that raises the share of {best} shortens it."
         ]
     if found.sft is None:
-        return ["Advice: no finite amount of SFT on the best pattern removes the stall."]
+        return ["Advice: SFT cannot raise the best pattern from a share of 0."]
     after, dose = found.sft.after["reinforce"], _show.from_log(found.sft.log_time)
     lines = [
         f"Advice: SFT on {best} for {dose} units of time (learning rate × steps) lifts its share to "
@@ -243,8 +238,8 @@ def _stalls(log_time: float) -> bool:
 
 
 def _duration(log_time: float, status: Status) -> str:
-    if status in _UNSOLVED:
-        return _UNSOLVED[status]
+    if status in UNSOLVED:
+        return UNSOLVED[status]
     if log_time == -math.inf:
         return "already met"
     if not math.isfinite(log_time):

@@ -104,7 +104,8 @@ class Picture:
         for label, y in zip(self._labels, _apart(answer.mean[-1]), strict=True):
             label.set_y(y)
         lost = f", {answer.diverged} diverged" if answer.diverged else ""
-        told = f"{answer.found:.0%} of {RUNS} sampled runs find {NAMES[found.best]} in {STEPS} steps{lost}"
+        best = [name for name, p in zip(NAMES, settings.success, strict=True) if p == max(settings.success)]
+        told = f"{answer.found:.0%} of {RUNS} sampled runs find {' or '.join(best)} in {STEPS} steps{lost}"
         self._ends.set_text(told)
         self._regime.set_text(_regime(settings, found))
         self._draw_envelope(answer, colors)

@@ -273,7 +273,10 @@ def _constant(mode: str, arguments: Any) -> Any:
 
 @_constant.defjvp
 def _refuse(mode: str, arguments: Any, tangents: Any) -> Any:
-    raise ValueError(f"mode: {mode!r} has no derivative; must be 'mean' to be differentiated")
+    raise ValueError(
+        f"mode: {mode!r} has no derivative; must be 'mean' to be differentiated, or its arguments constant "
+        "(jax.lax.stop_gradient)"
+    )
 
 
 @partial(jax.jit, static_argnums=0)
