@@ -53,25 +53,24 @@ class Film:
           ValueError: another ending, or an MP4 without the program ffmpeg.
         """
         path = check_path("path", path)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"film{path.suffix.lower()}"
-            self._write(file)
-            return _files.write(path, file.read_bytes())
+        return _files.write(path, self._content(path.suffix.lower()))
 
-    def _write(self, file: Path) -> None:
-        writer: AbstractMovieWriter = (FFMpegWriter if file.suffix == ".mp4" else PillowWriter)(fps=self.rate)
+    def _content(self, ending: str) -> bytes:
+        """All frames as the content of a file."""
+        writer: AbstractMovieWriter = (FFMpegWriter if ending == ".mp4" else PillowWriter)(fps=self.rate)
         FigureCanvasAgg(self.figure)
-        with plot.style(), writer.saving(self.figure, str(file), dpi=100):
-            for frame in range(self.frames):
-                self.update(frame)
-                writer.grab_frame()
-            for _ in range(round(self.hold * self.rate)):
-                writer.grab_frame()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"film{ending}"
+            with plot.style(), writer.saving(self.figure, str(file), dpi=100):
+                for frame in range(self.frames):
+                    self.update(frame)
+                    writer.grab_frame()
+                for _ in range(round(self.hold * self.rate)):
+                    writer.grab_frame()
+            return file.read_bytes()
 
     def _repr_html_(self) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            content = base64.b64encode(self.save(Path(folder) / "film.gif").read_bytes()).decode()
-        return f'<img src="data:image/gif;base64,{content}">'
+        return f'<img src="data:image/gif;base64,{base64.b64encode(self._content(".gif")).decode()}">'
 
 
 def check_path(name: str, path: str | Path) -> Path:

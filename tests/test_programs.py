@@ -69,19 +69,23 @@ def test_other_shapes_and_dtypes_are_other_programs(cache):
     assert (len(traced), len(kept(cache))) == (3, 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("_programs._SOURCE", "edited"), ("jax.__version__", "9"), ("jax.default_backend", None)],
-)
-def test_another_source_or_jax_or_backend_is_another_program(cache, monkeypatch, name, value):
+def another_source(patch):
+    patch.setattr(_programs, "_SOURCE", "edited")
+
+
+def another_jax(patch):
+    patch.setattr(jax, "__version__", "9")
+
+
+def another_backend(patch):
+    patch.setattr(_programs, "_ordinary", lambda leaf: True)
+    patch.setattr(jax, "default_backend", lambda: "of another kind")
+
+
+@pytest.mark.parametrize("change", [another_source, another_jax, another_backend])
+def test_another_source_or_jax_or_backend_is_another_program(cache, monkeypatch, change):
     process()[0](PAIR, jnp.array(2.0))
-    for module, start in ((_programs, "_programs."), (jax, "jax.")):
-        if name.startswith(start) and value is not None:
-            monkeypatch.setattr(module, name.removeprefix(start), value)
-    if value is None:
-        backend = jax.default_backend
-        monkeypatch.setattr(_programs, "_ordinary", lambda leaf: True)
-        monkeypatch.setattr(jax, "default_backend", lambda: f"{backend()} of another kind")
+    change(monkeypatch)
     swap, traced = process()
     check(swap(PAIR, jnp.array(2.0)))
     assert traced, "traced again"

@@ -183,12 +183,13 @@ def _solve(command: Solve) -> int:
     problem = inputs.problem(command.ref, ref, success)
     with _busy("solving (the first time compiles, ~10 s)"):
         answer = diagnosis.diagnose(problem, target)
-    if command.plot is not None and moving:
-        with _busy("drawing the frames"):
-            written = [figure.film(answer, names).save(command.plot)]
+    if command.plot is not None:
+        with _busy("drawing"):
+            if moving:
+                written = [figure.film(answer, names).save(command.plot)]
+            else:
+                written = plot.save(figure.draw(answer, names), command.plot)
         _wrote(written)
-    elif command.plot is not None:
-        _wrote(plot.save(figure.draw(answer, names), command.plot))
     if command.json:
         print(words.to_json(answer, names))
     else:

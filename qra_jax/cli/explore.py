@@ -72,10 +72,12 @@ def serve(words: list[str], cache: Path | None, least: float) -> int:
     Returns:
       Its exit status; 130 where it was interrupted.
     """
-    kept = {} if cache is None else {"JAX_COMPILATION_CACHE_DIR": str(cache)}
-    kept |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": str(least)} if kept else {}
+    environment = dict(os.environ)
+    if cache is not None:
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+        environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(least)
     usual = signal.signal(signal.SIGTERM, _interrupt)
-    server = subprocess.Popen(words, env={**os.environ, **kept})
+    server = subprocess.Popen(words, env=environment)
     try:
         return server.wait()
     finally:

@@ -268,9 +268,8 @@ def fill(path: Path, spec: Spec, boxes: Boxes, variables: list[Variable], block:
             dimension_names=(*spec.layout.dims, *variable.dims),
             attributes=dict(spec.attributes.get(variable.name, {})),
         )
-    with (
-        warnings.catch_warnings()
-    ):  # other readers may pass over what is not in the specification of Zarr v3 yet
+    with warnings.catch_warnings():
+        # Not in the specification of Zarr v3 yet: other readers may pass over it.
         warnings.filterwarnings("ignore", "Consolidated metadata")
         zarr.consolidate_metadata(path, zarr_format=3)
 
