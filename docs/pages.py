@@ -52,6 +52,6 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         """Fence every run of lines that begins with a prompt and ends with an empty one; floors are for the source."""
         if obj.docstring is not None:
-            text = re.sub(r"\AFloor \d\. ", "", obj.docstring.value)
+            text = obj.docstring.value
             example = r"^>>> .*?(?=\n\n|\Z)"
             obj.docstring.value = re.sub(example, r"```pycon\n\g<0>\n```", text, flags=re.M | re.S)

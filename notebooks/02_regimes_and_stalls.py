@@ -135,8 +135,8 @@ settings = [
     ("GRPO, G = 64", qra.grpo(64), "softmax"),
     ("natural gradient", qra.reinforce(), "natural"),
 ]
-for name, algorithm, metric in settings:
-    hit = qra.orbit.hit(start, target=0.99, algorithm=algorithm, metric=metric)
+for name, algorithm, geometry in settings:
+    hit = qra.orbit.hit(start, target=0.99, algorithm=algorithm, geometry=geometry)
     print(f"{name:18} {jnp.exp(hit.log_time):9.0f}")
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-r"""Floor 0. Expectations over a binomial count: Bernstein polynomials, precise at both ends of [0, 1].
+r"""Expectations over a binomial count: Bernstein polynomials, precise at both ends of [0, 1].
 
 $$ E_{j\sim{\rm Bin}(m,\rho)}[v_j] = \sum_j \binom mj \rho^j (1-\rho)^{m-j} v_j $$
 """

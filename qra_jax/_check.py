@@ -1,4 +1,4 @@
-"""Floor 0. Checks of concrete arguments: one line naming the argument, the value and the allowed range.
+"""Checks of concrete arguments: one line naming the argument, the value and the allowed range.
 
 Traced values pass unchecked: they cannot raise, so runners answer them with a `status`.
 """

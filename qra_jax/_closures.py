@@ -1,4 +1,4 @@
-"""Floor 0. Functions that close over traced values, and what custom rules need of them."""
+"""Functions that close over traced values, and what custom rules need of them."""
 
 from __future__ import annotations
 

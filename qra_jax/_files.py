@@ -1,4 +1,4 @@
-"""Floor 0. Files that are either whole or absent."""
+"""Files that are either whole or absent."""
 
 from __future__ import annotations
 

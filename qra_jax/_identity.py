@@ -1,4 +1,4 @@
-"""Floor 3. What two sweeps, or two runs of a network, share if they are the same: all they hold, as plain data."""
+"""What two sweeps, or two runs of a network, share if they are the same: all they hold, as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 0. Programs that outlive the process: traced once, then read from where JAX keeps what it has compiled."""
+"""Programs that outlive the process: traced once, then read from where JAX keeps what it has compiled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 0. How objects say what they are, in a line and in a notebook."""
+"""How objects say what they are, in a line and in a notebook."""
 
 from __future__ import annotations
 

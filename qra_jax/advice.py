@@ -1,4 +1,4 @@
-"""Floor 5. What sampled training does to one base model with given hyperparameters, and which change would help.
+"""What sampled training does to one base model with given hyperparameters, and which change would help.
 
 Thousands of runs of [`train`][qra_jax.training.train] with the settings as they are, and hundreds with each of
 a list of single changes. A limit is a change that takes an imperfection away (noise, KL, a stale sampler, …); it

@@ -1,4 +1,4 @@
-r"""Floor 1. Algorithms: how the rewards of a group of rollouts become weights, and the speed that follows.
+r"""Algorithms: how the rewards of a group of rollouts become weights, and the speed that follows.
 
 An algorithm is *one* definition, its weights $A_i(R_1,\dots,R_G)$ in the gradient
 $\frac1G\sum_i A_i\,\nabla\log\pi(r_i)$. On-policy, tabular and in expectation, with binary rewards of mean ρ,

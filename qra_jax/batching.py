@@ -1,4 +1,4 @@
-"""Floor 0. Mapping a one-problem function over a huge batch: blocks that fit the cache, all cores, bounded memory."""
+"""Mapping a one-problem function over a huge batch: blocks that fit the cache, all cores, bounded memory."""
 
 from __future__ import annotations
 

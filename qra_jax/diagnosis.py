@@ -1,4 +1,4 @@
-"""Floor 5. What the theory says of one base model: its regime, how long training takes, what would help."""
+"""What the theory says of one base model: its regime, how long training takes, what would help."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS: dict[str, tuple[Algorithm, str]] = {
     "filtered_sft_per_accepted": (filtered_sft(per="accepted"), "softmax"),
     "natural_gradient": (reinforce(), "natural"),
 }
-"""What is compared: algorithm and metric."""
+"""What is compared: algorithm and geometry."""
 UNSOLVED = {
     Status.NOT_CONVERGED: "not converged",
     Status.OUT_OF_PRECISION: "out of precision",
@@ -262,14 +262,14 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
     Four compiled searches: both events in both metrics, the clock chosen by number.
     """
 
-    def hits(event: str, metric: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
+    def hits(event: str, geometry: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
         def one(target: jax.Array, setting: jax.Array) -> orbit.Hit:
             clock = Algorithm("any", _no_weights, limit_clock=_any_clock, params={"setting": setting})
-            return orbit.hit(problem, target, event=event, algorithm=clock, metric=metric)
+            return orbit.hit(problem, target, event=event, algorithm=clock, geometry=geometry)
 
         return jax.vmap(one)(targets, jnp.asarray(settings, target.dtype))
 
-    metrics = np.array([metric for _, metric in SETTINGS.values()])
+    metrics = np.array([geometry for _, geometry in SETTINGS.values()])
     softmax, natural = ([int(i) for i in np.flatnonzero(metrics == m)] for m in ("softmax", "natural"))
     order = np.argsort(softmax + natural)
     lead = orbit.dominance(problem)

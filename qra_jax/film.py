@@ -1,4 +1,4 @@
-"""Floor 1. Figures that move, as GIF or MP4: where motion says more than a line."""
+"""Figures that move, as GIF or MP4: where motion says more than a line."""
 
 from __future__ import annotations
 

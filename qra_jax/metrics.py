@@ -1,4 +1,4 @@
-"""Floor 0. What is read off a policy: pure functions of log-probabilities."""
+"""What is read off a policy: pure functions of log-probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 2. Parts by name: problems, algorithms, rewards, regularizers and optimisers as plain data, both ways.
+"""Parts by name: problems, algorithms, rewards, regularizers and optimisers as plain data, both ways.
 
 A part is written as its name, or as a table of the name and the arguments of its factory:
 `"rloo"`, `{name = "grpo", group_size = 8}`, `{name = "reverse_kl", beta = 0.01}`. Numbers may be traced.

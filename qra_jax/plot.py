@@ -1,4 +1,4 @@
-"""Floor 1. How figures look: one style, one colour for each method, and the few kinds of axes that recur.
+"""How figures look: one style, one colour for each method, and the few kinds of axes that recur.
 
 Figures are built without pyplot, so that nothing needs a display, nothing is global and nothing leaks.
 Every function takes its data first and its options by keyword, draws on `ax` or on a new figure, and returns

@@ -1,4 +1,4 @@
-"""Floor 0. A question of the question → reason → answer model: who is chosen, and who is right."""
+"""A question of the question → reason → answer model: who is chosen, and who is right."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-r"""Floor 1. Regularizers, and the metric that turns an advantage into a logit velocity.
+r"""Regularizers: penalties and bonuses on the policy, each as the advantage that it adds.
 
 Every term of the flow, reward or penalty, is an *advantage* $a_r$: a vector over patterns whose gradient in
 the logits is $\pi\odot(a - \sum_s\pi_s a_s)$. Rewards have $a = c(\rho)\,R$; a `Regularizer` adds its own.
-The metric then says how an advantage moves the logits, see [`ascend`][].
+The geometry then says how an advantage moves the logits, see [`ascend`][qra_jax.geometry.ascend].
 """
 
 from __future__ import annotations
@@ -17,34 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax import _check, _show
+from qra_jax.geometry import ascend
 
 Patterns = Float[Array, " patterns"]
 Params = dict[str, Any]
-
-METRICS = ("softmax", "natural")
-"""Names of the metrics known to [`ascend`][]."""
-
-
-def ascend(advantage: Patterns, policy: Patterns, metric: str = "softmax") -> Patterns:
-    r"""Logit velocity of steepest ascent on an advantage.
-
-    $$ v = \pi\odot(a-\bar a)\ \ (\text{softmax}),\qquad v = a-\bar a\ \ (\text{natural}),\qquad
-       \bar a = \textstyle\sum_s\pi_s a_s $$
-
-    Args:
-      advantage: `[patterns]`, a; any common constant drops out.
-      policy: `[patterns]`, π.
-      metric: `"softmax"` (plain policy gradient) or `"natural"` (Fisher metric, the replicator equation).
-
-    Returns:
-      `[patterns]`; sums to zero under `"softmax"`, has π-mean zero under `"natural"`.
-
-    Raises:
-      ValueError: an unknown metric.
-    """
-    _check.choice("metric", metric, METRICS)
-    centred = advantage - jnp.sum(policy * advantage)
-    return policy * centred if metric == "softmax" else centred
 
 
 @jax.tree_util.register_dataclass
@@ -77,44 +53,44 @@ class Regularizer:
         """
         return self.function(self.params, log_policy, log_ref)
 
-    def velocity(self, log_policy: Patterns, log_ref: Patterns, metric: str = "softmax") -> Patterns:
-        """The logit velocity that this term adds, minus the gradient of the penalty in the given metric.
+    def velocity(self, log_policy: Patterns, log_ref: Patterns, geometry: str = "softmax") -> Patterns:
+        """The logit velocity that this term adds, minus the gradient of the penalty in the given geometry.
 
         Args:
           log_policy: `[patterns]`, log π.
           log_ref: `[patterns]`, log π_ref.
-          metric: as in [`ascend`][].
+          geometry: as in [`ascend`][qra_jax.geometry.ascend].
 
         Returns:
           `[patterns]`.
 
         Raises:
-          ValueError: an unknown metric.
+          ValueError: an unknown geometry.
         """
-        return ascend(self.advantage(log_policy, log_ref), jnp.exp(log_policy), metric)
+        return ascend(self.advantage(log_policy, log_ref), jnp.exp(log_policy), geometry)
 
 
 def velocity(
-    terms: Sequence[Regularizer], log_policy: Patterns, log_ref: Patterns, metric: str = "softmax"
+    terms: Sequence[Regularizer], log_policy: Patterns, log_ref: Patterns, geometry: str = "softmax"
 ) -> Patterns:
     """The logit velocity that several terms add together; patterns without mass stand still.
 
     Args:
       terms: the terms; none gives zero.
 
-    As for [`Regularizer.velocity`][]: `log_policy`, `log_ref`, `metric`.
+    As for [`Regularizer.velocity`][]: `log_policy`, `log_ref`, `geometry`.
 
     Returns:
       `[patterns]`.
 
     Raises:
-      ValueError: an unknown metric.
+      ValueError: an unknown geometry.
     """
     advantage = jnp.zeros_like(log_policy)
     for term in terms:
         advantage = advantage + term.advantage(log_policy, log_ref)
     gone = jnp.isneginf(log_policy)
-    return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), metric))
+    return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), geometry))
 
 
 def reverse_kl(beta: float | Array) -> Regularizer:

@@ -1,4 +1,4 @@
-r"""Floor 1. Rewards: what a rollout earns on average, given its reasoning pattern.
+r"""Rewards: what a rollout earns on average, given its reasoning pattern.
 
 A `Reward` turns a problem and the current policy into the vector $R_r = E[\text{reward}\mid r]$.
 *RLVR* rewards are binary (right or wrong, seen through a verifier); *RLIF* rewards are real numbers read off

@@ -1,4 +1,4 @@
-"""Floor 0. What every runner returns, and how it ended."""
+"""What every runner returns, and how it ended."""
 
 from __future__ import annotations
 

@@ -120,8 +120,10 @@ def test_times_are_those_of_the_orbit_under_this_verifier(name, algorithm):
     answer = simulate(Settings(algorithm=name, group_size=6, tpr=0.9, fpr=0.2))
     reward = qra.verifiable(tpr=0.9, fpr=0.2)
     expected = [
-        orbit.log_hitting_time(Settings().problem, target=0.99, algorithm=one, reward=reward, metric=metric)
-        for one, metric in (
+        orbit.log_hitting_time(
+            Settings().problem, target=0.99, algorithm=one, reward=reward, geometry=geometry
+        )
+        for one, geometry in (
             (algorithm, "softmax"),
             (qra.reinforce(), "softmax"),
             (qra.grpo(), "softmax"),

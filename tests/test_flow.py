@@ -18,6 +18,7 @@ from qra_jax import (
     regularizer,
     reward as rewards,
 )
+from qra_jax.geometry import GEOMETRIES
 from qra_jax.problem import Problem
 from qra_jax.trajectory import Status
 
@@ -50,7 +51,6 @@ REWARDS = {
     "trajectory_log_prob": rewards.trajectory_log_prob(),
     "majority_vote": rewards.majority_vote(),
 }
-METRICS = regularizer.METRICS
 TERMS = (regularizer.reverse_kl(0.1), regularizer.k3_loss(0.05), regularizer.entropy_bonus(0.02))
 
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
@@ -59,7 +59,7 @@ DISTINCT = {
 }
 every_clock = pytest.mark.parametrize("algorithm", DISTINCT.values(), ids=DISTINCT)
 every_reward = pytest.mark.parametrize("reward", REWARDS.values(), ids=REWARDS)
-every_metric = pytest.mark.parametrize("metric", METRICS)
+every_geometry = pytest.mark.parametrize("geometry", GEOMETRIES)
 
 
 def has_clock(algorithm, reward):
@@ -73,18 +73,18 @@ def permuted(problem, order):
 # Laws of the drift.
 
 
-@every_metric
+@every_geometry
 @every_reward
 @every_algorithm
-def test_laws_of_the_drift(algorithm, reward, metric):
+def test_laws_of_the_drift(algorithm, reward, geometry):
     """Conserved sum or mean, right direction, permutation equivariance, all in one compiled call a member."""
     if not has_clock(algorithm, reward):
         with pytest.raises(ValueError, match=r"algorithm: .* has no clock for the real-valued reward"):
-            flow.drift(PROBLEM, PROBLEM.log_ref, algorithm=algorithm, reward=reward, metric=metric)
+            flow.drift(PROBLEM, PROBLEM.log_ref, algorithm=algorithm, reward=reward, geometry=geometry)
         return
     order = jnp.array([2, 0, 3, 1])
     log_policy = jax.nn.log_softmax(jnp.array([0.2, -0.4, 1.0, 0.3]))
-    options = {"algorithm": algorithm, "reward": reward, "metric": metric}
+    options = {"algorithm": algorithm, "reward": reward, "geometry": geometry}
 
     @jax.jit
     def both(log_policy):
@@ -93,7 +93,7 @@ def test_laws_of_the_drift(algorithm, reward, metric):
 
     velocity, moved = both(log_policy)
     policy, rates = jnp.exp(log_policy), reward.rates(PROBLEM, log_policy)
-    conserved = jnp.sum(velocity) if metric == "softmax" else jnp.sum(policy * velocity)
+    conserved = jnp.sum(velocity) if geometry == "softmax" else jnp.sum(policy * velocity)
     assert abs(conserved) < 1e-15
     assert jnp.sum(policy * velocity * (rates - jnp.sum(policy * rates))) > 1e-4  # the mean reward rises
     np.testing.assert_allclose(moved, velocity[order], rtol=1e-12, atol=1e-16)
@@ -119,12 +119,12 @@ def test_reinforce_drift_is_the_gradient_of_the_objective(beta):
     np.testing.assert_allclose(velocity, jax.grad(objective)(theta), rtol=1e-12, atol=1e-16)
 
 
-@every_metric
+@every_geometry
 @every_reward
-def test_entropy_identity(reward, metric):
+def test_entropy_identity(reward, geometry):
     """dH/dt = −Cov_π(log π, v), along the trajectory's own tangent."""
     log_policy = jax.nn.log_softmax(jnp.array([0.2, -0.4, 1.0, 0.3]))
-    velocity = flow.drift(PROBLEM, log_policy, reward=reward, regularizers=TERMS, metric=metric)
+    velocity = flow.drift(PROBLEM, log_policy, reward=reward, regularizers=TERMS, geometry=geometry)
     _, rate = jax.jvp(lambda theta: metrics.entropy(jax.nn.log_softmax(theta)), (log_policy,), (velocity,))
     policy = jnp.exp(log_policy)
     covariance = jnp.sum(policy * log_policy * velocity) - jnp.sum(policy * log_policy) * jnp.sum(
@@ -144,17 +144,17 @@ def test_trajectory_log_prob_descends_the_entropy_of_the_choice():
 # Laws of the solution.
 
 
-@every_metric
+@every_geometry
 @every_clock
-def test_accuracy_never_falls_and_shift_of_logits_is_nothing(algorithm, metric):
-    trajectory = flow.solve(PROBLEM, ts=TS, algorithm=algorithm, metric=metric)
+def test_accuracy_never_falls_and_shift_of_logits_is_nothing(algorithm, geometry):
+    trajectory = flow.solve(PROBLEM, ts=TS, algorithm=algorithm, geometry=geometry)
     assert trajectory.status == Status.OK
     assert jnp.all(jnp.diff(trajectory.accuracy) >= 0)
     assert trajectory.accuracy[-1] > PROBLEM.accuracy_ref + 0.05
     np.testing.assert_allclose(trajectory.log_policy[0], PROBLEM.log_ref, rtol=1e-13)
     np.testing.assert_allclose(jnp.sum(trajectory.policy, axis=-1), 1.0, rtol=1e-12)
     shifted = flow.solve(
-        PROBLEM, ts=TS, algorithm=algorithm, metric=metric, log_policy0=PROBLEM.log_ref + 7.0
+        PROBLEM, ts=TS, algorithm=algorithm, geometry=geometry, log_policy0=PROBLEM.log_ref + 7.0
     )
     np.testing.assert_allclose(shifted.log_policy, trajectory.log_policy, rtol=1e-9)
 
@@ -171,14 +171,14 @@ def test_same_orbit_first_integral(algorithm):
         np.testing.assert_allclose(ratios, (rates[0] - rates[1:]) / (rates[0] - rates[1]), rtol=1e-8)
 
 
-@every_metric
-def test_batch_equals_loop_and_order_of_patterns_does_not_matter(metric):
+@every_geometry
+def test_batch_equals_loop_and_order_of_patterns_does_not_matter(geometry):
     batch = problems.stack([PROBLEM, permuted(PROBLEM, jnp.array([2, 0, 3, 1]))])
     options = {
         "ts": TS,
         "algorithm": algorithms.grpo(8),
         "regularizers": TERMS,
-        "metric": metric,
+        "geometry": geometry,
         "rtol": 1e-10,
     }
     together = jax.vmap(lambda p: flow.solve(p, **options))(batch)
@@ -210,7 +210,7 @@ def test_each_call_compiles_once():
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "metric", "time"),
+    ("algorithm", "geometry", "time"),
     [
         (algorithms.reinforce(), "softmax", lambda z: z + np.sinh(z)),
         (algorithms.grpo(), "softmax", lambda z: 2 * np.sinh(z / 2)),
@@ -219,9 +219,9 @@ def test_each_call_compiles_once():
     ],
     ids=["reinforce", "grpo", "natural", "natural-std"],
 )
-def test_two_patterns(algorithm, metric, time):
+def test_two_patterns(algorithm, geometry, time):
     ts = np.array([0.1, 0.7, 1.5, 2.1])
-    log_policy = flow.solve(TWO, ts=ts, algorithm=algorithm, metric=metric, **TIGHT).log_policy
+    log_policy = flow.solve(TWO, ts=ts, algorithm=algorithm, geometry=geometry, **TIGHT).log_policy
     z = np.asarray(log_policy[:, 0] - log_policy[:, 1])
     np.testing.assert_allclose(time(z) - time(np.log(0.25)), ts, rtol=1e-8)
 
@@ -229,7 +229,7 @@ def test_two_patterns(algorithm, metric, time):
 def test_natural_gradient_divided_by_std_arrives_in_finite_time_and_stays():
     arrival = np.pi - 2 * np.arcsin(np.sqrt(0.2))
     trajectory = flow.solve(
-        TWO, ts=[0.99 * arrival, 1.01 * arrival, 5 * arrival], algorithm=algorithms.grpo(), metric="natural"
+        TWO, ts=[0.99 * arrival, 1.01 * arrival, 5 * arrival], algorithm=algorithms.grpo(), geometry="natural"
     )
     assert trajectory.status == Status.OK
     assert trajectory.accuracy[0] < 0.9999
@@ -242,7 +242,7 @@ def test_natural_gradient_with_reverse_kl():
         PROBLEM,
         ts=TS,
         regularizers=[regularizer.reverse_kl(beta)],
-        metric="natural",
+        geometry="natural",
         log_policy0=start,
         **TIGHT,
     )
@@ -253,15 +253,15 @@ def test_natural_gradient_with_reverse_kl():
 
 
 @pytest.mark.parametrize("stiff", [False, True])
-@every_metric
-def test_reverse_kl_ends_at_the_gibbs_policy(metric, stiff):
+@every_geometry
+def test_reverse_kl_ends_at_the_gibbs_policy(geometry, stiff):
     beta = 0.2
     for start in (PROBLEM.log_ref, jnp.array([-3.0, 0.0, 1.0, -1.0])):
         trajectory = flow.solve(
             PROBLEM,
             ts=[1e5],
             regularizers=[regularizer.reverse_kl(beta)],
-            metric=metric,
+            geometry=geometry,
             log_policy0=start,
             stiff=stiff,
             max_steps=100_000,
@@ -275,7 +275,7 @@ def test_stiff_solver_takes_fewer_steps_at_rest():
     options = {
         "ts": [1e4],
         "regularizers": [regularizer.reverse_kl(0.5)],
-        "metric": "natural",
+        "geometry": "natural",
         "max_steps": 100_000,
     }
     explicit, implicit = (
@@ -284,8 +284,8 @@ def test_stiff_solver_takes_fewer_steps_at_rest():
     assert implicit < explicit / 10
 
 
-@every_metric
-def test_k3_ends_elsewhere_at_its_own_fixed_point(metric):
+@every_geometry
+def test_k3_ends_elsewhere_at_its_own_fixed_point(geometry):
     beta = 0.2
     success, ref = np.asarray(PROBLEM.success), np.asarray(PROBLEM.ref)
 
@@ -298,7 +298,7 @@ def test_k3_ends_elsewhere_at_its_own_fixed_point(metric):
     )
     fixed = policy(accuracy)
     np.testing.assert_allclose(fixed @ success, accuracy, rtol=1e-10)
-    trajectory = flow.solve(PROBLEM, ts=[2e3], regularizers=[regularizer.k3_loss(beta)], metric=metric)
+    trajectory = flow.solve(PROBLEM, ts=[2e3], regularizers=[regularizer.k3_loss(beta)], geometry=geometry)
     np.testing.assert_allclose(trajectory.policy[-1], fixed, atol=1e-7)
     gibbs = jax.nn.softmax(PROBLEM.log_ref + PROBLEM.success / beta)
     assert float(jnp.max(jnp.abs(gibbs - fixed))) > 0.05
@@ -314,7 +314,7 @@ def test_noise_only_changes_the_rate_of_reinforce():
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "reward", "terms", "metric"),
+    ("algorithm", "reward", "terms", "geometry"),
     [
         ("reinforce", "verifiable", TERMS, "softmax"),
         ("grpo_8", "noisy", (), "natural"),
@@ -323,12 +323,12 @@ def test_noise_only_changes_the_rate_of_reinforce():
         ("reinforce", "trajectory_log_prob", (), "softmax"),
     ],
 )
-def test_scipy_agrees(algorithm, reward, terms, metric):
+def test_scipy_agrees(algorithm, reward, terms, geometry):
     options = {
         "algorithm": ALGORITHMS[algorithm],
         "reward": REWARDS[reward],
         "regularizers": terms,
-        "metric": metric,
+        "geometry": geometry,
     }
     field = jax.jit(lambda theta: flow.drift(PROBLEM, jax.nn.log_softmax(theta), **options))
     ts = np.array([0.5, 1.0, 2.0])
@@ -506,14 +506,19 @@ def test_two_level_drift_is_the_gradient_of_the_expected_reward(reward):
     )
 
 
-@every_metric
+@every_geometry
 @every_clock
-def test_two_level_laws(algorithm, metric):
-    theta, phi = flow.answer_drift(PROBLEM, JOINT_POLICY, JOINT_ANSWERS, algorithm=algorithm, metric=metric)
-    np.testing.assert_allclose(
-        theta, flow.drift(PROBLEM, JOINT_POLICY, algorithm=algorithm, metric=metric), rtol=1e-12, atol=1e-16
+def test_two_level_laws(algorithm, geometry):
+    theta, phi = flow.answer_drift(
+        PROBLEM, JOINT_POLICY, JOINT_ANSWERS, algorithm=algorithm, geometry=geometry
     )
-    conserved = jnp.sum(phi, axis=-1) if metric == "softmax" else jnp.sum(phi * PROBLEM.answers, axis=-1)
+    np.testing.assert_allclose(
+        theta,
+        flow.drift(PROBLEM, JOINT_POLICY, algorithm=algorithm, geometry=geometry),
+        rtol=1e-12,
+        atol=1e-16,
+    )
+    conserved = jnp.sum(phi, axis=-1) if geometry == "softmax" else jnp.sum(phi * PROBLEM.answers, axis=-1)
     np.testing.assert_allclose(conserved, 0.0, atol=1e-15)
     assert jnp.all(phi[:, 0] > 0)
 
@@ -633,7 +638,7 @@ def test_events_without_a_rival_or_without_mass():
 # Edges.
 
 
-@every_metric
+@every_geometry
 @pytest.mark.parametrize("algorithm", ["reinforce", "grpo", "dapo_4", "sft_accepted"])
 @pytest.mark.parametrize(
     "problem",
@@ -646,20 +651,20 @@ def test_events_without_a_rival_or_without_mass():
     ],
     ids=["single", "all wrong", "all right", "ties", "best missing"],
 )
-def test_nothing_to_learn_stays_put(problem, algorithm, metric):
-    trajectory = flow.solve(problem, ts=[1.0, 50.0], algorithm=ALGORITHMS[algorithm], metric=metric)
+def test_nothing_to_learn_stays_put(problem, algorithm, geometry):
+    trajectory = flow.solve(problem, ts=[1.0, 50.0], algorithm=ALGORITHMS[algorithm], geometry=geometry)
     assert trajectory.status == Status.OK
     np.testing.assert_allclose(
         trajectory.policy, jnp.broadcast_to(problem.ref, trajectory.policy.shape), rtol=1e-12
     )
 
 
-@every_metric
+@every_geometry
 @pytest.mark.parametrize("terms", [(), TERMS], ids=["bare", "regularized"])
-def test_a_missing_pattern_is_as_good_as_none(terms, metric):
+def test_a_missing_pattern_is_as_good_as_none(terms, geometry):
     whole = Problem.from_probs(ref=[0.2, 0.5, 0.3], success=[0.9, 0.5, 0.1])
     padded = Problem.from_probs(ref=[0.2, 0.0, 0.5, 0.3], success=[0.9, 1.0, 0.5, 0.1])
-    options = {"ts": TS, "regularizers": terms, "metric": metric, **TIGHT}
+    options = {"ts": TS, "regularizers": terms, "geometry": geometry, **TIGHT}
     with_hole = flow.solve(padded, **options)
     assert with_hole.status == Status.OK
     np.testing.assert_array_equal(with_hole.log_policy[:, 1], -jnp.inf)
@@ -725,7 +730,7 @@ def test_no_time_at_all(event):
         ({"ts": [1.0, np.inf]}, r"ts\[1\]: inf; must be zero or positive, and finite"),
         ({"ts": []}, "ts: empty"),
         ({"ts": 1.0}, r"ts: shape \(\); must have 1 dimension"),
-        ({"metric": "fisher"}, "metric: 'fisher'; must be one of"),
+        ({"geometry": "fisher"}, "geometry: 'fisher'; must be one of"),
         ({"event": "worst"}, "event: 'worst'; must be one of"),
         ({"event": "best", "target": 1.0}, r"target: 1; must be in \(0, 1\)"),
         ({"event": "steady", "target": 0.0}, "target: 0; must be positive"),

@@ -15,6 +15,7 @@ from hypothesis import given, settings, strategies as st
 
 import qra_jax as qra
 from qra_jax import Status, orbit
+from qra_jax.geometry import GEOMETRIES
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "hitting_times.json").read_text())["cases"]
 CLOCKS = {
@@ -29,7 +30,6 @@ EVENTS = {
     "pi_best_0.99": ("best", 0.99),
     "accuracy_exceeds_second_best": ("accuracy", None),
 }
-METRICS = ["softmax", "natural"]
 
 
 def reference_problems(dtype) -> qra.Problem:
@@ -104,13 +104,13 @@ TWO = {
 
 @pytest.mark.parametrize("clock", TWO)
 def test_closed_forms_up_to_1e300(clock):
-    algorithm, metric = TWO[clock]
+    algorithm, geometry = TWO[clock]
     log_masses = -np.array([0.5, 5.0, 50.0, 300.0, 690.0])  # log π_ref(r*), down to 1e-300
 
     def log_time(log_mass):
         log_ref = jnp.stack([log_mass, jnp.log(-jnp.expm1(log_mass))])
         problem = qra.Problem(log_ref, jnp.array([1.0, 0.0]))
-        return orbit.log_hitting_time(problem, 0.99, algorithm=algorithm, metric=metric)
+        return orbit.log_hitting_time(problem, 0.99, algorithm=algorithm, geometry=geometry)
 
     measured = jax.vmap(log_time)(jnp.asarray(log_masses))
     target = float(mpmath.log(mpmath.mpf(0.99) / (1 - mpmath.mpf(0.99))))
@@ -228,14 +228,14 @@ def test_random_problems_against_quadrature():
         )
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("name", ["reinforce", "grpo_G8"])
-def test_orbit_is_the_flow(name, metric):
+def test_orbit_is_the_flow(name, geometry):
     algorithm, _ = CLOCKS[name]
     problem = qra.problem.examples.worked()
     ts = jnp.array([0.0, 0.5, 5.0, 40.0, 100.0])
-    exact = orbit.solve(problem, ts, algorithm=algorithm, metric=metric)
-    ode = qra.flow.solve(problem, ts=ts, algorithm=algorithm, metric=metric, rtol=1e-10, atol=1e-12)
+    exact = orbit.solve(problem, ts, algorithm=algorithm, geometry=geometry)
+    ode = qra.flow.solve(problem, ts=ts, algorithm=algorithm, geometry=geometry, rtol=1e-10, atol=1e-12)
     assert exact.status == ode.status == Status.OK
     np.testing.assert_allclose(exact.policy, ode.policy, atol=2e-8)
 
@@ -251,11 +251,11 @@ def test_internal_feedback_orbit_is_the_flow():
         np.testing.assert_allclose(exact.policy, ode.policy, atol=2e-8)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_hit_and_solve_agree(metric):
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_hit_and_solve_agree(geometry):
     problem = qra.problem.examples.worked()
-    found = orbit.hit(problem, 0.8, algorithm=qra.grpo(8), metric=metric)
-    path = orbit.solve(problem, log_ts=found.log_time[None], algorithm=qra.grpo(8), metric=metric)
+    found = orbit.hit(problem, 0.8, algorithm=qra.grpo(8), geometry=geometry)
+    path = orbit.solve(problem, log_ts=found.log_time[None], algorithm=qra.grpo(8), geometry=geometry)
     np.testing.assert_allclose(jnp.exp(found.log_policy[0]), 0.8, rtol=1e-12)
     np.testing.assert_allclose(path.log_policy[0], found.log_policy, atol=1e-7)
 
@@ -265,9 +265,9 @@ def central(function, x, h=1e-4):
     return jnp.stack([(function(x + e) - function(x - e)) / (2 * h) for e in steps], axis=-1)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize(("event", "target"), [("best", 0.99), ("accuracy", 0.8), ("peak", 0.5)])
-def test_derivatives_of_hitting_times(event, target, metric):
+def test_derivatives_of_hitting_times(event, target, geometry):
     if event == "peak":
         problem = qra.Problem.from_probs([0.6, 0.38, 0.02], [0.6, 0.8, 0.05])
         reward, algorithm = qra.self_certainty(), qra.reinforce()
@@ -280,7 +280,7 @@ def test_derivatives_of_hitting_times(event, target, metric):
         changed = qra.Problem(x[:n], x[n : 2 * n])
         chosen = qra.tsallis(x[-1]) if event != "peak" else algorithm
         return orbit.log_hitting_time(
-            changed, target, event=event, algorithm=chosen, reward=reward, metric=metric
+            changed, target, event=event, algorithm=chosen, reward=reward, geometry=geometry
         )
 
     x = jnp.concatenate([problem.log_ref, problem.success, jnp.array([0.5])])
@@ -295,14 +295,14 @@ def test_derivatives_of_hitting_times(event, target, metric):
     np.testing.assert_allclose(batched[0], jax.grad(log_time)(x), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_derivatives_of_the_sampled_orbit(metric):
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_derivatives_of_the_sampled_orbit(geometry):
     problem = qra.problem.examples.worked()
     log_ts = jnp.log(jnp.array([1e-3, 1.0, 20.0, 50.0, 1e4]))
 
     @jax.jit
     def log_policy(x):
-        path = orbit.solve(qra.Problem(x[:3], x[3:6]), log_ts=x[6:], algorithm=qra.grpo(8), metric=metric)
+        path = orbit.solve(qra.Problem(x[:3], x[3:6]), log_ts=x[6:], algorithm=qra.grpo(8), geometry=geometry)
         return path.log_policy
 
     x = jnp.concatenate([problem.log_ref, problem.success, log_ts])
@@ -316,20 +316,20 @@ def test_derivatives_are_zero_where_nothing_happens():
     np.testing.assert_array_equal(jax.grad(met)(jnp.array([0.9, 0.1])), 0.0)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**31 - 1))
-def test_laws(metric, seed):
+def test_laws(geometry, seed):
     """ρ never falls, permutations carry over, the faster clock is the faster, the leaders are the envelope's."""
     problem = _random(seed)
     log_ts = jnp.linspace(-3.0, 40.0, 24)
-    path = _laws(problem, log_ts, metric)
+    path = _laws(problem, log_ts, geometry)
     assert path.status == Status.OK
     assert jnp.all(jnp.isfinite(path.log_policy))
     assert jnp.all(jnp.diff(path.accuracy) >= -1e-12)
     np.testing.assert_allclose(path.policy.sum(-1), 1.0, rtol=1e-12)
     order = jnp.array([3, 0, 4, 2, 1])
-    moved = _laws(qra.Problem(problem.log_ref[order], problem.success[order]), log_ts, metric)
+    moved = _laws(qra.Problem(problem.log_ref[order], problem.success[order]), log_ts, geometry)
     np.testing.assert_allclose(moved.log_policy, path.log_policy[:, order], atol=1e-6, rtol=1e-6)
 
 
@@ -338,11 +338,11 @@ def _random(seed):
     return qra.problem.random(jax.random.key(seed), 5)
 
 
-def _laws(problem, log_ts, metric):
-    return _LAWS[metric](problem, log_ts)
+def _laws(problem, log_ts, geometry):
+    return _LAWS[geometry](problem, log_ts)
 
 
-_LAWS = {m: jax.jit(lambda p, t, m=m: orbit.solve(p, log_ts=t, metric=m)) for m in METRICS}
+_LAWS = {m: jax.jit(lambda p, t, m=m: orbit.solve(p, log_ts=t, geometry=m)) for m in GEOMETRIES}
 
 
 def test_dominance_is_the_lower_envelope():
@@ -390,10 +390,10 @@ def test_peak_of_accuracy():
     assert falling.status == Status.ALREADY_MET
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_degenerate_cases_have_defined_results(metric):
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_degenerate_cases_have_defined_results(geometry):
     def status(ref, success, **options):
-        return orbit.hit(qra.Problem.from_probs(ref, success), metric=metric, **options)
+        return orbit.hit(qra.Problem.from_probs(ref, success), geometry=geometry, **options)
 
     assert status([1.0], [0.5]).status == Status.ALREADY_MET
     assert status([0.995, 0.005], [0.9, 0.1]).status == Status.ALREADY_MET
@@ -405,7 +405,7 @@ def test_degenerate_cases_have_defined_results(metric):
     assert reversed_orbit.status == Status.UNREACHABLE
     assert jnp.isposinf(reversed_orbit.log_time)
     assert status([0.5, 0.5], [0.9, 0.1], reward=qra.verifiable(0.5, 0.5)).status == Status.UNREACHABLE
-    high = orbit.hit(qra.problem.examples.worked(), 0.95, event="accuracy", metric=metric)
+    high = orbit.hit(qra.problem.examples.worked(), 0.95, event="accuracy", geometry=geometry)
     assert high.status == Status.UNREACHABLE
 
 
@@ -414,7 +414,7 @@ def test_ties_for_best():
     # keeps their ratio.
     tied = qra.Problem.from_probs([0.5, 0.2, 0.3], [0.9, 0.9, 0.1])
     assert orbit.hit(tied, 0.9).status == Status.OK
-    assert orbit.hit(tied, 0.9, metric="natural").status == Status.UNREACHABLE
+    assert orbit.hit(tied, 0.9, geometry="natural").status == Status.UNREACHABLE
     lesser = qra.Problem.from_probs([0.2, 0.5, 0.3], [0.9, 0.9, 0.1])
     assert orbit.hit(lesser, 0.9).status == Status.UNREACHABLE
     equal = qra.Problem.from_probs([0.35, 0.35, 0.3], [0.9, 0.9, 0.1])
@@ -438,7 +438,7 @@ def test_invalid_input_is_a_status_under_jit():
         ({"target": 1.0}, "target: 1; must be in (0, 1)"),
         ({"target": float("nan")}, "target: nan"),
         ({"event": "worst"}, "event: 'worst'; must be one of 'best', 'accuracy', 'peak'"),
-        ({"metric": "fisher"}, "metric: 'fisher'; must be one of 'softmax', 'natural'"),
+        ({"geometry": "fisher"}, "geometry: 'fisher'; must be one of 'softmax', 'natural'"),
         ({"reward": qra.majority_vote()}, "reward: majority-vote depends on the policy"),
         (
             {"reward": qra.self_certainty(), "algorithm": qra.dapo(8).__class__("odd", qra.grpo(8).weigh, 8)},

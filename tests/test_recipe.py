@@ -389,7 +389,7 @@ def test_sampled_phases_cannot_be_designed():
 RECIPES = [
     FULL,
     R.Recipe((R.sft(demonstrations=0.5, steps=8, optimizer=optax.adam), R.rlvr(until=0.99, algorithm=GRPO))),
-    R.Recipe((R.rlif(time=3.0, reward=qra.self_certainty(0.01), metric="natural"),)),
+    R.Recipe((R.rlif(time=3.0, reward=qra.self_certainty(0.01), geometry="natural"),)),
     R.Recipe(
         (
             R.interleaved(
@@ -458,7 +458,7 @@ def test_parts_that_have_no_plain_data():
         (lambda: R.rlvr(until=1.0), "until: 1; must be in"),
         (lambda: R.rlvr(until=0.9, beta=0.1), "time: missing; runner 'flow'"),
         (lambda: R.rlvr(runner="mean", time=2.0), "steps: missing"),
-        (lambda: R.rlvr(steps=3, metric="natural"), "metric: 'natural' with runner 'mean'"),
+        (lambda: R.rlvr(steps=3, geometry="natural"), "geometry: 'natural' with runner 'mean'"),
         (lambda: R.rlvr(time=1.0, q=0.5, algorithm=GRPO), "q: given with GRPO"),
         (lambda: R.rlvr(time=1.0, q=R.Schedule([0.5, 1.5])), r"q.knots\[1\]: 1.5"),
         (lambda: R.rlvr(time=1.0, beta=R.Schedule([0.5], "square")), "beta.kind: 'square'"),

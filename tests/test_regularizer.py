@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qra_jax import metrics
-from qra_jax.regularizer import METRICS, ascend, entropy_bonus, k3_loss, reverse_kl
+from qra_jax.geometry import GEOMETRIES, ascend
+from qra_jax.regularizer import entropy_bonus, k3_loss, reverse_kl
 
 LOG_REF = jnp.log(jnp.array([0.05, 0.45, 0.3, 0.2]))
 LOG_POLICY = jax.nn.log_softmax(jnp.array([0.3, -1.2, 0.8, 2.1]))
@@ -53,29 +54,29 @@ def test_softmax_velocity_sums_to_zero_and_natural_has_no_mean(term, objective):
 
 
 @members
-@pytest.mark.parametrize("metric", METRICS)
-def test_permutation_moves_the_velocity_along(term, objective, metric):
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_permutation_moves_the_velocity_along(term, objective, geometry):
     order = jnp.array([2, 0, 3, 1])
     np.testing.assert_allclose(
-        term.velocity(LOG_POLICY[order], LOG_REF[order], metric),
-        term.velocity(LOG_POLICY, LOG_REF, metric)[order],
+        term.velocity(LOG_POLICY[order], LOG_REF[order], geometry),
+        term.velocity(LOG_POLICY, LOG_REF, geometry)[order],
         rtol=1e-13,
         atol=1e-15,
     )
 
 
 @members
-@pytest.mark.parametrize("metric", METRICS)
-def test_missing_patterns_give_neither_nan_nor_velocity_of_the_others(term, objective, metric):
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_missing_patterns_give_neither_nan_nor_velocity_of_the_others(term, objective, geometry):
     def padded(x):
         return jnp.append(x, -jnp.inf)
 
-    velocity = term.velocity(padded(LOG_POLICY), padded(LOG_REF), metric)
+    velocity = term.velocity(padded(LOG_POLICY), padded(LOG_REF), geometry)
     assert jnp.all(jnp.isfinite(velocity))
     np.testing.assert_allclose(
-        velocity[:-1], term.velocity(LOG_POLICY, LOG_REF, metric), rtol=1e-13, atol=1e-15
+        velocity[:-1], term.velocity(LOG_POLICY, LOG_REF, geometry), rtol=1e-13, atol=1e-15
     )
-    jacobian = jax.jacobian(lambda x: term.velocity(padded(x), padded(LOG_REF), metric))(LOG_POLICY)
+    jacobian = jax.jacobian(lambda x: term.velocity(padded(x), padded(LOG_REF), geometry))(LOG_POLICY)
     assert jnp.all(jnp.isfinite(jacobian))
 
 
@@ -89,8 +90,8 @@ def test_k3_velocity_is_reference_minus_policy_even_where_the_ratio_is_huge():
 def test_k3_beyond_underflow_and_in_float32_is_finite():
     for dtype in (jnp.float32, jnp.float64):
         log_policy = jnp.array([-2000.0, 0.0], dtype)
-        for metric in METRICS:
-            velocity = k3_loss(1.0).velocity(log_policy, jnp.log(jnp.array([0.5, 0.5], dtype)), metric)
+        for geometry in GEOMETRIES:
+            velocity = k3_loss(1.0).velocity(log_policy, jnp.log(jnp.array([0.5, 0.5], dtype)), geometry)
             assert velocity.dtype == dtype
             assert jnp.all(jnp.isfinite(velocity))
 
@@ -125,7 +126,10 @@ def test_entropy_bonus_vanishes_at_the_uniform_policy():
         (lambda: reverse_kl(-0.1), r"beta: -0\.1; must be zero or positive"),
         (lambda: k3_loss(float("nan")), "beta: nan; must be zero or positive"),
         (lambda: entropy_bonus(float("inf")), "weight: inf; must be finite"),
-        (lambda: ascend(LOG_REF, LOG_REF, "fisher"), "metric: 'fisher'; must be one of 'softmax', 'natural'"),
+        (
+            lambda: ascend(LOG_REF, LOG_REF, "fisher"),
+            "geometry: 'fisher'; must be one of 'softmax', 'natural'",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

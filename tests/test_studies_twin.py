@@ -27,9 +27,9 @@ def obedient(sgd_metric="softmax", speed=SPEED, adam_speeds=(0.2, 0.5), rise=0.0
         for start, fixed in [c for c in selection.CONDITIONS if name == "SGD" or c[1]]:
             problem = selection.STARTS[start]()
             success = np.asarray(problem.success)
-            for metric in ("softmax", "natural"):
-                orbit = selection._orbits(np.asarray(problem.ref)[None], success[None], metric)[0]
-                fields[metric].append(np.repeat(orbit[None], SEEDS, axis=0))
+            for geometry in ("softmax", "natural"):
+                orbit = selection._orbits(np.asarray(problem.ref)[None], success[None], geometry)[0]
+                fields[geometry].append(np.repeat(orbit[None], SEEDS, axis=0))
             pace = speed if name == "SGD" else adam_speeds[list(selection.STARTS).index(start)]
             curve = fields[sgd_metric if name == "SGD" else "softmax"][-1][0]
             clock = selection.TIMES if timing is None else timing(curve, success)
@@ -86,11 +86,11 @@ def test_a_condition_is_named_where_one_start_alone_obeys():
 def test_first_integrals_are_constant_on_their_own_orbit_alone():
     problem = selection.examples.worked()
     ref, success = np.asarray(problem.ref)[None], np.asarray(problem.success)[None]
-    paths = {metric: selection._orbits(ref, success, metric) for metric in ("softmax", "natural")}
-    for metric, path in paths.items():
-        own = selection.integral(path, metric)
+    paths = {geometry: selection._orbits(ref, success, geometry) for geometry in ("softmax", "natural")}
+    for geometry, path in paths.items():
+        own = selection.integral(path, geometry)
         np.testing.assert_allclose(own[np.isfinite(own)], 0.375, rtol=1e-6)
-        other = selection.integral(paths["natural" if metric == "softmax" else "softmax"], metric)
+        other = selection.integral(paths["natural" if geometry == "softmax" else "softmax"], geometry)
         assert np.nanmax(np.abs(other - 0.375)) > 0.1
 
 

@@ -67,16 +67,16 @@ def test_orbits_are_those_of_the_flows():
     found = study.orbits(policy, rates, rates)
     best = np.array([0.0, 1.0, 0.0])
     share = study.orbits(policy, best, rates)
-    for metric, path in found.items():
+    for geometry, path in found.items():
         np.testing.assert_allclose([path[0], path[-1]], [policy @ rates, 1.0], atol=1e-3)
         theta, points = np.log(policy), []
         for _ in range(4000):
             now = np.exp(theta) / np.exp(theta).sum()
             points.append([now @ rates, now @ best])
             drift = rates - now @ rates
-            theta = theta + 0.005 * (now * drift if metric == "softmax" else drift)
+            theta = theta + 0.005 * (now * drift if geometry == "softmax" else drift)
         mean, top = np.transpose(points)
-        np.testing.assert_allclose(np.interp(mean, path, share[metric]), top, atol=3e-3, err_msg=metric)
+        np.testing.assert_allclose(np.interp(mean, path, share[geometry]), top, atol=3e-3, err_msg=geometry)
 
 
 def test_gain_is_read_where_the_others_peak():

@@ -375,10 +375,10 @@ ALGORITHM = {
 
 @pytest.mark.parametrize("clock", SPEED)
 def test_two_pattern_speed_is_that_of_the_algorithm(clock):
-    make, metric = ALGORITHM[clock]
+    make, geometry = ALGORITHM[clock]
     z = jnp.linspace(-5, 5, 11)
     rho = jax.nn.sigmoid(z)
-    step = 2 * rho * (1 - rho) if metric == "softmax" else 1.0
+    step = 2 * rho * (1 - rho) if geometry == "softmax" else 1.0
     close(step * make().clock(rho), SPEED[clock](np.asarray(z)))
 
 
@@ -455,10 +455,10 @@ VERIFIERS = [(1.0, 0.0), (1.0, 0.2), (0.9, 0.0), (0.9, 0.2)]
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "metric", "cold", "tail"), MEMBERS, ids=lambda x: getattr(x, "name", None)
+    ("algorithm", "geometry", "cold", "tail"), MEMBERS, ids=lambda x: getattr(x, "name", None)
 )
-def test_exponents_and_constants_against_quadrature(algorithm, metric, cold, tail):
-    check_exponents(algorithm, metric, qra.verifiable(), cold, tail)
+def test_exponents_and_constants_against_quadrature(algorithm, geometry, cold, tail):
+    check_exponents(algorithm, geometry, qra.verifiable(), cold, tail)
 
 
 @pytest.mark.parametrize(("tpr", "fpr"), VERIFIERS)
@@ -467,8 +467,8 @@ def test_exponents_of_noisy_mean_field_grpo(tpr, fpr):
     check_exponents(qra.grpo(), "softmax", qra.verifiable(tpr, fpr), cold, tail)
 
 
-def check_exponents(algorithm, metric, reward, cold, tail):
-    law = theory.exponents(algorithm, reward=reward, metric=metric)
+def check_exponents(algorithm, geometry, reward, cold, tail):
+    law = theory.exponents(algorithm, reward=reward, geometry=geometry)
     close(law.cold_start, cold, 1e-6)
     close(law.tail, tail, 1e-6)
     tpr, fpr = float(reward.params["tpr"]), float(reward.params["fpr"])
@@ -476,7 +476,7 @@ def check_exponents(algorithm, metric, reward, cold, tail):
     def speed(z):
         rho, miss = jax.nn.sigmoid(z), jax.nn.sigmoid(-z)
         drift = (tpr - fpr) * algorithm.clock(tpr * rho + fpr * miss, (1 - tpr) * rho + (1 - fpr) * miss)
-        return drift * (2 * rho * miss if metric == "softmax" else 1.0)
+        return drift * (2 * rho * miss if geometry == "softmax" else 1.0)
 
     # Two decades of starts (and of ends): the power and the constant both come out.
     starts = [passage(speed, -z, 0.0) for z in (23.0, 25.0)]
@@ -498,8 +498,8 @@ def check_exponents(algorithm, metric, reward, cold, tail):
 def test_exponents_reject_what_they_cannot_answer():
     with pytest.raises(ValueError, match="reward: self-certainty is real-valued"):
         theory.exponents(qra.grpo(), reward=qra.self_certainty())
-    with pytest.raises(ValueError, match="metric: 'adam'"):
-        theory.exponents(qra.grpo(), metric="adam")
+    with pytest.raises(ValueError, match="geometry: 'adam'"):
+        theory.exponents(qra.grpo(), geometry="adam")
     with pytest.raises(ValueError, match="reward: majority-vote depends on the policy; must be fixed"):
         theory.exponents(qra.grpo(), reward=qra.majority_vote())
     for tpr, fpr, level in [(0.2, 0.6, r"-0\.4"), (0.5, 0.5, "0")]:

@@ -253,7 +253,7 @@ def test_mean_of_sampled_gradients_is_the_drift(name):
         {"temperature": 1.5},
         {"temperature": 1.5, "importance": False},
         {"temperature": 0.5, "clip": (0.1, 0.2)},
-        {"metric": "natural"},
+        {"geometry": "natural"},
         {"behavior": jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1])), "clip": 0.3},
         {"regularizers": [qra.reverse_kl(0.1), qra.entropy_bonus(0.1)], "temperature": 2.0},
     ],
@@ -659,7 +659,7 @@ def test_outcomes():
         PROBLEM,
         algorithm=qra.grpo(8),
         regularizers=[qra.reverse_kl(1.0)],
-        metric="natural",
+        geometry="natural",
         steps=300,
         record_every=100,
         learning_rate=100.0,
@@ -717,7 +717,7 @@ def test_optimisers_that_read_the_logits_bear_patterns_without_mass(optimizer):
 def test_the_natural_metric_moves_patterns_that_have_underflown():
     problem = qra.Problem(jnp.array([np.log(0.5), np.log(0.5), -800.0]), jnp.array([0.2, 0.4, 0.9]))
     options = {"algorithm": qra.reinforce(), "group_size": 4, "steps": 1, "learning_rate": 1.0}
-    run = training.train(jax.random.key(1), problem, metric="natural", **options)
+    run = training.train(jax.random.key(1), problem, geometry="natural", **options)
     change = np.asarray(run.log_policy[-1] - problem.log_ref)
     reward = float(run.stats["reward"][0])  # unsampled, its logit moves by −mean reward, up to the constant
     counts = change - change[2] - reward
@@ -804,7 +804,7 @@ def test_traced_numbers_out_of_range_are_invalid(name, value):
             {"mode": "sde", "reward": qra.self_certainty()},
             r"mode: 'sde'; needs a finite group_size and a binary",
         ),
-        ({"metric": "fisher"}, r"metric: 'fisher'; must be one of"),
+        ({"geometry": "fisher"}, r"geometry: 'fisher'; must be one of"),
         ({"metrics": ("accurcy",)}, r"metrics: 'accurcy'; must be one of"),
         (
             {"features": jnp.ones((4, 1))},

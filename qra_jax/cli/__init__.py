@@ -1,4 +1,4 @@
-"""Floor 6. The command `qra`: arguments first, JAX only once they are understood."""
+"""The command `qra`: arguments first, JAX only once they are understood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. What `qra advise` prints and draws."""
+"""What `qra advise` prints and draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. What can be asked of `qra`: each command's arguments, with the words of its help; needs no JAX."""
+"""What can be asked of `qra`: each command's arguments, with the words of its help; needs no JAX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. `qra doctor`: what is installed, on which devices it runs, and whether it gets known numbers right."""
+"""`qra doctor`: what is installed, on which devices it runs, and whether it gets known numbers right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. `qra explore`: the explorer in a browser."""
+"""`qra explore`: the explorer in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. The figure of `qra solve --plot`, and the film where the file is to be one."""
+"""The figure of `qra solve --plot`, and the film where the file is to be one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. What `qra fit` reads, prints and draws."""
+"""What `qra fit` reads, prints and draws."""
 
 from __future__ import annotations
 

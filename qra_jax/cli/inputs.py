@@ -1,4 +1,4 @@
-"""Floor 6. Numbers and CSV files given by hand; a complaint is one line: place, value, what is allowed."""
+"""Numbers and CSV files given by hand; a complaint is one line: place, value, what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. What `qra sweep show` prints and `qra sweep plot` draws."""
+"""What `qra sweep show` prints and `qra sweep plot` draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6. A diagnosis as JSON or in plain words, and how lines and tables are put on a terminal or into a pipe."""
+"""A diagnosis as JSON or in plain words, and how lines and tables are put on a terminal or into a pipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LABELS = {
     "filtered_sft_per_accepted": "filtered SFT (per accepted)",
     "natural_gradient": "natural gradient",
 }
-_SOFTMAX = [name for name, (_, metric) in SETTINGS.items() if metric == "softmax"]
+_SOFTMAX = [name for name, (_, geometry) in SETTINGS.items() if geometry == "softmax"]
 """What a stall is judged by: REINFORCE first, then the other gradients on softmax logits."""
 
 

@@ -1,4 +1,4 @@
-"""Floor 6. The explorer: sliders for one question and how it is trained, and what follows, redrawn at every move.
+"""The explorer: sliders for one question and how it is trained, and what follows, redrawn at every move.
 
     from qra_jax.explorer.widget import Explorer
     Explorer()
@@ -181,9 +181,9 @@ def _theory(problem: Problem, numbers: dict[str, Any]) -> dict[str, Any]:
         "resamples": numbers["resamples"],
     }
 
-    def log_time(row: Any, metric: str = "softmax") -> jax.Array:
+    def log_time(row: Any, geometry: str = "softmax") -> jax.Array:
         clock = Algorithm("by number", _weigh_as, limit_clock=_clock_by_number, params=params | {"row": row})
-        return orbit.hit(problem, 0.99, algorithm=clock, reward=reward, metric=metric).log_time
+        return orbit.hit(problem, 0.99, algorithm=clock, reward=reward, geometry=geometry).log_time
 
     rows = jax.vmap(log_time)(jnp.arange(3.0))
     lead = orbit.dominance(problem, reward=reward)

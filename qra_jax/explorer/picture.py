@@ -1,4 +1,4 @@
-"""Floor 6. What the explorer shows of an answer."""
+"""What the explorer shows of an answer."""
 
 from __future__ import annotations
 

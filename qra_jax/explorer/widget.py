@@ -1,4 +1,4 @@
-"""Floor 6. The explorer in a notebook or a browser; needs `pip install 'qra-jax[notebooks]'`."""
+"""The explorer in a notebook or a browser; needs `pip install 'qra-jax[notebooks]'`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Floor 2. Gradient flows: training in the limit of small steps and no sampling noise, as an ODE.
+"""Gradient flows: training in the limit of small steps and no sampling noise, as an ODE.
 
-[`solve`][] runs any reward, algorithm, regularizers and metric; [`sft`][] supervised fine-tuning; [`drift`][]
+[`solve`][] runs any reward, algorithm, regularizers and geometry; [`sft`][] supervised fine-tuning; [`drift`][]
 and [`answer_drift`][] are the velocities themselves.
 """
 

@@ -23,7 +23,7 @@ from qra_jax.trajectory import Status, Trajectory
 
 Patterns = Float[Array, " patterns"]
 _REINFORCE, _VERIFIABLE = reinforce(), verifiable()
-_STATIC = ("metric", "train_answers", "event", "solver", "max_steps", "adjoint")
+_STATIC = ("geometry", "train_answers", "event", "solver", "max_steps", "adjoint")
 
 
 def solve(
@@ -33,7 +33,7 @@ def solve(
     algorithm: Algorithm = _REINFORCE,
     reward: Reward = _VERIFIABLE,
     regularizers: Sequence[Regularizer] = (),
-    metric: str = "softmax",
+    geometry: str = "softmax",
     log_policy0: Patterns | None = None,
     train_answers: bool = False,
     event: str | None = None,
@@ -53,7 +53,7 @@ def solve(
       algorithm: its clock sets the speed.
       reward: what is ascended.
       regularizers: terms added to it.
-      metric: `"softmax"` or `"natural"`.
+      geometry: `"softmax"` or `"natural"`.
       log_policy0: `[patterns]`, log π at t = 0, normalised or not; the reference policy where left out.
       train_answers: let the answers learn too, see [`answer_drift`][]; `success` is then
         `[times, patterns]`.
@@ -99,7 +99,7 @@ def solve(
         algorithm,
         reward,
         terms,
-        metric=metric,
+        geometry=geometry,
         train_answers=train_answers,
         **options,
     )
@@ -216,12 +216,12 @@ def _solve(
     reward: Reward,
     regularizers: tuple[Regularizer, ...],
     *,
-    metric: str,
+    geometry: str,
     train_answers: bool,
     **options: Any,
 ) -> Trajectory:
     build = answer_system if train_answers else pattern_system
-    system = build(problem, start, algorithm, reward, regularizers, metric)
+    system = build(problem, start, algorithm, reward, regularizers, geometry)
     return integrate(problem, system, train_answers, **_with_event(problem, system, **options))
 
 

@@ -42,11 +42,11 @@ def pattern_system(
     algorithm: Algorithm,
     reward: Reward,
     regularizers: Sequence[Regularizer],
-    metric: str,
+    geometry: str,
 ) -> System:
     """Training of the choice of pattern; the state is θ `[patterns]`."""
     alive = ~jnp.isneginf(log_policy)
-    velocity = velocity_function(problem, alive, algorithm, reward, regularizers, metric)
+    velocity = velocity_function(problem, alive, algorithm, reward, regularizers, geometry)
     return _patterns(problem, log_policy, velocity, True)
 
 
@@ -62,12 +62,12 @@ def answer_system(
     algorithm: Algorithm,
     reward: Reward,
     regularizers: Sequence[Regularizer],
-    metric: str,
+    geometry: str,
 ) -> System:
     """Training of patterns and answers; the state is (θ `[patterns]`, φ `[patterns, answers]`)."""
     start = log_policy, jnp.log(problem.answer_table())
     alive = jax.tree.map(lambda x: ~jnp.isneginf(x), start)
-    velocity = answer_velocity_function(problem, alive, algorithm, reward, regularizers, metric)
+    velocity = answer_velocity_function(problem, alive, algorithm, reward, regularizers, geometry)
 
     def of_state(state: State) -> State:
         theta, phi = _restore(state, alive)

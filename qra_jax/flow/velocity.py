@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check, regularizer
+from qra_jax import _check
 from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.geometry import GEOMETRIES, ascend
 from qra_jax.problem import Problem
-from qra_jax.regularizer import Regularizer, ascend
+from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
 
 Patterns = Float[Array, " patterns"]
@@ -27,11 +28,11 @@ def drift(
     algorithm: Algorithm = _REINFORCE,
     reward: Reward = _VERIFIABLE,
     regularizers: Sequence[Regularizer] = (),
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Patterns:
     r"""Logit velocity of expected on-policy training at unit learning rate.
 
-    $$ \dot\theta = \text{metric}\Bigl[c(\rho)\,R + \sum_i a_i\Bigr],\qquad
+    $$ \dot\theta = \text{geometry}\Bigl[c(\rho)\,R + \sum_i a_i\Bigr],\qquad
        \text{softmax: } \pi\odot(a-\bar a),\quad \text{natural: } a-\bar a $$
 
     Args:
@@ -40,13 +41,13 @@ def drift(
       algorithm: its clock c(ρ) sets the speed.
       reward: the reward R; one that depends on the policy is evaluated at `log_policy`.
       regularizers: terms whose advantages are added.
-      metric: `"softmax"` or `"natural"`.
+      geometry: `"softmax"` or `"natural"`.
 
     Returns:
       `[patterns]`, dθ/dt; sums to zero under `"softmax"`.
 
     Raises:
-      ValueError: an unknown metric, or an algorithm without a clock for this reward.
+      ValueError: an unknown geometry, or an algorithm without a clock for this reward.
 
     Reference: Sutton et al. 2000 (policy gradient); Chen, Li, Zou, arXiv 2506.04695, §5.
 
@@ -58,7 +59,7 @@ def drift(
     chex.assert_rank(log_policy, 1)
     chex.assert_equal_shape([log_policy, problem.log_ref])
     alive = ~jnp.isneginf(log_policy)
-    return velocity_function(problem, alive, algorithm, reward, regularizers, metric)(
+    return velocity_function(problem, alive, algorithm, reward, regularizers, geometry)(
         jnp.exp(log_policy), log_policy
     )
 
@@ -69,14 +70,14 @@ def velocity_function(
     algorithm: Algorithm,
     reward: Reward,
     regularizers: Sequence[Regularizer],
-    metric: str,
+    geometry: str,
 ) -> Callable[[Array, Array], Array]:
     """The drift as `(policy, log_policy) -> velocity`, all that does not depend on the policy computed once.
 
     `alive` marks the patterns with mass. The two arguments are the same policy: a term that needs only one of
     them leaves the other to be removed by the compiler.
     """
-    combine = combine_function(problem, alive, algorithm, reward, regularizers, metric)
+    combine = combine_function(problem, alive, algorithm, reward, regularizers, geometry)
     fixed = shifted(reward.rates(problem), alive) if reward.fixed else None
 
     def velocity(policy: Array, log_policy: Array) -> Array:
@@ -92,29 +93,29 @@ def combine_function(
     algorithm: Algorithm,
     reward: Reward,
     regularizers: Sequence[Regularizer],
-    metric: str,
+    geometry: str,
 ) -> Callable[[Array, Array, Array, Array], tuple[Array, Array]]:
-    """Clock, regularizers and metric: `(policy, log_policy, rates, gain) -> (velocity, speed)`."""
-    _check.choice("metric", metric, regularizer.METRICS)
-    clock = clock_function(algorithm, reward, metric)
+    """Clock, regularizers and geometry: `(policy, log_policy, rates, gain) -> (velocity, speed)`."""
+    _check.choice("geometry", geometry, GEOMETRIES)
+    clock = clock_function(algorithm, reward, geometry)
 
     def combine(policy: Array, log_policy: Array, rates: Array, gain: Array) -> tuple[Array, Array]:
         speed = clock(policy, rates, gain)
         advantage = speed * gain
         for term in regularizers:
             advantage = advantage + term.advantage(log_policy, problem.log_ref)
-        return jnp.where(alive, ascend(advantage, policy, metric), 0.0), speed
+        return jnp.where(alive, ascend(advantage, policy, geometry), 0.0), speed
 
     return combine
 
 
 def clock_function(
-    algorithm: Algorithm, reward: Reward, metric: str
+    algorithm: Algorithm, reward: Reward, geometry: str
 ) -> Callable[[Array, Array, Array], Array]:
     """The clock as `(policy, rates, gain) -> speed`, finite even where every rollout earns the same.
 
     There the drift vanishes whatever the speed, so mean, miss and variance are kept off zero. Under the
-    natural metric ρ = 1 is reached in finite time by clocks that diverge there; the larger floor lets the
+    natural geometry ρ = 1 is reached in finite time by clocks that diverge there; the larger floor lets the
     solver pass.
     """
     if reward.binary:
@@ -127,7 +128,7 @@ def clock_function(
 
     def clock(policy: Array, rates: Array, gain: Array) -> Array:
         kind = np.finfo(rates.dtype)
-        low, high = np.sqrt(kind.tiny), (kind.eps if metric == "natural" else np.sqrt(kind.tiny))
+        low, high = np.sqrt(kind.tiny), (kind.eps if geometry == "natural" else np.sqrt(kind.tiny))
         if reward.binary:
             mean, miss = jnp.sum(policy * rates), jnp.sum(policy * (1 - rates))
             return binary_clock(jnp.maximum(mean, low), jnp.maximum(miss, high))

@@ -1,4 +1,4 @@
-r"""Floor 2. The exact orbit of a question: one curve in the simplex for every on-policy algorithm, each with its clock.
+r"""The exact orbit of a question: one curve in the simplex for every on-policy algorithm, each with its clock.
 
 $$ \dot\theta = c(\rho)\;\pi\odot(R-\bar R) \quad\text{(softmax policy gradient)},\qquad
    \dot\theta = c(\rho)\,R \quad\text{(natural gradient)} $$
@@ -24,12 +24,12 @@ from jaxtyping import Array, Float, Int
 from qra_jax import _check, _show
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.batching import chunked
-from qra_jax.orbit import envelope, geometry as _geometry, hitting, sampling
+from qra_jax.orbit import curve as _curve, envelope, hitting, sampling
+from qra_jax.orbit.curve import Lines, Place
 from qra_jax.orbit.envelope import Dominance
-from qra_jax.orbit.geometry import Lines, Place
 from qra_jax.orbit.hitting import EVENTS, Setting
 from qra_jax.problem import Problem
-from qra_jax.regularizer import METRICS
+from qra_jax.regularizer import GEOMETRIES
 from qra_jax.reward import Reward, verifiable
 from qra_jax.trajectory import Trajectory, outcomes
 
@@ -81,7 +81,7 @@ def hit(
     event: str = "best",
     algorithm: Algorithm | None = None,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Hit:
     r"""First time of an event on the exact orbit.
 
@@ -94,13 +94,13 @@ def hit(
         orbit (UNREACHABLE when accuracy is highest in the limit t → ∞, ALREADY_MET when at the start).
       algorithm: sets the clock; REINFORCE where left out.
       reward: sets the orbit; the perfect verifier where left out. Must not depend on the policy.
-      metric: `"softmax"` for the policy gradient, `"natural"` for the natural gradient.
+      geometry: `"softmax"` for the policy gradient, `"natural"` for the natural gradient.
 
     Returns:
       A `Hit`. `log_time` and `log_policy` carry first derivatives.
 
     Raises:
-      ValueError: target outside (0, 1), unknown event or metric, a reference policy that does not sum to one, a
+      ValueError: target outside (0, 1), unknown event or geometry, a reference policy that does not sum to one, a
         reward that depends on the policy, or an algorithm without a clock for this reward.
 
     >>> import qra_jax as qra
@@ -109,9 +109,9 @@ def hit(
     (Hit(t = 271, OK), 270.957)
     """
     _check_event(event, target)
-    setting, binary = _setting(problem, algorithm, reward, metric, target)
-    log_time, tau, found = hitting.find(event, metric, binary, setting)
-    log_policy = _log_policy(setting, metric, jax.lax.stop_gradient(found.place), tau)
+    setting, binary = _setting(problem, algorithm, reward, geometry, target)
+    log_time, tau, found = hitting.find(event, geometry, binary, setting)
+    log_policy = _log_policy(setting, geometry, jax.lax.stop_gradient(found.place), tau)
     return Hit(log_time, log_policy, found.status, found.panels)
 
 
@@ -122,7 +122,7 @@ def log_hitting_time(
     event: str = "best",
     algorithm: Algorithm | None = None,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Float[Array, ""]:
     """Natural log of the first time of an event; the arguments are those of [`hit`][].
 
@@ -134,7 +134,7 @@ def log_hitting_time(
     >>> round(float(jnp.exp(log_hitting_time(problem, target=.99, algorithm=qra.grpo(group_size=8)))), 3)
     127.128
     """
-    return hit(problem, target, event=event, algorithm=algorithm, reward=reward, metric=metric).log_time
+    return hit(problem, target, event=event, algorithm=algorithm, reward=reward, geometry=geometry).log_time
 
 
 def hit_batch(
@@ -144,7 +144,7 @@ def hit_batch(
     event: str = "best",
     algorithm: Algorithm | None = None,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
     lanes: int = 128,
     chunk: int = 8192,
     workers: int | None = None,
@@ -162,7 +162,7 @@ def hit_batch(
       workers: threads; all of this process's cores on CPU, one elsewhere.
       progress: called with the number of problems finished after each chunk.
 
-    As for [`hit`][]; the same for all problems: `target`, `event`, `algorithm`, `reward`, `metric`.
+    As for [`hit`][]; the same for all problems: `target`, `event`, `algorithm`, `reward`, `geometry`.
 
     Returns:
       A `Hit` whose arrays have a leading axis `[problems]`.
@@ -177,30 +177,30 @@ def hit_batch(
     _check.integer("lanes", lanes, low=1)
 
     algorithm, reward = _parts(algorithm, reward)
-    settings = _settings(problems, algorithm, reward, target, metric)
-    return _batch(event, metric, reward.binary, lanes, chunk, workers)(settings, progress=progress)
+    settings = _settings(problems, algorithm, reward, target, geometry)
+    return _batch(event, geometry, reward.binary, lanes, chunk, workers)(settings, progress=progress)
 
 
-@partial(jax.jit, static_argnames="metric")
-def _settings(problems: Problem, algorithm: Algorithm, reward: Reward, target: Any, metric: str) -> Setting:
-    return jax.vmap(lambda problem: _setting(problem, algorithm, reward, metric, target)[0])(problems)
+@partial(jax.jit, static_argnames="geometry")
+def _settings(problems: Problem, algorithm: Algorithm, reward: Reward, target: Any, geometry: str) -> Setting:
+    return jax.vmap(lambda problem: _setting(problem, algorithm, reward, geometry, target)[0])(problems)
 
 
 @lru_cache
 def _batch(
-    event: str, metric: str, binary: bool, lanes: int, chunk: int, workers: int | None
+    event: str, geometry: str, binary: bool, lanes: int, chunk: int, workers: int | None
 ) -> Callable[..., Hit]:
     """The batched search, compiled once for each shape."""
 
-    return chunked(partial(_pool, event, metric, binary, lanes), chunk=chunk, workers=workers)
+    return chunked(partial(_pool, event, geometry, binary, lanes), chunk=chunk, workers=workers)
 
 
-def _pool(event: str, metric: str, binary: bool, lanes: int, settings: Setting) -> Hit:
+def _pool(event: str, geometry: str, binary: bool, lanes: int, settings: Setting) -> Hit:
     def outcome(setting: Setting, found: hitting.Found) -> Hit:
-        log_policy = _log_policy(setting, metric, found.place, found.place.tau)
+        log_policy = _log_policy(setting, geometry, found.place, found.place.tau)
         return Hit(found.log_time, log_policy, found.status, found.panels)
 
-    found = hitting.find_many(event, metric, binary, settings, lanes)
+    found = hitting.find_many(event, geometry, binary, settings, lanes)
     return jax.lax.map(lambda each: outcome(*each), (settings, found), batch_size=lanes)
 
 
@@ -211,7 +211,7 @@ def hit_pool(
     rewards: Reward,
     *,
     event: str = "best",
-    metric: str = "softmax",
+    geometry: str = "softmax",
     lanes: int = 128,
 ) -> Hit:
     """What [`hit_batch`][] computes in one call, under `jit`: every array has a leading axis `[problems]`.
@@ -224,7 +224,7 @@ def hit_pool(
 
     As for [`hit`][], stacked: `problems`, `targets`, `algorithms`, `rewards`.
 
-    As for [`hit`][]: `event`, `metric`.
+    As for [`hit`][]: `event`, `geometry`.
 
     Returns:
       A `Hit` whose arrays have a leading axis `[problems]`.
@@ -236,10 +236,10 @@ def hit_pool(
 
     def setting(each: tuple[Problem, Array, Algorithm, Reward]) -> Setting:
         problem, target, algorithm, reward = each
-        return _setting(problem, algorithm, reward, metric, target)[0]
+        return _setting(problem, algorithm, reward, geometry, target)[0]
 
     settings = jax.lax.map(setting, (problems, targets, algorithms, rewards), batch_size=lanes)
-    return _pool(event, metric, rewards.binary, lanes, settings)
+    return _pool(event, geometry, rewards.binary, lanes, settings)
 
 
 def _check_event(event: str, target: Any) -> None:
@@ -253,11 +253,11 @@ def log_transition_time(
     *,
     algorithm: Algorithm | None = None,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Float[Array, ""]:
     """Log of T_0, the time at which accuracy exceeds the second-best success rate and the entanglement is over.
 
-    As for [`hit`][]: `problem`, `algorithm`, `reward`, `metric`.
+    As for [`hit`][]: `problem`, `algorithm`, `reward`, `geometry`.
 
     Returns:
       Scalar; −inf in the fast regime.
@@ -269,8 +269,8 @@ def log_transition_time(
     42.683
     """
     _check.problem(problem)
-    setting, binary = _setting(problem, algorithm, reward, metric, problem.second_best)
-    return hitting.find(hitting.ACCURACY, metric, binary, setting)[0]
+    setting, binary = _setting(problem, algorithm, reward, geometry, problem.second_best)
+    return hitting.find(hitting.ACCURACY, geometry, binary, setting)[0]
 
 
 def solve(
@@ -280,7 +280,7 @@ def solve(
     log_ts: Any = None,
     algorithm: Algorithm | None = None,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Trajectory:
     """The orbit sampled at given times, exactly: no step size, no drift, any time up to 1e300.
 
@@ -289,7 +289,7 @@ def solve(
       ts: `[times]`, increasing, zero or above; or
       log_ts: `[times]`, their natural logs.
 
-    As for [`hit`][]: `algorithm`, `reward`, `metric`.
+    As for [`hit`][]: `algorithm`, `reward`, `geometry`.
 
     Returns:
       A `Trajectory` with first derivatives; `stats["panels"]` is the work done, `stats["log_time"]` and
@@ -301,7 +301,7 @@ def solve(
     """
     if (ts is None) == (log_ts is None):
         raise ValueError("ts, log_ts: give exactly one of them")
-    setting, binary = _setting(problem, algorithm, reward, metric, 0.5)
+    setting, binary = _setting(problem, algorithm, reward, geometry, 0.5)
     dtype = problem.log_ref.dtype
     if log_ts is None:
         ts = jnp.asarray(_check.times("ts", ts), dtype)
@@ -309,9 +309,9 @@ def solve(
     else:
         log_times = jnp.asarray(_check.increasing("log_ts", log_ts), dtype)
         ts = jnp.exp(log_times)
-    tau, places, status, panels = sampling.sample(metric, binary, setting, log_times)
-    frozen, walls = jax.lax.stop_gradient(places), Lines.through(setting.log_ref, setting.reward, metric)
-    log_policy = jax.vmap(lambda place, tau: _log_policy(setting, metric, place, tau))(frozen, tau)
+    tau, places, status, panels = sampling.sample(geometry, binary, setting, log_times)
+    frozen, walls = jax.lax.stop_gradient(places), Lines.through(setting.log_ref, setting.reward, geometry)
+    log_policy = jax.vmap(lambda place, tau: _log_policy(setting, geometry, place, tau))(frozen, tau)
     moved = tau > 0
     log_tau = jnp.where(moved, jnp.log(jnp.where(moved, tau, 1.0)), -jnp.inf) + walls.log_unit
     stats = {"panels": panels, "log_time": log_times, "log_tau": log_tau}
@@ -323,7 +323,7 @@ def policy(
     tau: float | Array,
     *,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Float[Array, " patterns"]:
     """log π at orbit time τ, which all clocks share.
 
@@ -331,29 +331,29 @@ def policy(
       problem: one question.
       tau: orbit time, zero or above, in the gauge θ_0 = log π_ref.
 
-    As for [`hit`][]: `reward`, `metric`.
+    As for [`hit`][]: `reward`, `geometry`.
 
     Returns:
       `[patterns]`, log π.
 
     Raises:
-      ValueError: τ negative, unknown metric, a reward that depends on the policy.
+      ValueError: τ negative, unknown geometry, a reward that depends on the policy.
     """
     _check.nonnegative("tau", tau)
-    setting, _ = _setting(problem, None, reward, metric, 0.5, clocked=False)
-    walls = Lines.through(setting.log_ref, setting.reward, metric)
+    setting, _ = _setting(problem, None, reward, geometry, 0.5, clocked=False)
+    walls = Lines.through(setting.log_ref, setting.reward, geometry)
     scaled = jnp.asarray(tau, problem.log_ref.dtype) * jnp.exp(-walls.log_unit)
     heights = jnp.where(walls.mass > 0, walls.offset - walls.reward * scaled, jnp.inf)
     gaps = jnp.where(walls.mass > 0, heights - jnp.min(heights), 1.0)
-    return _geometry.log_policy(walls, gaps)
+    return _curve.log_policy(walls, gaps)
 
 
-def dominance(problem: Problem, *, reward: Reward | None = None, metric: str = "softmax") -> Dominance:
+def dominance(problem: Problem, *, reward: Reward | None = None, geometry: str = "softmax") -> Dominance:
     """Who leads when: the lower envelope of the lines u_r − R_r τ.
 
     Switches happen at τ = (u_j − u_i)/(R_j − R_i); a pattern off the envelope never leads.
 
-    As for [`hit`][]: `problem`, `reward`, `metric`.
+    As for [`hit`][]: `problem`, `reward`, `geometry`.
 
     Returns:
       A `Dominance`.
@@ -362,22 +362,22 @@ def dominance(problem: Problem, *, reward: Reward | None = None, metric: str = "
     >>> dominance(qra.problem.examples.worked()).leaders.tolist()
     [1, 0, -1]
     """
-    setting, _ = _setting(problem, None, reward, metric, 0.5, clocked=False)
-    return envelope.lower_envelope(Lines.through(setting.log_ref, setting.reward, metric))
+    setting, _ = _setting(problem, None, reward, geometry, 0.5, clocked=False)
+    return envelope.lower_envelope(Lines.through(setting.log_ref, setting.reward, geometry))
 
 
 def lines(
-    problem: Problem, *, reward: Reward | None = None, metric: str = "softmax"
+    problem: Problem, *, reward: Reward | None = None, geometry: str = "softmax"
 ) -> tuple[Float[Array, " patterns"], Float[Array, " patterns"]]:
     """The lines whose lower envelope names the leader: offsets 1/π_ref (natural: −log π_ref) and slopes R.
 
-    As for [`hit`][]: `problem`, `reward`, `metric`.
+    As for [`hit`][]: `problem`, `reward`, `geometry`.
 
     Returns:
       `[patterns]` offsets (`inf` without reference mass) and `[patterns]` rewards.
     """
-    setting, _ = _setting(problem, None, reward, metric, 0.5, clocked=False)
-    offset = -problem.log_ref if metric == _geometry.NATURAL else jnp.exp(-problem.log_ref)
+    setting, _ = _setting(problem, None, reward, geometry, 0.5, clocked=False)
+    offset = -problem.log_ref if geometry == _curve.NATURAL else jnp.exp(-problem.log_ref)
     return offset, setting.reward
 
 
@@ -388,22 +388,22 @@ def _parts(algorithm: Algorithm | None, reward: Reward | None) -> tuple[Algorith
     return _check.part("algorithm", algorithm, Algorithm), _check.part("reward", reward, Reward)
 
 
-def _log_policy(setting: Setting, metric: str, place: Place, tau: Array) -> Float[Array, " patterns"]:
-    walls = Lines.through(setting.log_ref, setting.reward, metric)
-    return _geometry.log_policy(walls, _geometry.follow(walls, replace(place, tau=tau)))
+def _log_policy(setting: Setting, geometry: str, place: Place, tau: Array) -> Float[Array, " patterns"]:
+    walls = Lines.through(setting.log_ref, setting.reward, geometry)
+    return _curve.log_policy(walls, _curve.follow(walls, replace(place, tau=tau)))
 
 
 def _setting(
     problem: Problem,
     algorithm: Algorithm | None,
     reward: Reward | None,
-    metric: str,
+    geometry: str,
     target: Any,
     *,
     clocked: bool = True,
 ) -> tuple[Setting, bool]:
     """Check the arguments and gather what the orbit depends on."""
-    _check.choice("metric", metric, METRICS)
+    _check.choice("geometry", geometry, GEOMETRIES)
     _check.problem(problem)
     algorithm, reward = _parts(algorithm, reward)
     if problem.log_ref.ndim != 1:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from qra_jax.orbit import geometry as _geometry
-from qra_jax.orbit.geometry import Lines
+from qra_jax.orbit import curve as _curve
+from qra_jax.orbit.curve import Lines
 
 
 @jax.tree_util.register_dataclass
@@ -32,17 +32,17 @@ class Dominance:
 def lower_envelope(lines: Lines) -> Dominance:
     """Walk the vertices of the lower envelope; at most one for each pattern."""
     patterns = lines.offset.shape[0]
-    place = _geometry.start(lines)
+    place = _curve.start(lines)
 
     def going(state: tuple) -> Array:
         place, _, _, count = state
-        return jnp.isfinite(_geometry.next_switch(lines, place)[0]) & (count < patterns)
+        return jnp.isfinite(_curve.next_switch(lines, place)[0]) & (count < patterns)
 
     def step(state: tuple) -> tuple:
         place, leaders, switches, count = state
-        distance, successor = _geometry.next_switch(lines, place)
-        gaps = _geometry.gaps_at(lines, place, distance)
-        ahead = _geometry.lead(lines, replace(place, gaps=gaps, tau=place.tau + distance), successor)
+        distance, successor = _curve.next_switch(lines, place)
+        gaps = _curve.gaps_at(lines, place, distance)
+        ahead = _curve.lead(lines, replace(place, gaps=gaps, tau=place.tau + distance), successor)
         # Lines through one vertex: the steepest leads, the others never do.
         slot = jnp.where(distance > 0, count, count - 1)
         leaders = leaders.at[slot].set(successor)

@@ -22,8 +22,8 @@ from jaxtyping import Array, Bool, Float
 
 from qra_jax.algorithm import Algorithm
 from qra_jax.batching import pooled_while
-from qra_jax.orbit import geometry as _geometry, panels as _panels
-from qra_jax.orbit.geometry import Leaf, Lines, Place
+from qra_jax.orbit import curve as _curve, panels as _panels
+from qra_jax.orbit.curve import Leaf, Lines, Place
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
 
@@ -51,7 +51,7 @@ class Setting:
     algorithm: Algorithm
 
 
-def event_value(event: str, metric: str, setting: Setting, ratio: Array) -> Array:
+def event_value(event: str, geometry: str, setting: Setting, ratio: Array) -> Array:
     """What turns from negative to non-negative at the event."""
     policy = ratio / jnp.sum(ratio)
     if event == BEST:
@@ -64,7 +64,7 @@ def event_value(event: str, metric: str, setting: Setting, ratio: Array) -> Arra
     # measured from the leader: its terms are then exactly zero, and no rounding is left where all others are gone.
     leader = jnp.argmax(ratio)
     reward = jnp.where(ratio > 0, setting.reward - setting.reward[leader], 0.0)
-    pull = (reward - jnp.sum(policy * reward)) * (ratio if metric == _geometry.SOFTMAX else 1.0)
+    pull = (reward - jnp.sum(policy * reward)) * (ratio if geometry == _curve.SOFTMAX else 1.0)
     return -jnp.sum(policy * (setting.success - setting.success[leader]) * (pull - jnp.sum(policy * pull)))
 
 
@@ -96,12 +96,12 @@ class Search:
     last_height: Leaf
 
 
-def begin(event: str, metric: str, setting: Setting) -> Search:
+def begin(event: str, geometry: str, setting: Setting) -> Search:
     """The search at t = 0."""
-    lines = Lines.through(setting.log_ref, setting.reward, metric)
+    lines = Lines.through(setting.log_ref, setting.reward, geometry)
     walk = _panels.begin(lines)
     zero, no = jnp.zeros_like(walk.step), jnp.asarray(False)
-    value = event_value(event, metric, setting, _geometry.ratios(lines, walk.place.gaps)[0])
+    value = event_value(event, geometry, setting, _curve.ratios(lines, walk.place.gaps)[0])
     return Search(walk, walk, zero, zero, no, no, value, zero - jnp.inf, zero - jnp.inf)
 
 
@@ -111,13 +111,13 @@ def over(event: str, search: Search) -> Bool[Array, ""]:
     return stop | _panels.exhausted(search.walk)
 
 
-def step(event: str, metric: str, binary: bool, question: tuple[Setting, Lines], search: Search) -> Search:
+def step(event: str, geometry: str, binary: bool, question: tuple[Setting, Lines], search: Search) -> Search:
     """Try the next panel of a question, given with its lines."""
     setting, lines = question
     rate = _panels.rate_function(lines, setting.algorithm, binary)
     before = search.walk
     tried, length, good, walk = _panels.attempt(lines, rate, before)
-    values = jax.vmap(partial(event_value, event, metric, setting))(tried.ratio)
+    values = jax.vmap(partial(event_value, event, geometry, setting))(tried.ratio)
     last, values = values[-1], jnp.append(search.value, values)
     crossed = (values[:-1] < 0) & (values[1:] >= 0)
     height, last_height = search.height, search.last_height
@@ -186,23 +186,23 @@ class Found:
     distance: Leaf
 
 
-def search(event: str, metric: str, binary: bool, setting: Setting) -> Search:
+def search(event: str, geometry: str, binary: bool, setting: Setting) -> Search:
     """Walk until the search is over."""
-    lines = Lines.through(setting.log_ref, setting.reward, metric)
-    advance = partial(step, event, metric, binary, (setting, lines))
-    return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(event, metric, setting))
+    lines = Lines.through(setting.log_ref, setting.reward, geometry)
+    advance = partial(step, event, geometry, binary, (setting, lines))
+    return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(event, geometry, setting))
 
 
-def finish(event: str, metric: str, binary: bool, setting: Setting, search: Search) -> Found:
+def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Search) -> Found:
     """From the bracket to the place and the time of the event."""
-    lines = Lines.through(setting.log_ref, setting.reward, metric)
-    origin = _geometry.start(lines)
-    ratio, _ = _geometry.ratios(lines, origin.gaps)
-    value = partial(event_value, event, metric, setting)
+    lines = Lines.through(setting.log_ref, setting.reward, geometry)
+    origin = _curve.start(lines)
+    ratio, _ = _curve.ratios(lines, origin.gaps)
+    value = partial(event_value, event, geometry, setting)
     before = search.before
 
     def at(distance: Array) -> Array:
-        return value(_geometry.ratios(lines, _geometry.gaps_at(lines, before.place, distance))[0])
+        return value(_curve.ratios(lines, _curve.gaps_at(lines, before.place, distance))[0])
 
     distance = _refine(at, search.low, search.high)
     rate = _panels.rate_function(lines, setting.algorithm, binary)
@@ -240,37 +240,37 @@ def finish(event: str, metric: str, binary: bool, setting: Setting, search: Sear
     )
 
 
-def _found(event: str, metric: str, binary: bool, setting: Setting) -> Found:
-    return finish(event, metric, binary, setting, search(event, metric, binary, setting))
+def _found(event: str, geometry: str, binary: bool, setting: Setting) -> Found:
+    return finish(event, geometry, binary, setting, search(event, geometry, binary, setting))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _differentiable_find(
-    event: str, metric: str, binary: bool, setting: Setting
+    event: str, geometry: str, binary: bool, setting: Setting
 ) -> tuple[Array, Array, Found]:
     """Log time and τ of an event, both with first derivatives, and everything else about it."""
-    found = _found(event, metric, binary, setting)
+    found = _found(event, geometry, binary, setting)
     return found.log_time, found.place.tau, found
 
 
 @_differentiable_find.defjvp
 def _find_jvp(
-    event: str, metric: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
+    event: str, geometry: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
 ) -> Any:
     (setting,), (dsetting,) = primals, tangents
-    found = _found(event, metric, binary, setting)
+    found = _found(event, geometry, binary, setting)
     place = found.place
-    along = TimeGradient(metric, binary, setting)
+    along = TimeGradient(geometry, binary, setting)
     _, gradient = along.advance(along.start(), found.before.tried)
     time_gradient, log_speed = along.finish(gradient, found.before, found.distance)
 
     def value(setting: Setting, tau: Array) -> Array:
-        lines = Lines.through(setting.log_ref, setting.reward, metric)
+        lines = Lines.through(setting.log_ref, setting.reward, geometry)
         return event_value(
             event,
-            metric,
+            geometry,
             setting,
-            _geometry.ratios(lines, _geometry.follow(lines, replace(place, tau=tau)))[0],
+            _curve.ratios(lines, _curve.follow(lines, replace(place, tau=tau)))[0],
         )
 
     event_gradient, event_slope = jax.grad(value, argnums=(0, 1))(setting, place.tau)
@@ -288,25 +288,25 @@ def _find_jvp(
 find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
 
 
-def find_many(event: str, metric: str, binary: bool, settings: Setting, lanes: int) -> Found:
+def find_many(event: str, geometry: str, binary: bool, settings: Setting, lanes: int) -> Found:
     """Many events at once, without derivatives; the settings have a leading axis."""
 
     def prepare(setting: Setting) -> tuple[Search, Lines]:
-        return begin(event, metric, setting), Lines.through(setting.log_ref, setting.reward, metric)
+        return begin(event, geometry, setting), Lines.through(setting.log_ref, setting.reward, geometry)
 
     starts, lines = jax.lax.map(prepare, settings, batch_size=lanes)
-    advance = partial(step, event, metric, binary)
+    advance = partial(step, event, geometry, binary)
     searches = pooled_while(partial(over, event), advance, (settings, lines), starts, lanes)
-    last = partial(finish, event, metric, binary)
+    last = partial(finish, event, geometry, binary)
     return jax.lax.map(lambda each: last(*each), (settings, searches), batch_size=lanes)
 
 
 class TimeGradient:
     """Sums ∂ log t/∂(setting) at fixed τ along the panels of a walk, each weighted by its share of the time."""
 
-    def __init__(self, metric: str, binary: bool, setting: Setting):
-        self.metric, self.binary, self.setting = metric, binary, setting
-        self.lines = Lines.through(setting.log_ref, setting.reward, metric)
+    def __init__(self, geometry: str, binary: bool, setting: Setting):
+        self.geometry, self.binary, self.setting = geometry, binary, setting
+        self.lines = Lines.through(setting.log_ref, setting.reward, geometry)
         self.rate = _panels.rate_function(self.lines, setting.algorithm, binary)
 
     def start(self) -> tuple[Walk, Setting]:
@@ -328,9 +328,9 @@ class TimeGradient:
         return self._add(total, walk, distance, jnp.asarray(True))
 
     def _log_time(self, setting: Setting, place: Place, length: Array) -> tuple[Array, tuple[Array, Array]]:
-        lines = Lines.through(setting.log_ref, setting.reward, self.metric)
+        lines = Lines.through(setting.log_ref, setting.reward, self.geometry)
         rate = _panels.rate_function(lines, setting.algorithm, self.binary)
-        result = _panels.panel(lines, rate, replace(place, gaps=_geometry.follow(lines, place)), length)
+        result = _panels.panel(lines, rate, replace(place, gaps=_curve.follow(lines, place)), length)
         return result.log_time, (result.log_time, result.log_speed)
 
     def _add(self, total: Setting, walk: Walk, length: Array, use: Array) -> tuple[Setting, Array]:

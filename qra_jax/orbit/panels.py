@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax.algorithm import Algorithm
-from qra_jax.orbit import geometry as _geometry
-from qra_jax.orbit.geometry import Leaf, Lines, Place
+from qra_jax.orbit import curve as _curve
+from qra_jax.orbit.curve import Leaf, Lines, Place
 
 NODES = 12
 MAX_PANELS = 4096
@@ -95,12 +95,12 @@ def panel(lines: Lines, rate: Rate, place: Place, length: Array) -> Panel:
     """Evaluate the panel of a given length that begins at `place`."""
     dtype = place.gaps.dtype
     points = jnp.asarray(POINTS, dtype)
-    gaps = jax.vmap(lambda point: _geometry.gaps_at(lines, place, point * length))(points)
-    if lines.metric == _geometry.NATURAL:
+    gaps = jax.vmap(lambda point: _curve.gaps_at(lines, place, point * length))(points)
+    if lines.geometry == _curve.NATURAL:
         y = jnp.zeros_like(points)
     else:
-        y = _geometry.log_min_nodes(lines, place, gaps, points, length)
-    ratio, log_z = jax.vmap(lambda gaps, y: _geometry.ratios(lines, gaps, y))(gaps, y)
+        y = _curve.log_min_nodes(lines, place, gaps, points, length)
+    ratio, log_z = jax.vmap(lambda gaps, y: _curve.ratios(lines, gaps, y))(gaps, y)
     log_speed = jax.vmap(rate)(ratio, log_z)
     scale = jax.lax.stop_gradient(jnp.max(log_speed))
     value = jnp.exp(log_speed - scale)
@@ -113,7 +113,7 @@ def panel(lines: Lines, rate: Rate, place: Place, length: Array) -> Panel:
 
 def end(lines: Lines, place: Place, length: Array, done: Panel) -> Place:
     """The place where a panel ends."""
-    return Place(place.leader, _geometry.gaps_at(lines, place, length), place.tau + length, done.log_min)
+    return Place(place.leader, _curve.gaps_at(lines, place, length), place.tau + length, done.log_min)
 
 
 @jax.tree_util.register_dataclass
@@ -146,15 +146,15 @@ class Walk:
 
 def begin(lines: Lines) -> Walk:
     """A walk at t = 0; the first step is the shortest τ in which some weight could vanish at its first speed."""
-    place = _geometry.start(lines)
-    ratio, _ = _geometry.ratios(lines, place.gaps)
+    place = _curve.start(lines)
+    ratio, _ = _curve.ratios(lines, place.gaps)
     policy = ratio / jnp.sum(ratio)
     drift = lines.mass * jnp.abs(lines.reward - jnp.sum(policy * lines.reward))
-    weight = lines.offset if lines.metric == _geometry.SOFTMAX else jnp.ones_like(policy)
+    weight = lines.offset if lines.geometry == _curve.SOFTMAX else jnp.ones_like(policy)
     scale = jnp.min(jnp.where(drift > 0, weight / jnp.where(drift > 0, drift, 1.0), jnp.inf))
     step = jnp.where(jnp.isfinite(scale), scale, 1.0)
     one = jnp.ones_like(step)
-    ahead = _geometry.next_switch(lines, place)
+    ahead = _curve.next_switch(lines, place)
     return Walk(place, -jnp.inf * one, step, step, one, 0 * one, *ahead, jnp.zeros((), jnp.int32))
 
 
@@ -190,20 +190,20 @@ def attempt(lines: Lines, rate: Rate, walk: Walk) -> tuple[Panel, Float[Array, "
     step = jnp.where(length > 0, length * jnp.where(good, grown, shrunk), walk.step)
     trend = jnp.where(at_switch | ~good, 1.0, jnp.where(length > 0, length / walk.last, 1.0))
     ahead = end(lines, walk.place, length, tried)
-    switched = _geometry.lead(lines, ahead, walk.successor)
+    switched = _curve.lead(lines, ahead, walk.successor)
     ahead = jax.tree.map(lambda a, b: jnp.where(at_switch, a, b), switched, ahead)
     wall = jnp.where(at_switch, jnp.where(good, 0.0, error / jnp.where(length > 0, length, 1.0)), walk.wall)
     count = walk.tried + 1
-    moved = Walk(ahead, log_time, step, length, trend, wall, *_geometry.next_switch(lines, ahead), count)
+    moved = Walk(ahead, log_time, step, length, trend, wall, *_curve.next_switch(lines, ahead), count)
     stayed = replace(walk, step=step, trend=trend, wall=wall, tried=count)
     return tried, length, good, jax.tree.map(lambda a, b: jnp.where(good, a, b), moved, stayed)
 
 
 def settled(lines: Lines, walk: Walk, ratio: Array) -> Array:
     """Whether nothing is left to happen: no switch ahead and every other pattern's share gone or frozen."""
-    slope = _geometry.slopes(lines, walk.place)
+    slope = _curve.slopes(lines, walk.place)
     moving = slope > 0
-    if lines.metric == _geometry.SOFTMAX:  # the lesser of two equal patterns still fades
+    if lines.geometry == _curve.SOFTMAX:  # the lesser of two equal patterns still fades
         moving |= walk.place.gaps > 0
     apart = (lines.mass > 0) & moving
     share = jnp.max(jnp.where(apart, ratio, 0.0))

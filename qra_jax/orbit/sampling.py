@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qra_jax.orbit import geometry as _geometry, panels as _panels
-from qra_jax.orbit.geometry import Lines, Place
+from qra_jax.orbit import curve as _curve, panels as _panels
+from qra_jax.orbit.curve import Lines, Place
 from qra_jax.orbit.hitting import Setting, TimeGradient, inner, zero_tangent
 from qra_jax.orbit.panels import Walk
 from qra_jax.trajectory import Status
@@ -68,15 +68,15 @@ def _within(
     return jnp.where(empty, 0.0, jnp.exp(log_distance))
 
 
-def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tuple[Place, Array, Any]:
-    lines = Lines.through(setting.log_ref, setting.reward, metric)
+def _sample(geometry: str, binary: bool, setting: Setting, log_times: Array) -> tuple[Place, Array, Any]:
+    lines = Lines.through(setting.log_ref, setting.reward, geometry)
     rate = _panels.rate_function(lines, setting.algorithm, binary)
 
     def save(walk: Walk, log_time: Array) -> tuple[Walk, tuple[Place, Array, Walk, Array]]:
         walk, length, log_share, reached = _until(lines, rate, walk, log_time)
         distance = _within(lines, rate, walk, length, log_share, log_time)
         place = replace(
-            walk.place, gaps=_geometry.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance
+            walk.place, gaps=_curve.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance
         )
         return walk, (place, reached, walk, distance)
 
@@ -92,22 +92,22 @@ def _sample(metric: str, binary: bool, setting: Setting, log_times: Array) -> tu
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _differentiable_sample(
-    metric: str, binary: bool, setting: Setting, log_times: Float[Array, " times"]
+    geometry: str, binary: bool, setting: Setting, log_times: Float[Array, " times"]
 ) -> tuple[Float[Array, " times"], Place, Array, Array]:
     """τ at increasing log times (with first derivatives), the places, the status and the panel count."""
-    places, status, (walks, _) = _sample(metric, binary, setting, log_times)
+    places, status, (walks, _) = _sample(geometry, binary, setting, log_times)
     return places.tau, places, status, walks.tried[-1]
 
 
 @_differentiable_sample.defjvp
 def _sample_jvp(
-    metric: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]
+    geometry: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]
 ) -> Any:
     setting, log_times = primals
     dsetting, dlog_times = tangents
-    places, status, (walks, distances) = _sample(metric, binary, setting, log_times)
+    places, status, (walks, distances) = _sample(geometry, binary, setting, log_times)
 
-    along = TimeGradient(metric, binary, setting)
+    along = TimeGradient(geometry, binary, setting)
 
     def gradient_at(
         state: tuple[Walk, Setting], save: tuple[Walk, Array]

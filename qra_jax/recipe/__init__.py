@@ -1,4 +1,4 @@
-"""Floor 3. Recipes: phases of post-training in sequence, differentiable from end to end.
+"""Recipes: phases of post-training in sequence, differentiable from end to end.
 
 [`sft`][], [`rlvr`][], [`rlif`][] and [`interleaved`][] make phases, a [`Recipe`][] runs them, [`optimize`][]
 improves them and [`sensitivity`][] says what to teach first.

@@ -274,7 +274,7 @@ def sensitivity(
     event: str = "best",
     algorithm: Algorithm | None = None,
     reward: Reward | None = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
 ) -> Sensitivity:
     r"""Derivatives of the log of the hitting time with respect to the base policy and the success rates.
 
@@ -284,7 +284,7 @@ def sensitivity(
     Args:
       problem: one question.
 
-    As for `orbit.hit`: `target`, `event`, `algorithm`, `reward`, `metric`.
+    As for `orbit.hit`: `target`, `event`, `algorithm`, `reward`, `geometry`.
 
     Returns:
       A [`Sensitivity`][]; NaN for patterns without mass, and throughout where the target is met at the start or never.
@@ -301,7 +301,7 @@ def sensitivity(
 
     def log_time(log_ref: Array, success: Array) -> tuple[Array, Array]:
         asked = replace(problem.with_ref(log_ref), success=success)
-        hit = orbit.hit(asked, target, event=event, algorithm=algorithm, reward=reward, metric=metric)
+        hit = orbit.hit(asked, target, event=event, algorithm=algorithm, reward=reward, geometry=geometry)
         return hit.log_time, hit.status
 
     differentiate = jax.value_and_grad(log_time, argnums=(0, 1), has_aux=True)

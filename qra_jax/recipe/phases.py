@@ -1,6 +1,6 @@
 r"""Phases of post-training, and the one velocity that all of them are settings of.
 
-$$ \dot\theta = \eta(s)\Bigl\{\text{metric}\bigl[c(\rho)\,R + \text{regularizers} - \beta(s)\,\text{KL}\bigr]
+$$ \dot\theta = \eta(s)\Bigl\{\text{geometry}\bigl[c(\rho)\,R + \text{regularizers} - \beta(s)\,\text{KL}\bigr]
    + w(s)\,g(\rho)\,(\mu-\pi)\Bigr\},\qquad s = t/T $$
 
 Without the first term it is SFT on the mixture μ, without the second reinforcement learning; with both and the gate
@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from qra_jax import _check, _show, algorithm as _algorithm, regularizer as _regularizer, reward as _reward
 from qra_jax.algorithm import Algorithm
+from qra_jax.geometry import GEOMETRIES
 from qra_jax.problem import SUM_TOLERANCE, Problem
 from qra_jax.recipe import schedule
 from qra_jax.recipe.schedule import Schedule
@@ -60,7 +61,7 @@ class Phase:
       price: cost of a unit of time (orbit, flow) or of a step.
       demonstration_price: cost of a unit of SFT, w·g.
 
-    As in `flow.solve`; no RL where `algorithm` is `None`: `algorithm`, `reward`, `regularizers`, `metric`.
+    As in `flow.solve`; no RL where `algorithm` is `None`: `algorithm`, `reward`, `regularizers`, `geometry`.
     """
 
     kind: str = field(default="phase", metadata=STATIC)
@@ -73,7 +74,7 @@ class Phase:
     algorithm: Algorithm | None = None
     reward: Reward | None = None
     regularizers: tuple[Regularizer, ...] = ()
-    metric: str = field(default="softmax", metadata=STATIC)
+    geometry: str = field(default="softmax", metadata=STATIC)
     beta: Any = None
     penalty: str = field(default="reverse_kl", metadata=STATIC)
     q: Any = None
@@ -201,7 +202,7 @@ def rlvr(
     beta: Any = None,
     penalty: str = "reverse_kl",
     q: Any = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
     runner: str | None = None,
     optimizer: Any = optax.sgd,
     price: Any = 1.0,
@@ -221,7 +222,7 @@ def rlvr(
       beta: β ≥ 0 of a KL term, a number or a [`Schedule`][].
       penalty: which KL term, `"reverse_kl"` or `"k3_loss"`.
       q: in [0, 1], of the Tsallis family, a number or a [`Schedule`][].
-      metric: `"softmax"` or `"natural"` (orbit and flow only).
+      geometry: `"softmax"` or `"natural"` (orbit and flow only).
       runner: `"orbit"`, `"flow"`, `"mean"` or `"sampled"`; where left out the orbit if it has a closed form, else
         the flow; the mean with `steps`.
       optimizer: a function of the learning rate that makes an optax optimiser, for steps.
@@ -248,7 +249,7 @@ def rlif(
     regularizers: Sequence[Regularizer] = (),
     beta: Any = None,
     penalty: str = "reverse_kl",
-    metric: str = "softmax",
+    geometry: str = "softmax",
     runner: str | None = None,
     optimizer: Any = optax.sgd,
     price: Any = 1.0,
@@ -259,7 +260,7 @@ def rlif(
       reward: self-certainty where left out.
 
     As for [`rlvr`][]: `time`, `steps`, `until`, `event`, `learning_rate`, `algorithm`, `regularizers`, `beta`,
-    `penalty`, `metric`, `runner`, `optimizer`, `price`.
+    `penalty`, `geometry`, `runner`, `optimizer`, `price`.
 
     Returns:
       A `Phase`.
@@ -289,7 +290,7 @@ def interleaved(
     beta: Any = None,
     penalty: str = "reverse_kl",
     q: Any = None,
-    metric: str = "softmax",
+    geometry: str = "softmax",
     runner: str | None = None,
     batch: int = BATCH,
     optimizer: Any = optax.sgd,
@@ -308,7 +309,7 @@ def interleaved(
     As for [`sft`][]: `mixture`, `demonstrations`, `weight`, `batch`, `demonstration_price`.
 
     As for [`rlvr`][]: `time`, `steps`, `until`, `event`, `learning_rate`, `algorithm`, `reward`, `regularizers`,
-    `beta`, `penalty`, `q`, `metric`, `runner`, `optimizer`, `price`.
+    `beta`, `penalty`, `q`, `geometry`, `runner`, `optimizer`, `price`.
 
     Returns:
       A `Phase`.
@@ -339,7 +340,7 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
         _check.part("algorithm", given["algorithm"], Algorithm)
         _check.part("reward", given["reward"], Reward)
         given["regularizers"] = _check.parts("regularizers", given["regularizers"], Regularizer)
-        _check.choice("metric", given["metric"], _regularizer.METRICS)
+        _check.choice("geometry", given["geometry"], GEOMETRIES)
         _check.choice("penalty", given["penalty"], PENALTIES)
         if q is not None:
             schedule.check("q", q, share=True)
@@ -388,8 +389,8 @@ def _runner(given: dict[str, Any], trains: bool, teaches: bool) -> str:
     if runner in ("mean", "sampled"):
         if steps is None:
             raise ValueError(f"steps: missing; runner {runner!r} needs a number of steps, 1 or above")
-        if given.get("metric", "softmax") == "natural":
-            raise ValueError(f"metric: 'natural' with runner {runner!r}; must be 'softmax'")
+        if given.get("geometry", "softmax") == "natural":
+            raise ValueError(f"geometry: 'natural' with runner {runner!r}; must be 'softmax'")
     elif steps is not None:
         raise ValueError(f"steps: {steps} with runner {runner!r}; must be left out, give a time")
     elif time is None and (until is None or runner == "flow"):

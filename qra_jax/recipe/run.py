@@ -170,7 +170,7 @@ def _cost(phases: tuple[Phase, ...], outcomes: list[Outcome]) -> tuple[Array, Ar
 def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
     dtype = start.dtype
     algorithm, reward, _ = phase.parts(0.0, dtype)
-    parts = {"algorithm": algorithm, "reward": reward, "metric": phase.metric}
+    parts = {"algorithm": algorithm, "reward": reward, "geometry": phase.geometry}
     speed = schedule.integral(phase.learning_rate, 1.0, dtype)
     fractions = jnp.arange(1, max(saves, 1) + 1, dtype=dtype) / max(saves, 1)
     time = None if phase.time is None else jnp.asarray(phase.time, dtype)

@@ -53,7 +53,7 @@ def expected(
     if phase.algorithm is not None:
         parts = phase.parts(progress, dtype)
         alive = ~jnp.isneginf(log_policy)
-        velocity = velocity_function(problem, alive, *parts, phase.metric)(policy, log_policy)
+        velocity = velocity_function(problem, alive, *parts, phase.geometry)(policy, log_policy)
         if phase.unsolved is not None:
             rates = parts[1].rates(problem, log_policy) if parts[1].binary else problem.success
             gate = jnp.sum(policy * (1 - rates)) ** jnp.asarray(phase.unsolved, dtype)

@@ -1,4 +1,4 @@
-"""Floor 5. Studies: one file for each, which computes its data, draws its figure and states its verdicts.
+"""Studies: one file for each, which computes its data, draws its figure and states its verdicts.
 
 To add one, write `studies/<name>.py` with what [`base.Study`][] lists and add its name to `REGISTRY`.
 """

@@ -224,11 +224,11 @@ def tried(
     }
 
 
-def along(ref: Array, rates: Array, metric: str) -> Array:
+def along(ref: Array, rates: Array, geometry: str) -> Array:
     """Points of the tabular orbit, `[points, n]`."""
     problem = Problem(jnp.log(ref), rates.astype(ref.dtype))
     taus = jnp.concatenate([jnp.zeros(1), jnp.logspace(-3, 5, 1200)])
-    return jnp.exp(jax.vmap(lambda tau: orbit.policy(problem, tau, metric=metric))(taus))
+    return jnp.exp(jax.vmap(lambda tau: orbit.policy(problem, tau, geometry=geometry))(taus))
 
 
 def compared(policy: Array, paid: Array) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Floor 5. What a study is, and what it says about a claim."""
+"""What a study is, and what it says about a claim."""
 
 from __future__ import annotations
 

@@ -145,20 +145,20 @@ def _two_patterns(rho: Any) -> Problem:
 def _ends() -> dict[str, Any]:
     """Time from ρ₀ to ½, and 1 − ρ against time from ½, with success rates (1, 0)."""
     data = {}
-    for metric, algorithms in {"softmax": ENDS, "natural": NATURAL}.items():
+    for geometry, algorithms in {"softmax": ENDS, "natural": NATURAL}.items():
         family = any_of(algorithms.values())
 
-        def cold(index: Any, family: Any = family, metric: str = metric) -> Any:
-            options = {"event": "accuracy", "algorithm": family(index), "metric": metric}
+        def cold(index: Any, family: Any = family, geometry: str = geometry) -> Any:
+            options = {"event": "accuracy", "algorithm": family(index), "geometry": geometry}
             one = lambda rho: orbit.log_hitting_time(_two_patterns(rho), 0.5, **options)  # noqa: E731
             return jax.vmap(one)(jnp.asarray(COLD))
 
-        def tail(index: Any, family: Any = family, metric: str = metric) -> Any:
-            options = {"algorithm": family(index), "metric": metric}
+        def tail(index: Any, family: Any = family, geometry: str = geometry) -> Any:
+            options = {"algorithm": family(index), "geometry": geometry}
             return orbit.solve(_two_patterns(0.5), log_ts=np.log(TAIL), **options).log_policy[:, 1]
 
-        def law(index: Any, family: Any = family, metric: str = metric) -> Any:
-            found = theory.exponents(family(index), metric=metric)
+        def law(index: Any, family: Any = family, geometry: str = geometry) -> Any:
+            found = theory.exponents(family(index), geometry=geometry)
             return jnp.stack([found.cold_start, found.cold_constant, found.tail, found.tail_constant])
 
         every = jax.jit(lambda i: (cold(i), tail(i), law(i)))

@@ -1,7 +1,7 @@
 r"""Does the optimiser decide whether training stalls?
 
 Context: SGD is reported to match Adam in RL (claim GEO-3, arXiv 2602.07729). In this model the optimiser is the
-metric of the flow. With g = c(ρ) π⊙(p − ρ) the mean gradient:
+geometry of the flow. With g = c(ρ) π⊙(p − ρ) the mean gradient:
 
 - SGD follows the exact orbit; momentum the same orbit at 1/(1 − μ) of the speed (small rates).
 - The natural gradient drops the factor π and follows another orbit, π ∝ π_ref exp(pτ).
@@ -47,7 +47,7 @@ CONTEXT = "GEO-3; arXiv 2602.07729"
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "SGD": {"optimizer": optax.sgd},
     "momentum": {"optimizer": partial(optax.sgd, momentum=0.9)},
-    "natural gradient": {"optimizer": optax.sgd, "metric": "natural"},
+    "natural gradient": {"optimizer": optax.sgd, "geometry": "natural"},
     "Adam": {"optimizer": optax.adam},
     "sign": {"optimizer": optax.sign_sgd},
 }
@@ -103,7 +103,7 @@ def _theory(named: Problem, worked: Problem) -> dict[str, Any]:
     """SGD's exact log times to the target, and both orbits of the worked example."""
     exact = partial(orbit.log_hitting_time, target=TARGET, algorithm=grpo(GROUP))
     sgd = jax.jit(jax.vmap(partial(orbit.policy, worked)))
-    natural = jax.jit(jax.vmap(partial(orbit.policy, worked, metric="natural")))
+    natural = jax.jit(jax.vmap(partial(orbit.policy, worked, geometry="natural")))
     return {
         "exact": jax.jit(jax.vmap(exact))(_short(named)),
         "curve/SGD": jnp.exp(sgd(jnp.logspace(-1, 4, 1500))),

@@ -138,7 +138,7 @@ def _ways() -> dict[str, jax.Array]:
         ts=ts,
         algorithm=grpo(),
         regularizers=[reverse_kl(CYCLE)],
-        metric="natural",
+        geometry="natural",
         rtol=1e-10,
         atol=1e-10,
     )

@@ -1,4 +1,4 @@
-"""Floor 5. The report: one self-contained page; the claims as JSON, as Markdown and as a table for the terminal."""
+"""The report: one self-contained page; the claims as JSON, as Markdown and as a table for the terminal."""
 
 from __future__ import annotations
 

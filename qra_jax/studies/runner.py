@@ -1,4 +1,4 @@
-"""Floor 5. `qra reproduce`: run studies, keep what is finished, go on when one crashes, write the report."""
+"""`qra reproduce`: run studies, keep what is finished, go on when one crashes, write the report."""
 
 from __future__ import annotations
 

@@ -116,9 +116,9 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
             data[f"{name}/{field}"] = every[rows]
         start = _asked(data[f"{name}/policy"])[:, :, 0].mean(axis=-2).reshape(-1, 3)
         success = np.repeat([STARTS[runs[i][1][0]]().success for i in rows], seeds, axis=0)
-        for metric in ("softmax", "natural"):
-            path = _orbits(start, success, metric)
-            data[f"{name}/{metric}"] = path.reshape(len(rows), seeds, *path.shape[1:])
+        for geometry in ("softmax", "natural"):
+            path = _orbits(start, success, geometry)
+            data[f"{name}/{geometry}"] = path.reshape(len(rows), seeds, *path.shape[1:])
     return data
 
 
@@ -131,17 +131,17 @@ def _look(seen: probe.ReadOut) -> dict[str, Any]:
     }
 
 
-def _orbits(start: np.ndarray, success: np.ndarray, metric: str) -> np.ndarray:
+def _orbits(start: np.ndarray, success: np.ndarray, geometry: str) -> np.ndarray:
     """Path `[runs, points, patterns]` of the orbit from each start at the GRPO times `TIMES`."""
     start = start.astype(float) / start.astype(float).sum(axis=1, keepdims=True)
-    return np.stack([_orbit(metric)(*pair) for pair in zip(start, success.astype(float), strict=True)])
+    return np.stack([_orbit(geometry)(*pair) for pair in zip(start, success.astype(float), strict=True)])
 
 
 @lru_cache
-def _orbit(metric: str) -> Callable[[Any, Any], Any]:
+def _orbit(geometry: str) -> Callable[[Any, Any], Any]:
     def path(start: Any, success: Any) -> Any:
         problem = Problem(jnp.log(start), success)
-        return orbit.solve(problem, ts=TIMES, algorithm=grpo(GROUP), metric=metric).policy
+        return orbit.solve(problem, ts=TIMES, algorithm=grpo(GROUP), geometry=geometry).policy
 
     return jax.jit(path)
 
@@ -171,14 +171,14 @@ def nearest(path: np.ndarray, orbit: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return distance.min(axis=-1), distance.argmin(axis=-1)
 
 
-def integral(path: np.ndarray, metric: str) -> np.ndarray:
+def integral(path: np.ndarray, geometry: str) -> np.ndarray:
     """First integral [Δw_i − Δw_j] / [Δw_i − Δw_k] of patterns (best, rival, other) along a path, `[..., times]`.
 
     NaN at the start, and wherever a share is below `SEEN`.
     """
     log = np.log(np.maximum(path, 1e-12))
-    w = -log if metric == "natural" else np.exp(log.mean(axis=-1, keepdims=True) - log)
-    if metric == "softmax":  # the gauge: w = g / π with Σ log w = Σ log u
+    w = -log if geometry == "natural" else np.exp(log.mean(axis=-1, keepdims=True) - log)
+    if geometry == "softmax":  # the gauge: w = g / π with Σ log w = Σ log u
         gauge = -log[..., :1, :].mean(axis=-1, keepdims=True)
         w = w * np.exp(gauge)
     change = w - w[..., :1, :]
@@ -260,9 +260,9 @@ def _draw_paths(data: Mapping[str, np.ndarray], ax: Axes) -> None:
         for run, path in enumerate(paths[c]):
             label = "network, each seed" if c == run == 0 else None
             ax.plot(path[:, 2], path[:, 0], color=plot.BEST, alpha=0.5, linewidth=1.1, label=label)
-        for metric, color, style in (("softmax", "black", "--"), ("natural", plot.RIVAL, ":")):
-            curve = data[f"SGD/{metric}"][c].mean(axis=0)
-            label = f"orbit, {'softmax policy' if metric == 'softmax' else metric} gradient"
+        for geometry, color, style in (("softmax", "black", "--"), ("natural", plot.RIVAL, ":")):
+            curve = data[f"SGD/{geometry}"][c].mean(axis=0)
+            label = f"orbit, {'softmax policy' if geometry == 'softmax' else geometry} gradient"
             ax.plot(curve[:, 2], curve[:, 0], style, color=color, label=label if c == 0 else None)
         distance = nearest(paths[c], data["SGD/softmax"][c])[0]
         far = max(far, float(distance.max(axis=-1).mean()))
@@ -440,7 +440,7 @@ def _sound(data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _on_orbit(data: Mapping[str, np.ndarray], name: str) -> Verdict:
     path, far, scale, arrived = _path(data, name), [], [], []
     for c in range(len(STARTS)):
-        softmax, natural = (data[f"{name}/{metric}"][c] for metric in ("softmax", "natural"))
+        softmax, natural = (data[f"{name}/{geometry}"][c] for geometry in ("softmax", "natural"))
         far.append(interval(nearest(path[c], softmax)[0].max(axis=-1)))
         ends = softmax[:, [0, -1]]
         line = ends[:, :1] + np.linspace(0, 1, 400)[:, None] * (ends[:, 1:] - ends[:, :1])
@@ -461,8 +461,8 @@ def _on_orbit(data: Mapping[str, np.ndarray], name: str) -> Verdict:
     )
 
 
-def _mean_distance(data: Mapping[str, np.ndarray], c: int, metric: str) -> np.ndarray:
-    return nearest(_path(data)[c], data[f"SGD/{metric}"][c])[0].mean(axis=-1)
+def _mean_distance(data: Mapping[str, np.ndarray], c: int, geometry: str) -> np.ndarray:
+    return nearest(_path(data)[c], data[f"SGD/{geometry}"][c])[0].mean(axis=-1)
 
 
 def _judge_answers(data: Mapping[str, np.ndarray]) -> list[Verdict]:

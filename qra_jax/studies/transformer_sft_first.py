@@ -181,9 +181,9 @@ def predicted(policy: np.ndarray, success: np.ndarray) -> dict[str, np.ndarray]:
     problems = Problem(jnp.log(policy), jnp.asarray(success.reshape(policy.shape)))
     best = np.asarray(problems.best) == 0
     out = {"entangled": np.asarray(jax.vmap(theory.regime)(problems).entangled) | ~best}
-    for metric in ("softmax", "natural"):
-        hit = orbit.hit_batch(problems, TARGET, algorithm=grpo(GROUP), metric=metric)
-        out[metric] = np.where(best, hit.log_time, np.inf)
+    for geometry in ("softmax", "natural"):
+        hit = orbit.hit_batch(problems, TARGET, algorithm=grpo(GROUP), geometry=geometry)
+        out[geometry] = np.where(best, hit.log_time, np.inf)
     out["rarity"] = -np.log(policy[:, 0])
     return {name: np.where(known, value.reshape(shape), np.nan) for name, value in out.items()}
 

@@ -1,4 +1,4 @@
-"""Floor 4. Sweeps that survive: grids, random and Sobol samples of anything, in a labelled store that can be resumed.
+"""Sweeps that survive: grids, random and Sobol samples of anything, in a labelled store that can be resumed.
 
     data = sweep.run("spec.toml", "store.zarr")              # an xarray.Dataset, loaded where it is looked at
     data = sweep.run(sweep.Spec(function, {"x": [0.0, 0.5], "name": ["a", "b"]}), "store.zarr", resume=True)

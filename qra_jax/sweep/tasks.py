@@ -119,7 +119,7 @@ class Pooled(Task):
         def build(each: tuple[Array, Mapping[str, Any]]) -> tuple[Any, ...]:
             problem, settings, _ = self.build(each[0], {**points, **each[1]})
             target = jnp.asarray(settings.pop("target", 0.99), problem.log_ref.dtype)
-            static.update({name: settings.pop(name) for name in ("event", "metric") if name in settings})
+            static.update({name: settings.pop(name) for name in ("event", "geometry") if name in settings})
             return (
                 problem,
                 target,
@@ -283,13 +283,24 @@ KINDS: dict[str, Callable[[Array, Problem, dict[str, Any]], Outputs]] = {
 }
 """What is computed at a point, by name."""
 ARGUMENTS = {
-    "hit": ("target", "event", "algorithm", "reward", "metric"),
+    "hit": ("target", "event", "algorithm", "reward", "geometry"),
     "train": (
-        *("steps", "algorithm", "optimizer", "learning_rate", "reward", "regularizers", "metric", "mode"),
+        *("steps", "algorithm", "optimizer", "learning_rate", "reward", "regularizers", "geometry", "mode"),
         *("group_size", "epochs", "clip", "importance", "temperature", "staleness", "correlation", "metrics"),
     ),
     "flow": (
-        *("ts", "algorithm", "reward", "regularizers", "metric", "event", "target", "stiff", "rtol", "atol"),
+        *(
+            "ts",
+            "algorithm",
+            "reward",
+            "regularizers",
+            "geometry",
+            "event",
+            "target",
+            "stiff",
+            "rtol",
+            "atol",
+        ),
         *("max_steps", "metrics"),
     ),
     "recipe": ("metrics", "max_steps", "stiff"),

@@ -1,4 +1,4 @@
-"""Floor 2. Closed forms of the theory and bounds reported in the literature: pure functions of one problem.
+"""Closed forms of the theory and bounds reported in the literature: pure functions of one problem.
 
 Each docstring says where a statement comes from: a reference (*reported*: to be tested) or *derived here*
 (tested).

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, grpo
+from qra_jax.geometry import GEOMETRIES
 from qra_jax.problem import Problem
-from qra_jax.regularizer import METRICS
 from qra_jax.reward import Reward, verifiable
 
 _VERIFIABLE = verifiable()
@@ -39,7 +39,7 @@ class Exponents:
     tail_constant: Float[Array, ""]
 
 
-def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str = "softmax") -> Exponents:
+def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, geometry: str = "softmax") -> Exponents:
     r"""Exponents and constants of cold start and tail, from the power laws of the clock at its two ends.
 
     With success rates (1, 0), $\dot\rho = m\,J\,c(Q)$ where m = 2ρ²(1−ρ)² (softmax policy gradient) or ρ(1−ρ)
@@ -66,20 +66,20 @@ def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str
     Args:
       algorithm: its clock.
       reward: binary and fixed, with J = TPR − FPR > 0.
-      metric: `"softmax"` or `"natural"`.
+      geometry: `"softmax"` or `"natural"`.
 
     Returns:
       `Exponents`; all NaN where a traced J is not positive.
 
     Raises:
-      ValueError: an unknown metric, a reward that is not binary or not fixed, or J ≤ 0.
+      ValueError: an unknown geometry, a reward that is not binary or not fixed, or J ≤ 0.
 
     Reference: *derived here*.
 
     >>> print(exponents(grpo()).tail, exponents(grpo(8)).tail)
     2.0 1.0
     """
-    _check.choice("metric", metric, METRICS)
+    _check.choice("geometry", geometry, GEOMETRIES)
     if not reward.binary:
         raise ValueError(f"reward: {reward.name} is real-valued; must be binary")
     if not reward.fixed:
@@ -104,7 +104,7 @@ def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, metric: str
 
     start, alpha = law(at_zero=True)
     end, alpha_end = law(at_zero=False)
-    degree, pace = (1.0, 2.0) if metric == "softmax" else (0.0, 1.0)
+    degree, pace = (1.0, 2.0) if geometry == "softmax" else (0.0, 1.0)
     # Rounded once more: compiled rounding may miss a whole number by an ulp, and zero decides the law.
     cold, cool = jnp.round(degree - alpha, 5), jnp.round(degree - alpha_end, 5)
     found = Exponents(

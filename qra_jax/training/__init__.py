@@ -1,4 +1,4 @@
-"""Floor 2. Training by discrete updates: sampled groups, exact means, or the SDE limit, with any optimiser.
+"""Training by discrete updates: sampled groups, exact means, or the SDE limit, with any optimiser.
 
 [`train`][] is one run. [`gradient_covariance`][] is the exact covariance of one step's gradient.
 """

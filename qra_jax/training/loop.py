@@ -33,7 +33,7 @@ class Plan:
     record_every: int
     epochs: int
     mode: str
-    metric: str
+    geometry: str
     group: int | None
     importance: bool
     staleness: int
@@ -187,7 +187,7 @@ def run(
                 clipped = clipped + lost / jnp.where(whole > 0, whole, 1.0) / plan.epochs
             weights = up if down is None else up + down
             total = jnp.sum(weights, axis=0, keepdims=True)
-            if plan.metric == "natural":
+            if plan.geometry == "natural":
                 share = jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0), 0.0)
                 gradient = jnp.where(alive, share - total, 0.0)
             else:

@@ -72,7 +72,7 @@ def simulate(
         return replace(reward, params={"tpr": tpr, "fpr": fpr}).rates(problem)
 
     def penalty(problem: Problem, log_policy: Array) -> Array:
-        return regularizer.velocity(regularizers, log_policy, problem.log_ref, plan.metric)
+        return regularizer.velocity(regularizers, log_policy, problem.log_ref, plan.geometry)
 
     def observe(problem: Problem, log_policy: Array) -> dict[str, Any]:
         seen = {name: function(log_policy, problem) for name, function in plan.metrics}
@@ -142,7 +142,7 @@ def _expectation(
         algorithm = replace(
             algorithm, params={**algorithm.params, "size": plan.group if size is None else size}
         )
-    speed = clock_function(algorithm, reward, plan.metric) if tables is None else None
+    speed = clock_function(algorithm, reward, plan.geometry) if tables is None else None
 
     def one(problem: Problem, logits: Array, numbers: Array | None) -> tuple[Array, ...]:
         policy = jax.nn.softmax(

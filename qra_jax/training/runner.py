@@ -13,8 +13,9 @@ import optax
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, UInt32
 
-from qra_jax import _check, metrics as _metrics, regularizer
+from qra_jax import _check, metrics as _metrics
 from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.geometry import GEOMETRIES
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
@@ -73,7 +74,7 @@ def train(
     learning_rate: ArrayLike | None = None,
     reward: Reward = _VERIFIABLE,
     regularizers: Sequence[Regularizer] = (),
-    metric: str = "softmax",
+    geometry: str = "softmax",
     mode: str = "sampled",
     group_size: ArrayLike | None = None,
     epochs: int = 1,
@@ -113,7 +114,7 @@ def train(
       learning_rate: η ≥ 0, for such a function.
       reward: what a rollout earns.
       regularizers: terms added to the gradient, exactly (not estimated from the rollouts).
-      metric: `"softmax"`, or `"natural"` for the natural gradient of every step.
+      geometry: `"softmax"`, or `"natural"` for the natural gradient of every step.
       mode: `"sampled"`; `"mean"`: the exact expected gradient given the current policy, without noise; `"sde"`:
         that plus normal noise with the exact covariance of the sampled gradient. Only `"mean"` is
         differentiable; for real-valued rewards it takes the standard deviation of an infinite group.
@@ -166,7 +167,7 @@ def train(
     _check.integer("record_every", record_every, low=1)
     if steps % record_every:
         raise ValueError(f"record_every: {record_every}; must divide steps = {steps}")
-    _check.choice("metric", metric, regularizer.METRICS)
+    _check.choice("geometry", geometry, GEOMETRIES)
     _check.choice("mode", mode, MODES)
     stale = staleness if isinstance(staleness, Staleness) else Staleness(staleness)
     made = hasattr(optimizer, "init") and hasattr(optimizer, "update")
@@ -220,8 +221,8 @@ def train(
                 f"features: shape {features.shape}; must be [questions, patterns, features] for a problem of "
                 f"shape {shape}"
             )
-        if metric == "natural":
-            raise ValueError("metric: 'natural' with features; must be 'softmax'")
+        if geometry == "natural":
+            raise ValueError("geometry: 'natural' with features; must be 'softmax'")
     for name, value in (("log_policy0", log_policy0), ("behavior", behavior)):
         if value is not None and value.shape != shape:
             raise ValueError(f"{name}: shape {value.shape}; must be {shape}")
@@ -231,7 +232,7 @@ def train(
         record_every=record_every,
         epochs=epochs,
         mode=mode,
-        metric=metric,
+        geometry=geometry,
         group=group,
         importance=importance and not (on_policy and epochs == 1),
         staleness=stale.steps,

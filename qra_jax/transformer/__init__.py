@@ -1,4 +1,4 @@
-"""Floor 4. The token-level twin: a small decoder pre-trained on known pattern statistics, post-trained by the same
+"""The token-level twin: a small decoder pre-trained on known pattern statistics, post-trained by the same
 algorithms, and read exactly.
 
     task = transformer.controlled(qra.problem.stack([problem] * 16))

@@ -1,4 +1,4 @@
-"""Floor 4. Evolution strategies: the same task and rewards, learned from perturbed parameters and no gradient."""
+"""Evolution strategies: the same task and rewards, learned from perturbed parameters and no gradient."""
 
 from __future__ import annotations
 

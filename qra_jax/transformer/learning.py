@@ -1,4 +1,4 @@
-"""Floor 4. Supervised learning: pre-training from scratch and SFT, in pieces that survive being killed."""
+"""Supervised learning: pre-training from scratch and SFT, in pieces that survive being killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Floor 4. The network: a small causal decoder, and the lookup table that is its tabular limit.
+r"""The network: a small causal decoder, and the lookup table that is its tabular limit.
 
 Names end in the axes of their array: N questions, G sequences of a question, P tokens of its prompt, T tokens after
 it, S tokens attended to, B = NG sequences, D width, H heads, K width of a head, V vocabulary. The G sequences share

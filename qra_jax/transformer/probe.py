@@ -1,4 +1,4 @@
-r"""Floor 4. Read-outs of a network, exact by teacher forcing: what it would do after every question and pattern."""
+r"""Read-outs of a network, exact by teacher forcing: what it would do after every question and pattern."""
 
 from __future__ import annotations
 

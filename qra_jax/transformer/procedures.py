@@ -1,4 +1,4 @@
-r"""Floor 4. The arithmetic task: sums and products of two-digit numbers, worked out by one of four procedures.
+r"""The arithmetic task: sums and products of two-digit numbers, worked out by one of four procedures.
 
 A sequence is `operation, operands, | pattern, step … step, marker, answer, end`. A pattern is a procedure, and its
 steps are what that procedure writes down, so that success rates are what a network can do and are given by nobody:

@@ -1,4 +1,4 @@
-r"""Floor 4. Rewards of sampled sequences, held constant: the gradient goes through the log-probabilities alone.
+r"""Rewards of sampled sequences, held constant: the gradient goes through the log-probabilities alone.
 
 The token-level twins of `qra_jax.reward`. Internal rewards read the network's own distributions at the places it
 sampled from; at the *last* sampled place self-certainty and token entropy do not depend on what was sampled, so they

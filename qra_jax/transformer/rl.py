@@ -1,4 +1,4 @@
-r"""Floor 4. Reinforcement learning of a network on its own samples, with the weights of `qra_jax.algorithm`.
+r"""Reinforcement learning of a network on its own samples, with the weights of `qra_jax.algorithm`.
 
 A step draws questions, samples a group of G sequences for each, verifies them, turns each group's rewards into weights
 A_i with the same `Algorithm` as tabular training, and ascends

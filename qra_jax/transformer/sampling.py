@@ -1,4 +1,4 @@
-"""Floor 4. Sampling with cached keys and values, and teacher forcing of what was sampled."""
+"""Sampling with cached keys and values, and teacher forcing of what was sampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Floor 4. The controlled task: token sequences whose pattern statistics are a stack of `Problem`s.
+r"""The controlled task: token sequences whose pattern statistics are a stack of `Problem`s.
 
 A sequence is `question, pattern, step … step, marker, answer, end`. Which pattern follows a question, and which answer
 follows a pattern, is drawn from a `Problem`; steps are the pattern's own tokens, so that sequences differ in length.

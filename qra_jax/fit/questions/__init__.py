@@ -1,4 +1,4 @@
-"""Floor 3. Runs with a history for every question: by which clock do the questions move?
+"""Runs with a history for every question: by which clock do the questions move?
 
 `read_histories` reads a table of accuracies, question by visit; `clock_exponent` fits the exponent a of
 ż ∝ (4ρ(1 − ρ))^a and compares the clocks of known algorithms; [`Model`][] says what else may vary.

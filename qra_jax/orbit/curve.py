@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from qra_jax.regularizer import METRICS
+from qra_jax.regularizer import GEOMETRIES
 
-SOFTMAX, NATURAL = METRICS
+SOFTMAX, NATURAL = GEOMETRIES
 
 Leaf = Any
 """A leaf of the states that walks carry: an array, with batch axes in front or not, or its tangent."""
@@ -39,7 +39,7 @@ class Lines:
       mass: `[patterns]`, 1 where the pattern has reference mass, else 0; the others stay out of every sum.
       total: C in the same units, the conserved sum of log w (softmax).
       log_unit: s, the log of the unit of τ and w (softmax), chosen to make the largest offset one.
-      metric: `"softmax"` or `"natural"`.
+      geometry: `"softmax"` or `"natural"`.
     """
 
     offset: Leaf
@@ -47,11 +47,11 @@ class Lines:
     mass: Leaf
     total: Leaf
     log_unit: Leaf
-    metric: str = field(metadata={"static": True})
+    geometry: str = field(metadata={"static": True})
 
     @classmethod
     def through(
-        cls, log_ref: Float[Array, " patterns"], reward: Float[Array, " patterns"], metric: str
+        cls, log_ref: Float[Array, " patterns"], reward: Float[Array, " patterns"], geometry: str
     ) -> Lines:
         """The lines through a reference policy, with rewards as slopes."""
         some = ~jnp.isneginf(log_ref)
@@ -59,11 +59,11 @@ class Lines:
         reward = jnp.where(some, reward, 0.0)
         mass = some.astype(level.dtype)
         zero = jnp.zeros((), level.dtype)
-        if metric == NATURAL:
-            return cls(level, reward, mass, zero, zero, metric)
+        if geometry == NATURAL:
+            return cls(level, reward, mass, zero, zero, geometry)
         unit = jax.lax.stop_gradient(jnp.max(jnp.where(some, level, -jnp.inf)))
         offset = jnp.where(some, jnp.exp(level - unit), 1.0)
-        return cls(offset, reward, mass, jnp.sum(mass * (level - unit)), unit, metric)
+        return cls(offset, reward, mass, jnp.sum(mass * (level - unit)), unit, geometry)
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +91,7 @@ def start(lines: Lines) -> Place:
     leader = jnp.argmax(jnp.where(some & (lines.offset == low), lines.reward, -jnp.inf))
     gaps = jnp.where(some, lines.offset - low, 1.0)
     zero = jnp.zeros_like(low)
-    return Place(leader, gaps, zero, jnp.log(low) if lines.metric == SOFTMAX else zero)
+    return Place(leader, gaps, zero, jnp.log(low) if lines.geometry == SOFTMAX else zero)
 
 
 def slopes(lines: Lines, place: Place) -> Float[Array, " patterns"]:
@@ -130,7 +130,7 @@ def follow(lines: Lines, place: Place) -> Float[Array, " patterns"]:
 
 def log_policy(lines: Lines, gaps: Float[Array, " patterns"]) -> Float[Array, " patterns"]:
     """log π from the gaps, precise also where π underflows."""
-    if lines.metric == NATURAL:
+    if lines.geometry == NATURAL:
         log_weight = gaps
     else:
         y = _solved(lines, gaps)
@@ -143,7 +143,7 @@ def ratios(
     lines: Lines, gaps: Float[Array, " patterns"], log_min: Float[Array, ""] | None = None
 ) -> tuple[Float[Array, " patterns"], Float[Array, ""]]:
     """Each pattern's probability over the leader's, π_r/π_l in [0, 1], and log Z; `log_min` is y where known."""
-    if lines.metric == NATURAL:
+    if lines.geometry == NATURAL:
         return lines.mass * jnp.exp(-gaps), jnp.zeros((), gaps.dtype)
     y = _solved(lines, gaps) if log_min is None else log_min
     ratio = lines.mass * _ratio(jnp.exp(y), gaps)
