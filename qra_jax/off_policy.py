@@ -85,7 +85,7 @@ class OffPolicy:
     correlation: Any = None
 
     def __post_init__(self) -> None:
-        if _placeholder(self.clip, self.dual_clip, self.gate, self.correction_cap):
+        if _placeholder(self.correction_cap, *(self.gate or (None,))):
             return
         _check.choice("surrogate", self.surrogate, SURROGATES)
         _check.integer("epochs", self.epochs, low=1)
@@ -220,4 +220,4 @@ class OffPolicy:
 def _placeholder(*values: Any) -> bool:
     """Whether these are the placeholders of tree transformations, which nothing is asked of."""
     kinds = (int, float, np.ndarray, np.generic, jax.Array, Tracer)
-    return any(not isinstance(leaf, kinds) for leaf in jax.tree.leaves(values))
+    return any(not isinstance(value, kinds) for value in values)
