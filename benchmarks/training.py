@@ -27,7 +27,7 @@ from _common import environment, save, show, summary
 
 import qra_jax as qra
 from qra_jax import training
-from qra_jax.training.runner import _train
+from qra_jax.training.api import _train
 
 RUNS, PATTERNS, GROUP, STEPS, RATE = 4096, 10, 16, 400, 0.1
 BLOCK = 64  # what `qra.many` takes by itself

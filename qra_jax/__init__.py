@@ -1,6 +1,7 @@
 """qra_jax: the question → reason → answer theory of RL post-training, exact, differentiable and batched.
 
-Names are loaded on first use, so that `import qra_jax` is instant and `qra --help` needs no JAX.
+Names are loaded on first use, so that `import qra_jax` is instant and `qra --help` needs no JAX. Algorithms, rewards
+and regularizers are found where they enter their registry, and are named nowhere else.
 """
 
 import importlib
@@ -12,15 +13,19 @@ if TYPE_CHECKING:
         algorithm as algorithm,
         batching as batching,
         diagnosis as diagnosis,
+        expectation as expectation,
         film as film,
         fit as fit,
         flow as flow,
+        geometry as geometry,
         metrics as metrics,
+        off_policy as off_policy,
         orbit as orbit,
         parts as parts,
         plot as plot,
         problem as problem,
         recipe as recipe,
+        registry as registry,
         regularizer as regularizer,
         reward as reward,
         studies as studies,
@@ -30,29 +35,26 @@ if TYPE_CHECKING:
         trajectory as trajectory,
         transformer as transformer,
     )
-    from qra_jax.algorithm import (
-        Algorithm as Algorithm,
-        dapo as dapo,
-        dr_grpo as dr_grpo,
-        filtered_sft as filtered_sft,
-        grpo as grpo,
-        pass_at_k as pass_at_k,
-        reinforce as reinforce,
-        rloo as rloo,
-        tsallis as tsallis,
-    )
+    from qra_jax.algorithm import *  # noqa: F403
     from qra_jax.batching import many as many
+    from qra_jax.off_policy import OffPolicy as OffPolicy
     from qra_jax.problem import Problem as Problem
     from qra_jax.regularizer import (
+        Reference as Reference,
         Regularizer as Regularizer,
         entropy_bonus as entropy_bonus,
+        k1_loss as k1_loss,
+        k2_loss as k2_loss,
+        k3_k2_loss as k3_k2_loss,
         k3_loss as k3_loss,
         reverse_kl as reverse_kl,
     )
     from qra_jax.reward import (
         Reward as Reward,
         answer_entropy as answer_entropy,
+        kl_in_reward as kl_in_reward,
         majority_vote as majority_vote,
+        policy_vote as policy_vote,
         self_certainty as self_certainty,
         trajectory_log_prob as trajectory_log_prob,
         verifiable as verifiable,
@@ -66,15 +68,19 @@ _MODULES = [
     "algorithm",
     "batching",
     "diagnosis",
+    "expectation",
     "film",
     "fit",
     "flow",
+    "geometry",
     "metrics",
+    "off_policy",
     "orbit",
     "parts",
     "plot",
     "problem",
     "recipe",
+    "registry",
     "regularizer",
     "reward",
     "studies",
@@ -85,28 +91,12 @@ _MODULES = [
     "transformer",
 ]
 _NAMES = {
-    "algorithm": [
-        "Algorithm",
-        "dapo",
-        "dr_grpo",
-        "filtered_sft",
-        "grpo",
-        "pass_at_k",
-        "reinforce",
-        "rloo",
-        "tsallis",
-    ],
+    "algorithm": ["Algorithm", "normalized"],
     "batching": ["many"],
+    "off_policy": ["OffPolicy"],
     "problem": ["Problem"],
-    "regularizer": ["Regularizer", "entropy_bonus", "k3_loss", "reverse_kl"],
-    "reward": [
-        "Reward",
-        "answer_entropy",
-        "majority_vote",
-        "self_certainty",
-        "trajectory_log_prob",
-        "verifiable",
-    ],
+    "regularizer": ["Reference", "Regularizer"],
+    "reward": ["Reward", "kl_in_reward"],
     "trajectory": ["Status", "Trajectory"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -114,13 +104,23 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted([*_MODULES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
+def _factories() -> dict[str, Any]:
+    """The factories of all parts by name."""
+    for module in ("algorithm", "reward", "regularizer"):
+        importlib.import_module(f"{__name__}.{module}")
+    registry = importlib.import_module(f"{__name__}.registry")
+    return {**registry.ALGORITHMS, **registry.REWARDS, **registry.REGULARIZERS}
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if not name.startswith("_") and name in (factories := _factories()):
+        return factories[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*(name for name in globals() if name.startswith("__")), *__all__])
+    return sorted([*(name for name in globals() if name.startswith("__")), *__all__, *_factories()])

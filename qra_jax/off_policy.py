@@ -182,23 +182,10 @@ class OffPolicy:
         Returns:
           `[...]`.
         """
-        low, high = (None if side is None else jnp.asarray(side, ratio.dtype) for side in self.clip_range)
-        if self.surrogate == "none":
-            return jnp.ones_like(ratio)
-        if self.surrogate == "sapo":
-            gate = jax.nn.sigmoid(jnp.asarray(self.gate[0 if positive else 1], ratio.dtype) * (ratio - 1))
-            return 4 * ratio * gate * (1 - gate)
-        if self.surrogate == "cispo":
-            ratio = ratio if low is None else jnp.maximum(ratio, 1 - low)
-            return jnp.minimum(ratio, 1 + high)
-        kept = jnp.ones_like(ratio, dtype=bool)
-        if positive and high is not None:
-            kept = ratio <= 1 + high
-        if not positive and low is not None:
-            kept = ratio >= 1 - low
-        if not positive and self.dual_clip is not None:
-            kept = kept & (ratio <= jnp.asarray(self.dual_clip, ratio.dtype))
-        return jnp.where(kept, ratio, 0.0)
+        low, high = self.clip_range
+        return factor(
+            self.surrogate, ratio, positive, low=low, high=high, dual_clip=self.dual_clip, gate=self.gate
+        )
 
     def corrected(self, ratio: Array) -> Array:
         """The weight between trainer and sampler: truncated at the cap, masked above it, or one without a correction.
@@ -209,12 +196,41 @@ class OffPolicy:
         Returns:
           `[...]`.
         """
-        if self.correction is None:
-            return jnp.ones_like(ratio)
-        cap = jnp.asarray(self.correction_cap, ratio.dtype)
-        if self.correction == "truncate":
-            return jnp.minimum(ratio, cap)
-        return jnp.where(ratio <= cap, ratio, 0.0)
+        return corrected(self.correction, ratio, self.correction_cap)
+
+
+def factor(
+    surrogate: str, ratio: Array, positive: bool, *, low: Any, high: Any, dual_clip: Any, gate: Any
+) -> Array:
+    """[`OffPolicy.factor`][] with its numbers given one by one: they may have any shape that meets the ratio's."""
+    dtype = ratio.dtype
+    low, high = (None if side is None else jnp.asarray(side, dtype) for side in (low, high))
+    if surrogate == "none":
+        return jnp.ones_like(ratio)
+    if surrogate == "sapo":
+        open_share = jax.nn.sigmoid(jnp.asarray(gate[0 if positive else 1], dtype) * (ratio - 1))
+        return 4 * ratio * open_share * (1 - open_share)
+    if surrogate == "cispo":
+        ratio = ratio if low is None else jnp.maximum(ratio, 1 - low)
+        return ratio if high is None else jnp.minimum(ratio, 1 + high)
+    kept = jnp.ones_like(ratio, dtype=bool)
+    if positive and high is not None:
+        kept = ratio <= 1 + high
+    if not positive and low is not None:
+        kept = ratio >= 1 - low
+    if not positive and dual_clip is not None:
+        kept = kept & (ratio <= jnp.asarray(dual_clip, dtype))
+    return jnp.where(kept, ratio, 0.0)
+
+
+def corrected(correction: str | None, ratio: Array, cap: Any) -> Array:
+    """[`OffPolicy.corrected`][] with its cap given."""
+    if correction is None:
+        return jnp.ones_like(ratio)
+    cap = jnp.asarray(cap, ratio.dtype)
+    if correction == "truncate":
+        return jnp.minimum(ratio, cap)
+    return jnp.where(ratio <= cap, ratio, 0.0)
 
 
 def _placeholder(*values: Any) -> bool:

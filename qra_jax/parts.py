@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,13 +16,7 @@ import numpy as np
 import optax
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
-from qra_jax import (
-    _check,
-    algorithm as _algorithm,
-    problem as _problem,
-    regularizer as _regularizer,
-    reward as _reward,
-)
+from qra_jax import problem as _problem, registry
 from qra_jax.algorithm import Algorithm
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
@@ -33,25 +26,9 @@ Spec = str | Mapping[str, Any]
 Factories = Mapping[str, Callable[..., Any]]
 
 
-def _sized_reinforce(group_size: int | None = None, baseline: Any = 0.0) -> Algorithm:
-    group = None if group_size is None else _check.integer("group_size", group_size, low=1)
-    return replace(_algorithm.reinforce(baseline), group_size=group)
-
-
-ALGORITHMS: Factories = {
-    "reinforce": _sized_reinforce,
-    **{
-        name: getattr(_algorithm, name)
-        for name in ("rloo", "grpo", "dr_grpo", "dapo", "filtered_sft", "pass_at_k", "tsallis")
-    },
-}
-REWARDS: Factories = {
-    name: getattr(_reward, name)
-    for name in ("verifiable", "self_certainty", "answer_entropy", "trajectory_log_prob", "majority_vote")
-}
-REGULARIZERS: Factories = {
-    name: getattr(_regularizer, name) for name in ("reverse_kl", "k3_loss", "entropy_bonus")
-}
+ALGORITHMS: Factories = registry.ALGORITHMS
+REWARDS: Factories = registry.REWARDS
+REGULARIZERS: Factories = registry.REGULARIZERS
 OPTIMIZERS: Factories = {
     name: getattr(optax, name)
     for name in ("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "sign_sgd", "nadam", "adabelief")
@@ -206,13 +183,8 @@ def describe(part: Any) -> dict[str, Any]:
     if isinstance(part, Problem):
         table = {"ref": part.ref, "success": part.success, "answers": part.answers}
         return {name: plain(value) for name, value in table.items() if value is not None}
-    if isinstance(part, Algorithm):
-        return _describe_algorithm(part)
-    if isinstance(part, (Reward, Regularizer)):
-        for name, factory in (REWARDS if isinstance(part, Reward) else REGULARIZERS).items():
-            made = factory() if isinstance(part, Reward) else factory(0.0)
-            if made.function is part.function:
-                return {"name": name, **{key: plain(value) for key, value in part.params.items()}}
+    if isinstance(part, (Algorithm, Reward, Regularizer)):
+        return _describe_made(part)
     for name, factory in OPTIMIZERS.items():
         if part is factory:
             return {"name": name}
@@ -239,26 +211,24 @@ def plain(value: Any) -> Any:
     return np.asarray(value).tolist() if isinstance(value, (jax.Array, np.ndarray, np.generic)) else value
 
 
-def _describe_algorithm(part: Algorithm) -> dict[str, Any]:
-    group = {} if part.group_size is None else {"group_size": part.group_size}
-    arguments = {key: plain(value) for key, value in part.params.items() if key != "size"}
-    if "k" in arguments:
-        arguments["k"] = int(arguments["k"])
-    variants = [*({"name": name} for name in ALGORITHMS), {"name": "grpo", "sample_std": True}]
-    variants += [{"name": "filtered_sft", "keep": keep} for keep in ("negative", "both")]
-    variants.append({"name": "filtered_sft", "per": "accepted"})
-    for variant in variants:
-        known = inspect.signature(ALGORITHMS[variant["name"]]).parameters
-        if not {*arguments, *group} <= {*known}:
-            continue
-        try:
-            made = algorithm({**variant, **arguments, **group})
-        except (ValueError, TypeError):
-            continue
-        same = ("name", "weigh", "group_size", "resamples_silent")
-        if all(getattr(made, field) == getattr(part, field) for field in same):
-            return {**variant, **group, **arguments}
-    raise ValueError(f"{part.name!r}: not made by this package, so it has no plain data")
+def _describe_made(part: Algorithm | Reward | Regularizer) -> dict[str, Any]:
+    """Name and arguments of the factory that made a part, with the parameters that it has now."""
+    if part.made is None:
+        raise ValueError(f"{part.name!r}: not made by this package, so it has no plain data")
+    name, arguments = part.made
+    factories = {**ALGORITHMS, **REWARDS, **REGULARIZERS}
+    known = inspect.signature(factories[name]).parameters
+    table = {key: value for key, value in arguments.items() if value is not None}
+    for key in known:
+        if key in part.params and (key in arguments or plain(part.params[key]) != known[key].default):
+            number = plain(part.params[key])
+            whole = isinstance(arguments.get(key, known[key].default), int) and float(number).is_integer()
+            table[key] = int(number) if whole else number
+    if isinstance(part, Algorithm) and part.group_size is not None:
+        if part.size is not None:
+            raise ValueError(f"{part.name!r}: its group size is an array, so it has no plain data")
+        table["group_size"] = part.group_size
+    return {"name": name, **table}
 
 
 def _build(where: str, spec: Spec, factories: Factories) -> Any:

@@ -36,6 +36,8 @@ class Problem:
       success: `[patterns]`, success rates p in [0, 1]; they stay put during training (Assumption 5.1).
       answers: optional `[patterns, answers]` table π(a|r), rows sum to one, column 0 is the right answer.
         Without it there are two answers, `(p_r, 1 - p_r)`.
+      lengths: optional `[patterns]`, tokens that a rollout of each pattern has, > 0; they matter to algorithms that
+        weigh by length alone.
 
     Reference: Chen, Li, Zou, arXiv 2506.04695, §3.
     """
@@ -43,22 +45,26 @@ class Problem:
     log_ref: Float[Array, "*batch patterns"]
     success: Float[Array, "*batch patterns"]
     answers: Float[Array, "*batch patterns answers"] | None = None
+    lengths: Float[Array, "*batch patterns"] | None = None
 
     def __post_init__(self) -> None:
         # Nothing is refused here: gradients and the placeholders of tree transformations are built as problems, too.
-        for name in ("log_ref", "success", "answers"):
+        for name in ("log_ref", "success", "answers", "lengths"):
             value = getattr(self, name)
             if isinstance(value, list) and all(isinstance(x, (int, float)) for x in jax.tree.leaves(value)):
                 object.__setattr__(self, name, jnp.asarray(_check.array(name, value)))
 
     @classmethod
-    def from_probs(cls, ref: Any, success: Any = None, *, answers: Any = None) -> Problem:
+    def from_probs(
+        cls, ref: Any, success: Any = None, *, answers: Any = None, lengths: Any = None
+    ) -> Problem:
         """Build a problem from probabilities, checking every number.
 
         Args:
           ref: `[patterns]`, base policy; non-negative, sums to one within 1e-3 (then renormalised).
           success: `[patterns]`, success rates in [0, 1]; may be left out when `answers` is given.
           answers: `[patterns, answers]`, answer table; rows sum to one, column 0 is the right answer.
+          lengths: `[patterns]`, tokens of a rollout of each pattern, > 0.
 
         Returns:
           A `Problem` in the input's float dtype (float64 when x64 is enabled and the input is Python
@@ -84,9 +90,11 @@ class Problem:
             _check.close("success", success, "answers[:, 0]", answers[:, 0], tolerance=SUM_TOLERANCE)
         with np.errstate(divide="ignore"):
             log_ref = np.log(ref) if isinstance(ref, np.ndarray) else jnp.log(ref)
-        return cls(
-            jnp.asarray(log_ref), jnp.asarray(success), None if answers is None else jnp.asarray(answers)
-        )
+        if lengths is not None:
+            lengths = _check.positive("lengths", lengths)
+            _check.same_length("lengths", lengths, "ref", ref)
+        given = (log_ref, success, answers, lengths)
+        return cls(*(None if value is None else jnp.asarray(value) for value in given))
 
     def __repr__(self) -> str:
         log_ref, success = self.log_ref, self.success

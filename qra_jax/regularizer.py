@@ -16,14 +16,55 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check, _show
+from qra_jax import _check, _pytrees, _show
 from qra_jax.geometry import ascend
+from qra_jax.registry import REGULARIZERS
 
 Patterns = Float[Array, " patterns"]
 Params = dict[str, Any]
 
 
+ESTIMATES = ("exact", "samples", "corrected")
+"""How a penalty's gradient is taken in sampled training."""
+
+
 @jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Reference:
+    r"""How the reference policy and the coefficient of a penalty change in the course of discrete training.
+
+    Every `every` steps the reference's logits become $\alpha\theta + (1-\alpha)\theta_{\rm ref}$: α = 1 resets it (a
+    policy iteration, not a fixed point), a smaller α averages (TRL's `sync_ref_model`). With a target, the coefficient
+    is multiplied at each step by $1 + {\rm clip}({\rm KL}/\text{target} - 1, -0.2, 0.2)/\text{horizon}$.
+
+    Attributes:
+      every: N ≥ 1, steps between updates; `None` for a reference that stays.
+      mixing: α in [0, 1].
+      target_kl: in nats, > 0; `None` for a coefficient that stays.
+      horizon: > 0, in steps.
+
+    Raises:
+      ValueError: a number out of range.
+
+    Reference: Mroueh, arXiv 2503.06639 (policy iteration); Ziegler et al., arXiv 1909.08593, §2.2 (controller).
+    """
+
+    every: int | None = field(default=None, metadata={"static": True})
+    mixing: Any = 1.0
+    target_kl: Any = None
+    horizon: Any = 100.0
+
+    def __post_init__(self) -> None:
+        if self.every is not None:
+            _check.integer("reference.every", self.every, low=1)
+        for name, check in (("mixing", _check.unit_interval), ("target_kl", _check.positive)):
+            value = getattr(self, name)
+            if isinstance(value, (int, float)):
+                check(f"reference.{name}", value)
+        if isinstance(self.horizon, (int, float)):
+            _check.positive("reference.horizon", self.horizon)
+
+
 @dataclass(frozen=True, repr=False)
 class Regularizer:
     """A penalty or bonus on the policy, as the advantage it adds.
@@ -32,11 +73,22 @@ class Regularizer:
       name: what figures and reports call it.
       function: `(params, log_policy, log_ref) -> advantage [patterns]`, to be ascended.
       params: differentiable parameters.
+      estimate: in sampled training, `"exact"` takes the gradient over all patterns; `"samples"` takes it on the
+        rollouts of the step, $\\frac1G\\sum_i a_{r_i}(e_{r_i}-\\pi)$, as trainers do; `"corrected"` multiplies these
+        by the importance ratio where the rollouts are old.
+      reference: how reference and coefficient change in discrete training; `None` for not at all.
+      made: name and plain arguments of the factory that made it.
     """
 
-    name: str = field(metadata={"static": True})
-    function: Callable[[Params, Array, Array], Array] = field(metadata={"static": True})
+    name: str
+    function: Callable[[Params, Array, Array], Array]
     params: Params = field(default_factory=dict)
+    estimate: str = "exact"
+    reference: Reference | None = None
+    made: Any = None
+
+    def __post_init__(self) -> None:
+        _check.choice("estimate", self.estimate, ESTIMATES)
 
     def __repr__(self) -> str:
         return f"Regularizer({', '.join([self.name, *_show.parameters(self.params)])})"
@@ -70,13 +122,21 @@ class Regularizer:
         return ascend(self.advantage(log_policy, log_ref), jnp.exp(log_policy), geometry)
 
 
+_pytrees.register(
+    Regularizer, children=("params", "reference"), functions=("function",), labels=("name", "made")
+)
+
+
 def velocity(
-    terms: Sequence[Regularizer], log_policy: Patterns, log_ref: Patterns, geometry: str = "softmax"
+    terms: Sequence[Regularizer | Callable[[Array, Array], Array]],
+    log_policy: Patterns,
+    log_ref: Patterns,
+    geometry: str = "softmax",
 ) -> Patterns:
     """The logit velocity that several terms add together; patterns without mass stand still.
 
     Args:
-      terms: the terms; none gives zero.
+      terms: the terms, or their advantages as functions of both policies; none gives zero.
 
     As for [`Regularizer.velocity`][]: `log_policy`, `log_ref`, `geometry`.
 
@@ -88,27 +148,37 @@ def velocity(
     """
     advantage = jnp.zeros_like(log_policy)
     for term in terms:
-        advantage = advantage + term.advantage(log_policy, log_ref)
+        one = term.advantage if isinstance(term, Regularizer) else term
+        advantage = advantage + one(log_policy, log_ref)
     gone = jnp.isneginf(log_policy)
     return jnp.where(gone, 0.0, ascend(jnp.where(gone, 0.0, advantage), jnp.exp(log_policy), geometry))
 
 
-def reverse_kl(beta: float | Array) -> Regularizer:
+@REGULARIZERS.enter("reverse_kl")
+def reverse_kl(
+    beta: float | Array, *, estimate: str = "exact", reference: Reference | None = None
+) -> Regularizer:
     r"""The exact penalty $-\beta\,\mathrm{KL}(\pi\|\pi_{\rm ref})$: $a = -\beta\log(\pi/\pi_{\rm ref})$.
 
     Args:
       beta: β ≥ 0.
+      estimate: `"exact"`, `"samples"` or `"corrected"`, see [`Regularizer`][].
+      reference: how reference and coefficient change in discrete training.
 
     Returns:
       A `Regularizer`. Where π has mass and π_ref none the penalty is infinite and the advantage is −inf;
       runners answer that with `Status.INVALID`.
 
     Raises:
-      ValueError: β negative or not finite.
+      ValueError: β negative or not finite, or an unknown estimate.
 
     Reference: Chen, Li, Zou, arXiv 2506.04695, Prop. 5.2.
     """
-    return Regularizer("reverse KL", _reverse_kl, {"beta": _check.nonnegative("beta", beta)})
+    return Regularizer("reverse KL", _reverse_kl, _beta(beta), estimate, reference)
+
+
+def _beta(beta: Any) -> Params:
+    return {"beta": _check.nonnegative("beta", beta)}
 
 
 def _reverse_kl(params: Params, log_policy: Array, log_ref: Array) -> Array:
@@ -117,24 +187,66 @@ def _reverse_kl(params: Params, log_policy: Array, log_ref: Array) -> Array:
     return -beta * jnp.where(skip, 0.0, _masked(skip, log_policy) - _masked(skip, log_ref))
 
 
-def k3_loss(beta: float | Array) -> Regularizer:
-    r"""The k3 estimator as a term of the loss, as used in practice: $a = \beta\,\pi_{\rm ref}/\pi$.
+@REGULARIZERS.enter("k1_loss")
+def k1_loss(
+    beta: float | Array, *, estimate: str = "samples", reference: Reference | None = None
+) -> Regularizer:
+    r"""The log-ratio itself as a term of the loss (k1): its gradient is zero in expectation, $a = -\beta$.
+
+    It adds noise and no pull: the log-ratio estimates the KL without bias, its derivative does not.
+
+    The arguments, returns and raises are those of [`reverse_kl`][].
+
+    Reference: Schulman, "Approximating KL divergence", 2020; Tang and Munos, arXiv 2506.09477.
+    """
+    return Regularizer("k1 in the loss", _k1_loss, _beta(beta), estimate, reference)
+
+
+def _k1_loss(params: Params, log_policy: Array, log_ref: Array) -> Array:
+    beta = jnp.asarray(params["beta"], log_policy.dtype)
+    return jnp.where(jnp.isneginf(log_policy), 0.0, -beta)
+
+
+@REGULARIZERS.enter("k2_loss")
+def k2_loss(
+    beta: float | Array, *, estimate: str = "samples", reference: Reference | None = None
+) -> Regularizer:
+    r"""Half the squared log-ratio as a term of the loss (k2), $a = -\beta\log(\pi/\pi_{\rm ref})$: the reverse KL.
+
+    The arguments, returns and raises are those of [`reverse_kl`][].
+
+    Reference: Schulman, "Approximating KL divergence", 2020; Tang and Munos, arXiv 2506.09477.
+    """
+    return Regularizer("k2 in the loss", _reverse_kl, _beta(beta), estimate, reference)
+
+
+@REGULARIZERS.enter("k3_k2_loss")
+def k3_k2_loss(
+    beta: float | Array, *, estimate: str = "samples", reference: Reference | None = None
+) -> Regularizer:
+    r"""The value of k3 with the gradient of k2 (verl's straight-through variant): exactly the reverse KL.
+
+    The arguments, returns and raises are those of [`reverse_kl`][].
+
+    Reference: verl, `kl_penalty` of type "k3+"; Tang and Munos, arXiv 2506.09477.
+    """
+    return Regularizer("k3 with the gradient of k2", _reverse_kl, _beta(beta), estimate, reference)
+
+
+@REGULARIZERS.enter("k3_loss")
+def k3_loss(
+    beta: float | Array, *, estimate: str = "exact", reference: Reference | None = None
+) -> Regularizer:
+    r"""The k3 estimator as a term of the loss, as used in practice: $a = \beta\,(\pi_{\rm ref}/\pi - 1)$.
 
     Its mean gradient in the logits, $-\beta(\pi-\pi_{\rm ref})$, is that of the *forward* KL(π_ref‖π), not of
     KL(π‖π_ref): another flow with another end point than [`reverse_kl`][].
 
-    Args:
-      beta: β ≥ 0.
-
-    Returns:
-      A `Regularizer`.
-
-    Raises:
-      ValueError: β negative or not finite.
+    The arguments, returns and raises are those of [`reverse_kl`][].
 
     Reference: Shao et al., arXiv 2402.03300, eq. 4; Schulman, "Approximating KL divergence", 2020.
     """
-    return Regularizer("k3 in the loss", _k3_loss, {"beta": _check.nonnegative("beta", beta)})
+    return Regularizer("k3 in the loss", _k3_loss, _beta(beta), estimate, reference)
 
 
 def _k3_loss(params: Params, log_policy: Array, log_ref: Array) -> Array:
@@ -142,10 +254,11 @@ def _k3_loss(params: Params, log_policy: Array, log_ref: Array) -> Array:
     gone = jnp.isneginf(log_policy)
     # The ratio overflows only where π has underflowed; capped, π · ratio is still π_ref down to π ~ 1/cap.
     cap = float(np.log(np.finfo(log_policy.dtype).max)) - 12
-    ratio = jnp.exp(jnp.minimum(log_ref - _masked(gone, log_policy), cap))
-    return beta * jnp.where(gone, 0.0, ratio)
+    excess = jnp.expm1(jnp.minimum(log_ref - _masked(gone, log_policy), cap))
+    return beta * jnp.where(gone, 0.0, excess)
 
 
+@REGULARIZERS.enter("entropy_bonus")
 def entropy_bonus(weight: float | Array) -> Regularizer:
     r"""An entropy bonus $+w\,H(\pi)$ on the pattern choice: $a = -w\log\pi$.
 

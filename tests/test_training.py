@@ -19,7 +19,7 @@ import qra_jax as qra
 from qra_jax import flow, training
 from qra_jax._closures import hoisted
 from qra_jax.training import bits, groups
-from qra_jax.training.runner import _train
+from qra_jax.training.api import _train
 
 PROBLEM = qra.Problem.from_probs(ref=[0.05, 0.6, 0.25, 0.1], success=[0.9, 0.6, 0.1, 0.3])
 ALGORITHMS = {

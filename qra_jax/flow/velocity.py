@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import _check, expectation
 from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.algorithm.preference import pair_weights
 from qra_jax.geometry import GEOMETRIES, ascend
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
@@ -77,12 +78,36 @@ def velocity_function(
     `alive` marks the patterns with mass. The two arguments are the same policy: a term that needs only one of
     them leaves the other to be removed by the compiler.
     """
+    way = expectation.kind(algorithm, reward, problem, algorithm.group_size)
+    if way in ("pairs", "sum"):
+        advantage = (_pairs if way == "pairs" else _sum)(problem, alive, algorithm, reward)
+        penalise = _penalised(problem, alive, regularizers, geometry)
+        return lambda policy, log_policy: penalise(policy, log_policy, advantage(policy, log_policy))
     combine = combine_function(problem, alive, algorithm, reward, regularizers, geometry)
     fixed = shifted(reward.rates(problem), alive) if reward.fixed else None
 
     def velocity(policy: Array, log_policy: Array) -> Array:
         rates, gain = shifted(reward.rates(problem, log_policy), alive) if fixed is None else fixed
         return combine(policy, log_policy, rates, gain)[0]
+
+    return velocity
+
+
+def _penalised(
+    problem: Problem, alive: Array, regularizers: Sequence[Regularizer], geometry: str
+) -> Callable[[Array, Array, Array], Array]:
+    """Regularizers and geometry: `(policy, log_policy, advantage) -> velocity`."""
+    _check.choice("geometry", geometry, GEOMETRIES)
+    for term in regularizers:
+        if term.reference is not None:
+            raise ValueError(
+                f"reference: given with the regularizer {term.name!r}; must be None in a flow, which has no steps"
+            )
+
+    def velocity(policy: Array, log_policy: Array, advantage: Array) -> Array:
+        for term in regularizers:
+            advantage = advantage + term.advantage(log_policy, problem.log_ref)
+        return jnp.where(alive, ascend(advantage, policy, geometry), 0.0)
 
     return velocity
 
@@ -96,48 +121,95 @@ def combine_function(
     geometry: str,
 ) -> Callable[[Array, Array, Array, Array], tuple[Array, Array]]:
     """Clock, regularizers and geometry: `(policy, log_policy, rates, gain) -> (velocity, speed)`."""
-    _check.choice("geometry", geometry, GEOMETRIES)
-    clock = clock_function(algorithm, reward, geometry)
+    penalise = _penalised(problem, alive, regularizers, geometry)
+    clock = clock_function(problem, algorithm, reward, geometry)
 
     def combine(policy: Array, log_policy: Array, rates: Array, gain: Array) -> tuple[Array, Array]:
-        speed = clock(policy, rates, gain)
-        advantage = speed * gain
-        for term in regularizers:
-            advantage = advantage + term.advantage(log_policy, problem.log_ref)
-        return jnp.where(alive, ascend(advantage, policy, geometry), 0.0), speed
+        speed = clock(policy, log_policy, rates, gain)
+        return penalise(policy, log_policy, speed * gain), speed
 
     return combine
 
 
 def clock_function(
-    algorithm: Algorithm, reward: Reward, geometry: str
-) -> Callable[[Array, Array, Array], Array]:
-    """The clock as `(policy, rates, gain) -> speed`, finite even where every rollout earns the same.
+    problem: Problem, algorithm: Algorithm, reward: Reward, geometry: str
+) -> Callable[[Array, Array, Array, Array], Array]:
+    """The clock as `(policy, log_policy, rates, gain) -> speed`, finite even where every rollout earns the same.
 
     There the drift vanishes whatever the speed, so mean, miss and variance are kept off zero. Under the
     natural geometry ρ = 1 is reached in finite time by clocks that diverge there; the larger floor lets the
     solver pass.
     """
-    if reward.binary:
+    way = expectation.kind(algorithm, reward, problem, algorithm.group_size)
+    if way == "clock":
         binary_clock = algorithm.clock_function()
-    elif algorithm.real_clock is None:
+    elif way == "real_clock":
+        real_clock = expectation.limit_clock(algorithm, algorithm.group_size)
+    else:
         raise ValueError(
-            f"algorithm: {algorithm.name} has no clock for the real-valued reward {reward.name!r}; "
-            "must be one with a real_clock, such as REINFORCE, RLOO, Dr.GRPO, GRPO or DAPO"
+            f"algorithm: {algorithm.name} has no clock for {reward.name!r}; its path is no orbit"
         )
 
-    def clock(policy: Array, rates: Array, gain: Array) -> Array:
+    def clock(policy: Array, log_policy: Array, rates: Array, gain: Array) -> Array:
         kind = np.finfo(rates.dtype)
         low, high = np.sqrt(kind.tiny), (kind.eps if geometry == "natural" else np.sqrt(kind.tiny))
-        if reward.binary:
+        if way == "clock":
             mean, miss = jnp.sum(policy * rates), jnp.sum(policy * (1 - rates))
             return binary_clock(jnp.maximum(mean, low), jnp.maximum(miss, high))
-        variance = jnp.sum(policy * (gain - jnp.sum(policy * gain)) ** 2)
+        variance = expectation.real_variance(reward, problem, policy, log_policy, gain)
         floor = high * jnp.max(gain**2) + kind.tiny
-        assert algorithm.real_clock is not None  # checked by the caller
-        return algorithm.real_clock(algorithm.params, jnp.sqrt(jnp.maximum(variance, floor)))
+        assert real_clock is not None
+        return real_clock(jnp.sqrt(jnp.maximum(variance, floor)))
 
     return clock
+
+
+def _sum(
+    problem: Problem, alive: Array, algorithm: Algorithm, reward: Reward
+) -> Callable[[Array, Array], Array]:
+    """The expected weight of a rollout of each pattern, summed over all groups: `(policy, log_policy) -> advantage`."""
+    group = algorithm.group_size
+    assert group is not None
+    constant = expectation.labels_of(algorithm, reward, problem, problem.log_ref)
+    held = expectation.weight_table(algorithm, constant, group) if reward.fixed or reward.by_vote else None
+
+    def advantage(policy: Array, log_policy: Array) -> Array:
+        labels, table = constant, held
+        if table is None:
+            labels = expectation.labels_of(algorithm, reward, problem, log_policy)
+            table = expectation.weight_table(algorithm, labels, group)
+        mean = expectation.expected(labels, table, policy, group)
+        return jnp.where(alive, mean.up + mean.down, 0.0)
+
+    return advantage
+
+
+def _pairs(
+    problem: Problem, alive: Array, algorithm: Algorithm, reward: Reward
+) -> Callable[[Array, Array], Array]:
+    """The pull of the pairs on each pattern, per unit of its mass: `(policy, log_policy) -> advantage`."""
+
+    def advantage(policy: Array, log_policy: Array) -> Array:
+        weights = pair_expectation(problem, algorithm, reward, policy, log_policy)
+        return jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0), 0.0)
+
+    return advantage
+
+
+def pair_expectation(
+    problem: Problem, algorithm: Algorithm, reward: Reward, policy: Array, log_policy: Array
+) -> Array:
+    """Expected summed weights of the patterns over pairs of a right and a wrong rollout, `[patterns]`.
+
+    Where every rollout is right, or none, there are no pairs and all weights are zero.
+    """
+    source = problem.ref if algorithm.pairs == "reference" else policy
+    rates = jnp.where(source > 0, reward.rates(problem, log_policy), 0.0)
+    right, wrong = source * rates, source * (1 - rates)
+    shares = [x / jnp.where(jnp.sum(x) > 0, jnp.sum(x), 1.0) for x in (right, wrong)]
+    known = ~jnp.isneginf(log_policy) & ~jnp.isneginf(problem.log_ref)
+    log_ratio = jnp.where(known, log_policy, 0.0) - jnp.where(known, problem.log_ref, 0.0)
+    return pair_weights(jnp.asarray(algorithm.params["beta"], policy.dtype), *shares, log_ratio)
 
 
 def shifted(rates: Array, alive: Array) -> tuple[Array, Array]:

@@ -32,7 +32,7 @@ from qra_jax.problem import Problem
 from qra_jax.recipe import Recipe
 from qra_jax.reward import verifiable
 from qra_jax.sweep.axes import Axis
-from qra_jax.training.runner import METRICS
+from qra_jax.training.api import METRICS
 
 Outputs = dict[str, Array]
 ATTRIBUTES = {

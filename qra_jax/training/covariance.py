@@ -6,11 +6,11 @@ import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import expectation
 from qra_jax.algorithm import Algorithm
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
-from qra_jax.training import groups, moments
+from qra_jax.training import moments
 
 _VERIFIABLE = verifiable()
 
@@ -21,7 +21,6 @@ def gradient_covariance(
     *,
     algorithm: Algorithm,
     reward: Reward = _VERIFIABLE,
-    group_size: int | None = None,
 ) -> Float[Array, "patterns patterns"]:
     r"""Covariance of the gradient of one sampled group, exactly.
 
@@ -30,9 +29,8 @@ def gradient_covariance(
     Args:
       problem: the question.
       log_policy: `[patterns]`, log π.
-      algorithm: its weights.
+      algorithm: its weights, with a group size.
       reward: a binary reward.
-      group_size: G ≥ 1; `algorithm.group_size` where left out.
 
     Returns:
       `[patterns, patterns]`; rows and columns sum to zero.
@@ -43,12 +41,17 @@ def gradient_covariance(
     Reference: derived here, by conditioning on the number of right rollouts.
     """
     chex.assert_rank(log_policy, 1)
-    group = algorithm.group_size if group_size is None else group_size
-    if group is None or not reward.binary:
-        raise ValueError("group_size: None or a real-valued reward; needs a finite one and a binary reward")
-    _check.integer("group_size", group, low=1)
+    if algorithm.group_size is None or not expectation.counts_suffice(algorithm, reward, problem):
+        raise ValueError(
+            "group_size: None, or a reward that is not binary; needs a finite one and a binary reward of single "
+            "rollouts"
+        )
+    if algorithm.batch is not None or algorithm.greedy_baseline:
+        raise ValueError(
+            f"algorithm: {algorithm.name}; must be one whose weights the group's rewards alone decide"
+        )
     policy = jnp.exp(log_policy)
-    tables = groups.weight_tables(algorithm, group, None)
+    tables = algorithm.tables()
     rates = jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)
-    found = moments.spread(policy, rates, tables, None, resamples=algorithm.resamples_silent)
+    found = moments.spread(policy, rates, tables, algorithm.size, resamples=algorithm.resamples_silent)
     return moments.covariance(policy, found)

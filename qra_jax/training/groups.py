@@ -8,26 +8,18 @@ Arrays are `[patterns, *cells]`, where cells are runs, or questions, side by sid
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from qra_jax import _bernstein
-from qra_jax.algorithm import Algorithm
+from qra_jax.algorithm import Tables
 from qra_jax.training.lanes import expand
 
 UNROLLED = 64
 """Rollouts up to which loops over a group are written out; the compiler fuses them, but slowly for long ones."""
-
-
-class Tables(NamedTuple):
-    """Weight of a right and of a wrong rollout in a group with k right ones, each `[group + 1, *cells]`."""
-
-    right: Array
-    wrong: Array
 
 
 class Shares(NamedTuple):
@@ -41,31 +33,8 @@ class Shares(NamedTuple):
     """Mean reward."""
     silent: Array
     """Whether all rewards are equal (a chance, for expectations)."""
-
-
-def weight_tables(algorithm: Algorithm, group: int, size: Array | None) -> Tables:
-    """The tables of one run's algorithm.
-
-    Args:
-      algorithm: the algorithm.
-      group: most rollouts in a group.
-      size: rollouts in this run's groups, ≤ `group`, where that is fewer; the other entries are padding.
-
-    Returns:
-      `Tables` for k = 0 … group; entries beyond `size` are not used.
-    """
-    rewards = jnp.asarray(np.tri(group + 1, group, -1), _dtype(algorithm))  # row k: k right, then wrong ones
-    where = None if size is None else jnp.arange(group) < size
-    weights = jax.vmap(lambda row: algorithm.weights(row, where))(rewards)
-    count = np.arange(group + 1)
-    right = weights[:, 0]
-    wrong = weights[count, np.minimum(count, group - 1)]
-    some_wrong = count < (group if size is None else size)
-    return Tables(jnp.where(count > 0, right, 0.0), jnp.where(some_wrong, wrong, 0.0))
-
-
-def _dtype(algorithm: Algorithm) -> Any:
-    return jnp.result_type(float, *jax.tree.leaves(algorithm.params))
+    count: Array | None = None
+    """Share of the rollouts that each pattern has, `[patterns, *cells]`, where it is asked for."""
 
 
 def cumulative(values: Array) -> Array:
@@ -123,7 +92,25 @@ def draw_verdicts(scores: Array, rates: Array, halves: tuple[Array, Array]) -> t
     return below(shares_of(wrong[-1:], right), halves), below(shares_of(wrong[-1:], wrong), halves)
 
 
-def weigh_verdicts(counts: tuple[Array, Array], tables: Tables, size: Array, *, split: bool) -> Shares:
+def numbers_of(counts: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Right and wrong rollouts of each pattern, from running counts, each `[patterns, *cells]`."""
+    right, wrong = counts
+    number_right = right - jnp.concatenate([jnp.zeros_like(right[:1]), right[:-1]])
+    return number_right, wrong - jnp.concatenate([right[-1][None], wrong[:-1]])
+
+
+Adjustment = Callable[[Array, Array, Array], tuple[Array, Array]]
+
+
+def weigh_verdicts(
+    counts: tuple[Array, Array],
+    tables: Tables,
+    size: Array,
+    *,
+    split: bool,
+    adjust: Adjustment | None = None,
+    counted: bool = False,
+) -> Shares:
     """Weights of a group with binary rewards.
 
     Args:
@@ -131,23 +118,26 @@ def weigh_verdicts(counts: tuple[Array, Array], tables: Tables, size: Array, *, 
       tables: the algorithm's, `[group + 1, *cells]`.
       size: `[*cells]` or scalar, rollouts in the group.
       split: tell positive from negative weights.
+      adjust: what becomes of the weights of right and wrong rollouts, given them and the number of right ones.
+      counted: tell the shares of the patterns, too.
 
     Returns:
       `Shares`.
     """
-    right, wrong = counts
-    accepted = right[-1]
-    number_right = right - jnp.concatenate([jnp.zeros_like(right[:1]), right[:-1]])
-    number_wrong = wrong - jnp.concatenate([accepted[None], wrong[:-1]])
-    reward = (lookup(tables.right, accepted) / size)[None]
-    penalty = (lookup(tables.wrong, accepted) / size)[None]
+    accepted = counts[0][-1]
+    number_right, number_wrong = numbers_of(counts)
+    weights = lookup(tables.right, accepted), lookup(tables.wrong, accepted)
+    if adjust is not None:
+        weights = adjust(*weights, accepted)
+    reward, penalty = ((weight / size)[None] for weight in weights)
     silent = (accepted == 0) | (accepted == size)
     mean = accepted / size
+    count = (number_right + number_wrong) / size if counted else None
     if not split:
-        return Shares(reward * number_right + penalty * number_wrong, None, mean, silent)
+        return Shares(reward * number_right + penalty * number_wrong, None, mean, silent, count)
     up = jnp.maximum(reward, 0.0) * number_right + jnp.maximum(penalty, 0.0) * number_wrong
     down = jnp.minimum(reward, 0.0) * number_right + jnp.minimum(penalty, 0.0) * number_wrong
-    return Shares(up, down, mean, silent)
+    return Shares(up, down, mean, silent, count)
 
 
 def lookup(table: Array, count: Array) -> Array:
@@ -196,37 +186,71 @@ def draw_mixed_verdicts(
     return below(levels_right, accepted), right_ones[None] + below(levels_wrong, rejected)  # pyright: ignore
 
 
-def draw_patterns(scores: Array, halves: tuple[Array, Array]) -> Array:
-    """Draw a group's patterns: how many numbers lie below the end of each pattern, `[patterns, *cells]`."""
+def draw_cells(scores: Array, halves: tuple[Array, Array]) -> Array:
+    """Draw a group's cells: how many numbers lie below the end of each, `[cells of a rollout, *cells]`."""
     ladder = cumulative(scores)
     return below(shares_of(ladder[-1:], ladder), halves)
 
 
-def weigh_rewards(
-    counts: Array, rates: Array, weigh: Callable[[Array], Array], group: int, size: Array
+def weigh_rollouts(
+    counts: Array,
+    values: Array,
+    lengths: Array | None,
+    weigh: Callable[..., Array],
+    group: int,
+    size: Array,
+    patterns: int,
 ) -> Shares:
-    """Weights of a group with real-valued rewards.
+    """Weights of a group rollout by rollout, for rewards of any kind and weights that see lengths.
 
     Args:
-      counts: from [`draw_patterns`][].
-      rates: `[patterns, *cells]`, what a rollout of each pattern earns.
-      weigh: rewards `[group, *cells]` to weights `[group, *cells]`.
+      counts: from [`draw_cells`][]; cells are ordered (pattern 0, outcome 0), (pattern 0, outcome 1), …
+      values: `[patterns · outcomes, *cells]`, what a rollout of each cell earns.
+      lengths: the same, how long it is; `None` where that does not matter.
+      weigh: rewards (and lengths) `[group, *cells]` to weights `[group, *cells]`.
       group: most rollouts in a group.
       size: `[*cells]` or scalar, rollouts in the group.
+      patterns: n.
 
     Returns:
-      `Shares`.
+      `Shares`, counts included.
     """
     place = jnp.arange(group).reshape((-1, 1) + (1,) * (counts.ndim - 1))
     upper = place < counts[None]
     lower = place < jnp.concatenate([jnp.zeros_like(counts[:1]), counts[:-1]])[None]
-    chosen = upper & ~lower  # [group, patterns, *cells]: rollouts in the order of their patterns
-    rewards = jnp.sum(jnp.where(chosen, rates[None], 0.0), axis=1)
-    weights = weigh(rewards)[:, None] / expand(size, place.ndim)
+    chosen = upper & ~lower  # [group, cells of a rollout, *cells]: rollouts in the order of their cells
+    of_rollouts = lambda each: jnp.sum(jnp.where(chosen, each[None], 0.0), axis=1)  # noqa: E731
+    rewards = of_rollouts(values)
+    seen = (rewards,) if lengths is None else (rewards, of_rollouts(lengths))
+    weights = weigh(*seen)[:, None] / expand(size, place.ndim)
     real = place[:, 0] < expand(size, rewards.ndim)
     top = jnp.max(jnp.where(real, rewards, -jnp.inf), axis=0)
     bottom = jnp.min(jnp.where(real, rewards, jnp.inf), axis=0)
-    up = jnp.sum(jnp.where(chosen, jnp.maximum(weights, 0.0), 0.0), axis=0)
-    down = jnp.sum(jnp.where(chosen, jnp.minimum(weights, 0.0), 0.0), axis=0)
+
+    def of_patterns(each: Array) -> Array:
+        summed = jnp.sum(jnp.where(chosen, each, 0.0), axis=0)
+        return jnp.sum(summed.reshape(patterns, -1, *summed.shape[1:]), axis=1)
+
+    up, down = of_patterns(jnp.maximum(weights, 0.0)), of_patterns(jnp.minimum(weights, 0.0))
     mean = jnp.sum(jnp.where(real, rewards, 0.0), axis=0) / size
-    return Shares(up, down, mean, top == bottom)
+    return Shares(up, down, mean, top == bottom, of_patterns(1 / expand(size, place.ndim)))
+
+
+def vote(counts: Array, lot: Array, answers: int) -> Array:
+    """Which answers win the group's vote, ties broken by a lot: 1 for the cells of the winner, 0 for the others.
+
+    Args:
+      counts: from [`draw_cells`][], cells ordered by pattern, then answer.
+      lot: `[*cells]`, one uniform number.
+      answers: m.
+
+    Returns:
+      `[patterns · answers, *cells]`.
+    """
+    number = counts - jnp.concatenate([jnp.zeros_like(counts[:1]), counts[:-1]])
+    votes = jnp.sum(number.reshape(-1, answers, *number.shape[1:]), axis=0)
+    tied = votes == jnp.max(votes, axis=0, keepdims=True)
+    place = jnp.cumsum(tied.astype(counts.dtype), axis=0)
+    which = jnp.floor(lot * place[-1]) + 1
+    winner = (tied & (place == which[None])).astype(counts.dtype)
+    return jnp.tile(winner, (counts.shape[0] // answers, *[1] * lot.ndim))

@@ -16,13 +16,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from qra_jax import off_policy
+from qra_jax.algorithm import Tables, batch_scale
+from qra_jax.algorithm.preference import pair_weights
 from qra_jax.training import bits, groups
-from qra_jax.training.groups import Shares, Tables
+from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import each, expand
 from qra_jax.trajectory import Status
 
 SHARED = 2
-"""Stream of the numbers that a whole group shares: the verifier's mood, the number of right rollouts."""
+"""Stream of the numbers that a whole group shares: the verifier's mood, the number of right rollouts, a lot."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,22 @@ class Plan:
 
     steps: int
     record_every: int
-    epochs: int
     mode: str
     geometry: str
     group: int | None
-    importance: bool
+    weighing: str
+    """What the weights of a group are found by: `"counts"` of right rollouts, `"rollouts"` one by one, `"pairs"`."""
+    epochs: int
+    surrogate: str
+    correction: str | None
     staleness: int
     held: bool
     stale_gradient: bool
+    on_policy: bool
+    reference_every: int | None
     optimizer: Any
     ready_made: bool
-    metrics: tuple[tuple[str, Callable[..., Any]], ...]
+    metrics: tuple[tuple[str, Any], ...]
 
 
 class State(NamedTuple):
@@ -59,6 +67,8 @@ class State(NamedTuple):
     """The group, as counts."""
     numbers: Any
     """Uniform numbers for the next group."""
+    reference: Any
+    """Logits `[patterns, *cells]` and coefficient `[*cells]` of the reference, where they change."""
 
 
 def run(
@@ -70,8 +80,14 @@ def run(
     binary: bool,
     fixed_rates: bool,
     resamples: bool,
+    by_vote: bool,
+    greedy_baseline: bool,
+    pairs: str | None,
+    batch: str | None,
     regularized: bool,
+    estimated: tuple[str, ...],
     features: Array | None,
+    joint: bool,
     expected: Callable[..., Any] | None,
 ) -> dict[str, Any]:
     """Run the steps.
@@ -79,39 +95,54 @@ def run(
     Args:
       plan: what is fixed.
       pure: functions `(held, *arrays)` of one run: `init` and `update` of the optimiser, `rates` of the reward,
-        `penalty` of the regularizers, `observe` of the metrics; `moody` and `weigh` where they are needed.
+        `penalty` and `pull` of the exact and the sampled regularizers, `divergence` from the reference, `observe` of
+        the metrics; `moody`, `cells` and `weigh` where they are needed.
       fixed: arrays that do not change in a run; every one ends in lanes.
       held: first arguments of `pure`.
       binary: the reward is 0 or 1.
       fixed_rates: it does not depend on the policy.
       resamples: silent groups are drawn again.
-      regularized: there is a penalty.
+      by_vote: the reward is the group's vote.
+      greedy_baseline, pairs, batch: as an `Algorithm` has them.
+      regularized: there is an exact penalty.
+      estimated: which estimates the other penalties take, of `"samples"` and `"corrected"`.
       features: Φ, where questions share parameters.
+      joint: the questions of a run are in the last axis, together.
       expected: `(logits, numbers) -> up, down, reward, silent`, in place of drawing groups.
 
     Returns:
       `log_policy` `[times, patterns, *cells]`, `status`, `diverged` and `stats`.
     """
     seed, start, alive = fixed["seed"], fixed["start"], fixed["alive"]
-    lanes = seed.ndim - 1 - (features is not None)
+    lanes = seed.ndim - 1 - joint
     group, dtype, ndim = plan.group, start.dtype, start.ndim
     part = {name: partial(each(function, lanes), held[name]) for name, function in pure.items()}
     number = {
-        name: None if fixed[name] is None else expand(fixed[name], ndim)
-        for name in ("low", "high", "temperature")
+        name: None if value is None else expand(value, ndim) for name, value in fixed["off_policy"].items()
     }
     size = jnp.asarray(group or 1, dtype) if fixed["size"] is None else fixed["size"]
-    off_policy = plan.staleness > 0 or fixed["behavior"] is not None or number["temperature"] is not None
-    split = plan.importance and (off_policy or plan.epochs > 1)
-    mixed = resamples and binary
+    fresh = plan.staleness == 0 and fixed["behavior"] is None and number["sampling_temperature"] is None
+    split = plan.surrogate != "none" and not plan.on_policy
+    counted = bool(estimated)
     tables = fixed["tables"]
-    if tables is not None and features is not None:
+    if tables is not None and joint:
         tables = Tables(*(table[:, None] for table in tables))
     normalised = partial(jax.nn.log_softmax, axis=0)
-    tempered = (lambda z: z) if number["temperature"] is None else (lambda z: z / number["temperature"])
-    constant_rates = (
-        part["rates"](normalised(start)) if fixed_rates and fixed["correlation"] is None else None
-    )
+
+    def learned(z: Array) -> Array:
+        """Logits of the policy that learns."""
+        return z if number["temperature"] is None else z / number["temperature"]
+
+    def tempered(z: Array) -> Array:
+        """Logits of the policy that is sampled from."""
+        z = learned(z)
+        return z if number["sampling_temperature"] is None else z / number["sampling_temperature"]
+
+    constant_rates = None
+    if fixed_rates and fixed["correlation"] is None and plan.weighing == "counts":
+        constant_rates = part["rates"](normalised(start))
+    shares_lot = resamples or fixed["correlation"] is not None or by_vote or greedy_baseline
+    lengths = fixed["lengths"]
 
     def logits(params: Array) -> Array:
         return params if features is None else start + jnp.einsum("qnf,f->nq", features, params)
@@ -129,14 +160,14 @@ def run(
         halves = bits.uniforms(seed, step, (group + 1) // 2, dtype)
         if group % 2 or fixed["size"] is not None:
             halves = groups.padded(halves, size)
-        if mixed or fixed["correlation"] is not None:
+        if shares_lot:
             return halves, bits.uniforms(seed, step, 1, dtype, stream=SHARED)
         return halves, None
 
     def rates(behavior: Array, shared: Any) -> Array:
         if constant_rates is not None:
             return constant_rates
-        usual = jnp.where(alive, part["rates"](normalised(behavior)), 0.0)
+        usual = jnp.where(alive, part["rates"](normalised(learned(behavior))), 0.0)
         if fixed["correlation"] is None:
             return usual
         (in_mood,), (mood,) = shared
@@ -149,43 +180,116 @@ def run(
         halves, shared = numbers
         scores = tempered(behavior)
         scores = jnp.exp(scores - jnp.max(scores, axis=0, keepdims=True))
-        if not binary:
-            return groups.draw_patterns(scores, halves)
+        if plan.weighing == "rollouts":
+            values, chances = part["cells"](normalised(learned(behavior)))
+            outcomes = chances.shape[0] // scores.shape[0]
+            drawn = groups.draw_cells(jnp.repeat(scores, outcomes, axis=0) * chances, halves)
+            return drawn, groups.vote(drawn, shared[0][0], outcomes) if by_vote else values
         chances = rates(behavior, shared)
-        if mixed:
+        if resamples:
             assert group is not None
             return groups.draw_mixed_verdicts(scores, chances, halves, shared[0][0], group, size)
-        return groups.draw_verdicts(scores, chances, halves)
+        verdicts = groups.draw_verdicts(scores, chances, halves)
+        if not greedy_baseline:
+            return verdicts
+        likeliest = jnp.arange(scores.shape[0]).reshape((-1,) + (1,) * (ndim - 1)) == jnp.argmax(
+            scores, axis=0
+        )
+        chance = jnp.sum(jnp.where(likeliest, chances, 0.0), axis=0)
+        return verdicts, jnp.where(shared[0][0] < chance, 1.0, 0.0).astype(dtype)
 
-    def weigh(behavior: Array, drawn: Any) -> Shares:
+    def weigh(behavior: Array, drawn: Any, reference: Array) -> Shares:
         if expected is not None:
-            return Shares(*expected(behavior, drawn))
+            shares, square = expected(behavior, drawn, reference)
+            if batch is None:
+                return shares
+            scale = batch_scale(batch, shares.reward, square, shares.silent)
+            up, down = shares.up, shares.down
+            if batch == "whiten":
+                mean = jnp.mean(shares.reward)
+                up, down = up * (1 - mean), down * mean
+            return shares._replace(up=up * scale, down=down * scale)
         assert group is not None
-        if not binary:
-            return groups.weigh_rewards(drawn, rates(behavior, None), part["weigh"], group, size)
+        if plan.weighing == "rollouts":
+            counts, values = drawn
+            shares = groups.weigh_rollouts(
+                counts, values, lengths, part["weigh"], group, size, start.shape[0]
+            )
+            return shares if counted else shares._replace(count=None)
+        if plan.weighing == "pairs":
+            right, wrong = groups.numbers_of(drawn)
+            both = (each / jnp.maximum(jnp.sum(each, axis=0, keepdims=True), 1) for each in (right, wrong))
+            log_policy = normalised(learned(behavior))
+            log_ratio = jnp.where(alive, log_policy, 0.0) - jnp.where(
+                alive, normalised(learned(reference)), 0.0
+            )
+            accepted = drawn[0][-1]
+            silent = (accepted == 0) | (accepted == size)
+            weights = pair_weights(expand(fixed["beta"], ndim + 1), *both, log_ratio)
+            return Shares(weights, None, accepted / size, silent, (right + wrong) / size if counted else None)
         assert tables is not None
-        return groups.weigh_verdicts(drawn, tables, size, split=split)
+        adjust = None
+        if greedy_baseline:
+            drawn, baseline = drawn
+            adjust = lambda right, wrong, accepted: (right - baseline, wrong - baseline)  # noqa: E731
+        elif batch is not None:
+            adjust = rescale
+        return groups.weigh_verdicts(drawn, tables, size, split=split, adjust=adjust, counted=counted)
 
-    def improve(params: Array, memory: Any, behavior: Array, shares: Shares) -> tuple[Array, Any, Array]:
+    def rescale(right: Array, wrong: Array, accepted: Array) -> tuple[Array, Array]:
+        """What the batch makes of the weights of its groups; questions are the last axis."""
+        square = (accepted * right**2 + (size - accepted) * wrong**2) / size
+        silent = (accepted == 0) | (accepted == size)
+        scale = batch_scale(batch, accepted / size, square, silent)
+        if batch == "whiten":
+            mean = jnp.mean(accepted / size)
+            right, wrong = jnp.ones_like(right) * (1 - mean), -jnp.ones_like(wrong) * mean
+        return right * scale, wrong * scale
+
+    def improve(
+        params: Array, memory: Any, behavior: Array, shares: Shares, reference: Any
+    ) -> tuple[Array, Any, Array]:
         log_behavior = normalised(tempered(behavior))
+        log_old = normalised(learned(logits(params))) if plan.correction else log_behavior
         clipped = jnp.zeros(start.shape[1:], dtype)
+        log_ref, coefficient = reference
+        if moves or number["temperature"] is not None:
+            log_ref = normalised(learned(log_ref))
         for epoch in range(plan.epochs):
             point = behavior if plan.stale_gradient else logits(params)
-            log_policy, policy = normalised(point), jax.nn.softmax(point, axis=0)
-            up, down = shares.up, shares.down
-            if split and (off_policy or epoch > 0):
+            log_policy = normalised(learned(point))
+            policy = jnp.exp(log_policy)
+            up, down, ratio = shares.up, shares.down, jnp.ones_like(policy)
+            if split and (not fresh or epoch > 0):
                 drawn = alive & ((up != 0) | (down != 0))
+                if counted:
+                    drawn = drawn | (alive & (shares.count > 0))
                 ratio = jnp.exp(jnp.where(drawn, log_policy - log_behavior, 0.0))
+                between = jnp.exp(jnp.where(drawn, log_policy - log_old, 0.0))
+                trust = off_policy.corrected(
+                    plan.correction, jnp.exp(jnp.where(drawn, log_old - log_behavior, 0.0)), number["cap"]
+                )
                 assert down is not None
-                up, down = up * ratio, down * ratio
-                whole = jnp.sum(up - down, axis=0)
-                if number["high"] is not None:
-                    up = jnp.where(ratio <= 1 + number["high"], up, 0.0)
-                if number["low"] is not None:
-                    down = jnp.where(ratio >= 1 - number["low"], down, 0.0)
+                factor = partial(
+                    off_policy.factor,
+                    plan.surrogate,
+                    between,
+                    low=number["low"],
+                    high=number["high"],
+                    dual_clip=number["dual_clip"],
+                    gate=(number["gate_up"], number["gate_down"]),
+                )
+                whole = jnp.sum((up - down) * between * trust, axis=0)
+                up, down = up * factor(True) * trust, down * factor(False) * trust
+                if number["mask_old"] is not None:
+                    old = log_behavior - log_policy > number["mask_old"]
+                    down = jnp.where(drawn & old, 0.0, down)
                 lost = whole - jnp.sum(up - down, axis=0)
                 clipped = clipped + lost / jnp.where(whole > 0, whole, 1.0) / plan.epochs
             weights = up if down is None else up + down
+            for estimate in estimated:
+                pull = part["pull_" + estimate](log_policy, log_ref, coefficient) * shares.count
+                weights = weights + (pull * ratio if estimate == "corrected" else pull)
             total = jnp.sum(weights, axis=0, keepdims=True)
             if plan.geometry == "natural":
                 share = jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0), 0.0)
@@ -193,18 +297,40 @@ def run(
             else:
                 gradient = weights - total * policy
             if regularized:
-                gradient = gradient + part["penalty"](log_policy)
+                gradient = gradient + part["penalty"](log_policy, log_ref, coefficient)
+            if number["temperature"] is not None:
+                gradient = gradient / number["temperature"]
             if features is not None:
                 gradient = jnp.einsum("qnf,nq->f", features, gradient)
             change, memory = part["update"](-gradient, memory, safe(params))
             params = params + safe(change.astype(dtype))
         return params, memory, clipped
 
+    moves = plan.reference_every is not None or number["target_kl"] is not None
+    unmoved = fixed["log_ref"], jnp.ones(start.shape[1:], dtype)
+
+    def follow(reference: Any, params: Array, index: Array) -> Any:
+        """The reference and its coefficient after a step."""
+        log_ref, coefficient = reference
+        now = logits(params)
+        if number["target_kl"] is not None:
+            excess = part["divergence"](normalised(now), normalised(log_ref)) / number["target_kl"][0] - 1
+            coefficient = coefficient * (1 + jnp.clip(excess, -0.2, 0.2) / number["horizon"][0])
+        if plan.reference_every is not None:
+            mixing = number["mixing"]
+            moved = jnp.where(alive, mixing * safe_of(now) + (1 - mixing) * safe_of(log_ref), log_ref)
+            log_ref = jnp.where((index + 1) % plan.reference_every == 0, moved, log_ref)
+        return log_ref, coefficient
+
+    def safe_of(z: Array) -> Array:
+        return jnp.where(jnp.isneginf(z), 0.0, z)
+
     def step(carry: tuple[State, Any], index: Array) -> tuple[tuple[State, Any], None]:
         state, sums = carry
         now = logits(state.params) if state.behavior is None else state.behavior
-        shares = weigh(now, state.group)
-        params, memory, clipped = improve(state.params, state.memory, now, shares)
+        reference = state.reference if moves else unmoved
+        shares = weigh(logits(state.params) if plan.weighing == "pairs" else now, state.group, reference[0])
+        params, memory, clipped = improve(state.params, state.memory, now, shares, reference)
         upcoming, behavior, history = logits(params), state.behavior, state.history
         if plan.staleness and plan.held:
             behavior = upcoming = jnp.where((index + 1) % plan.staleness == 0, upcoming, now)
@@ -217,7 +343,8 @@ def run(
         elif behavior is not None:
             upcoming = behavior
         drawn = draw(upcoming, state.numbers)
-        state = State(params, memory, behavior, history, drawn, numbers(index + 2))
+        reference = follow(reference, params, index) if moves else None
+        state = State(params, memory, behavior, history, drawn, numbers(index + 2), reference)
         sums = sums[0] + shares.reward, sums[1] + shares.silent.astype(dtype), sums[2] + clipped
         return (state, sums), None
 
@@ -238,7 +365,7 @@ def run(
         return state, (record(state.params), [total / plan.record_every for total in sums])
 
     params = start if features is None else jnp.zeros(features.shape[-1:], dtype)
-    behavior = fixed["behavior"]
+    behavior = fixed["log_ref"] if pairs == "reference" else fixed["behavior"]
     if behavior is None and plan.staleness:
         behavior = start
     history = None
@@ -252,6 +379,7 @@ def run(
         history,
         draw(source, numbers(jnp.asarray(0))),
         numbers(jnp.asarray(1)),
+        unmoved if moves else None,
     )
     before = record(params)
     state, (seen, means) = jax.lax.scan(window, state, jnp.arange(0, plan.steps, plan.record_every))
@@ -264,7 +392,8 @@ def run(
         "log_policy": policies,
         "status": status.astype(jnp.int32),
         "diverged": jnp.where(diverged, jnp.argmax(seen["wrong"], axis=0) * plan.record_every, -1),
-        "stats": {**seen["metrics"], **dict(zip(("reward", "silent", "clipped"), means, strict=True))},
+        "metrics": seen["metrics"],
+        "stats": dict(zip(("reward", "silent", "clipped"), means, strict=True)),
     }
 
 
@@ -277,19 +406,31 @@ def _sound(
     if fixed["tables"] is not None:
         good = good & (rates >= 0) & (rates <= 1)
     sound = jnp.all(jnp.where(alive, good, True), axis=0) & jnp.any(alive, axis=0)
-    sound = sound & jnp.all(jnp.isfinite(part["penalty"](start)), axis=0)
-    if sound.ndim > lanes:  # questions that share parameters
+    penalty = part["penalty"](start, fixed["log_ref"], jnp.ones(start.shape[1:], start.dtype))
+    sound = sound & jnp.all(jnp.isfinite(penalty), axis=0)
+    if sound.ndim > lanes:  # questions that are trained together
         sound = jnp.all(sound, axis=-1)
+    tiny, huge = float(jnp.finfo(start.dtype).tiny), float(jnp.finfo(start.dtype).max)
+    positive, nonnegative, share = (tiny, huge), (0.0, huge), (0.0, 1.0)
     ranges = {
-        "learning_rate": (0.0, jnp.finfo(start.dtype).max),
-        "temperature": (jnp.finfo(start.dtype).tiny, jnp.finfo(start.dtype).max),
-        "correlation": (0.0, 1.0),
-        "low": (0.0, 1.0),
-        "high": (0.0, jnp.inf),
+        "learning_rate": nonnegative,
+        "correlation": share,
         "size": (1.0, group),
+        "low": share,
+        "high": (0.0, jnp.inf),
+        "dual_clip": (1.0, jnp.inf),
+        "cap": positive,
+        "mask_old": nonnegative,
+        "gate_up": positive,
+        "gate_down": positive,
+        "temperature": positive,
+        "sampling_temperature": positive,
+        "mixing": share,
+        "target_kl": positive,
+        "horizon": positive,
     }
     for name, (least, most) in ranges.items():
-        value = fixed[name]
+        value = {**fixed, **fixed["off_policy"]}[name]
         if value is not None:
             sound = sound & (value >= least) & (value <= most)
     if fixed["size"] is not None:

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from qra_jax import _bernstein
-from qra_jax.training.groups import Shares, Tables
+from qra_jax.algorithm import Tables
+from qra_jax.training.groups import Shares
 
 Patterns = Float[Array, " patterns"]
 

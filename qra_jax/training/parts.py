@@ -15,17 +15,47 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from qra_jax import regularizer
+from qra_jax import expectation, metrics, regularizer
 from qra_jax._closures import hoisted
-from qra_jax.algorithm import Algorithm
-from qra_jax.flow.velocity import clock_function
+from qra_jax.algorithm import Algorithm, Tables
+from qra_jax.flow.velocity import clock_function, pair_expectation
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
-from qra_jax.regularizer import Regularizer
+from qra_jax.regularizer import Reference, Regularizer
 from qra_jax.reward import Reward
-from qra_jax.training import groups, loop, moments
-from qra_jax.training.groups import Shares, Tables
+from qra_jax.training import loop, moments
+from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import trailing
 from qra_jax.training.loop import Plan
+
+
+def reference_of(regularizers: Sequence[Regularizer]) -> Reference | None:
+    """The one reference that the regularizers follow."""
+    given = [term.reference for term in regularizers if term.reference is not None]
+    if len({(one.every, str(one.mixing)) for one in given}) > 1:
+        raise ValueError("regularizers: references that change differently; must be one and the same")
+    return given[0] if given else None
+
+
+def numbers_of(off_policy: OffPolicy, reference: Reference | None) -> dict[str, Any]:
+    """The numbers of an off-policy object and of a reference, by name; `None` where they are not used."""
+    low, high = off_policy.clip_range
+    gate = off_policy.gate if off_policy.surrogate == "sapo" else (None, None)
+    moving = reference or Reference()
+    return {
+        "low": low,
+        "high": high,
+        "dual_clip": off_policy.dual_clip,
+        "gate_up": gate[0],
+        "gate_down": gate[1],
+        "cap": None if off_policy.correction is None else off_policy.correction_cap,
+        "mask_old": off_policy.mask_old_negatives,
+        "temperature": off_policy.temperature,
+        "sampling_temperature": off_policy.sampling_temperature,
+        "mixing": None if moving.every is None else moving.mixing,
+        "target_kl": moving.target_kl,
+        "horizon": None if moving.target_kl is None else moving.horizon,
+    }
 
 
 def simulate(
@@ -43,24 +73,28 @@ def simulate(
       algorithm: the algorithm.
       reward: the reward.
       regularizers: the penalties.
-      problem: the question, or questions that share parameters.
-      settings: what may be traced: `seed`, `start`, `behavior`, and numbers as arguments of `train`.
+      problem: the question, or questions that are trained together.
+      settings: what may be traced: `seed`, `start`, `behavior`, `features`, `learning_rate`, `correlation`, and
+        `off_policy`, numbers by name.
 
     Returns:
-      `log_policy` `[times, patterns, *questions]`, `stats` and `status`.
+      `log_policy` `[times, patterns, *questions]`, `metrics`, `stats` and `status`.
     """
-    coupled = settings["features"] is not None
-    rate, features, correlation = settings["learning_rate"], settings["features"], settings["correlation"]
-    if coupled:  # questions to the last axis
+    features, correlation = settings["features"], settings["correlation"]
+    joint = problem.log_ref.ndim == 2
+    log_ref = problem.log_ref
+    if joint:  # questions to the last axis
+        log_ref = jnp.moveaxis(log_ref, 0, -1)
         for name in ("start", "behavior"):
             if settings[name] is not None:
                 settings = {**settings, name: jnp.moveaxis(settings[name], 0, -1)}
     start = settings["start"]
-    transform = plan.optimizer if plan.ready_made else plan.optimizer(rate)
+    transform = plan.optimizer if plan.ready_made else plan.optimizer(settings["learning_rate"])
+    size = algorithm.size
 
     def by_question(function: Callable[..., Any]) -> Callable[..., Any]:
         """A function of one question and arrays `[patterns]`, for arrays `[patterns, *questions]`."""
-        if not coupled:
+        if not joint:
             return partial(function, problem)
         return lambda *args: jax.vmap(function, in_axes=(0, *(-1 for _ in args)), out_axes=-1)(problem, *args)
 
@@ -71,41 +105,82 @@ def simulate(
         """Acceptance where one draw decides for the whole group."""
         return replace(reward, params={"tpr": tpr, "fpr": fpr}).rates(problem)
 
-    def penalty(problem: Problem, log_policy: Array) -> Array:
-        return regularizer.velocity(regularizers, log_policy, problem.log_ref, plan.geometry)
+    def cells(problem: Problem, log_policy: Array) -> tuple[Array, Array]:
+        """What rollouts earn, and how often given their pattern, cell by cell."""
+        if reward.by_vote:
+            chances = problem.answer_table()
+            values = jnp.zeros_like(chances)
+        else:
+            values, chances = reward.outcomes(problem, log_policy)
+        alive = ~jnp.isneginf(log_policy)[:, None]
+        return jnp.where(alive, values, 0.0).reshape(-1), jnp.where(alive, chances, 0.0).reshape(-1)
+
+    def scaled(terms: Sequence[Regularizer], coefficient: Array) -> list[Callable[[Array, Array], Array]]:
+        """Advantages of terms, times the coefficient where a controller moves theirs."""
+
+        def one(term: Regularizer) -> Callable[[Array, Array], Array]:
+            moved = term.reference is not None and term.reference.target_kl is not None
+            factor = coefficient if moved else 1.0
+            return lambda log_policy, log_ref: term.advantage(log_policy, log_ref) * factor
+
+        return [one(term) for term in terms]
+
+    exact = [term for term in regularizers if term.estimate == "exact"]
+
+    def penalty(problem: Problem, log_policy: Array, log_ref: Array, coefficient: Array) -> Array:
+        advantages = scaled(exact, coefficient)
+        return regularizer.velocity(advantages, log_policy, log_ref, plan.geometry)
+
+    def pull(estimate: str, problem: Problem, log_policy: Array, log_ref: Array, coefficient: Array) -> Array:
+        total = jnp.zeros_like(log_policy)
+        for advantage in scaled([term for term in regularizers if term.estimate == estimate], coefficient):
+            total = total + advantage(log_policy, log_ref)
+        return jnp.where(jnp.isneginf(log_policy), 0.0, total)
+
+    def divergence(problem: Problem, log_policy: Array, log_ref: Array) -> Array:
+        return metrics.kl(log_policy, log_ref)
 
     def observe(problem: Problem, log_policy: Array) -> dict[str, Any]:
         seen = {name: function(log_policy, problem) for name, function in plan.metrics}
         return jax.tree.map(jnp.asarray, seen)
 
-    params = jnp.zeros(features.shape[-1:], start.dtype) if coupled else start
+    params = jnp.zeros(features.shape[-1:], start.dtype) if features is not None else start
     memory = jax.eval_shape(transform.init, params)
-    error = jnp.zeros(start.shape[1:], start.dtype)
-    group = jnp.zeros((plan.group or 1,), start.dtype)
+    of_question = jnp.ones(start.shape[1:], start.dtype)
+    estimated = tuple(sorted({term.estimate for term in regularizers} - {"exact"}))
     parts = {
         "init": hoisted(transform.init, params),
         "update": hoisted(lambda *args: transform.update(*args), params, memory, params),
         "rates": hoisted(by_question(rates), start),
-        "penalty": hoisted(by_question(penalty), start),
+        "penalty": hoisted(by_question(penalty), start, start, of_question),
+        "divergence": hoisted(by_question(divergence), start, start),
         "observe": hoisted(by_question(observe), start),
     }
+    for estimate in estimated:
+        parts["pull_" + estimate] = hoisted(by_question(partial(pull, estimate)), start, start, of_question)
     if correlation is not None:
-        parts["moody"] = hoisted(by_question(moody), error, error)
-    if plan.mode == "sampled" and not reward.binary:
-        where = None if settings["size"] is None else jnp.arange(plan.group or 1) < settings["size"]
-        weigh = lambda rewards: algorithm.weights(rewards, where)  # noqa: E731
-        if coupled:
-            weigh, group = jax.vmap(weigh, -1, -1), group[:, None] + error[None]
-        parts["weigh"] = hoisted(weigh, group)
+        parts["moody"] = hoisted(by_question(moody), of_question, of_question)
+    if plan.weighing == "rollouts":
+        parts["cells"] = hoisted(by_question(cells), start)
+        parts["weigh"] = _weigh(algorithm, problem, plan.group or 1, of_question, joint)
     fixed = {
         "alive": ~jnp.isneginf(start),
         "tables": None,
-        **{name: settings[name] for name in ("seed", "start", "behavior", "size", "low", "high")},
-        **{name: settings[name] for name in ("temperature", "correlation", "learning_rate")},
+        "lengths": None,
+        "log_ref": log_ref,
+        "size": size,
+        **{name: settings[name] for name in ("seed", "start", "behavior", "off_policy")},
+        **{name: settings[name] for name in ("correlation", "learning_rate")},
     }
-    if plan.group is not None and reward.binary:
-        tables = groups.weight_tables(algorithm, plan.group, settings["size"])
+    if plan.weighing == "rollouts" and expectation.sees_lengths(algorithm, problem):
+        outcomes = jax.eval_shape(by_question(cells), start)[0].shape[0] // start.shape[0]
+        assert problem.lengths is not None
+        fixed["lengths"] = jnp.repeat(jnp.moveaxis(problem.lengths, -1, 0), outcomes, axis=0)
+    if plan.weighing == "counts" and plan.group is not None:
+        tables = algorithm.tables(plan.group)
         fixed["tables"] = Tables(*(table.astype(start.dtype) for table in tables))
+    if plan.weighing == "pairs":
+        fixed["beta"] = jnp.asarray(algorithm.params["beta"], start.dtype)
     if correlation is not None:
         fixed |= {name: jnp.asarray(reward.params[name], start.dtype) for name in ("tpr", "fpr")}
     expected = None
@@ -118,13 +193,33 @@ def simulate(
         binary=reward.binary,
         fixed_rates=reward.fixed,
         resamples=algorithm.resamples_silent,
-        regularized=bool(regularizers),
+        by_vote=reward.by_vote,
+        greedy_baseline=algorithm.greedy_baseline,
+        pairs=algorithm.pairs,
+        batch=algorithm.batch,
+        regularized=bool(exact),
+        estimated=estimated,
         features=features,
+        joint=joint,
         expected=expected,
     )
-    if plan.mode == "sampled" and not coupled:
+    if plan.mode == "sampled" and not joint:
         run = trailing(run)
     return run(fixed, {name: held for name, (_, held) in parts.items()})
+
+
+def _weigh(
+    algorithm: Algorithm, problem: Problem, group: int, of_question: Array, joint: bool
+) -> tuple[Callable[..., Any], list[Array]]:
+    """Rewards, and lengths where they matter, of the rollouts of a group to their weights."""
+    where = None if algorithm.size is None else jnp.arange(group) < algorithm.size
+    shape = jnp.zeros((group, *of_question.shape), of_question.dtype)
+    examples = [shape] * (1 + expectation.sees_lengths(algorithm, problem))
+
+    def weigh(rewards: Array, lengths: Array | None = None) -> Array:
+        return algorithm.weights(rewards, where, lengths)
+
+    return hoisted(jax.vmap(weigh, -1, -1) if joint else weigh, *examples)
 
 
 def _expectation(
@@ -135,28 +230,50 @@ def _expectation(
     settings: dict[str, Any],
     by_question: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """`(logits, numbers) -> (up, down, reward, silent)`, the group's expected weights, or normal ones."""
-    size, correlation = settings["size"], settings["correlation"]
-    resamples = algorithm.resamples_silent
-    if "size" in algorithm.params and plan.group is not None:
-        algorithm = replace(
-            algorithm, params={**algorithm.params, "size": plan.group if size is None else size}
-        )
-    speed = clock_function(algorithm, reward, plan.geometry) if tables is None else None
+    """`(logits, numbers, reference) -> Shares, mean squared weight`: the group's expected weights, or normal ones."""
+    size, correlation, number = algorithm.size, settings["correlation"], settings["off_policy"]
+    resamples, group = algorithm.resamples_silent, plan.group
+    learned = lambda z: z if number["temperature"] is None else z / number["temperature"]  # noqa: E731
+    if algorithm.batch == "whiten":
+        assert tables is not None
+        tables = Tables(jnp.ones_like(tables.right), -jnp.ones_like(tables.wrong))
 
-    def one(problem: Problem, logits: Array, numbers: Array | None) -> tuple[Array, ...]:
-        policy = jax.nn.softmax(
-            logits if settings["temperature"] is None else logits / settings["temperature"]
-        )
-        rates = reward.rates(problem, jax.nn.log_softmax(logits))
-        rates = jnp.where(policy > 0, rates, 0.0)
+    def one(problem: Problem, logits: Array, numbers: Array | None, reference: Array) -> tuple[Shares, Array]:
+        scores, log_policy = learned(logits), jax.nn.log_softmax(learned(logits))
+        if number["sampling_temperature"] is not None:
+            scores = scores / number["sampling_temperature"]
+        policy = jax.nn.softmax(scores)
+        rates = jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)
+        shares, square = weights(problem, policy, log_policy, rates, numbers, reference)
+        return shares._replace(count=policy), square
+
+    def weights(
+        problem: Problem,
+        policy: Array,
+        log_policy: Array,
+        rates: Array,
+        numbers: Array | None,
+        reference: Array,
+    ) -> tuple[Shares, Array]:
+        mean, nothing = jnp.sum(policy * rates), jnp.zeros((), policy.dtype)
+        if plan.weighing == "pairs":
+            asked = replace(problem, log_ref=jax.nn.log_softmax(learned(reference)))
+            return Shares(
+                pair_expectation(asked, algorithm, reward, policy, log_policy), None, mean, nothing
+            ), nothing
+        sized = replace(algorithm, group_size=group)
+        way = expectation.kind(sized, reward, problem, group)
+        if way == "sum":
+            assert group is not None
+            labels = expectation.labels_of(sized, reward, problem, log_policy)
+            table = expectation.weight_table(sized, labels, group)
+            up, down, earned, silent = expectation.expected(labels, table, policy, group)
+            return Shares(policy * up, policy * down, earned, silent), nothing
         if tables is None:
-            assert speed is not None
-            gain = rates - jnp.sum(policy * rates)
-            weights = speed(policy, rates, gain) * policy * gain
-            mean = jnp.sum(policy * rates)
-            return jnp.maximum(weights, 0.0), jnp.minimum(weights, 0.0), mean, jnp.zeros_like(mean)
-
+            speed = clock_function(problem, sized, reward, plan.geometry)
+            gain = rates - mean
+            moved = speed(policy, log_policy, rates, gain) * policy * gain
+            return Shares(jnp.maximum(moved, 0.0), jnp.minimum(moved, 0.0), mean, nothing), nothing
         table = tables
 
         def expect(rates: Array) -> Shares:
@@ -165,10 +282,17 @@ def _expectation(
         if plan.mode == "sde":
             parts = moments.spread(policy, rates, tables, size, resamples=resamples)
             assert numbers is not None
-            weights, average = moments.gaussian_weights(parts, numbers), expect(rates)
-            return weights, jnp.zeros_like(weights), average.reward, average.silent
+            drawn, average = moments.gaussian_weights(parts, numbers), expect(rates)
+            return Shares(drawn, jnp.zeros_like(drawn), average.reward, average.silent), nothing
+        if algorithm.greedy_baseline:
+            baseline = rates[jnp.argmax(policy)]
+            up, down = policy * rates * (1 - baseline), -policy * (1 - rates) * baseline
+            return Shares(up, down, mean, expect(rates).silent), nothing
         if correlation is None:
-            return tuple(expect(rates))  # pyright: ignore[reportReturnType]
+            square = nothing
+            if algorithm.batch is not None and algorithm.batch != "whiten":
+                square = algorithm.batch_moments(mean, jnp.sum(policy * (1 - rates)))[1]
+            return expect(rates), square
         tpr, fpr = reward.params["tpr"], reward.params["fpr"]
         ones, success = jnp.ones_like(rates), problem.success
         moods = [
@@ -179,6 +303,6 @@ def _expectation(
             (correlation * (1 - jnp.maximum(tpr, fpr)), 0 * ones),
         ]
         terms = [jax.tree.map(lambda leaf, w=weight: w * leaf, expect(mood)) for weight, mood in moods]
-        return tuple(jax.tree.map(lambda *leaves: sum(leaves), *terms))
+        return jax.tree.map(lambda *leaves: sum(leaves), *terms), nothing
 
     return by_question(one)
