@@ -238,7 +238,7 @@ def close(name: str, array: Any, other: str, reference: Any, *, tolerance: float
     return None
 
 
-def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """One of a few names."""
     if value not in allowed:
         raise ValueError(f"{name}: {value!r}; must be one of {', '.join(map(repr, allowed))}")

@@ -19,7 +19,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from qra_jax import _check, _show, algorithm as _algorithm, regularizer as _regularizer, reward as _reward
+from qra_jax import (
+    _check,
+    _show,
+    algorithm as _algorithm,
+    expectation,
+    regularizer as _regularizer,
+    reward as _reward,
+)
 from qra_jax.algorithm import Algorithm
 from qra_jax.geometry import GEOMETRIES
 from qra_jax.problem import SUM_TOLERANCE, Problem
@@ -339,6 +346,11 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
             given["reward"] = _reward.verifiable()
         _check.part("algorithm", given["algorithm"], Algorithm)
         _check.part("reward", given["reward"], Reward)
+        if given["algorithm"].batch is not None:
+            raise ValueError(
+                f"algorithm: {given['algorithm'].name} is scaled by a batch of questions; must be another one in a "
+                "recipe"
+            )
         given["regularizers"] = _check.parts("regularizers", given["regularizers"], Regularizer)
         _check.choice("geometry", given["geometry"], GEOMETRIES)
         _check.choice("penalty", given["penalty"], PENALTIES)
@@ -407,7 +419,9 @@ def _no_orbit(given: dict[str, Any]) -> str | None:
         return "its q changes on the way"
     if not reward.fixed:
         return f"the reward {reward.name!r} depends on the policy"
-    if not reward.binary and algorithm.real_clock is None:
+    if algorithm.pairs is not None or algorithm.uses_lengths:
+        return f"{algorithm.name} follows no orbit"
+    if not reward.binary and expectation.limit_clock(algorithm, algorithm.group_size) is None:
         return f"{algorithm.name} has no clock for the reward {reward.name!r}"
     if given["until"] is not None and isinstance(given["learning_rate"], Schedule):
         return "its learning rate changes on the way"

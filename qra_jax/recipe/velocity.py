@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from qra_jax import regularizer
@@ -16,9 +15,10 @@ from qra_jax.problem import Problem
 from qra_jax.recipe import schedule
 from qra_jax.recipe.phases import Phase
 from qra_jax.training import bits, groups
+from qra_jax.training.parts import rollouts_of
 
-SHARED, TAUGHT = 2, 3
-"""Streams of random numbers: what a group shares, and the demonstrations."""
+TAUGHT = 3
+"""Stream of the random numbers of demonstrations."""
 
 
 class Move(NamedTuple):
@@ -95,7 +95,8 @@ def sampled(
     if mixture is None:
         return Move(velocity, jnp.zeros((), dtype))
     taught = schedule.at(phase.weight, progress, dtype) * gate
-    count = groups.draw_patterns(mixture, _uniforms(seed, step, phase.batch, dtype, TAUGHT))
+    halves = bits.uniforms(seed, step, (phase.batch + 1) // 2, dtype, stream=TAUGHT)
+    count = groups.draw_cells(mixture, groups.padded(halves, phase.batch))
     shown = jnp.diff(count, prepend=0.0) / phase.batch
     return Move(velocity + taught * (shown - policy), taught)
 
@@ -104,33 +105,19 @@ def _group(
     phase: Phase, problem: Problem, log_policy: Array, progress: Array, seed: Array, step: Array
 ) -> tuple[Array, Array]:
     """Summed weights of a group's patterns over G, and how many of its rollouts were accepted."""
-    dtype, policy = log_policy.dtype, jnp.exp(log_policy)
+    dtype = log_policy.dtype
     algorithm, reward, _ = phase.parts(progress, dtype)
     assert algorithm.group_size is not None
-    count, size = algorithm.group_size, jnp.asarray(algorithm.group_size, dtype)
-    halves = _uniforms(seed, step, count, dtype)
-    rates = jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)
-    if not reward.binary:
-        drawn = groups.draw_patterns(policy, halves)
-        shares = groups.weigh_rewards(drawn, rates, algorithm.weights, count, size)
-        assert shares.down is not None
-        return shares.up + shares.down, size
-    tables = groups.weight_tables(algorithm, count, None)
-    tables = groups.Tables(*(table.astype(dtype) for table in tables))
-    if algorithm.resamples_silent:
-        lot, first = (pair[0] for pair in bits.uniforms(seed, step, 1, dtype, stream=SHARED))
-        verdicts = groups.draw_mixed_verdicts(policy, rates, halves, lot, count, size)
-        right = jnp.where(
-            first < jnp.sum(policy * (1 - rates)) ** count, 0.0, size
-        )  # of the group drawn first
-        return groups.weigh_verdicts(verdicts, tables, size, split=False).up, right
-    verdicts = groups.draw_verdicts(policy, rates, halves)
-    return groups.weigh_verdicts(verdicts, tables, size, split=False).up, verdicts[0][-1]
-
-
-def _uniforms(seed: Array, step: Array, count: int, dtype: np.dtype, stream: int = 0) -> tuple[Array, Array]:
-    halves = bits.uniforms(seed, step, (count + 1) // 2, dtype, stream=stream)
-    return groups.padded(halves, count) if count % 2 else halves
+    rollouts = rollouts_of(algorithm, reward, problem, log_policy, seed)
+    halves, shared = rollouts.numbers(step)
+    shares = rollouts.weigh(log_policy, rollouts.draw(log_policy, (halves, shared)), problem.log_ref)
+    right = shares.reward * algorithm.group_size
+    if algorithm.resamples_silent:  # the gate asks for the group that was drawn first
+        assert shared is not None
+        policy = jnp.exp(log_policy)
+        miss = jnp.sum(policy * (1 - jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)))
+        right = jnp.where(shared[1][0] < miss**algorithm.group_size, 0.0, algorithm.group_size)
+    return shares.up if shares.down is None else shares.up + shares.down, right
 
 
 def of_questions(function: Callable[..., Move], phase: Phase, problem: Problem) -> Callable[..., Move]:

@@ -21,7 +21,7 @@ from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
 from qra_jax.training.loop import Plan
-from qra_jax.training.parts import numbers_of, reference_of, simulate
+from qra_jax.training.parts import numbers_of, reference_of, simulate, weighing_of
 from qra_jax.trajectory import Trajectory, outcomes
 
 Optimizer = optax.GradientTransformation | Callable[[Any], optax.GradientTransformation]
@@ -248,11 +248,6 @@ def _run(
         if value is not None and value.shape != shape:
             raise ValueError(f"{name}: shape {value.shape}; must be {shape}")
     _check_mode(mode, reward, algorithm, off_policy, problem, terms)
-    weighing = "rollouts"
-    if algorithm.pairs is not None:
-        weighing = "pairs"
-    elif expectation.counts_suffice(algorithm, reward, problem):
-        weighing = "counts"
     reference = reference_of(terms)
     plan = Plan(
         steps=steps,
@@ -260,7 +255,7 @@ def _run(
         mode=mode,
         geometry=geometry,
         group=algorithm.group_size,
-        weighing=weighing,
+        weighing=weighing_of(algorithm, reward, problem),
         epochs=off_policy.epochs,
         surrogate=off_policy.surrogate,
         correction=off_policy.correction,

@@ -18,14 +18,11 @@ from jaxtyping import Array
 
 from qra_jax import off_policy
 from qra_jax.algorithm import Tables, batch_scale
-from qra_jax.algorithm.preference import pair_weights
-from qra_jax.training import bits, groups
+from qra_jax.training import bits
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import each, expand
+from qra_jax.training.rollouts import Rollouts
 from qra_jax.trajectory import Status
-
-SHARED = 2
-"""Stream of the numbers that a whole group shares: the verifier's mood, the number of right rollouts, a lot."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,6 @@ def run(
     fixed: dict[str, Any],
     held: dict[str, list[Array]],
     *,
-    binary: bool,
     fixed_rates: bool,
     resamples: bool,
     by_vote: bool,
@@ -99,8 +95,7 @@ def run(
         the metrics; `moody`, `cells` and `weigh` where they are needed.
       fixed: arrays that do not change in a run; every one ends in lanes.
       held: first arguments of `pure`.
-      binary: the reward is 0 or 1.
-      fixed_rates: it does not depend on the policy.
+      fixed_rates: the reward does not depend on the policy.
       resamples: silent groups are drawn again.
       by_vote: the reward is the group's vote.
       greedy_baseline, pairs, batch: as an `Algorithm` has them.
@@ -108,10 +103,10 @@ def run(
       estimated: which estimates the other penalties take, of `"samples"` and `"corrected"`.
       features: Φ, where questions share parameters.
       joint: the questions of a run are in the last axis, together.
-      expected: `(logits, numbers) -> up, down, reward, silent`, in place of drawing groups.
+      expected: `(logits, numbers, reference) -> Shares, mean squared weight`, in place of drawing groups.
 
     Returns:
-      `log_policy` `[times, patterns, *cells]`, `status`, `diverged` and `stats`.
+      `log_policy` `[times, patterns, *cells]`, `metrics`, `status`, `diverged` and `stats`.
     """
     seed, start, alive = fixed["seed"], fixed["start"], fixed["alive"]
     lanes = seed.ndim - 1 - joint
@@ -141,8 +136,50 @@ def run(
     constant_rates = None
     if fixed_rates and fixed["correlation"] is None and plan.weighing == "counts":
         constant_rates = part["rates"](normalised(start))
-    shares_lot = resamples or fixed["correlation"] is not None or by_vote or greedy_baseline
-    lengths = fixed["lengths"]
+    rollouts = Rollouts(
+        weighing=plan.weighing,
+        group=group or 1,
+        size=size,
+        padded=fixed["size"] is not None,
+        seed=seed,
+        alive=alive,
+        learned=learned,
+        tempered=tempered,
+        part=part,
+        constant_rates=constant_rates,
+        tables=tables,
+        lengths=fixed["lengths"],
+        beta=fixed["beta"],
+        mood=None
+        if fixed["correlation"] is None
+        else [fixed[name] for name in ("correlation", "tpr", "fpr")],
+        resamples=resamples,
+        by_vote=by_vote,
+        greedy_baseline=greedy_baseline,
+        batch=batch,
+        split=split,
+        counted=counted,
+    )
+
+    def numbers(step: Array) -> Any:
+        if plan.mode == "sde":
+            return bits.normals(seed, step, 2 * start.shape[0] + 2, dtype)
+        return rollouts.numbers(step) if plan.mode == "sampled" else None
+
+    def draw(behavior: Array, numbers: Any) -> Any:
+        return rollouts.draw(behavior, numbers) if plan.mode == "sampled" else numbers
+
+    def weigh(behavior: Array, drawn: Any, reference: Array) -> Shares:
+        if expected is None:
+            return rollouts.weigh(behavior, drawn, reference)
+        shares, square = expected(behavior, drawn, reference)
+        if batch is None:
+            return shares
+        scale, up, down = batch_scale(batch, shares.reward, square, shares.silent), shares.up, shares.down
+        if batch == "whiten":
+            mean = jnp.mean(shares.reward)
+            up, down = up * (1 - mean), down * mean
+        return shares._replace(up=up * scale, down=down * scale)
 
     def logits(params: Array) -> Array:
         return params if features is None else start + jnp.einsum("qnf,f->nq", features, params)
@@ -150,101 +187,6 @@ def run(
     def safe(params: Array) -> Array:
         """The optimiser sees a zero where the logit of a pattern without mass is −inf."""
         return params if features is not None else jnp.where(alive, params, 0.0)
-
-    def numbers(step: Array) -> Any:
-        if plan.mode == "sde":
-            return bits.normals(seed, step, 2 * start.shape[0] + 2, dtype)
-        if plan.mode == "mean":
-            return None
-        assert group is not None
-        halves = bits.uniforms(seed, step, (group + 1) // 2, dtype)
-        if group % 2 or fixed["size"] is not None:
-            halves = groups.padded(halves, size)
-        if shares_lot:
-            return halves, bits.uniforms(seed, step, 1, dtype, stream=SHARED)
-        return halves, None
-
-    def rates(behavior: Array, shared: Any) -> Array:
-        if constant_rates is not None:
-            return constant_rates
-        usual = jnp.where(alive, part["rates"](normalised(learned(behavior))), 0.0)
-        if fixed["correlation"] is None:
-            return usual
-        (in_mood,), (mood,) = shared
-        tpr, fpr = (jnp.where(mood < fixed[name], 1.0, 0.0).astype(dtype) for name in ("tpr", "fpr"))
-        return jnp.where((in_mood < fixed["correlation"])[None], part["moody"](tpr, fpr), usual)
-
-    def draw(behavior: Array, numbers: Any) -> Any:
-        if plan.mode != "sampled":
-            return numbers
-        halves, shared = numbers
-        scores = tempered(behavior)
-        scores = jnp.exp(scores - jnp.max(scores, axis=0, keepdims=True))
-        if plan.weighing == "rollouts":
-            values, chances = part["cells"](normalised(learned(behavior)))
-            outcomes = chances.shape[0] // scores.shape[0]
-            drawn = groups.draw_cells(jnp.repeat(scores, outcomes, axis=0) * chances, halves)
-            return drawn, groups.vote(drawn, shared[0][0], outcomes) if by_vote else values
-        chances = rates(behavior, shared)
-        if resamples:
-            assert group is not None
-            return groups.draw_mixed_verdicts(scores, chances, halves, shared[0][0], group, size)
-        verdicts = groups.draw_verdicts(scores, chances, halves)
-        if not greedy_baseline:
-            return verdicts
-        likeliest = jnp.arange(scores.shape[0]).reshape((-1,) + (1,) * (ndim - 1)) == jnp.argmax(
-            scores, axis=0
-        )
-        chance = jnp.sum(jnp.where(likeliest, chances, 0.0), axis=0)
-        return verdicts, jnp.where(shared[0][0] < chance, 1.0, 0.0).astype(dtype)
-
-    def weigh(behavior: Array, drawn: Any, reference: Array) -> Shares:
-        if expected is not None:
-            shares, square = expected(behavior, drawn, reference)
-            if batch is None:
-                return shares
-            scale = batch_scale(batch, shares.reward, square, shares.silent)
-            up, down = shares.up, shares.down
-            if batch == "whiten":
-                mean = jnp.mean(shares.reward)
-                up, down = up * (1 - mean), down * mean
-            return shares._replace(up=up * scale, down=down * scale)
-        assert group is not None
-        if plan.weighing == "rollouts":
-            counts, values = drawn
-            shares = groups.weigh_rollouts(
-                counts, values, lengths, part["weigh"], group, size, start.shape[0]
-            )
-            return shares if counted else shares._replace(count=None)
-        if plan.weighing == "pairs":
-            right, wrong = groups.numbers_of(drawn)
-            both = (each / jnp.maximum(jnp.sum(each, axis=0, keepdims=True), 1) for each in (right, wrong))
-            log_policy = normalised(learned(behavior))
-            log_ratio = jnp.where(alive, log_policy, 0.0) - jnp.where(
-                alive, normalised(learned(reference)), 0.0
-            )
-            accepted = drawn[0][-1]
-            silent = (accepted == 0) | (accepted == size)
-            weights = pair_weights(expand(fixed["beta"], ndim + 1), *both, log_ratio)
-            return Shares(weights, None, accepted / size, silent, (right + wrong) / size if counted else None)
-        assert tables is not None
-        adjust = None
-        if greedy_baseline:
-            drawn, baseline = drawn
-            adjust = lambda right, wrong, accepted: (right - baseline, wrong - baseline)  # noqa: E731
-        elif batch is not None:
-            adjust = rescale
-        return groups.weigh_verdicts(drawn, tables, size, split=split, adjust=adjust, counted=counted)
-
-    def rescale(right: Array, wrong: Array, accepted: Array) -> tuple[Array, Array]:
-        """What the batch makes of the weights of its groups; questions are the last axis."""
-        square = (accepted * right**2 + (size - accepted) * wrong**2) / size
-        silent = (accepted == 0) | (accepted == size)
-        scale = batch_scale(batch, accepted / size, square, silent)
-        if batch == "whiten":
-            mean = jnp.mean(accepted / size)
-            right, wrong = jnp.ones_like(right) * (1 - mean), -jnp.ones_like(wrong) * mean
-        return right * scale, wrong * scale
 
     def improve(
         params: Array, memory: Any, behavior: Array, shares: Shares, reference: Any

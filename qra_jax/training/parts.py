@@ -27,6 +27,7 @@ from qra_jax.training import loop, moments
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import trailing
 from qra_jax.training.loop import Plan
+from qra_jax.training.rollouts import Rollouts
 
 
 def reference_of(regularizers: Sequence[Regularizer]) -> Reference | None:
@@ -106,14 +107,7 @@ def simulate(
         return replace(reward, params={"tpr": tpr, "fpr": fpr}).rates(problem)
 
     def cells(problem: Problem, log_policy: Array) -> tuple[Array, Array]:
-        """What rollouts earn, and how often given their pattern, cell by cell."""
-        if reward.by_vote:
-            chances = problem.answer_table()
-            values = jnp.zeros_like(chances)
-        else:
-            values, chances = reward.outcomes(problem, log_policy)
-        alive = ~jnp.isneginf(log_policy)[:, None]
-        return jnp.where(alive, values, 0.0).reshape(-1), jnp.where(alive, chances, 0.0).reshape(-1)
+        return cells_of(reward, problem, log_policy)
 
     def scaled(terms: Sequence[Regularizer], coefficient: Array) -> list[Callable[[Array, Array], Array]]:
         """Advantages of terms, times the coefficient where a controller moves theirs."""
@@ -167,6 +161,7 @@ def simulate(
         "alive": ~jnp.isneginf(start),
         "tables": None,
         "lengths": None,
+        "beta": None,
         "log_ref": log_ref,
         "size": size,
         **{name: settings[name] for name in ("seed", "start", "behavior", "off_policy")},
@@ -190,7 +185,6 @@ def simulate(
         loop.run,
         plan,
         {name: pure for name, (pure, _) in parts.items()},
-        binary=reward.binary,
         fixed_rates=reward.fixed,
         resamples=algorithm.resamples_silent,
         by_vote=reward.by_vote,
@@ -306,3 +300,67 @@ def _expectation(
         return jax.tree.map(lambda *leaves: sum(leaves), *terms), nothing
 
     return by_question(one)
+
+
+def cells_of(reward: Reward, problem: Problem, log_policy: Array) -> tuple[Array, Array]:
+    """What rollouts earn, and how often given their pattern: cell by cell, patterns first, then outcomes."""
+    if reward.by_vote:
+        chances = problem.answer_table()
+        values = jnp.zeros_like(chances)
+    else:
+        values, chances = reward.outcomes(problem, log_policy)
+    alive = ~jnp.isneginf(log_policy)[:, None]
+    return jnp.where(alive, values, 0.0).reshape(-1), jnp.where(alive, chances, 0.0).reshape(-1)
+
+
+def weighing_of(algorithm: Algorithm, reward: Reward, problem: Problem) -> str:
+    """What the weights of a sampled group are found by, as [`Rollouts`][] has it."""
+    if algorithm.pairs is not None:
+        return "pairs"
+    return "counts" if expectation.counts_suffice(algorithm, reward, problem) else "rollouts"
+
+
+def rollouts_of(
+    algorithm: Algorithm, reward: Reward, problem: Problem, log_policy: Array, seed: Array
+) -> Rollouts:
+    """The rollouts of one question, for a loop of its own.
+
+    Args:
+      algorithm: with a group size.
+      reward: what they earn.
+      problem: the question.
+      log_policy: `[patterns]`, log π.
+      seed: `[2]`, the run's words.
+
+    Returns:
+      [`Rollouts`][] of a single cell.
+    """
+    group, dtype = algorithm.group_size, log_policy.dtype
+    assert group is not None
+    weighing, lengths, tables = weighing_of(algorithm, reward, problem), None, None
+    if weighing == "counts":
+        tables = Tables(*(table.astype(dtype) for table in algorithm.tables()))
+    if expectation.sees_lengths(algorithm, problem):
+        assert problem.lengths is not None
+        outcomes = (
+            jax.eval_shape(lambda: cells_of(reward, problem, log_policy))[0].shape[0] // problem.patterns
+        )
+        lengths = jnp.repeat(problem.lengths, outcomes)
+    return Rollouts(
+        weighing=weighing,
+        group=group,
+        size=jnp.asarray(group, dtype),
+        seed=seed,
+        alive=~jnp.isneginf(log_policy),
+        part={
+            "rates": lambda log_policy: reward.rates(problem, log_policy),
+            "cells": lambda log_policy: cells_of(reward, problem, log_policy),
+            "weigh": lambda rewards, lengths=None: algorithm.weights(rewards, None, lengths),
+        },
+        tables=tables,
+        lengths=lengths,
+        beta=algorithm.params.get("beta"),
+        resamples=algorithm.resamples_silent,
+        by_vote=reward.by_vote,
+        greedy_baseline=algorithm.greedy_baseline,
+    )
