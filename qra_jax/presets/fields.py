@@ -399,7 +399,7 @@ _IGNORED = [
         "actor:optim.num_cycles actor:optim.min_lr actor:optim.lr_min actor:optim.lr_start "
         "actor:optim.lr_decay_ratio actor:optim.lr_warmup_init actor:optim.lr_decay_steps "
         "actor:optim.lr_wsd_decay_style actor:optim.lr_wsd_decay_steps actor:optim.weight_decay_incr_style "
-        "actor:optim.optimizer_impl actor:optim.override_optimizer_config "
+        "actor:optim.optimizer_impl actor:optim.override_optimizer_config actor:optim.override_optimizer_config.* "
         "actor:optim.use_checkpoint_opt_param_scheduler",
         None,
         "detail of the schedule or of the optimiser that ours lacks",
@@ -477,7 +477,7 @@ _IGNORED = [
         "actor:use_unbiased_padding actor:optim.offload actor_rollout_ref.ref.* actor_rollout_ref.profiler.* "
         "ray_kwargs.* ray_init.* trainer.nnodes trainer.n_gpus_per_node trainer.balance_batch trainer.device "
         "trainer.ray_wait_register_center_timeout trainer.use_legacy_worker_impl global_profiler.* transfer_queue.* "
-        "profiler.*",
+        "profiler.* config_path config_name hydra.*",
         None,
         "hardware and precision",
     ),

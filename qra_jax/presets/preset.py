@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from qra_jax.setup import Setup
 
 READERS = {"trl": trl.read, "verl": verl.read}
+LISTED = 6
+"""Ignored fields of one reason that a report names."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +61,7 @@ class Preset:
             reasons.setdefault(one.how, []).append(one.field)
         if reasons:
             lines.append("ignored:")
-            lines += [f"  {', '.join(names)}: {why}" for why, names in reasons.items()]
+            lines += [f"  {_listed(names)}: {why}" for why, names in reasons.items()]
         if self.unknown:
             lines.append("unknown:")
             lines += [f"  {name}{self.hint(name)}" for name in self.unknown]
@@ -116,6 +118,11 @@ def read(config: Mapping[str, Any] | str | Path | Sequence[str]) -> Preset:
         hints,
         tuple(fields.defaults.values()),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - LISTED
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:LISTED])} and {rest} more"
 
 
 def make(plan: Plan) -> Setup:

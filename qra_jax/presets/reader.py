@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from qra_jax.presets.fields import TRAINERS, known, lookup
 from qra_jax.presets.source import ABSENT
@@ -80,7 +80,7 @@ class Config:
         low: float | None = None,
         high: float | None = None,
         open: bool = False,
-    ):
+    ) -> Any:
         """A finite number, in a range whose lower end may be open."""
         if not self.given(name):
             return usual
@@ -97,7 +97,7 @@ class Config:
             )
         return value
 
-    def whole(self, name: str, usual: Any, *, low: int = 0):
+    def whole(self, name: str, usual: Any, *, low: int = 0) -> Any:
         """A whole number, `low` or above."""
         value = self.number(name, usual)
         if not self.given(name):
@@ -173,7 +173,7 @@ class Config:
         if not self.given(name):
             self.defaults[name] = Read(name, value, how)
 
-    def refuse(self, name: str, allowed: str) -> Any:
+    def refuse(self, name: str, allowed: str) -> NoReturn:
         """Refuse the value of a field."""
         text = repr(self.values.get(name))
         text = text if len(text) <= 60 else f"{text[:60]}…"

@@ -25,19 +25,14 @@ ABSENT = (None, "???", "null", "None")
 """Values that say that a field is not given; `???` is Hydra's."""
 
 STRONG = {
-    "trl": ["num_generations", "num_generations_eval", "per_device_train_batch_size", "generation_batch_size", "steps_per_generation", "num_iterations", "epsilon", "epsilon_high", "importance_sampling_level", "scale_rewards", "loss_type", "beta", "delta", "max_completion_length", "sync_ref_model", "use_vllm", "vllm_mode", "mask_truncated_completions", "top_entropy_quantile", "multi_objective_aggregation", "reward_weights", "reward_funcs", "vllm_importance_sampling_correction", "vllm_importance_sampling_mode", "off_policy_mask_threshold", "gradient_accumulation_steps", "lr_scheduler_type"],
-    "verl": [
-        "actor_rollout_ref.*",
-        "algorithm.adv_estimator",
-        "algorithm.kl_ctrl.*",
-        "algorithm.filter_groups.*",
-        "algorithm.norm_adv_by_std_in_grpo",
-        "algorithm.use_kl_in_reward",
-        "algorithm.kl_penalty",
-        "algorithm.rollout_correction.*",
-        "data.train_batch_size",
-        "data.gen_batch_size",
-    ],
+    "trl": "num_generations num_generations_eval per_device_train_batch_size generation_batch_size "
+    "steps_per_generation num_iterations epsilon epsilon_high importance_sampling_level scale_rewards loss_type beta "
+    "delta max_completion_length sync_ref_model use_vllm vllm_mode mask_truncated_completions top_entropy_quantile "
+    "multi_objective_aggregation reward_weights reward_funcs vllm_importance_sampling_correction "
+    "vllm_importance_sampling_mode off_policy_mask_threshold gradient_accumulation_steps lr_scheduler_type",
+    "verl": "actor_rollout_ref.* algorithm.adv_estimator algorithm.kl_ctrl.* algorithm.filter_groups.* "
+    "algorithm.norm_adv_by_std_in_grpo algorithm.use_kl_in_reward algorithm.kl_penalty algorithm.rollout_correction.* "
+    "data.train_batch_size data.gen_batch_size",
 }
 """Fields by which each trainer is recognised."""
 OTHERS = {
@@ -121,7 +116,7 @@ def trainer(source: str, values: Mapping[str, Any]) -> str:
     Raises:
       ValueError: neither of them; the message says what it looks like.
     """
-    score = {name: sum(_matches(field, STRONG[name]) for field in values) for name in TRAINERS}
+    score = {name: sum(_matches(field, STRONG[name].split()) for field in values) for name in TRAINERS}
     other, hits = max(
         ((name, sum(_matches(field, of.split()) for field in values)) for name, of in OTHERS.items()),
         key=lambda one: one[1],
@@ -354,7 +349,7 @@ def _words(text: str) -> list[str]:
     words: list[str] = []
     for line in text.splitlines():
         try:
-            pieces = [_filled(piece, variables) for piece in shlex.split(line, comments=True)]
+            pieces = shlex.split(_filled(line, variables), comments=True)
         except ValueError:  # part of a longer quotation: no setting
             continue
         set_here = [re.fullmatch(r"([A-Za-z_]\w*)=(.*)", piece) for piece in pieces if piece != "export"]
@@ -364,7 +359,8 @@ def _words(text: str) -> list[str]:
         else:
             words += pieces
     if "-m" in words:  # python -m module settings
-        words = words[words.index("-m") + 2 :]
+        after = words[words.index("-m") + 2 :]
+        words = after if any("=" in word or word.startswith("--") for word in after) else words
     return words
 
 
@@ -402,7 +398,7 @@ def _arithmetic(text: str) -> int | None:
 
 
 def _overrides(source: str, words: Sequence[str]) -> dict[str, Any]:
-    """Fields of a command line: `name=value` with Hydra's prefixes `+`, `++`, `~`, or `--name value`; the last counts."""
+    """Fields of a command line: `name=value` with Hydra's prefixes `+` and `~`, or `--name value`; the last counts."""
     out: dict[str, Any] = {}
     words = [_filled(word, {}) for word in words]
     place = 0

@@ -156,7 +156,7 @@ def _surrogate(config: Config, plan: Plan) -> None:
     average = config.word(average_name, "token-mean", tuple(AVERAGES))
     plan.normalize, said = AVERAGES[average]
     config.assume(average_name, "token-mean", said)
-    if mode in ("gspo", "geo_mean", "sapo") and average != "seq-mean-token-mean" and mode != "sapo":
+    if mode in ("gspo", "geo_mean", "sapo") and average != "seq-mean-token-mean":
         plan.normalize = "length"
         config.ignore(average_name, f"{mode} averages over tokens, then over sequences, whatever it says")
     else:
@@ -197,6 +197,9 @@ def _surrogate(config: Config, plan: Plan) -> None:
         off["surrogate"] = mode
     elif mode == "geo_mean":
         off["surrogate"] = "gmpo"
+        off["clip"] = (-math.expm1(-low), math.expm1(high))
+        for name in clips:
+            config.use(name, "GMPO clips log-ratios: bounds e^(−ε_low) and e^(ε_high) of the ratio")
     elif mode == "gpg":
         off["surrogate"] = "none"
     elif mode == "sapo":
@@ -458,7 +461,7 @@ def _optimizer(config: Config, plan: Plan, per_step: int) -> None:
         made["b1"] = 0.0
     batches = (plan.steps or 0) * per_step // max(plan.off_policy.get("staleness", 1), 1)
     warmup = config.number(f"{prefix}lr_warmup_steps", -1)
-    if warmup is not None and warmup != int(warmup):
+    if warmup != int(warmup):
         config.refuse(f"{prefix}lr_warmup_steps", "must be a whole number")
     share = config.number(f"{prefix}lr_warmup_steps_ratio", 0.0, low=0, high=1)
     end = config.number(f"{prefix}min_lr_ratio", 0.0, low=0, high=1)
