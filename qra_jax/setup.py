@@ -64,15 +64,15 @@ class Optimizer:
     """
 
     rule: str = "adamw"
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
+    b1: float | int = 0.9
+    b2: float | int = 0.999
+    eps: float | int = 1e-8
+    weight_decay: float | int = 0.0
+    clip_norm: float | int | None = None
     schedule: str = "constant"
     warmup: int = 0
     updates: int | None = None
-    end: float = 0.0
+    end: float | int = 0.0
 
     def __post_init__(self) -> None:
         _check.choice("rule", self.rule, RULES)
@@ -177,7 +177,7 @@ class Setup:
     steps: int | None = field(default=None, metadata={"static": True})
     normalize: str | None = field(default=None, metadata={"static": True})
     token_mask: tuple[Any, ...] | None = field(default=None, metadata={"static": True})
-    overlong: tuple[float, ...] | None = field(default=None, metadata={"static": True})
+    overlong: tuple[Any, ...] | None = field(default=None, metadata={"static": True})
     questions: int | None = field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
@@ -267,12 +267,12 @@ def dapo(
     group_size: int,
     *,
     dynamic_sampling: bool = True,
-    clip_low: float = 0.2,
-    clip_high: float = 0.28,
+    clip_low: Any = 0.2,
+    clip_high: Any = 0.28,
     normalize: str = "tokens",
-    overlong: tuple[float, ...] | None = None,
+    overlong: tuple[Any, ...] | None = None,
     ddof: int = 1,
-    epsilon: float = 1e-6,
+    epsilon: Any = 1e-6,
 ) -> Setup:
     r"""DAPO, the whole recipe: dynamic sampling, clip-higher, token mean and overlong shaping around GRPO's advantage.
 
@@ -346,7 +346,7 @@ def _check_overlong(overlong: Any) -> None:
 def _perfect(reward: Reward) -> bool:
     """Whether this is the perfect verifier; one with traced rates is taken for another."""
     usual = verifiable()
-    if reward.function is not usual.function:
+    if reward.name != usual.name or set(reward.params) != set(usual.params):
         return False
     return all(
         not isinstance(v, Tracer) and np.array_equal(v, usual.params[n]) for n, v in reward.params.items()

@@ -453,7 +453,7 @@ REFUSED_VERL = [
     [(trl, *one) for one in REFUSED] + [(verl, *one) for one in REFUSED_VERL],
 )
 def test_what_is_wrong_is_refused_in_one_line(make, given, words):
-    with pytest.raises(ValueError, match="^config: ") as caught:
+    with pytest.raises(ValueError, match=r"^config: ") as caught:
         make(**given)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -562,7 +562,7 @@ def test_a_refusal_needs_no_jax(tmp_path, given):
     script = (
         "import sys\nfrom qra_jax import presets\n"
         "try:\n    presets.read(sys.argv[1])\n"
-        "except ValueError as error:\n    print('refused', [m for m in ('jax', 'optax', 'numpy') if m in sys.modules])\n"
+        "except ValueError:\n    print('refused', [m for m in ('jax', 'optax', 'numpy') if m in sys.modules])\n"
     )
     run = [sys.executable, "-c", script, str(tmp_path / given)]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120)

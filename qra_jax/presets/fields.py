@@ -547,7 +547,7 @@ def lookup(trainer: str, name: str) -> Field | None:
     if name in table:
         return table[name]
     pieces = name.split(".")
-    for depth in range(len(pieces), 0, -1):
+    for depth in range(len(pieces) - 1, 0, -1):
         subtree = ".".join(pieces[:depth]) + ".*"
         if subtree in table:
             return table[subtree]

@@ -74,9 +74,9 @@ def schedule(
     *,
     usual: str,
     updates: int | None,
-    warmup: tuple[int, float],
+    warmup: tuple[int, Any],
     warmup_names: tuple[str, str],
-    end: float,
+    end: Any,
     end_name: str,
 ) -> dict[str, Any]:
     """The learning rate over time.

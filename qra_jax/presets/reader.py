@@ -42,13 +42,13 @@ class Plan:
     algorithm: Part
     off_policy: dict[str, Any] = field(default_factory=dict)
     regularizers: list[Part] = field(default_factory=list)
-    kl_in_reward: float | None = None
+    kl_in_reward: Any = None
     optimizer: dict[str, Any] = field(default_factory=dict)
-    learning_rate: float | None = None
+    learning_rate: Any = None
     steps: int | None = None
     normalize: str | None = None
     token_mask: tuple[Any, ...] | None = None
-    overlong: tuple[float, ...] | None = None
+    overlong: tuple[Any, ...] | None = None
     questions: int | None = None
 
 
@@ -77,8 +77,8 @@ class Config:
         name: str,
         usual: Any,
         *,
-        low: float | None = None,
-        high: float | None = None,
+        low: float | int | None = None,
+        high: float | int | None = None,
         open: bool = False,
     ) -> Any:
         """A finite number, in a range whose lower end may be open."""
@@ -134,7 +134,7 @@ class Config:
         hint = f" (nearest: {near[0]})" if near else ""
         self.refuse(name, f"must be one of {', '.join(allowed)}{hint}")
 
-    def numbers(self, name: str) -> list[float] | None:
+    def numbers(self, name: str) -> list[Any] | None:
         """A list of finite numbers."""
         if not self.given(name):
             return None
@@ -190,7 +190,9 @@ class Config:
             if name in self.used or name in self.ignored:
                 continue
             row = lookup(self.trainer, name)
-            if row is None and not name.endswith("_target_"):
+            if isinstance(value, Mapping) and not value:
+                self.ignored[name] = Read(name, value, "empty")
+            elif row is None and not name.endswith("_target_"):
                 unknown.append(name)
             elif not self.given(name):
                 self.ignored[name] = Read(name, value, "not given a value: the trainer's default")
@@ -226,5 +228,5 @@ def nearest(trainer: str, name: str) -> str | None:
     return leaves[close[0]] if close else None
 
 
-def _range(low: float | None, high: float | None, open: bool) -> str:
+def _range(low: float | int | None, high: float | int | None, open: bool) -> str:
     return f"{'(' if open else '['}{low:g}, {high:g}]"

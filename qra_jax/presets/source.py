@@ -207,8 +207,8 @@ def scalar(text: str) -> Any:
     import yaml
 
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.load(text, _loader("value"))
+    except (yaml.YAMLError, ValueError):
         return text
     if isinstance(value, str):
         return {"none": None, "true": True, "false": False}.get(value.lower(), value)
@@ -296,28 +296,37 @@ def _json(source: str, text: str, suffix: str) -> Any:
         raise ValueError(f"{source}: nested too deeply") from None
 
 
-def _yaml(source: str, text: str) -> Any:
+def _loader(source: str) -> Any:
+    """A YAML loader that refuses a field given twice, makes no objects, and reads 1e-6 as the number that it is."""
     import yaml
 
-    class Once(yaml.SafeLoader):
-        """A loader that refuses a field given twice."""
+    class Loader(yaml.SafeLoader):
+        """YAML of a configuration."""
 
-    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
         loader.flatten_mapping(node)
-        out: dict[Any, Any] = {}
+        out: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key, value = loader.construct_object(key_node, True), loader.construct_object(value_node, True)
-            name = str(key)
+            name = str(loader.construct_object(key_node, True))
+            value = loader.construct_object(value_node, True)
             if name in out and out[name] != value:
                 raise ValueError(f"{source}: {name}: given twice, {_short(out[name])} and {_short(value)}")
             out[name] = value
         return out
 
-    Once.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     for tag in ("tag:yaml.org,2002:python/", "!"):
-        Once.add_multi_constructor(tag, lambda loader, suffix, node: getattr(node, "value", None))
+        Loader.add_multi_constructor(tag, lambda loader, suffix, node: getattr(node, "value", None))
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    return Loader
+
+
+def _yaml(source: str, text: str) -> Any:
+    import yaml
+
     try:
-        documents = [one for one in yaml.load_all(text, Once) if one is not None]
+        documents = [one for one in yaml.load_all(text, _loader(source)) if one is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""

@@ -157,7 +157,7 @@ def _surrogate(config: Config, plan: Plan) -> None:
         config.ignore(name, f"{loss} does not clip by it")
 
 
-def _dual_clip(config: Config, plan: Plan, delta: float | None, level: str) -> None:
+def _dual_clip(config: Config, plan: Plan, delta: Any, level: str) -> None:
     if delta is None:
         return
     if delta <= 1:
