@@ -96,6 +96,8 @@ TRL = [
     ({"gradient_accumulation_steps": 8}, "staleness", None),
     ({"per_device_train_batch_size": 16, "gradient_accumulation_steps": 3}, "questions", 6),
     ({"generation_batch_size": 64}, "questions", 8),
+    ({}, "questions", None),
+    ({"per_device_train_batch_size": 3}, "questions", None),
     ({"beta": 0.04}, "regularizers", [Part("k3_loss", (0.04,), {"estimate": "samples"})]),
     (
         {"beta": 0.04, "use_bias_correction_kl": True},
@@ -190,6 +192,8 @@ VERL = [
     ({"actor__clip_ratio_c": 10}, "dual_clip", 10),
     ({"actor__policy_loss__loss_mode": "gspo"}, "surrogate", "gspo"),
     ({"actor__policy_loss__loss_mode": "gspo"}, "dual_clip", None),
+    ({"actor__policy_loss__loss_mode": "gspo", "actor__clip_ratio_c": 1.0}, "dual_clip", None),
+    ({"algorithm__rollout_correction__rollout_is": "geometric"}, "correction", None),
     ({"actor__policy_loss__loss_mode": "gspo"}, "normalize", "length"),
     ({"actor__policy_loss__loss_mode": "gpg"}, "surrogate", "none"),
     ({"actor__policy_loss__loss_mode": "cispo"}, "surrogate", "cispo"),
@@ -509,6 +513,21 @@ def test_fields_of_both_trainers_are_refused():
         ("half.json", b'{"epsilon": 0.2,', "no JSON (line 1:"),
         ("list.json", b"[1, 2]", "a list; must hold fields and their values"),
         ("half.yaml", b"epsilon: [0.2\nbeta: 1", "no YAML (line "),
+        ("endless.yaml", b"beta: &a\n  again: *a\n", "recursive"),
+        (
+            "laughs.yaml",
+            b"a: &a {p: 1, q: 2, r: 3, s: 4, t: 5, u: 6, v: 7, w: 8, x: 9, y: 0}\n"
+            + b"".join(
+                b"%c: &%c {%s}\n"
+                % (
+                    b"abcdef"[n + 1],
+                    b"abcdef"[n + 1],
+                    b", ".join(b"k%d: *%c" % (i, b"abcdef"[n]) for i in range(10)),
+                )
+                for n in range(5)
+            ),
+            "more than 20000 fields",
+        ),
         ("word.yaml", b"just a sentence", "a single word or sentence"),
         ("twice.json", b'{"epsilon": 0.2, "epsilon": 0.3}', "epsilon: given twice, 0.2 and 0.3"),
         ("twice.yaml", b"epsilon: 0.2\nepsilon: 0.3\n", "epsilon: given twice, 0.2 and 0.3"),
@@ -540,6 +559,9 @@ def test_no_file_and_a_folder_are_refused(tmp_path):
         understood(tmp_path / "gone.yaml")
     with pytest.raises(ValueError, match="a folder; must be a file"):
         understood(tmp_path)
+    with pytest.raises(ValueError, match="cannot be read") as caught:
+        understood("training\0args")
+    assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="config: a float; must be a dictionary"):
         understood(0.2)
 

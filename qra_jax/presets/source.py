@@ -21,6 +21,8 @@ SAVE = "save it as JSON instead: json.dump(args.to_dict(), open('trainer_args.js
 """What to do in place of a pickle."""
 LARGEST = 4_000_000
 """Bytes of the largest file that is read; configurations are far smaller."""
+MOST = 20_000
+"""Fields of the largest configuration that is read; aliases of YAML could make endlessly many."""
 ABSENT = (None, "???", "null", "None")
 """Values that say that a field is not given; `???` is Hydra's."""
 
@@ -151,7 +153,10 @@ def flat(source: str, values: Mapping[Any, Any]) -> dict[str, Any]:
       ValueError: nothing in it, or a field given twice with two values.
     """
     out: dict[str, Any] = {}
-    _flatten(source, "", _unwrapped(values), out)
+    try:
+        _flatten(source, "", _unwrapped(values), out)
+    except RecursionError:
+        raise ValueError(f"{source}: nested too deeply") from None
     if not out:
         raise ValueError(f"{source}: empty; must hold at least one field")
     return {name: _resolved(value, out) for name, value in out.items()}
@@ -164,6 +169,8 @@ def _flatten(source: str, prefix: str, values: Mapping[Any, Any], out: dict[str,
             _flatten(source, f"{name}.", value, out)
         elif name in out and out[name] != value:
             raise ValueError(f"{source}: {name}: given twice, {_short(out[name])} and {_short(value)}")
+        elif len(out) == MOST:
+            raise ValueError(f"{source}: more than {MOST} fields; no configuration has so many")
         else:
             out[name] = value
 
@@ -237,8 +244,9 @@ def _file(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         size = path.stat().st_size
         head = path.read_bytes()[:8] if size <= LARGEST else b""
-    except OSError as error:
-        raise ValueError(f"{source}: cannot be read ({(error.strerror or 'error').lower()})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{repr(source)[1:-1]}: cannot be read ({reason.lower()})") from None
     if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle") or head[:2] == b"PK" or head[:1] == b"\x80":
         raise ValueError(f"{source}: a pickle, which may run anything when it is opened; {SAVE}")
     if size > LARGEST:

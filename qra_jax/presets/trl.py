@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from qra_jax.presets.optimizer import rule, schedule
 from qra_jax.presets.reader import Config, Part, Plan
@@ -245,7 +246,7 @@ def _batches(config: Config, plan: Plan, group: int) -> int | None:
         plan.off_policy["epochs"] = epochs
     config.use("num_iterations")
     rollouts = micro * accumulated if generation is None else generation * accumulated // parts_known
-    if rollouts % group == 0:
+    if rollouts % group == 0 and (sized or generation is not None):
         plan.questions = rollouts // group
     if generation is not None:
         config.use(

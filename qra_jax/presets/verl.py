@@ -165,7 +165,7 @@ def _surrogate(config: Config, plan: Plan) -> None:
     low = config.number(f"{ACTOR}clip_ratio_low", both, low=0)
     high = config.number(f"{ACTOR}clip_ratio_high", both, low=0)
     dual = config.number(f"{ACTOR}clip_ratio_c", 3.0)
-    if dual <= 1:
+    if dual <= 1 and mode in ("vanilla", "bypass_mode"):
         config.refuse(f"{ACTOR}clip_ratio_c", "must be above 1: it bounds ratios from above")
     clips = [f"{ACTOR}{name}" for name in ("clip_ratio_low", "clip_ratio_high")]
     off = plan.off_policy
@@ -305,7 +305,8 @@ def _correction(config: Config, plan: Plan) -> None:
         config.use(cap_name)
     else:
         for other in used:
-            config.use(other, "no correction")
+            if other not in config.ignored:
+                config.use(other, "no correction")
 
 
 def _sampler(config: Config, plan: Plan) -> None:
