@@ -239,9 +239,8 @@ def _correction(config: Config, plan: Plan) -> None:
     level = config.word(name, "none", ("none", "token", "sequence", "geometric"))
     old = "algorithm.rollout_is"
     if level == "geometric":
-        config.refuse(
-            name, "must be token or sequence: we have no geometric ratio between trainer and sampler"
-        )
+        config.ignore(name, "a geometric mean of ratios between trainer and sampler: no part of ours")
+        level = "none"
     switched = config.given(old) and config.values[old] not in ("token", "sequence")
     if config.given(old) and not switched:
         level, name = config.word(old, "none", ("none", "token", "sequence")), old
