@@ -65,7 +65,7 @@ TRL = [
     ),
     ({"scale_rewards": False}, "algorithm", Part("dr_grpo", (8,))),
     ({"scale_rewards": "none"}, "algorithm", Part("dr_grpo", (8,))),
-    ({"scale_rewards": "mean"}, "algorithm", Part("maxrl", (8,))),
+    ({"scale_rewards": "mean"}, "algorithm", Part("maxrl", (8,), {"epsilon": 1e-4})),
     ({}, "clip", (0.2, 0.2)),
     ({"epsilon": 0.1}, "clip", (0.1, 0.1)),
     ({"epsilon_high": 0.28}, "clip", (0.2, 0.28)),
@@ -107,7 +107,7 @@ TRL = [
     (
         {"beta": 0.04, "sync_ref_model": True, "ref_model_sync_steps": 64, "ref_model_mixup_alpha": 0.9},
         "regularizers",
-        [Part("k3_loss", (0.04,), {"estimate": "samples", "reference": {"every": 64, "ema": 0.9}})],
+        [Part("k3_loss", (0.04,), {"estimate": "samples", "reference": {"every": 64, "mixing": 0.9}})],
     ),
     ({"entropy_coef": 0.01}, "regularizers", [Part("entropy_bonus", (0.01,))]),
     ({"use_vllm": True}, "correction", "mask"),
@@ -582,8 +582,8 @@ def test_a_refusal_needs_no_jax(tmp_path, given):
     (tmp_path / "training_args.bin").write_bytes(b"PK\x03\x04")
     (tmp_path / "clip.yaml").write_text("actor_rollout_ref: {actor: {clip_ratio: -1}}\n")
     script = (
-        "import sys\nfrom qra_jax import presets\n"
-        "try:\n    presets.read(sys.argv[1])\n"
+        "import sys\nfrom qra_jax.presets import read\n"
+        "try:\n    read(sys.argv[1])\n"
         "except ValueError:\n    print('refused', [m for m in ('jax', 'optax', 'numpy') if m in sys.modules])\n"
     )
     run = [sys.executable, "-c", script, str(tmp_path / given)]

@@ -95,14 +95,14 @@ def _advantage(config: Config, group: int) -> Part:
         "group": f"÷ (sample standard deviation of the group + {EPSILON:g})",
         "batch": f"÷ (standard deviation of the batch + {EPSILON:g}): one factor for all questions",
         "none": "not scaled, as in Dr. GRPO",
-        "mean": "÷ the group's mean: MaxRL",
+        "mean": f"÷ (the group's mean + {EPSILON:g}): MaxRL",
     }[scale]
     config.use("scale_rewards", said)
     config.assume("scale_rewards", "group", said)
     if scale == "none":
         return Part("dr_grpo", (group,))
     if scale == "mean":
-        return Part("maxrl", (group,))
+        return Part("maxrl", (group,), {"epsilon": EPSILON})
     return Part("grpo", (group,), {"ddof": 1, "epsilon": EPSILON, "scale": scale})
 
 
@@ -289,7 +289,7 @@ def _penalties(config: Config, plan: Plan) -> None:
         config.use("beta", "no KL term")
         config.use("sync_ref_model", "the reference stays")
     else:
-        reference = {"every": every, "ema": mixup} if synced else None
+        reference = {"every": every, "mixing": mixup} if synced else None
         options = {"estimate": "samples"} | ({"reference": reference} if reference else {})
         plan.regularizers.append(Part("reverse_kl" if corrected else "k3_loss", (beta,), options))
         config.use("beta")
