@@ -782,6 +782,19 @@ def test_reinforce_of_verl_has_the_kl_in_its_reward():
     assert "algorithm.kl_ctrl.target_kl" in {one.field for one in preset.ignored}
 
 
+@pytest.mark.parametrize("name", ["trl_math.yaml", "verl_dapo.sh"])
+def test_a_preset_trains_a_table(name):
+    import jax
+
+    problem = qra.Problem.from_probs(ref=[0.05, 0.7, 0.25], success=[0.9, 0.6, 0.1])
+    given = presets.read(DATA / name).setup.tabular() | {"steps": 3}
+    still = qra.training.train(jax.random.key(0), problem, **given | {"learning_rate": 0.0})
+    path = qra.training.train(jax.random.key(0), problem, **given | {"learning_rate": 0.1})
+    np.testing.assert_allclose(still.log_policy[-1], problem.log_ref, rtol=1e-12)
+    assert bool(path.ok)
+    assert float(jnp.abs(path.log_policy[-1] - problem.log_ref).max()) > 1e-4
+
+
 def test_a_part_that_refuses_is_named_by_file(tmp_path, monkeypatch):
     from qra_jax import algorithm
 
