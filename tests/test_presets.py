@@ -791,7 +791,7 @@ def test_a_preset_trains_a_table(name):
     still = qra.training.train(jax.random.key(0), problem, **given | {"learning_rate": 0.0})
     path = qra.training.train(jax.random.key(0), problem, **given | {"learning_rate": 0.1})
     np.testing.assert_allclose(still.log_policy[-1], problem.log_ref, rtol=1e-12)
-    assert bool(path.ok)
+    assert int(path.status) == qra.Status.OK
     assert float(jnp.abs(path.log_policy[-1] - problem.log_ref).max()) > 1e-4
 
 
