@@ -23,11 +23,13 @@ if TYPE_CHECKING:
         orbit as orbit,
         parts as parts,
         plot as plot,
+        presets as presets,
         problem as problem,
         recipe as recipe,
         registry as registry,
         regularizer as regularizer,
         reward as reward,
+        setup as setup,
         studies as studies,
         sweep as sweep,
         theory as theory,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         trajectory_log_prob as trajectory_log_prob,
         verifiable as verifiable,
     )
+    from qra_jax.setup import Setup as Setup, dapo as dapo
     from qra_jax.trajectory import Status as Status, Trajectory as Trajectory
 
 __version__ = "0.1.0"
@@ -78,11 +81,13 @@ _MODULES = [
     "orbit",
     "parts",
     "plot",
+    "presets",
     "problem",
     "recipe",
     "registry",
     "regularizer",
     "reward",
+    "setup",
     "studies",
     "sweep",
     "theory",
@@ -97,6 +102,7 @@ _NAMES = {
     "problem": ["Problem"],
     "regularizer": ["Reference", "Regularizer"],
     "reward": ["Reward", "kl_in_reward"],
+    "setup": ["Setup", "dapo"],
     "trajectory": ["Status", "Trajectory"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
