@@ -13,8 +13,7 @@ from scipy import stats
 
 from qra_jax import cli, fit, flow, theory
 from qra_jax.algorithm import grpo
-from qra_jax.cli import fit as words
-from qra_jax.fit import curve, dynamics, forecast, noise, questions, smc
+from qra_jax.fit import curve, dynamics, forecast, noise, questions, report as words, smc
 from qra_jax.problem import Problem
 
 DRAWS = 64

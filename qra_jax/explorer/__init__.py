@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qra_jax import _check, diagnosis, orbit
+from qra_jax import _check, orbit
 from qra_jax._bernstein import bernstein, elevate
-from qra_jax.advice import FOUND
 from qra_jax.algorithm import Algorithm, dapo, dr_grpo, filtered_sft, grpo, reinforce, rloo
+from qra_jax.consult import FOUND, Diagnosis, diagnose
 from qra_jax.problem import Problem
 from qra_jax.regularizer import reverse_kl
 from qra_jax.reward import verifiable
@@ -122,7 +122,7 @@ class Answer:
     leaders: list[int]
     switches: list[float]
     log_times: dict[str, float]
-    diagnosis: diagnosis.Diagnosis
+    diagnosis: Diagnosis
 
     @property
     def found(self) -> float:
@@ -237,5 +237,5 @@ def simulate(settings: Settings) -> Answer:
         leaders=np.asarray(lead.leaders)[:count].tolist(),
         switches=np.exp(np.asarray(lead.switches)[1:count]).tolist(),
         log_times={name: log_times[name] for name in names},
-        diagnosis=diagnosis.diagnose(problem),
+        diagnosis=diagnose(problem),
     )

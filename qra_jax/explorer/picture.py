@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qra_jax import _show, diagnosis, plot
+from qra_jax import _show, plot
+from qra_jax.consult import Diagnosis
 from qra_jax.explorer import NAMES, RUNS, STEPS, Answer, Settings
 
 SHOWN = 12
@@ -151,7 +152,7 @@ def table(answer: Answer) -> str:
     return _show.table(title, ("expected updates, no KL term", "time"), rows) + notes
 
 
-def _regime(settings: Settings, found: diagnosis.Diagnosis) -> str:
+def _regime(settings: Settings, found: Diagnosis) -> str:
     """What decides about the path, in a few words."""
     if settings.tpr == settings.fpr:
         return "The verifier says nothing: no drift"

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qra_jax import fit, plot
-from qra_jax.cli.words import TERMS, put, say
+from qra_jax._terminal import TERMS, put, say
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.dynamics import GRPO, MEAN_FIELD, REINFORCE, SHARED, SHIFT
 from qra_jax.fit.forecast import last_points

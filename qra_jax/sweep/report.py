@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qra_jax import plot
-from qra_jax.cli.words import put, say
+from qra_jax._terminal import put, say
 from qra_jax.trajectory import Status
 
 LOG_FROM = 100
