@@ -171,12 +171,12 @@ def test_bad_arguments(capsys, arguments, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "empty; must have a header pattern,ref,success"),
+        ("", "empty; must be numbers in [0, 1] or a CSV file with columns pattern,ref,success"),
         ("\n \n", "empty"),
         ("pattern,ref,success\n", "no rows under the header"),
         (
             "pattern,ref\na,1\n",
-            "row 1: column success is missing; must have ref,success, and may have pattern",
+            "column success is missing; must have ref,success, and may have pattern",
         ),
         ("pattern;ref;success\na;1;1\n", "row 1: separated by semicolons; must be separated by commas"),
         ("pattern\tref\tsuccess\na\t1\t1\n", "row 1: separated by tabs; must be separated by commas"),

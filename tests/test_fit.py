@@ -394,11 +394,11 @@ def test_time_is_the_learning_rate_summed():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "empty; must have a header"),
-        ("step,accuracy\n", "empty; must have a header"),
+        ("", "empty; must be a CSV file with columns step and accuracy"),
+        ("step,accuracy\n", "no rows under the header"),
         ("step,acc\n1,.5\n", "no column 'accuracy' among step, acc; name the measured one by --column"),
         ("accuracy\n.5\n", "no column 'step'"),
-        ("step,accuracy,accuracy\n1,.5,.5\n", "column 'accuracy' is there twice"),
+        ("step,accuracy,accuracy\n1,.5,.5\n", "column accuracy is there twice"),
         ("step,accuracy\n1,.5\n1,.6\n", "row 3: step 1 repeats step 1; must be one row a step, in order"),
         ("step,accuracy\n2,.5\n1,.6\n", "row 3: step 1 comes after step 2"),
         ("step,accuracy\n1,inf\n2,.5\n", "row 2, column accuracy: inf; must be a finite number"),

@@ -12,7 +12,8 @@ from PIL import Image
 
 from qra_jax import _show, plot
 from qra_jax.consult import Diagnosis
-from qra_jax.explorer import NAMES, RUNS, STEPS, Answer, Settings
+from qra_jax.explorer.settings import NAMES, Settings
+from qra_jax.explorer.simulation import RUNS, STEPS, Answer
 
 SHOWN = 12
 """Sampled runs that are drawn."""

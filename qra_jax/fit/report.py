@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qra_jax import fit, plot
+from qra_jax._files import read_csv
 from qra_jax._terminal import TERMS, put, say
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.dynamics import GRPO, MEAN_FIELD, REINFORCE, SHARED, SHIFT
@@ -56,13 +55,12 @@ class Answer:
 
 
 def is_histories(path: str) -> bool:
-    """Whether a file holds per-question histories: a header with two visits or more, as the reader names them."""
+    """Whether a file holds histories of questions: a table with two visits or more."""
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            header = next((row for row in csv.reader(file) if any(cell.strip() for cell in row)), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        header = read_csv(path, "a CSV file").header
+    except ValueError:
         return False
-    return sum(bool(VISIT.match(cell.strip())) for cell in header) >= 2
+    return sum(bool(VISIT.match(name)) for name in header) >= 2
 
 
 def answer(
