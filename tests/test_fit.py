@@ -514,7 +514,7 @@ def test_histories_of_questions(tmp_path, capsys, monkeypatch):
     for option in (["--train-until", "3"], ["--samples", "8"], ["--column", "x"], ["--range", "0", "100"]):
         assert cli.main(["fit", path, *option]) == 2
         name = option[0].strip("-")
-        assert f"{name}: given with histories of questions; must be left out there" in capsys.readouterr().err
+        assert f"{name}: given with histories of questions; must not be" in capsys.readouterr().err
     path = str(written(tmp_path, "prompt_id,Visit_3,visit 4\n0,0.6000000000000001,.2\n1,.4,na\n"))
     assert words.is_histories(path)
     assert questions.read_histories(path).group_size == 5
