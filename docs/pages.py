@@ -13,6 +13,7 @@ import qra_jax
 
 ROOT = Path(__file__).parent.parent
 MODULES = [*qra_jax._MODULES, "studies.base", "sweep.executors", "explorer", "explorer.widget"]
+MODULES += ["consult.diagnosis", "consult.advice"]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -714,3 +714,62 @@ def test_float32_in_float32_out():
     for call in calls:
         assert call(problem).dtype == jnp.float32
         np.testing.assert_allclose(call(problem), call(exact), rtol=2e-4, atol=1e-6)
+
+
+# --- SFT on the best pattern -------------------------------------------------------------------------------
+
+
+def test_sft_path_is_the_sft_flow():
+    log_s = jnp.log(jnp.array([0.3, 2.0, 9.0]))
+    along = functools.partial(jax.vmap, in_axes=(None, 0))
+    time = np.exp(along(theory.sft_log_time)(WORKED, log_s))
+    expected = qra.flow.sft(WORKED, jnp.array([1.0, 0.0, 0.0]), ts=time).log_policy
+    np.testing.assert_allclose(along(theory.sft_policy)(WORKED, log_s), expected, atol=1e-6)
+
+
+def test_sft_time_is_the_integral_of_its_normaliser():
+    """dt/ds = Σ 1/w_r, with w_r = 1/π_ref(r) + s off the best pattern and the product of all w kept."""
+    ref = np.array([0.05, 0.70, 0.25])
+
+    def normaliser(s):
+        others = 1 / (1 / ref[1:] + s)
+        return others.sum() + np.prod(ref) / np.prod(others)
+
+    for s in (0.3, 2.0, 9.0):
+        expected = float(mpmath.quad(lambda x: mpmath.mpf(normaliser(float(x))), [0, s]))
+        assert np.exp(theory.sft_log_time(WORKED, np.log(s))) == pytest.approx(expected, rel=1e-12)
+
+
+def test_sft_time_of_many_patterns_does_not_overflow():
+    many = Problem.from_probs([0.01, 0.1, *[0.89 / 38] * 38], [0.9, 0.6, *[0.1] * 38])
+    log_s = 60.0
+    lead = float(many.log_ref[0] + jnp.sum(many.log_ref[1:])) + 40 * log_s - np.log(40)
+    assert theory.sft_log_time(many, log_s) == pytest.approx(lead, rel=1e-9)
+    assert theory.sft_policy(many, log_s)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_sft_path_with_a_pattern_of_no_mass():
+    lacking = Problem.from_probs([0.05, 0.7, 0.25, 0.0], [0.9, 0.6, 0.1, 0.7])
+    policy = np.exp(theory.sft_policy(lacking, 0.5))
+    close(policy[:3], np.exp(theory.sft_policy(WORKED, 0.5)))
+    assert policy[3] == 0
+    close(theory.sft_log_time(lacking, 0.5), theory.sft_log_time(WORKED, 0.5))
+    slope = jax.grad(lambda x: theory.sft_log_time(lacking, x))(0.5)
+    close(slope, numeric_gradient(lambda x: theory.sft_log_time(lacking, x), 0.5), 1e-8)
+
+
+@pytest.mark.parametrize("ref", [[0.05, 0.7, 0.25], [1e-200, 0.7, 0.3]])
+def test_sft_dose_ends_the_entanglement_and_no_less_would(ref):
+    problem = Problem.from_probs(ref, [0.9, 0.6, 0.1])
+    log_s = theory.sft_log_dose(problem)
+    accuracy = [
+        float(jnp.exp(theory.sft_policy(problem, x)) @ problem.success) for x in (log_s - 1e-4, log_s)
+    ]
+    assert accuracy[0] < 0.6 <= accuracy[1] + 1e-15
+    assert accuracy[1] == pytest.approx(0.6, abs=1e-12)
+
+
+def test_sft_dose_where_none_helps_or_none_is_needed():
+    assert theory.sft_log_dose(Problem.from_probs([0.0, 0.4, 0.6], [0.9, 0.5, 0.1])) == np.inf
+    assert theory.sft_log_dose(examples.fast()) == -30
+    assert theory.sft_log_dose(Problem.from_probs([0.5, 0.5], [0.6, 0.6])) == -30

@@ -20,7 +20,7 @@ from qra_jax.theory.policy_iteration import (
     success_two_cycles,
 )
 from qra_jax.theory.regimes import Regime, gamma, regime
-from qra_jax.theory.sft import sft_mass_needed, sft_quality
+from qra_jax.theory.sft import sft_log_dose, sft_log_time, sft_mass_needed, sft_policy, sft_quality
 from qra_jax.theory.times import fast_rate, transition_time_bound, transition_time_estimate
 from qra_jax.theory.two_patterns import two_pattern_logit, two_pattern_time
 
@@ -41,7 +41,10 @@ __all__ = [
     "optimal_policy",
     "regime",
     "rlif_initial_slope",
+    "sft_log_dose",
+    "sft_log_time",
     "sft_mass_needed",
+    "sft_policy",
     "sft_quality",
     "success_fixed_points",
     "success_map",

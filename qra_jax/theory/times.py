@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import _check, _roots
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
@@ -147,14 +147,7 @@ def _peak(offset: Array, slope: Array, start: Array, width: Array) -> tuple[Arra
     def curvature(tau: Array) -> Array:
         return jnp.sum((slope / (offset + slope * tau)) ** 2)
 
-    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = (bracket[0] + bracket[1]) / 2
-        up = rise(middle) > 0
-        return jnp.where(up, middle, bracket[0]), jnp.where(up, bracket[1], middle)
-
-    low, high = jax.lax.stop_gradient((start, start + width))
-    low, high = jax.lax.fori_loop(0, 60, halve, (low, high))
-    tau = jax.lax.stop_gradient((low + high) / 2)
+    tau = _roots.bisect(lambda tau: -rise(tau), start, start + width)
     # One Newton step gives the root its derivative (implicit function theorem); none at the end of the piece.
     bend = jax.lax.stop_gradient(curvature(tau))
     step = rise(tau) / jnp.where(bend > 0, bend, 1.0)

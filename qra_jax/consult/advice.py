@@ -15,8 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
-from qra_jax import _check, diagnosis, orbit, parts, theory
+from qra_jax import _check, orbit, parts, theory
 from qra_jax.algorithm import Algorithm
 from qra_jax.batching import many
 from qra_jax.problem import Problem
@@ -191,21 +192,25 @@ class Advice:
         return self.now.accuracy >= self.top - NEAR * self.room - 1e-9
 
 
-def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 2048, seed: int = 0) -> Advice:
+def advise(
+    key: PRNGKeyArray, problem: Problem, settings: Settings | None = None, *, runs: int = 2048
+) -> Advice:
     """Run the settings and a list of single changes, and say what limits training.
 
     Args:
+      key: PRNG key.
       problem: one question.
-      settings: the hyperparameters; the defaults of [`Settings`][] where left out.
+      settings: the hyperparameters; by default those of [`Settings`][].
       runs: sampled runs of the settings as they are, ≥ 64.
-      seed: of the random numbers.
 
     Returns:
       An `Advice`.
 
     Raises:
-      ValueError: an argument out of range, or a base model that never picks the best pattern.
+      ValueError: no PRNG key, an argument out of range, or a base model that never picks the best pattern.
     """
+    _check.key(key)
+    _check.problem(problem)
     settings = Settings() if settings is None else settings
     _check.integer("runs", runs, low=64)
     best = problem.success == jnp.max(problem.success)
@@ -219,7 +224,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     rest = [change for change in changes if change not in stale]
     own_rows = -(-runs // each)
     rows = [_rows(problem, settings)] * own_rows + [_rows(problem, settings, change) for change in rest]
-    keys = jax.random.split(jax.random.key(seed), len(rows) * each)
+    keys = jax.random.split(key, len(rows) * each)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, each, axis=0), stacked)
     sampled = simulate(keys, repeated)
@@ -243,7 +248,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
     part, end = _part(own, 0, each), exact
     for again in range(3):
-        more = jax.random.split(jax.random.fold_in(jax.random.key(seed), again), each)
+        more = jax.random.split(jax.random.fold_in(key, again), each)
         part = simulate(more, {**first, "start": part["log_policy"]})
         end = noiseless(keys[: len(rows)], {**stacked, "start": end["log_policy"]})
     outcomes.append(outcome("4 × the steps", False, 4.0, part, end))
@@ -265,7 +270,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     entropy = _band(own["entropy"])
     flat = np.flatnonzero(entropy[1] < FLAT)
     step = np.asarray(own["step"][0])
-    found = Advice(
+    advice = Advice(
         problem=problem,
         settings=settings,
         runs=own_rows * each,
@@ -286,7 +291,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
         first_limit=top(True),
         best_change=top(False),
     )
-    return replace(found, first_limit=None) if found.near else found
+    return replace(advice, first_limit=None) if advice.near else advice
 
 
 def _part(tree: Any, first: int, last: int) -> Any:
@@ -347,9 +352,9 @@ def _changes(problem: Problem, settings: Settings) -> list[_Change]:
 
 def _tuned(problem: Problem) -> np.ndarray:
     """`[patterns]`, log policy after SFT on the best pattern: where a rival gains, as much as `qra solve` names."""
-    log_s = diagnosis.least_sft(problem) if bool(theory.regime(problem).entangled) else None
-    if log_s is not None:
-        return diagnosis.sft_policy(problem, log_s)
+    log_s = theory.sft_log_dose(problem) if bool(theory.regime(problem).entangled) else np.inf
+    if np.isfinite(log_s):
+        return np.asarray(theory.sft_policy(problem, log_s), float)
     ref, success = np.asarray(problem.ref, float), np.asarray(problem.success)
     mix = min(max(1.05 * float(theory.sft_mass_needed(problem)), SFT), 1.0)
     shares = np.where(success == success.max(), ref, 0.0)
