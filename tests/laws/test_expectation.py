@@ -119,7 +119,7 @@ DRAWS = 20_000
 @lru_cache
 def step(name, kind, mode):
     """One step of plain gradient ascent at unit rate, as a function of keys and group size."""
-    make, low = ALGORITHMS[name]
+    make, _ = ALGORITHMS[name]
 
     def run(key, size):
         algorithm = make(8).with_group_size(size)
@@ -171,7 +171,7 @@ def test_average_of_sampled_steps_is_the_drift(name, kind):
 
 @pytest.mark.parametrize("name", BATCHED)
 def test_average_of_a_large_batch_is_its_drift(name):
-    make, low = BATCHED[name]
+    make, _ = BATCHED[name]
     copies, group = 2000, 4
     kinds = [qra.Problem.from_probs(ref=[0.2, 0.8], success=p) for p in ([0.9, 0.3], [0.2, 0.05])]
     options = {"steps": 1, "learning_rate": 1.0, "algorithm": make(group)}
