@@ -138,8 +138,11 @@ def _settings(
 def _chunks(
     event: str, geometry: str, binary: bool, lanes: int, chunk: int, workers: int | None
 ) -> Callable[..., Hit]:
-    """The search over chunks of settings, compiled once for each shape."""
-    return chunked(partial(_pool, event, geometry, binary, lanes), chunk=chunk, workers=workers)
+    """The search over chunks of settings, compiled once for each shape: all small batches have that of one block."""
+    _check.integer("chunk", chunk, low=1)
+    lanes = min(lanes, chunk)
+    search = partial(_pool, event, geometry, binary, lanes)
+    return chunked(search, block=lanes, chunk=chunk, workers=workers)
 
 
 def _pool(event: str, geometry: str, binary: bool, lanes: int, settings: Setting) -> Hit:
