@@ -23,6 +23,9 @@ pytestmark = pytest.mark.usefixtures("compiled_plainly")
 
 CLOCKS = {"reinforce": qra.reinforce(), "grpo_G8": qra.grpo(8)}
 
+quick_hit = jax.jit(orbit.hit, static_argnames=("event", "geometry"))
+quick_solve = jax.jit(orbit.solve, static_argnames="geometry")
+
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("name", ["reinforce", "grpo_G8"])
@@ -30,7 +33,7 @@ def test_orbit_is_the_flow(name, geometry):
     algorithm = CLOCKS[name]
     problem = qra.problem.examples.worked()
     ts = jnp.array([0.0, 0.5, 5.0, 40.0, 100.0])
-    exact = orbit.solve(problem, ts, algorithm=algorithm, geometry=geometry)
+    exact = quick_solve(problem, ts, algorithm=algorithm, geometry=geometry)
     ode = qra.flow.solve(problem, ts=ts, algorithm=algorithm, geometry=geometry, rtol=1e-10, atol=1e-12)
     assert exact.status == ode.status == Status.OK
     np.testing.assert_allclose(exact.policy, ode.policy, atol=2e-8)
@@ -40,7 +43,7 @@ def test_internal_feedback_orbit_is_the_flow():
     problem = qra.problem.examples.internal_feedback(jax.random.key(7), 6)
     ts = jnp.array([0.0, 1.0, 10.0, 60.0])
     for algorithm in (qra.reinforce(), qra.grpo(), qra.dr_grpo(4)):
-        exact = orbit.solve(problem, ts, algorithm=algorithm, reward=qra.self_certainty())
+        exact = quick_solve(problem, ts, algorithm=algorithm, reward=qra.self_certainty())
         ode = qra.flow.solve(
             problem, ts=ts, algorithm=algorithm, reward=qra.self_certainty(), rtol=1e-10, atol=1e-12
         )
@@ -50,8 +53,8 @@ def test_internal_feedback_orbit_is_the_flow():
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_hit_and_solve_agree(geometry):
     problem = qra.problem.examples.worked()
-    hit = orbit.hit(problem, 0.8, algorithm=qra.grpo(8), geometry=geometry)
-    path = orbit.solve(problem, log_ts=hit.log_time[None], algorithm=qra.grpo(8), geometry=geometry)
+    hit = quick_hit(problem, 0.8, algorithm=qra.grpo(8), geometry=geometry)
+    path = quick_solve(problem, log_ts=hit.log_time[None], algorithm=qra.grpo(8), geometry=geometry)
     np.testing.assert_allclose(jnp.exp(hit.log_policy[0]), 0.8, rtol=1e-12)
     np.testing.assert_allclose(path.log_policy[0], hit.log_policy, atol=1e-7)
 
@@ -59,7 +62,7 @@ def test_hit_and_solve_agree(geometry):
 def central(function, x, h=1e-4):
     """Central differences of a function of a vector; the function takes a batch of points."""
     steps = h * jnp.eye(x.size)
-    high, low = jnp.split(function(x + jnp.concatenate([steps, -steps])), 2)
+    high, low = jnp.split(function(x[None] + jnp.concatenate([steps, -steps])), 2)
     return jnp.moveaxis(high - low, 0, -1) / (2 * h)
 
 
@@ -182,7 +185,7 @@ def test_dominance_is_the_lower_envelope():
 
 def test_policy_at_an_orbit_time_is_clock_free():
     problem = qra.problem.examples.worked()
-    a = orbit.solve(problem, jnp.array([10.0]))
+    a = quick_solve(problem, jnp.array([10.0]))
     # The first integral of theory §2.2 gives the same ratio for any point of the orbit.
     for log_policy in (a.log_policy[0], orbit.policy(problem, 30.0), orbit.policy(problem, 100.0)):
         total = -jnp.sum(problem.log_ref)
@@ -195,24 +198,24 @@ def test_policy_at_an_orbit_time_is_clock_free():
 def test_peak_of_accuracy():
     problem = qra.Problem.from_probs([0.6, 0.38, 0.02], [0.6, 0.8, 0.05])
     reward = qra.self_certainty()
-    hit = orbit.hit(problem, event="peak", reward=reward)
+    hit = quick_hit(problem, event="peak", reward=reward)
     assert hit.status == Status.OK
     log_ts = jnp.log(jnp.linspace(0.0, 3 * jnp.exp(hit.log_time), 400))
-    path = orbit.solve(problem, log_ts=log_ts, reward=reward)
+    path = quick_solve(problem, log_ts=log_ts, reward=reward)
     top = float(jnp.sum(jnp.exp(hit.log_policy) * problem.success))
     assert top >= float(path.accuracy.max()) - 1e-12
     assert abs(float(jnp.exp(hit.log_time)) - float(path.time[path.accuracy.argmax()])) < float(path.time[2])
-    rising = orbit.hit(qra.problem.examples.worked(), event="peak")
+    rising = quick_hit(qra.problem.examples.worked(), event="peak")
     assert rising.status == Status.UNREACHABLE
     assert jnp.isposinf(rising.log_time)
-    falling = orbit.hit(qra.Problem.from_probs([0.5, 0.5], [0.6, 0.05]), event="peak", reward=reward)
+    falling = quick_hit(qra.Problem.from_probs([0.5, 0.5], [0.6, 0.05]), event="peak", reward=reward)
     assert falling.status == Status.ALREADY_MET
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_degenerate_cases_have_defined_results(geometry):
     def status(ref, success, **options):
-        return orbit.hit(qra.Problem.from_probs(ref, success), geometry=geometry, **options)
+        return quick_hit(qra.Problem.from_probs(ref, success), geometry=geometry, **options)
 
     assert status([1.0], [0.5]).status == Status.ALREADY_MET
     assert status([0.995, 0.005], [0.9, 0.1]).status == Status.ALREADY_MET
@@ -224,7 +227,7 @@ def test_degenerate_cases_have_defined_results(geometry):
     assert reversed_orbit.status == Status.UNREACHABLE
     assert jnp.isposinf(reversed_orbit.log_time)
     assert status([0.5, 0.5], [0.9, 0.1], reward=qra.verifiable(0.5, 0.5)).status == Status.UNREACHABLE
-    high = orbit.hit(qra.problem.examples.worked(), 0.95, event="accuracy", geometry=geometry)
+    high = quick_hit(qra.problem.examples.worked(), 0.95, event="accuracy", geometry=geometry)
     assert high.status == Status.UNREACHABLE
 
 
@@ -232,13 +235,13 @@ def test_ties_for_best():
     # Softmax policy gradient: of equally good patterns the one with more mass wins, slowly; the natural gradient
     # keeps their ratio.
     tied = qra.Problem.from_probs([0.5, 0.2, 0.3], [0.9, 0.9, 0.1])
-    assert orbit.hit(tied, 0.9).status == Status.OK
-    assert orbit.hit(tied, 0.9, geometry="natural").status == Status.UNREACHABLE
+    assert quick_hit(tied, 0.9).status == Status.OK
+    assert quick_hit(tied, 0.9, geometry="natural").status == Status.UNREACHABLE
     lesser = qra.Problem.from_probs([0.2, 0.5, 0.3], [0.9, 0.9, 0.1])
-    assert orbit.hit(lesser, 0.9).status == Status.UNREACHABLE
+    assert quick_hit(lesser, 0.9).status == Status.UNREACHABLE
     equal = qra.Problem.from_probs([0.35, 0.35, 0.3], [0.9, 0.9, 0.1])
-    assert orbit.hit(equal, 0.9).status == Status.UNREACHABLE
-    np.testing.assert_allclose(orbit.solve(equal, jnp.array([1e6])).policy[0, :2], 0.5, atol=1e-5)
+    assert quick_hit(equal, 0.9).status == Status.UNREACHABLE
+    np.testing.assert_allclose(quick_solve(equal, jnp.array([1e6])).policy[0, :2], 0.5, atol=1e-5)
 
 
 def test_invalid_input_is_a_status_under_jit():
@@ -331,7 +334,7 @@ def test_batches_take_a_target_for_each_problem(ten_patterns):
 
 def test_the_end_of_entanglement_has_a_batched_form(ten_patterns):
     problems = jax.tree.map(lambda leaf: leaf[:8], ten_patterns)
-    sure = jnp.where(jnp.arange(10) == problems.best[:4, None], 0.9991, 0.0001)
+    sure = jnp.where(jnp.arange(10)[None] == problems.best[:4, None], 0.9991, 0.0001)
     problems = problems.with_ref(problems.log_ref.at[:4].set(jnp.log(sure)))
     batch = qra.many(orbit.log_transition_time)(problems)
     single = jax.jit(jax.vmap(orbit.log_transition_time))(problems)
@@ -378,17 +381,17 @@ def test_no_peak_where_accuracy_never_falls():
 def test_masses_beyond_the_dtype_are_out_of_precision():
     for dtype, log_mass in ((jnp.float32, -90.0), (jnp.float64, -800.0)):
         problem = qra.Problem(jnp.array([log_mass, 0.0], dtype), jnp.array([0.9, 0.1], dtype))
-        hit = orbit.hit(problem)
+        hit = quick_hit(problem)
         assert hit.status == Status.OUT_OF_PRECISION
         assert hit.panels < 3
 
 
 def test_a_hit_says_when_and_how():
     problem = qra.problem.examples.worked()
-    assert repr(orbit.hit(problem)) == "Hit(t = 271, OK)"
-    assert repr(orbit.hit(problem, 0.01)) == "Hit(t = 0, ALREADY_MET)"
-    assert repr(orbit.hit(problem, reward=qra.verifiable(0.2, 0.9))) == "Hit(t = never, UNREACHABLE)"
-    levels = jax.vmap(lambda target: orbit.hit(problem, target))(jnp.array([0.01, 0.9, 0.99]))
+    assert repr(quick_hit(problem)) == "Hit(t = 271, OK)"
+    assert repr(quick_hit(problem, 0.01)) == "Hit(t = 0, ALREADY_MET)"
+    assert repr(quick_hit(problem, reward=qra.verifiable(0.2, 0.9))) == "Hit(t = never, UNREACHABLE)"
+    levels = jax.vmap(lambda target: quick_hit(problem, target))(jnp.array([0.01, 0.9, 0.99]))
     assert repr(levels) == "Hit(3 problems, OK 2, ALREADY_MET 1)"
     seen = []
     jax.jit(lambda hit: seen.append(repr(hit)) or 0)(levels)
