@@ -1,5 +1,7 @@
 """The studies of stalls and clocks: what they compute on small sizes, and verdicts that can go either way."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from qra_jax import orbit, plot, theory
 from qra_jax.algorithm import dapo, grpo, reinforce
+from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, random
 from qra_jax.studies import base, clocks, stall_atlas, transition_time
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
@@ -67,7 +70,9 @@ def atlas():
     keys = jax.random.split(jax.random.key(1), 300)
     drawn = jax.vmap(lambda key: random(key, 10))(keys)
     batch = stall_atlas._first(drawn, 10, 10)
-    found = stall_atlas._traits(batch) | {"log_time": orbit.hit_batch(batch, stall_atlas.TARGET).log_time}
+    found = stall_atlas._traits(batch) | {
+        "log_time": many(partial(orbit.log_hitting_time, target=stall_atlas.TARGET))(batch)
+    }
     return {f"{n}/{key}": np.asarray(value) for n in stall_atlas.SIZES for key, value in found.items()}
 
 
@@ -79,7 +84,9 @@ def test_first_patterns_are_a_smaller_problem():
     assert np.isneginf(cut.log_ref[:, 3:]).all()
     small = Problem(cut.log_ref[0, :3], cut.success[0, :3])
     np.testing.assert_allclose(
-        orbit.hit_batch(cut, 0.99).log_time[0], orbit.log_hitting_time(small, 0.99), rtol=1e-8
+        many(partial(orbit.log_hitting_time, target=0.99))(cut)[0],
+        orbit.log_hitting_time(small, 0.99),
+        rtol=1e-8,
     )
 
 

@@ -20,8 +20,8 @@ from rich.table import Table
 
 import qra_jax
 from qra_jax import flow, orbit, training
+from qra_jax._batches import cores
 from qra_jax.algorithm import grpo
-from qra_jax.batching import cores
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.report import one_line
 

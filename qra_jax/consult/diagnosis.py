@@ -201,7 +201,7 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
     def accuracy_at(k: jax.Array) -> jax.Array:
         """Accuracy at the k-th switch, where both leaders have the same share: rounding in τ must not choose."""
         dtype = jnp.finfo(problem.log_ref.dtype)
-        tau = jnp.exp(jnp.minimum(lead.switches[k], np.log(float(dtype.max)) - 1))
+        tau = jnp.exp(jnp.minimum(lead.log_switches[k], np.log(float(dtype.max)) - 1))
         log_policy = orbit.policy(problem, tau)
         pair = lead.leaders[jnp.stack([k - 1, k])]
         tied = log_policy.at[pair].set(jax.nn.logsumexp(log_policy[pair]) - np.log(2))

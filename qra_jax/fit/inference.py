@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from qra_jax import _check, _roots
-from qra_jax.batching import chunked
+from qra_jax._batches import chunked
 from qra_jax.fit import dynamics as _dynamics, noise, smc
 from qra_jax.fit.curve import Curve, noise_samples
 from qra_jax.fit.dynamics import DYNAMICS, MODELS, PARAMETERS, Model

@@ -26,6 +26,7 @@ hitting times are for the widest one.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -86,7 +87,7 @@ def _times(*parts: Policies) -> list[np.ndarray]:
     policy, success = (np.concatenate([pad(part[i]) for part in parts]) for i in (0, 1))
     with np.errstate(divide="ignore"):
         batch = Problem(jnp.asarray(np.log(policy)), jnp.asarray(success))
-    found = np.asarray(orbit.hit_batch(batch, TARGET).log_time)
+    found = np.asarray(many(partial(orbit.log_hitting_time, target=TARGET))(batch))
     ends = np.cumsum([policy[..., 0].size for policy, _ in parts])
     cut = np.split(found, ends[:-1])
     return [x.reshape(policy.shape[:-1]) for x, (policy, _) in zip(cut, parts, strict=True)]
