@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float
 
 from qra_jax import _check
@@ -110,11 +112,15 @@ def trajectory_log_prob() -> SequenceReward:
 
     Reference: Agarwal et al., arXiv 2505.15134; Zhang et al., arXiv 2506.17219.
     """
-    return SequenceReward("trajectory log-prob", lambda params, key, o, verdict: jnp.sum(o.log_prob, axis=-1))
+    return SequenceReward("trajectory log-prob", lambda params, key, o, verdict: jnp.sum(o.own, axis=-1))
 
 
 def majority_vote(*, announced: bool = True) -> SequenceReward:
-    """1 for the answer that most of the group's sequences give (the lowest-numbered of ties), 0 for another.
+    """1 for the answer that most of the group's sequences give, 0 for another.
+
+    Ties are broken uniformly among the tied answers. In use the winner is the first of them to be sampled, which has
+    the same law, because the sequences of a group are exchangeable. The vote of the policy's exact distribution of
+    answers (`policy_vote` of `qra_jax.reward`) has no version for networks, whose answers cannot be enumerated.
 
     Args:
       announced: answers without their marker neither vote nor earn.
@@ -125,16 +131,63 @@ def majority_vote(*, announced: bool = True) -> SequenceReward:
     Reference: Zuo et al., arXiv 2504.16084 (TTRL).
     """
 
-    def function(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
-        voting = verdict.answer != NONE
-        voting = voting & verdict.formatted if announced else voting
-        same = (verdict.answer[..., :, None] == verdict.answer[..., None, :]) & voting[..., None, :]
-        votes = jnp.where(voting, jnp.sum(same, axis=-1), 0)
-        winners = voting & (votes == jnp.max(votes, axis=-1, keepdims=True))
-        chosen = jnp.min(jnp.where(winners, verdict.answer, jnp.iinfo(jnp.int32).max), axis=-1, keepdims=True)
-        return (voting & (verdict.answer == chosen)).astype(rollouts.log_prob.dtype)
+    return SequenceReward("majority vote", _vote_announced if announced else _vote)
 
-    return SequenceReward("majority vote", function)
+
+def _vote(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return _majority(key, verdict.answer, verdict.answer != NONE, rollouts.log_prob.dtype)
+
+
+def _vote_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    voting = (verdict.answer != NONE) & verdict.formatted
+    return _majority(key, verdict.answer, voting, rollouts.log_prob.dtype)
+
+
+def _majority(key: Array, answer: Array, voting: Array, dtype: Any) -> Array:
+    same = (answer[..., :, None] == answer[..., None, :]) & voting[..., None, :]
+    votes = jnp.where(voting, jnp.sum(same, axis=-1), 0)
+    winners = voting & (votes == jnp.max(votes, axis=-1, keepdims=True))
+    # One lot for each answer: that of the first sequence which gives it.
+    lot = jnp.take_along_axis(jax.random.uniform(key, answer.shape), jnp.argmax(same, axis=-1), axis=-1)
+    lot = jnp.where(winners, lot, -1.0)
+    return (winners & (lot == jnp.max(lot, axis=-1, keepdims=True))).astype(dtype)
+
+
+def overlong(reward: SequenceReward, length: float | Array, buffer: float | Array) -> SequenceReward:
+    r"""A reward with the soft penalty of overlong sequences.
+
+    $$ R + \begin{cases} 0 & |o|\le L-B\\ (L-B-|o|)/B & L-B<|o|\le L\\ -1 & |o|>L \end{cases} $$
+
+    Args:
+      reward: R.
+      length: L > 0, tokens.
+      buffer: B in (0, L], tokens.
+
+    Returns:
+      A `SequenceReward`.
+
+    Raises:
+      ValueError: L or B out of range.
+
+    Reference: Yu et al., arXiv 2503.14476, eq. 13 (DAPO).
+    """
+    _check.positive("length", length)
+    _check.positive("buffer", buffer)
+    if (
+        not isinstance(length, Tracer)
+        and not isinstance(buffer, Tracer)
+        and np.any(np.greater(buffer, length))
+    ):
+        raise ValueError(f"buffer: {buffer}; must be at most length = {length}")
+    params = {"reward": reward, "length": length, "buffer": buffer}
+    return SequenceReward(f"{reward.name}, not overlong", _overlong, params)
+
+
+def _overlong(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    earned = params["reward"](key, rollouts, verdict)
+    length, buffer = (jnp.asarray(params[name], earned.dtype) for name in ("length", "buffer"))
+    over = jnp.clip((rollouts.length - (length - buffer)) / buffer, 0, 1)
+    return earned - over
 
 
 def _mean(rollouts: Rollouts, values: Array) -> Array:
