@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from qra_jax import _check
 from qra_jax.transformer.sampling import Rollouts
@@ -153,7 +153,7 @@ def _majority(key: Array, answer: Array, voting: Array, dtype: Any) -> Array:
     return (winners & (lot == jnp.max(lot, axis=-1, keepdims=True))).astype(dtype)
 
 
-def overlong(reward: SequenceReward, length: float | Array, buffer: float | Array) -> SequenceReward:
+def overlong(reward: SequenceReward, length: ArrayLike, buffer: ArrayLike) -> SequenceReward:
     r"""A reward with the soft penalty of overlong sequences.
 
     $$ R + \begin{cases} 0 & |o|\le L-B\\ (L-B-|o|)/B & L-B<|o|\le L\\ -1 & |o|>L \end{cases} $$
