@@ -383,7 +383,7 @@ class Term(Regularizer):
     reference: Any = None
 
 
-def drawn(term, name=None, **options):
+def on_samples(term, name=None, **options):
     return Term(name or term.name, term.function, term.params, **options)
 
 
@@ -393,10 +393,10 @@ def _zero(params, log_policy, log_ref):
 
 LOSSES = {
     "k1": (Term("k1 in the loss", _zero, {"beta": 0.7}), lambda own, base: own - base),
-    "k2": (drawn(reverse_kl(0.7)), lambda own, base: (own - base) ** 2 / 2),
-    "k3": (drawn(k3_loss(0.7)), lambda own, base: jnp.exp(base - own) - (base - own) - 1),
+    "k2": (on_samples(reverse_kl(0.7)), lambda own, base: (own - base) ** 2 / 2),
+    "k3": (on_samples(k3_loss(0.7)), lambda own, base: jnp.exp(base - own) - (base - own) - 1),
     "k3 with the gradient of k2": (
-        drawn(reverse_kl(0.7), "k3 with the gradient of k2"),
+        on_samples(reverse_kl(0.7), "k3 with the gradient of k2"),
         lambda own, base: (own - base) ** 2 / 2,
     ),
 }
@@ -435,7 +435,7 @@ def test_penalties_on_samples_are_exact_on_average(batch, name):
 
 
 def test_terms_exact_and_on_samples_add_up(batch):
-    terms = [drawn(k3_loss(0.7)), reverse_kl(0.2), entropy_bonus(0.1)]
+    terms = [on_samples(k3_loss(0.7)), reverse_kl(0.2), entropy_bonus(0.1)]
     options = {"normalize": "length", "anchor": batch.base}
     found = batch.slope(**options, regularizers=terms)
     none = batch.slope(normalize="length")
@@ -515,7 +515,7 @@ def test_several_epochs_part_the_surrogates(twice, name):
 
 
 def batch_of(index, source, temperature):
-    """Questions, rollouts and weights of a step, drawn as `train` draws them."""
+    """Questions, rollouts and weights of a step, as `train` draws them."""
     keys = jax.random.split(jax.random.fold_in(KEY, index), 4)
     asked = COIN.draw(keys[0], 2)
     options = {"group": 4, "length": COIN.length, "end": COIN.end, "temperature": temperature}
@@ -525,7 +525,7 @@ def batch_of(index, source, temperature):
 
 
 def by_hand(off_policy, steps=6):
-    """A run step by step: rollouts drawn by the sampler's parameters, the objective ascended."""
+    """A run step by step: rollouts of the sampler's parameters, the objective ascended."""
     age, warm = off_policy.staleness, off_policy.temperature or 1.0
     hot = warm * (off_policy.sampling_temperature or 1.0)
 
@@ -676,7 +676,7 @@ def hand_reference(update, steps, beta):
 
 @pytest.fixture(scope="module")
 def anchored():
-    return run(regularizers=[drawn(reverse_kl(0.5))]).params["table"]
+    return run(regularizers=[on_samples(reverse_kl(0.5))]).params["table"]
 
 
 @pytest.mark.parametrize(
@@ -691,7 +691,7 @@ def anchored():
     ids=repr,
 )
 def test_references_move_and_coefficients_adapt(anchored, update):
-    term = drawn(reverse_kl(0.5), reference=update)
+    term = on_samples(reverse_kl(0.5), reference=update)
     found = run(regularizers=[term]).params["table"]
     expected, scales = hand_reference(update, 6, 0.5)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
@@ -700,7 +700,7 @@ def test_references_move_and_coefficients_adapt(anchored, update):
 
 
 def test_exact_penalties_have_moving_references_too():
-    exact = drawn(reverse_kl(0.5), estimate="exact", reference=Update(every=1))
+    exact = on_samples(reverse_kl(0.5), estimate="exact", reference=Update(every=1))
     still = entropy_bonus(0.1)
     found = run(regularizers=[exact, still], steps=2)
     # A reference that is reset after each step never penalises the first of its steps.
@@ -716,8 +716,8 @@ def test_everything_at_once_is_one_program_and_runs_side_by_side():
         ),
         "token_mask": TokenMask("clip_cov", 0.1, low=-1.0, high=1.0),
         "regularizers": [
-            drawn(k3_loss(0.1), reference=Update(every=2)),
-            drawn(reverse_kl(0.1), estimate="exact", reference=Update(target_kl=0.1, horizon=5.0)),
+            on_samples(k3_loss(0.1), reference=Update(every=2)),
+            on_samples(reverse_kl(0.1), estimate="exact", reference=Update(target_kl=0.1, horizon=5.0)),
             entropy_bonus(0.01),
         ],
         "reward": rewards.overlong(rewards.verifiable(), 5, 2),
@@ -752,16 +752,16 @@ def test_everything_at_once_is_one_program_and_runs_side_by_side():
                 "off_policy": OffPolicy(sampling_temperature=0.5),
             },
         ),
-        ("penalty", {"regularizers": [drawn(reverse_kl(0.1))], "penalty": "sequence"}),
-        (r"reference\.every", {"regularizers": [drawn(reverse_kl(0.1), reference=Update(every=0))]}),
-        (r"reference\.ema", {"regularizers": [drawn(reverse_kl(0.1), reference=Update(ema=1.5))]}),
+        ("penalty", {"regularizers": [on_samples(reverse_kl(0.1))], "penalty": "sequence"}),
+        (r"reference\.every", {"regularizers": [on_samples(reverse_kl(0.1), reference=Update(every=0))]}),
+        (r"reference\.ema", {"regularizers": [on_samples(reverse_kl(0.1), reference=Update(ema=1.5))]}),
         (
             r"reference\.target_kl",
-            {"regularizers": [drawn(reverse_kl(0.1), reference=Update(target_kl=0.0, horizon=1.0))]},
+            {"regularizers": [on_samples(reverse_kl(0.1), reference=Update(target_kl=0.0, horizon=1.0))]},
         ),
         (
             r"reference\.horizon",
-            {"regularizers": [drawn(reverse_kl(0.1), reference=Update(target_kl=1.0, horizon=-1.0))]},
+            {"regularizers": [on_samples(reverse_kl(0.1), reference=Update(target_kl=1.0, horizon=-1.0))]},
         ),
     ],
 )

@@ -32,7 +32,7 @@ def check(off_policy: OffPolicy) -> None:
         )
 
 
-def begun(off_policy: OffPolicy, params: Params) -> Any:
+def start(off_policy: OffPolicy, params: Params) -> Any:
     """What is carried from step to step: nothing for new rollouts.
 
     Args:
@@ -48,13 +48,13 @@ def begun(off_policy: OffPolicy, params: Params) -> Any:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (age, *x.shape)), params)
 
 
-def sampler(off_policy: OffPolicy, params: Params, kept: Any, index: Int[Array, ""]) -> tuple[Params, Any]:
+def sampler(off_policy: OffPolicy, params: Params, memory: Any, index: Int[Array, ""]) -> tuple[Params, Any]:
     """The parameters that sample the rollouts of a step, those of step max(i − S, 0) or of the last hand-over.
 
     Args:
       off_policy: its `staleness` and `schedule`.
       params: of the step's beginning.
-      kept: from [`begun`][], or from the step before.
+      memory: from [`start`][], or from the step before.
       index: i = 0, 1, …
 
     Returns:
@@ -62,11 +62,13 @@ def sampler(off_policy: OffPolicy, params: Params, kept: Any, index: Int[Array, 
     """
     age = off_policy.staleness
     if not age:
-        return params, kept
+        return params, memory
     if off_policy.schedule == "held":
-        kept = jax.tree.map(lambda new, old: jnp.where(index % age == 0, new, old), params, kept)
-        return kept, kept
+        memory = jax.tree.map(lambda new, old: jnp.where(index % age == 0, new, old), params, memory)
+        return memory, memory
     place = index % age
-    old = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), kept)
-    kept = jax.tree.map(lambda x, new: jax.lax.dynamic_update_index_in_dim(x, new, place, 0), kept, params)
-    return old, kept
+    old = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), memory)
+    memory = jax.tree.map(
+        lambda x, new: jax.lax.dynamic_update_index_in_dim(x, new, place, 0), memory, params
+    )
+    return old, memory

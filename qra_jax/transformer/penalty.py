@@ -21,7 +21,7 @@ STEP = 0.2
 """Largest relative error that the adaptive coefficient answers to."""
 
 
-def estimated(term: Regularizer) -> bool:
+def on_samples(term: Regularizer) -> bool:
     """Whether a term acts on the sampled tokens alone."""
     return getattr(term, "estimate", "exact") == "samples"
 
@@ -35,7 +35,7 @@ def sampled_advantage(
     with the gradient of k2. k3: $-\beta(1-\pi_{\rm ref}/\pi)$. Other terms: what their exact advantage is there.
 
     Args:
-      term: told by its name, `"k1 …"`, `"k3 …"`; all others are functions of the two numbers.
+      term: k1 and k3 are known by the first word of their name; all others are functions of the two numbers.
       own: `[...]`, log π of sampled tokens.
       base: `[...]`, log π_ref of them.
 
@@ -70,7 +70,7 @@ def on_tokens(
     Returns:
       `[N, G, T]`.
     """
-    exact, drawn = ([term for term in terms if estimated(term) == by] for by in (False, True))
+    exact, samples = ([term for term in terms if on_samples(term) == by] for by in (False, True))
     gains = []
     if exact:
         now = jax.lax.stop_gradient(log_probs)
@@ -79,9 +79,9 @@ def on_tokens(
             ascend = jax.vmap(ascend)
         # Velocities sum to zero over the vocabulary, so scores and log-probabilities have the same derivative.
         gains.append(jnp.sum(ascend(now, anchor) * log_probs, axis=-1))
-    if drawn:
+    if samples:
         own, base = jax.lax.stop_gradient(at(log_probs, tokens)), at(anchor, tokens)
-        gains += [sampled_advantage(term, own, base) * emitted for term in drawn]
+        gains += [sampled_advantage(term, own, base) * emitted for term in samples]
     return sum(gains[1:], start=gains[0])
 
 
@@ -132,11 +132,11 @@ def check(terms: Sequence[Regularizer], penalty: str) -> None:
       ValueError: an estimate on sampled tokens of a penalty on sequences, or an update out of range.
     """
     for term in terms:
-        if penalty == "sequence" and estimated(term):
+        if penalty == "sequence" and on_samples(term):
             raise ValueError(
                 f"penalty: 'sequence' with an estimate on samples ({term.name}); must be 'position'"
             )
-        update = updated(term)
+        update = update_of(term)
         if update is None:
             continue
         if update.every is not None:
@@ -148,7 +148,7 @@ def check(terms: Sequence[Regularizer], penalty: str) -> None:
             _check.positive("reference.horizon", update.horizon)
 
 
-def updated(term: Regularizer) -> Any:
+def update_of(term: Regularizer) -> Any:
     """How the reference of a term moves, or `None`."""
     return getattr(term, "reference", None)
 
@@ -163,7 +163,7 @@ def adapts(update: Any) -> bool:
     return update is not None and update.target_kl is not None
 
 
-def begun(terms: Sequence[Regularizer], reference: Params) -> list[dict[str, Any]]:
+def start(terms: Sequence[Regularizer], reference: Params) -> list[dict[str, Any]]:
     """What is carried from step to step for each term: nothing for fixed references and coefficients.
 
     Args:
@@ -174,16 +174,16 @@ def begun(terms: Sequence[Regularizer], reference: Params) -> list[dict[str, Any
       For each term its reference's parameters, `"params"`, where they move, and the factor of its coefficient,
       `"scale"`, where it adapts.
     """
-    kept: list[dict[str, Any]] = []
+    state: list[dict[str, Any]] = []
     for term in terms:
-        update = updated(term)
+        update = update_of(term)
         one = {"params": reference} if moves(update) else {}
-        kept.append(one | ({"scale": jnp.ones(())} if adapts(update) else {}))
-    return kept
+        state.append(one | ({"scale": jnp.ones(())} if adapts(update) else {}))
+    return state
 
 
 def next_reference(
-    update: Any, kept: dict[str, Any], params: Params, index: Int[Array, ""], kl: Float[Array, ""] | None
+    update: Any, state: dict[str, Any], params: Params, index: Int[Array, ""], kl: Float[Array, ""] | None
 ) -> dict[str, Any]:
     r"""Reference and coefficient for the next step.
 
@@ -193,17 +193,17 @@ def next_reference(
 
     Args:
       update: `every`, `ema`, `target_kl`, `horizon` (in steps).
-      kept: from [`begun`][], or from the step before.
+      state: from [`start`][], or from the step before.
       params: after the step.
       index: of the step, 0, 1, …
       kl: mean of log π/π_ref of the samples, where the coefficient adapts.
 
     Returns:
-      As `kept`.
+      As `state`.
 
     Reference: Gorbatovski et al., arXiv 2404.09656 (TR-DPO); Ziegler et al., arXiv 1909.08593, §2.2.
     """
-    later = dict(kept)
+    later = dict(state)
     if moves(update):
         share = 1.0 if update.ema is None else update.ema
         due = (index + 1) % (update.every or 1) == 0
@@ -212,9 +212,9 @@ def next_reference(
             alpha = jnp.asarray(share, old.dtype)
             return jnp.where(due, alpha * new + (1 - alpha) * old, old)
 
-        later["params"] = jax.tree.map(mix, kept["params"], params)
+        later["params"] = jax.tree.map(mix, state["params"], params)
     if adapts(update):
         assert kl is not None
         error = jnp.clip(kl / jnp.asarray(update.target_kl, kl.dtype) - 1, -STEP, STEP)
-        later["scale"] = kept["scale"] * (1 + error / jnp.asarray(update.horizon, kl.dtype))
+        later["scale"] = state["scale"] * (1 + error / jnp.asarray(update.horizon, kl.dtype))
     return later

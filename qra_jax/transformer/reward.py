@@ -73,12 +73,20 @@ def verifiable(
     """
     rates = {"tpr": _check.unit_interval("tpr", tpr), "fpr": _check.unit_interval("fpr", fpr)}
 
-    def function(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
-        right = verdict.right & verdict.formatted if announced else verdict.right
-        chance = jnp.where(right, params["tpr"], params["fpr"])
-        return (jax.random.uniform(key, right.shape) < chance).astype(rollouts.log_prob.dtype)
+    return SequenceReward("verifiable", _verify_announced if announced else _verify, rates)
 
-    return SequenceReward("verifiable", function, rates)
+
+def _verify(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return _noisy(params, key, verdict.right, rollouts.log_prob.dtype)
+
+
+def _verify_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return _noisy(params, key, verdict.right & verdict.formatted, rollouts.log_prob.dtype)
+
+
+def _noisy(params: dict[str, Any], key: Array, right: Array, dtype: Any) -> Array:
+    chance = jnp.where(right, params["tpr"], params["fpr"])
+    return (jax.random.uniform(key, right.shape) < chance).astype(dtype)
 
 
 def self_certainty() -> SequenceReward:
@@ -90,7 +98,11 @@ def self_certainty() -> SequenceReward:
 
     Reference: Zhao et al., arXiv 2505.19590.
     """
-    return SequenceReward("self-certainty", lambda params, key, o, verdict: -_mean(o, o.mean_log_prob))
+    return SequenceReward("self-certainty", _self_certainty)
+
+
+def _self_certainty(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return -_mean(rollouts, rollouts.mean_log_prob)
 
 
 def token_entropy() -> SequenceReward:
@@ -101,7 +113,11 @@ def token_entropy() -> SequenceReward:
 
     Reference: Zhang et al., arXiv 2506.17219; Prabhudesai et al., arXiv 2505.22660.
     """
-    return SequenceReward("token entropy", lambda params, key, o, verdict: -_mean(o, o.entropy))
+    return SequenceReward("token entropy", _token_entropy)
+
+
+def _token_entropy(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return -_mean(rollouts, rollouts.entropy)
 
 
 def trajectory_log_prob() -> SequenceReward:
@@ -112,7 +128,11 @@ def trajectory_log_prob() -> SequenceReward:
 
     Reference: Agarwal et al., arXiv 2505.15134; Zhang et al., arXiv 2506.17219.
     """
-    return SequenceReward("trajectory log-prob", lambda params, key, o, verdict: jnp.sum(o.own, axis=-1))
+    return SequenceReward("trajectory log-prob", _trajectory_log_prob)
+
+
+def _trajectory_log_prob(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return jnp.sum(rollouts.own, axis=-1)
 
 
 def majority_vote(*, announced: bool = True) -> SequenceReward:

@@ -162,10 +162,10 @@ def train(
     def step(
         carry: tuple[Params, Any, Any], index: Array
     ) -> tuple[tuple[Params, Any, Any], dict[str, Array]]:
-        params, memory, kept = carry
+        params, memory, state = carry
         keys = jax.random.split(jax.random.fold_in(key, index), 4)
         asked = task.draw(keys[0], questions)
-        sampler, old = history.sampler(off_policy, params, kept["sampler"], index)
+        sampler, past = history.sampler(off_policy, params, state["sampler"], index)
         rollouts = draw(keys[1], model, sampler, asked)
         verdict = task.verify(keys[2], asked, rollouts)
         rewards = reward(keys[3], rollouts, verdict)
@@ -177,14 +177,16 @@ def train(
         learns = rollouts.where
         if decisions == "pattern":
             learns = learns & (jnp.arange(task.length) == 0)[None, None]
-        anchor, scale = _references(forced, reference, kept["references"], asked, rollouts.tokens)
+        anchor, scale = _references(forced, reference, state["references"], asked, rollouts.tokens)
         below, weight = rollouts.log_prob, None
         if off_policy.correction is not None and not off_policy.fresh:
             below = rollouts.own
             if off_policy.staleness:  # the policy of now, which is another than the one that sampled
                 below = penalties.at(forced(params, asked, rollouts.tokens), rollouts.tokens)
             weight = surrogate.correction(off_policy, below, rollouts.log_prob, learns)
-        one = off_policy.fresh or off_policy.correction is not None  # the ratio, before the first update
+        equal = (
+            off_policy.fresh or off_policy.correction is not None
+        )  # ratios are one before the first update
         for epoch in range(off_policy.epochs):
             slope = jax.grad(
                 lambda params, epoch=epoch: objective(
@@ -193,7 +195,7 @@ def train(
                     learns,
                     weights,
                     off_policy=off_policy,
-                    old=None if one and epoch == 0 else below,
+                    old=None if equal and epoch == 0 else below,
                     sampled=None if off_policy.fresh and epoch == 0 else rollouts.log_prob,
                     correction=weight,
                     normalize=normalize,
@@ -209,21 +211,21 @@ def train(
             change, memory = optimiser.update(descent, memory, wide(params))
             params = optax.apply_updates(params, change)
         later = []
-        for i, (term, state) in enumerate(zip(regularizers, kept["references"], strict=True)):
-            update, kl = penalties.updated(term), None
+        for i, (term, last) in enumerate(zip(regularizers, state["references"], strict=True)):
+            update, kl = penalties.update_of(term), None
             if penalties.adapts(update):
                 apart = jnp.where(learns, rollouts.own - penalties.at(anchor[i], rollouts.tokens), 0.0)
                 number = rewards.size if penalty == "sequence" else jnp.sum(learns)
                 kl = jnp.sum(apart) / number
-            later.append(penalties.next_reference(update, state, params, index, kl))
+            later.append(penalties.next_reference(update, last, params, index, kl))
         stats = statistics(rollouts, verdict, rewards) | {"silent": jnp.mean(silent.astype(rewards.dtype))}
-        return (params, memory, {"sampler": old, "references": later}), stats
+        return (params, memory, {"sampler": past, "references": later}), stats
 
-    kept = {
-        "sampler": history.begun(off_policy, params),
-        "references": penalties.begun(regularizers, reference),
+    state = {
+        "sampler": history.start(off_policy, params),
+        "references": penalties.start(regularizers, reference),
     }
-    carry = params, optimiser.init(wide(params)), kept
+    carry = params, optimiser.init(wide(params)), state
     times, (params, *_), seen, stats = recorded(step, carry, steps, record_every, probe)
     return Run(times, params, seen, stats, status(params))
 
