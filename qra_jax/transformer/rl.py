@@ -184,9 +184,8 @@ def train(
             if off_policy.staleness:  # the policy of now, which is another than the one that sampled
                 below = penalties.at(forced(params, asked, rollouts.tokens), rollouts.tokens)
             weight = surrogate.correction(off_policy, below, rollouts.log_prob, learns)
-        equal = (
-            off_policy.fresh or off_policy.correction is not None
-        )  # ratios are one before the first update
+        # Whether ratios are one before the first update.
+        equal = off_policy.fresh or off_policy.correction is not None
         for epoch in range(off_policy.epochs):
             slope = jax.grad(
                 lambda params, epoch=epoch: objective(
