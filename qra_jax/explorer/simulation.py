@@ -126,7 +126,7 @@ def _theory(problem: Problem, numbers: dict[str, Any]) -> dict[str, Any]:
     # The path turns within a small part of τ around each switch, and ends far beyond the last.
     near = jnp.geomspace(1e-6, 1.0, 40)
     steepness = jnp.maximum(jnp.max(slope) - jnp.min(slope), 1e-6)
-    switches = jnp.where(jnp.isfinite(lead.switches), jnp.exp(lead.switches), 0.0)
+    switches = jnp.where(jnp.isfinite(lead.log_switches), jnp.exp(lead.log_switches), 0.0)
     tau = [jnp.zeros(1), jnp.geomspace(1e-5, 1e5, 200) * jnp.max(offset) / steepness]
     tau += [jnp.outer(switches, 1 + side * near).ravel() for side in (-1, 1)]
     path = jax.vmap(lambda at: orbit.policy(problem, at, reward=reward))(jnp.sort(jnp.concatenate(tau)))
@@ -170,7 +170,7 @@ def simulate(settings: Settings) -> Answer:
         diverged=int(np.sum(status == Status.DIVERGED)),
         **{name: np.asarray(theory[name]) for name in ("path", "offset", "slope")},
         leaders=np.asarray(lead.leaders)[:count].tolist(),
-        switches=np.exp(np.asarray(lead.switches)[1:count]).tolist(),
+        switches=np.exp(np.asarray(lead.log_switches)[1:count]).tolist(),
         log_times={name: log_times[name] for name in names},
         diagnosis=diagnose(problem),
     )
