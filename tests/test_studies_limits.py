@@ -62,14 +62,6 @@ def test_fits_recover_what_they_are_given():
     assert not flow_limit._resolved(0.51, 0.2, 0.5)  # any order
 
 
-def test_either_is_one_of_them():
-    rewards = jnp.array([1.0, 0, 0, 1, 0, 0, 0, 0])
-    np.testing.assert_allclose(flow_limit._either(jnp.array(0.0)).weights(rewards), rewards)
-    np.testing.assert_allclose(
-        flow_limit._either(jnp.array(1.0)).weights(rewards), grpo(8).weights(rewards), rtol=1e-12
-    )
-
-
 # group-size
 
 

@@ -1,12 +1,10 @@
 """The studies of stalls and clocks: what they compute on small sizes, and verdicts that can go either way."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from qra_jax import orbit, plot, theory
-from qra_jax.algorithm import dapo, grpo, reinforce
 from qra_jax.problem import Problem, examples, random
 from qra_jax.studies import base, clocks, stall_atlas, transition_time
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
@@ -112,13 +110,6 @@ def test_regime_is_judged(atlas):
 
 
 # clocks
-
-
-def test_any_of_is_each_of_them():
-    members = [reinforce(), grpo(8), dapo(4)]
-    family, rho = clocks.any_of(members), jnp.array([1e-6, 0.3, 0.999])
-    for index, member in enumerate(members):
-        np.testing.assert_allclose(family(float(index)).clock(rho), member.clock(rho), rtol=1e-12)
 
 
 def test_first_integral_holds_on_the_orbit_only():

@@ -17,6 +17,7 @@ two patterns with success rates (1, 0).
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -37,6 +38,7 @@ from qra_jax.algorithm import (
     rloo,
     tsallis,
 )
+from qra_jax.algorithm_switch import by_clock, switch
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 
@@ -90,7 +92,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     problem = Problem.from_probs(ref=REF, success=SUCCESS)
     ts, ten, which = (
         np.geomspace(0.05, 1e4, 201 if quick else 801),
-        any_of(TEN.values()),
+        partial(switch, members=[by_clock(algorithm) for algorithm in TEN.values()]),
         np.arange(len(TEN)),
     )
     paths = jax.jit(jax.vmap(lambda i: orbit.solve(problem, ts, algorithm=ten(i))))(which)
@@ -127,17 +129,6 @@ def _spread(time: np.ndarray, policy: np.ndarray, rounds: int) -> np.ndarray:
     return np.stack([np.interp(part * s[-1], s, time[1:]) for part, s in zip(parts, length, strict=True)])
 
 
-def any_of(algorithms: Any) -> Any:
-    """A family of algorithms as one that is indexed by a number: one compilation for all of them."""
-    clocks = [algorithm.clock_function() for algorithm in algorithms]
-
-    def clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
-        branches = [lambda mean, miss, c=c: jnp.asarray(c(mean, miss), mean.dtype) for c in clocks]
-        return jax.lax.switch(jnp.asarray(params["which"], int), branches, mean, miss)
-
-    return lambda index: Algorithm("any", reinforce().weigh, None, clock, params={"which": index})
-
-
 def _two_patterns(rho: Any) -> Problem:
     return Problem(jnp.log(jnp.array([rho, 1 - rho])), jnp.array([1.0, 0.0]))
 
@@ -146,7 +137,7 @@ def _ends() -> dict[str, Any]:
     """Time from ρ₀ to ½, and 1 − ρ against time from ½, with success rates (1, 0)."""
     data = {}
     for geometry, algorithms in {"softmax": ENDS, "natural": NATURAL}.items():
-        family = any_of(algorithms.values())
+        family = partial(switch, members=[by_clock(algorithm) for algorithm in algorithms.values()])
 
         def cold(index: Any, family: Any = family, geometry: str = geometry) -> Any:
             options = {"event": "accuracy", "algorithm": family(index), "geometry": geometry}

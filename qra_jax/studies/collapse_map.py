@@ -37,6 +37,7 @@ parametric bootstrap, and √G is the rival scaling (that of a signal-to-noise a
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import metrics, plot, training
 from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict, wilson
@@ -99,14 +101,9 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in (data | _diversity(key, *DIVERSITY[quick])).items()}
 
 
-def _either(which: jax.Array, group: int, baseline: float = 0.0) -> Algorithm:
-    """REINFORCE (0) or GRPO (1), compiled once for both."""
-    first, second = reinforce(baseline), grpo(group)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("REINFORCE or GRPO", weigh, group, params={"which": which})
+def _members(group: int, baseline: float = 0.0) -> tuple[Algorithm, Algorithm]:
+    """The algorithms of `NAMES`."""
+    return replace(reinforce(baseline), group_size=group), grpo(group)
 
 
 def _best(log_policy: jax.Array, problem: Problem) -> jax.Array:
@@ -120,7 +117,7 @@ def _runner(group: int, mode: str, steps: int, every: int) -> Any:
         problem = Problem(jnp.log(jnp.stack([start, 1 - start])), jnp.asarray(SUCCESS, start.dtype))
         options: dict[str, Any] = {"mode": mode, "record_every": every, "metrics": {"best": _best}}
         return training.train(
-            key, problem, steps=steps, algorithm=_either(which, group), learning_rate=rate, **options
+            key, problem, steps=steps, algorithm=switch(which, _members(group)), learning_rate=rate, **options
         ).stats["best"]
 
     return run
@@ -244,7 +241,7 @@ def _diversity(key: jax.Array, groups: tuple[int, ...], seeds: int) -> dict[str,
             key,
             problem,
             steps=steps,
-            algorithm=_either(which, most, RATE),
+            algorithm=switch(which, _members(most, RATE)),
             group_size=size,
             learning_rate=rate,
             record_every=every,
@@ -254,7 +251,7 @@ def _diversity(key: jax.Array, groups: tuple[int, ...], seeds: int) -> dict[str,
 
     def law(which: jax.Array, ref: jax.Array, group: int) -> jax.Array:
         problem = Problem(jnp.log(ref), jnp.full(PATTERNS, RATE, ref.dtype))
-        algorithm = _either(which, group, RATE)
+        algorithm = switch(which, _members(group, RATE))
         covariance = training.gradient_covariance(problem, problem.log_ref, algorithm=algorithm)
         bend = jax.hessian(lambda theta: metrics.herfindahl(jax.nn.log_softmax(theta)))(problem.log_ref)
         return jnp.sum(bend * covariance) / 2

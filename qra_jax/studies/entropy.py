@@ -21,6 +21,7 @@ of later points from earlier ones.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -31,7 +32,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import flow, metrics, plot, training
-from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax.algorithm import grpo, reinforce
+from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, random
 from qra_jax.regularizer import reverse_kl
@@ -48,6 +50,8 @@ SOURCES = {
 }
 GROUP, SURE, LEADING = 8, 2.575829, 0.1
 """Rollouts; half a 99 % interval in standard errors; what a leading-order law may be off by (relative)."""
+PAIR = (replace(reinforce(), group_size=GROUP), grpo(GROUP))
+"""REINFORCE and GRPO, between which runs choose by number."""
 REF = tuple(1 / r / sum(1 / s for s in range(1, 9)) for r in range(1, 9))
 PROBLEMS = {
     "random rewards": (0.5,) * 8,
@@ -87,16 +91,6 @@ def _problem(success: Any) -> Problem:
     return Problem(jnp.log(jnp.asarray(REF, success.dtype)), success)
 
 
-def _either(which: jax.Array) -> Algorithm:
-    """REINFORCE (0) or GRPO (1), compiled once for both."""
-    first, second = reinforce(), grpo(GROUP)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("REINFORCE or GRPO", weigh, GROUP, params={"which": which})
-
-
 def entropy_rate(log_policy: jax.Array, velocity: jax.Array) -> jax.Array:
     """dH/dt = −Cov_π(log π, v)."""
     policy = jnp.exp(log_policy)
@@ -115,7 +109,7 @@ def _identity() -> dict[str, Any]:
     problem, steps = _problem(PROBLEMS["one best pattern"]), 100
 
     def error(which: jax.Array, beta: jax.Array, rate: jax.Array) -> tuple[jax.Array, jax.Array]:
-        parts: dict[str, Any] = {"algorithm": _either(which), "regularizers": [reverse_kl(beta)]}
+        parts: dict[str, Any] = {"algorithm": switch(which, PAIR), "regularizers": [reverse_kl(beta)]}
         path = training.train(
             jax.random.key(0), problem, steps=steps, learning_rate=rate, mode="mean", **parts
         ).log_policy
@@ -145,7 +139,7 @@ def _one_step(key: jax.Array, tries: int) -> dict[str, Any]:
     )
 
     def theory(which: jax.Array, log_policy: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
-        problem, algorithm = _problem(p), _either(which)
+        problem, algorithm = _problem(p), switch(which, PAIR)
         noise = training.gradient_covariance(problem, log_policy, algorithm=algorithm)
         clock = jnp.where(which == 0, 1.0, grpo(GROUP).clock(metrics.accuracy(log_policy, p)))
         velocity = clock * flow.drift(problem, log_policy)
@@ -156,7 +150,12 @@ def _one_step(key: jax.Array, tries: int) -> dict[str, Any]:
         key: jax.Array, which: jax.Array, log_policy: jax.Array, p: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         run = training.train(
-            key, _problem(p), steps=1, learning_rate=rate, algorithm=_either(which), log_policy0=log_policy
+            key,
+            _problem(p),
+            steps=1,
+            learning_rate=rate,
+            algorithm=switch(which, PAIR),
+            log_policy0=log_policy,
         ).log_policy
         slope = -jnp.exp(log_policy) * (log_policy + metrics.entropy(log_policy))
         linear = jnp.sum(slope * (run[1] - run[0]))

@@ -20,6 +20,7 @@ success rates (1, .5, 0), G = 8, t = 4.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import diffrax
@@ -31,6 +32,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import flow, plot, training
 from qra_jax.algorithm import Algorithm, dapo, grpo, reinforce
+from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import Verdict, verdict
@@ -65,7 +67,11 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """z at time t for many seeds, three ways of training and a ladder of η; the expansion around the flow."""
     rates, seeds = TIME / np.array(STEPS[quick]), SEEDS[quick]
     key = jax.random.key(seed)
-    families: list[tuple[tuple[str, ...], Any]] = [(NAMES[:2], _either), (NAMES[2:], lambda _: dapo(GROUP))]
+    pair = (replace(reinforce(), group_size=GROUP), grpo(GROUP))
+    families: list[tuple[tuple[str, ...], Any]] = [
+        (NAMES[:2], lambda which: switch(which, pair)),
+        (NAMES[2:], lambda _: dapo(GROUP)),  # dynamic sampling is another program
+    ]
     data: dict[str, Any] = {"rates": rates, "seeds": np.array(seeds), "time": np.linspace(0, TIME, 65)}
     with ThreadPoolExecutor(len(families)) as pool:  # compiling takes longer than running
         keys = [jax.random.fold_in(key, part) for part in range(len(families))]
@@ -117,16 +123,6 @@ def _family(
         for name, results in zip(names, found, strict=True)
         for kind, value in results.items()
     }
-
-
-def _either(which: jax.Array) -> Algorithm:
-    """REINFORCE (0) or GRPO (1) with groups of eight, compiled once for both."""
-    first, second = reinforce(), grpo(GROUP)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("REINFORCE or GRPO", weigh, GROUP, params={"which": which})
 
 
 def _runner(problem: Problem, family: Any, mode: str, steps: int) -> Any:

@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, training
 from qra_jax.algorithm import Algorithm, dapo, dr_grpo, grpo, rloo
+from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
@@ -117,16 +118,6 @@ def _cold(data: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return np.concatenate([np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1], np.zeros((len(pace), 1))], axis=1)
 
 
-def _either(size: int, which: jax.Array) -> Algorithm:
-    """GRPO (0) or RLOO (1), compiled once for both."""
-    first, second = grpo(size), rloo(size)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("GRPO or RLOO", weigh, size, params={"which": which})
-
-
 def _runs(key: jax.Array, size: int, cold: float, seeds: int) -> dict[str, np.ndarray]:
     """Sampled runs with one G: rollouts to the target, cold starts, and the noise of one window."""
     every = max(1, WINDOW // size)
@@ -134,7 +125,7 @@ def _runs(key: jax.Array, size: int, cold: float, seeds: int) -> dict[str, np.nd
 
     def run(key: jax.Array, ref: jax.Array, success: jax.Array, rate: jax.Array, which: jax.Array) -> Any:
         options: dict[str, Any] = {"record_every": every, "metrics": ("accuracy",)}
-        algorithm = _either(size, which)
+        algorithm = switch(which, (grpo(size), rloo(size)))
         problem = Problem(jnp.log(ref), success)
         run = training.train(key, problem, steps=steps, algorithm=algorithm, learning_rate=rate, **options)
         return run.stats["accuracy"]

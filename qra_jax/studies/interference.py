@@ -37,6 +37,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import metrics, plot
 from qra_jax.algorithm import Algorithm, grpo, pass_at_k, reinforce, tsallis
+from qra_jax.algorithm_switch import switch
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 from qra_jax.training import train
@@ -269,7 +270,8 @@ def _conflict(steps: int) -> dict[str, Array]:
         return (end[:, 0] - end[:, 1])[jnp.array([0, copies])]
 
     def every(copies: int, head_start: float) -> dict[str, Array]:
-        run = jax.vmap(lambda which, m: fight(_any_of(which), copies, head_start, m), (None, 0))
+        rule = lambda which: switch(which, [algorithm for algorithm, _ in RULES.values()])  # noqa: E731
+        run = jax.vmap(lambda which, m: fight(rule(which), copies, head_start, m), (None, 0))
         found = jax.jit(jax.vmap(run, (0, None)))(jnp.arange(len(RULES)), middles)
         return dict(zip(RULES, found, strict=True))
 
@@ -277,16 +279,6 @@ def _conflict(steps: int) -> dict[str, Array]:
     return {f"conflict/{name}": end for name, end in even.items()} | {
         f"frequent/{name}": end for name, end in frequent.items()
     }
-
-
-def _any_of(which: Array) -> Algorithm:
-    """The rule with this index, so that all of them compile as one."""
-    clocks = [algorithm.clock_function() for algorithm, _ in RULES.values()]
-
-    def clock(params: dict[str, Any], mean: Array, miss: Array) -> Array:
-        return jnp.stack([jnp.asarray(c(mean, miss), mean.dtype) for c in clocks])[params["which"]]
-
-    return replace(reinforce(), limit_clock=clock, params={"which": which, "baseline": 0.0})
 
 
 def split_between(data: Mapping[str, np.ndarray], name: str) -> tuple[float, float]:

@@ -22,6 +22,7 @@ an estimate has the same mean, but sees a pattern of share δ in one rollout of 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -32,6 +33,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, theory, training
 from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax.algorithm_switch import by_clock, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples
 from qra_jax.regularizer import k3_loss, reverse_kl
@@ -126,35 +128,24 @@ def _is_sampled(case: tuple[Any, ...]) -> bool:
     return kind == "noise" and which == 1 and youden == SAMPLED["youden"]
 
 
-def _clocks() -> Callable[..., Any]:
-    """Clocks of `ALGORITHMS` as `(number, mean, miss) -> speed`."""
-    finite = grpo(GROUP).clock_function()
-
-    def clock(which: Any, mean: Any, miss: Any) -> Any:
-        grouped = jnp.where(which == 1, finite(mean, miss), 1 / jnp.sqrt(mean * miss))
-        return jnp.where(which == 0, 1.0, grouped)
-
-    return clock
+def _by_clock() -> tuple[Algorithm, ...]:
+    """`ALGORITHMS` for exact means."""
+    return reinforce(), by_clock(grpo(GROUP)), grpo()
 
 
 def _runner(penalty: Any, mode: str, steps: int, every: int) -> Any:
     """`(key, settings of one case) -> π [records, 3]`."""
-    plain, grouped, clocks = reinforce(), grpo(GROUP), _clocks()
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, plain.weights(rewards, where), grouped.weights(rewards, where))
+    sampled = replace(reinforce(), group_size=GROUP), grpo(GROUP)
+    members = _by_clock() if mode == "mean" else sampled
 
     def run(
         key: Any, ref: Any, success: Any, youden: Any, beta: Any, which: Any, start: Any, rate: Any
     ) -> Any:
-        clock = lambda params, mean, miss: clocks(params["which"], mean, miss)  # noqa: E731
-        size = None if mode == "mean" else GROUP
-        algorithm = Algorithm("one of three", weigh, size, clock, params={"which": which})
         return training.train(
             key,
             Problem(jnp.log(ref), success),
             steps=steps,
-            algorithm=algorithm,
+            algorithm=switch(which, members),
             learning_rate=rate,
             reward=verifiable(*_rates(youden)),
             regularizers=[penalty(beta)],
@@ -192,7 +183,7 @@ def _bisect(beyond: Callable[[Any], Any], low: Any, high: Any) -> Any:
 
 def _closed(name: str) -> Callable[..., Any]:
     """`(π_ref, success, J, β, algorithm) -> π` at rest from the base policy: the largest b with b c(R̄(b)) = β."""
-    clock, grid = _clocks(), jnp.linspace(8.0, -8.0, 401)
+    members, grid = _by_clock(), jnp.linspace(8.0, -8.0, 401)
 
     def rest(ref: Any, success: Any, youden: Any, beta: Any, which: Any) -> jax.Array:
         tpr, fpr = _rates(youden)
@@ -200,7 +191,7 @@ def _closed(name: str) -> Callable[..., Any]:
 
         def short(log_b: Any) -> Any:
             policy = _tilted(name, ref, reward, jnp.exp(log_b))
-            speed = clock(which, jnp.sum(policy * reward), jnp.sum(policy * (1 - reward)))
+            speed = switch(which, members).clock(jnp.sum(policy * reward), jnp.sum(policy * (1 - reward)))
             return log_b + jnp.log(speed) < jnp.log(beta)
 
         first = jnp.argmax(jax.vmap(short)(grid))
@@ -256,7 +247,8 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _rest(data: Mapping[str, np.ndarray], ax: Axes) -> None:
-    worked, chosen, clocks = data["kind"] == "worked", data["chosen"], _clocks()
+    worked, chosen, members = data["kind"] == "worked", data["chosen"], _by_clock()
+    clocks = jax.vmap(lambda which, mean, miss: switch(which, members).clock(mean, miss))
     for name, color in COLORS.items():
         ax.plot(data["fine"], 1 - data[f"{name}/fine"][:, 0], color=color, label=NAMES[name])
         ends, beta = data[f"{name}/mean"], data["beta"]

@@ -42,6 +42,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo
+from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.regularizer import reverse_kl
@@ -70,14 +71,15 @@ def grpo_weighted_sft(group_size: int) -> Algorithm:
       An `Algorithm`; its weights are those of GRPO.
     """
 
-    def weigh(params: dict[str, Any], rewards: Array, where: Array | None) -> Array:
-        share = jnp.mean(rewards, where=where)
-        silent = (share <= 0) | (share >= 1)
-        odds = jnp.where(silent, 1.0, share) / jnp.where(silent, 1.0, 1 - share)
-        weights = rewards / jnp.sqrt(odds) - (1 - rewards) * jnp.sqrt(odds)
-        return jnp.where(silent, 0.0, weights)
+    return Algorithm("filtered SFT± (GRPO weights)", _odds, group_size)
 
-    return Algorithm("filtered SFT± (GRPO weights)", weigh, group_size)
+
+def _odds(params: dict[str, Any], rewards: Array, where: Array | None) -> Array:
+    share = jnp.mean(rewards, where=where)
+    silent = (share <= 0) | (share >= 1)
+    odds = jnp.where(silent, 1.0, share) / jnp.where(silent, 1.0, 1 - share)
+    weights = rewards / jnp.sqrt(odds) - (1 - rewards) * jnp.sqrt(odds)
+    return jnp.where(silent, 0.0, weights)
 
 
 RULES: dict[str, Algorithm] = {
@@ -143,16 +145,6 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in parts.items()}
 
 
-def _any_of(which: Array) -> Algorithm:
-    """The rule with this index, so that all of them compile as one."""
-
-    def weigh(params: dict[str, Any], rewards: Array, where: Array | None) -> Array:
-        weights = [rule.weigh(rule.params, rewards, where) for rule in RULES.values()]
-        return jnp.stack(weights)[params["which"]]
-
-    return Algorithm("any", weigh, GROUP, params={"which": which})
-
-
 def _draw(rng: np.random.Generator, questions: int, patterns: int, success: tuple[float, float]) -> Problem:
     """Stacked questions: Dirichlet(1) policies, Beta success rates."""
     ref = rng.dirichlet(np.ones(patterns), questions)
@@ -165,7 +157,9 @@ def _gradients(rng: np.random.Generator, draws: int) -> dict[str, Any]:
 
     def mean(problem: Problem, which: Array) -> Array:
         key = jax.random.key(0)  # not used by exact means
-        run = train(key, problem, steps=1, algorithm=_any_of(which), learning_rate=1e-3, mode="mean")
+        run = train(
+            key, problem, steps=1, algorithm=switch(which, RULES.values()), learning_rate=1e-3, mode="mean"
+        )
         change = run.log_policy[-1] - run.log_policy[0]
         return (change - jnp.mean(change)) / 1e-3
 
@@ -211,7 +205,7 @@ def _paths() -> dict[str, Any]:
                 problem,
                 steps=4 * STEPS,
                 record_every=STEPS // RECORDS,
-                algorithm=_any_of(which),
+                algorithm=switch(which, RULES.values()),
                 mode="mean",
                 **options,
             ).policy
@@ -261,7 +255,7 @@ def _tuned(rng: np.random.Generator, questions: int) -> dict[str, Any]:
 
         def one(key: Array, problem: Problem, which: Array, rate: Array, options: Any = options) -> Array:
             length = {"steps": SAMPLED_STEPS, "record_every": SAMPLED_STEPS}
-            algorithm = _any_of(which)
+            algorithm = switch(which, RULES.values())
             run = train(key, problem, algorithm=algorithm, learning_rate=rate, **length, **options)
             return run.accuracy[-1]
 

@@ -24,6 +24,7 @@ other runs), and the clock that a group of 8 really has.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,10 +36,10 @@ from matplotlib.figure import Figure
 
 from qra_jax import flow, plot, recipe
 from qra_jax.algorithm import grpo, reinforce, tsallis
+from qra_jax.algorithm_switch import by_clock, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
-from qra_jax.studies.clocks import any_of
 from qra_jax.theory import sft_mass_needed
 
 TITLE = "SFT, then RL: when to stop, how good the data must be, and why it is no schedule of q"
@@ -77,7 +78,7 @@ class Calculator:
 
     def __init__(self, times: np.ndarray) -> None:
         self.times = times
-        family = any_of([*CLOCKS.values(), *COLD_CLOCKS])
+        family = partial(switch, members=[by_clock(each) for each in (*CLOCKS.values(), *COLD_CLOCKS)])
 
         def path(log_ref: jax.Array, success: jax.Array, mu: jax.Array, times: jax.Array) -> jax.Array:
             return flow.sft(Problem(log_ref, success), mu, ts=times).log_policy
@@ -319,7 +320,8 @@ def _schedules(runs: int, seed: int) -> dict[str, np.ndarray]:
 
 def _designs(calculator: Calculator) -> dict[str, np.ndarray]:
     """What the optimiser of recipes finds: lengths for the worked example, schedules of q for the exact mean."""
-    worked, family = examples.worked(), any_of([*CLOCKS.values(), *COLD_CLOCKS])
+    worked = examples.worked()
+    family = partial(switch, members=[by_clock(each) for each in (*CLOCKS.values(), *COLD_CLOCKS)])
 
     def length(share: Any, price: Any, clock: Any) -> jax.Array:
         rl = recipe.rlvr(until=TARGET, algorithm=family(clock), price=price)
