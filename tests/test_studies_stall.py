@@ -112,15 +112,6 @@ def test_regime_is_judged(atlas):
 # clocks
 
 
-def test_first_integral_holds_on_the_orbit_only():
-    problem = examples.worked()
-    on = np.stack([orbit.policy(problem, tau) for tau in (1.0, 20.0, 80.0)])
-    np.testing.assert_allclose(clocks._first_integral(problem, on), 1, rtol=1e-9)
-    np.testing.assert_allclose(clocks._orbit_time(problem, on), [1, 20, 80], rtol=1e-9)
-    off = np.asarray(jax.nn.log_softmax(problem.log_ref + 5 * problem.success))
-    assert abs(clocks._first_integral(problem, off[None]) - 1) > 0.05
-
-
 def test_mean_gradients_point_along_the_flow():
     found = clocks._mean_gradients(0)
     np.testing.assert_allclose(found["cosine"], 1, atol=1e-12)

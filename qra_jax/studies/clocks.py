@@ -103,10 +103,10 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     natural = np.log(REF) + rise - np.log(np.sum(REF * np.exp(rise), axis=1, keepdims=True))
     reached = np.concatenate([log_policy.reshape(-1, 3), natural[1:]])
     shown = np.concatenate([np.linspace(0, 30, 300), np.geomspace(31, 1e4, 100)])
-    taus = np.concatenate([shown, np.maximum(_orbit_time(problem, reached), 0)])
+    taus = np.concatenate([shown, np.maximum(theory.orbit_time(problem, jnp.asarray(reached)), 0)])
     on_orbit = np.exp(jax.jit(jax.vmap(lambda tau: orbit.policy(problem, tau)))(taus))
     distance = np.abs(on_orbit[len(shown) :] - np.exp(reached)).max(axis=1)
-    integral, others = _first_integral(problem, reached), len(natural) - 1
+    integral, others = np.asarray(theory.first_integral(problem, jnp.asarray(reached))), len(natural) - 1
     data: dict[str, Any] = {
         "time": ts,
         "accuracy": paths.accuracy,
@@ -158,28 +158,6 @@ def _ends() -> dict[str, Any]:
                 zip((f"{name}/cold", f"{name}/tail", f"{name}/law"), every(float(index)), strict=True)
             )
     return data
-
-
-def _first_integral(problem: Problem, log_policy: np.ndarray) -> np.ndarray:
-    """The ratio of the first-integral test over the one it should have, for i, j, k = 0, 1, 2."""
-    rise, slope = _lines(problem, log_policy)
-    return (
-        (rise[..., 0] - rise[..., 1])
-        / (rise[..., 0] - rise[..., 2])
-        / ((slope[0] - slope[1]) / (slope[0] - slope[2]))
-    )
-
-
-def _orbit_time(problem: Problem, log_policy: np.ndarray) -> np.ndarray:
-    """τ read off the first and last pattern."""
-    rise, slope = _lines(problem, log_policy)
-    return (rise[..., 0] - rise[..., 2]) / (slope[2] - slope[0])
-
-
-def _lines(problem: Problem, log_policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    log_ref = np.asarray(problem.log_ref)
-    log_scale = np.mean(log_policy - log_ref, axis=-1, keepdims=True)
-    return np.exp(log_scale - log_policy) - np.exp(-log_ref), np.asarray(problem.success)
 
 
 def _mean_gradients(seed: int) -> dict[str, np.ndarray]:

@@ -38,6 +38,7 @@ from qra_jax.batching import many
 from qra_jax.problem import Problem, random
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
+from qra_jax.theory import entropy_hessian, entropy_rate
 
 TITLE = (
     "Entropy: drift and noise both lower it; clip-low raises it; e^H is tied to accuracy only now and then"
@@ -91,19 +92,6 @@ def _problem(success: Any) -> Problem:
     return Problem(jnp.log(jnp.asarray(REF, success.dtype)), success)
 
 
-def entropy_rate(log_policy: jax.Array, velocity: jax.Array) -> jax.Array:
-    """dH/dt = −Cov_π(log π, v)."""
-    policy = jnp.exp(log_policy)
-    return -jnp.sum(policy * log_policy * (velocity - jnp.sum(policy * velocity)))
-
-
-def entropy_bend(log_policy: jax.Array) -> jax.Array:
-    """Hessian of H in the logits, `[patterns, patterns]`."""
-    policy, excess = jnp.exp(log_policy), log_policy + metrics.entropy(log_policy)
-    outer = policy[:, None] * policy[None, :] * (1 + excess[:, None] + excess[None, :])
-    return outer - jnp.diag(policy * (excess + 1))
-
-
 def _identity() -> dict[str, Any]:
     """Largest |ΔH/η − dH/dt| along mean training, for REINFORCE and GRPO with and without KL, and a ladder of η."""
     problem, steps = _problem(PROBLEMS["one best pattern"]), 100
@@ -143,7 +131,7 @@ def _one_step(key: jax.Array, tries: int) -> dict[str, Any]:
         noise = training.gradient_covariance(problem, log_policy, algorithm=algorithm)
         clock = jnp.where(which == 0, 1.0, grpo(GROUP).clock(metrics.accuracy(log_policy, p)))
         velocity = clock * flow.drift(problem, log_policy)
-        bend = entropy_bend(log_policy)
+        bend = entropy_hessian(log_policy)
         return entropy_rate(log_policy, velocity), (velocity @ bend @ velocity + jnp.sum(bend * noise)) / 2
 
     def change(
@@ -177,7 +165,7 @@ def _rates(log_policy: jax.Array, problem: Problem) -> jax.Array:
     """H, its rate of drift, and the second-order terms of noise and of the mean step."""
     algorithm = grpo(GROUP)
     velocity = flow.drift(problem, log_policy, algorithm=algorithm)
-    bend = entropy_bend(log_policy)
+    bend = entropy_hessian(log_policy)
     noise = training.gradient_covariance(problem, log_policy, algorithm=algorithm)
     return jnp.stack(
         [

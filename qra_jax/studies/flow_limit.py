@@ -20,17 +20,16 @@ success rates (1, .5, 0), G = 8, t = 4.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import flow, plot, training
+from qra_jax import flow, plot, theory, training
 from qra_jax.algorithm import Algorithm, dapo, grpo, reinforce
 from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
@@ -140,52 +139,14 @@ def _runner(problem: Problem, family: Any, mode: str, steps: int) -> Any:
 
 def _expansion(problem: Problem, algorithm: Algorithm, ts: Any) -> dict[str, jax.Array]:
     """z along the flow; coefficients of η at its end: error of mean training, bias and variance of sampled."""
-
-    def drift(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value = flow.drift(problem, jax.nn.log_softmax(theta), algorithm=algorithm)
-        return value, value
-
-    def linear(theta: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        jacobian, value = jax.jacfwd(drift, has_aux=True)(theta)
-        return jacobian, (jacobian, value)
-
-    def velocity(t: Any, state: tuple[jax.Array, ...], args: Any) -> tuple[jax.Array, ...]:
-        theta, spread, error, bias = state
-        second, (jacobian, value) = jax.jacfwd(linear, has_aux=True)(theta)
-        noise = training.gradient_covariance(problem, jax.nn.log_softmax(theta), algorithm=algorithm)
-        late = jacobian @ value / 2
-        return (
-            value,
-            jacobian @ spread + spread @ jacobian.T + noise,
-            jacobian @ error - late,
-            jacobian @ bias - late + jnp.einsum("ijk,jk->i", second, spread) / 2,
-        )
-
-    zero = jnp.zeros_like(problem.log_ref)
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(velocity),
-        diffrax.Tsit5(),
-        t0=0.0,
-        t1=TIME,
-        dt0=TIME / 256,
-        y0=(problem.log_ref, jnp.outer(zero, zero), zero, zero),
-        saveat=diffrax.SaveAt(ts=ts),
-        adjoint=diffrax.ForwardMode(),
+    found = theory.small_step_expansion(
+        lambda theta: flow.drift(problem, jax.nn.log_softmax(theta), algorithm=algorithm),
+        lambda theta: training.gradient_covariance(problem, jax.nn.log_softmax(theta), algorithm=algorithm),
+        problem.log_ref,
+        lambda theta: _logit(jax.nn.log_softmax(theta), problem),
+        ts,
     )
-    assert solution.ys is not None
-    thetas = solution.ys[0]
-    theta, spread, error, bias = (part[-1] for part in solution.ys)
-
-    def z(theta: jax.Array) -> jax.Array:
-        return _logit(jax.nn.log_softmax(theta), problem)
-
-    slope = jax.grad(z)(theta)
-    return {
-        "flow": jax.vmap(z)(thetas),
-        "error": slope @ error,
-        "bias": slope @ bias + jnp.sum(jax.hessian(z)(theta) * spread) / 2,
-        "variance": slope @ spread @ slope,
-    }
+    return {part.name: getattr(found, part.name) for part in fields(found)}
 
 
 def _moments(away: np.ndarray) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import plot, training
+from qra_jax import plot, theory, training
 from qra_jax.algorithm import Algorithm, dapo, dr_grpo, grpo, rloo
 from qra_jax.algorithm_switch import switch
 from qra_jax.batching import many
@@ -71,10 +71,8 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         sizes = jnp.asarray([*SIZES, *GROUPS[quick]], float)
         exact = jax.jit(lambda sizes, rho, make=make: _exact(make(max(SIZES)), sizes, rho))(sizes, rho)
         data |= {f"{name}/{kind}": np.asarray(value) for kind, value in exact.items()}
-    limit = np.arange(2000.0)
     lam = np.geomspace(1e-2, 1e2, 81)
-    log_chance = limit * np.log(lam[:, None]) - lam[:, None] - np.asarray(jax.lax.lgamma(limit + 1))
-    data |= {"lambda": lam, "poisson": np.exp(log_chance) @ np.sqrt(limit) / np.sqrt(lam)}
+    data |= {"lambda": lam, "poisson": np.asarray(theory.grpo_poisson_share(jnp.asarray(lam), terms=2000))}
     for index, size in enumerate(GROUPS[quick]):
         key, cold = jax.random.fold_in(jax.random.key(seed), index), _cold(data, "GRPO")[len(SIZES) + index]
         start = float(np.interp(np.log(LEVELS[0]), LOGITS, cold))

@@ -35,7 +35,7 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import metrics, plot
+from qra_jax import metrics, plot, theory
 from qra_jax.algorithm import Algorithm, grpo, pass_at_k, reinforce, tsallis
 from qra_jax.algorithm_switch import switch
 from qra_jax.problem import Problem
@@ -129,23 +129,6 @@ def _together(problem: Problem, features: Array, rate: Any, *, steps: int, algor
     return run.log_policy[:, -1]
 
 
-def first_order(problem: Problem, features: Array, algorithm: Algorithm) -> Array:
-    r"""Speed of every question's accuracy, $\sum_{q'} c(\rho_{q'})\,J_q^\top\Phi_q\Phi_{q'}^\top J_{q'}$.
-
-    Args:
-      problem: stacked questions, at their reference policy.
-      features: `[questions, patterns, features]`, Φ.
-      algorithm: its clock is c.
-
-    Returns:
-      `[questions, questions]`, how much question q (row) gains by training question q' (column) for unit time.
-    """
-    accuracy = problem.accuracy_ref
-    slope = problem.ref * (problem.success - accuracy[:, None])
-    pull = jnp.einsum("qrf,qr->qf", features, slope)
-    return (pull @ pull.T) * algorithm.clock(accuracy)[None, :]
-
-
 def _population(rng: np.random.Generator, rate: float, steps: int) -> dict[str, Array]:
     """Accuracies before and after, `[kinds, overlaps, populations, questions]`, and their first order."""
     size = (POPULATIONS, QUESTIONS)
@@ -159,7 +142,7 @@ def _population(rng: np.random.Generator, rate: float, steps: int) -> dict[str, 
         end = _together(problem, phi, rate, steps=steps, algorithm=reinforce())
         soon = _together(problem, phi, TINY, steps=1, algorithm=reinforce())
         gain = metrics.accuracy(soon, problem.success) - problem.accuracy_ref
-        speed = jnp.sum(first_order(problem, phi, reinforce()), axis=1)
+        speed = jnp.sum(theory.influence(problem, phi), axis=1)
         return {"end": metrics.accuracy(end, problem.success), "soon": gain / TINY, "speed": speed}
 
     over_populations = jax.vmap(one, (0, 0, None))
@@ -232,9 +215,7 @@ def _shift(rng: np.random.Generator) -> dict[str, Array]:
             end = _together(problem, phi, rate, steps=steps, algorithm=reinforce())
             return end[:, 0] - end[:, 1] - start
 
-        speed = metrics.accuracy(problem.log_ref, problem.success)
-        pull = speed * (1 - speed)
-        predicted = 2 * ((1 - overlap) * pull + overlap * jnp.sum(pull))
+        predicted = theory.shared_logit_speed(start, overlap)
         # As much training as moves the mean logit by about one: fewer, larger shares where more is shared.
         time = 1 / jnp.mean(predicted)
         return {"soon": change(TINY, 1) / TINY, "speed": predicted, "late": change(time / 100, 100)}

@@ -29,7 +29,6 @@ learning rate tuned for each rule on other draws than it is judged on.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from math import comb
 from typing import Any
 
 import jax
@@ -47,6 +46,7 @@ from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
+from qra_jax.theory import class_weights, stop_drift
 from qra_jax.training import train
 
 TITLE = "RL in name only: GRPO is filtered SFT on average, until anything else keeps time"
@@ -117,7 +117,8 @@ MATCH = 0.055
 """Largest difference that the claim calls a match: 71.4 − 65.9 per cent."""
 STOP, SHARES = 0.05, (0.2, 0.5, 0.8)
 """Stop probability (mean length 20), and accuracies ρ of the length model."""
-NORMS = ("1/|o|", "1/Σ|o|", "constant")
+NORMS = {"1/|o|": "length", "1/Σ|o|": "tokens", "constant": "constant"}
+"""Factors of the gradient, and what the theory calls them."""
 RUNS = {
     "GRPO, 1/|o|, own stop": ("GRPO", "1/|o|", True),
     "GRPO, constant, own stop": ("GRPO", "constant", True),
@@ -274,51 +275,6 @@ def _tuned(rng: np.random.Generator, questions: int) -> dict[str, Any]:
 # The length model.
 
 
-def stop_drift(stop: Any, norm: str, group: int) -> Any:
-    r"""Mean of $\nu(L)(1-sL)$, the gradient of the stop logit for weight one, in closed form.
-
-    Args:
-      stop: s in (0, 1).
-      norm: ν: `"constant"` 1, `"1/|o|"` 1/L, `"1/Σ|o|"` G/ΣL over the group.
-      group: G.
-
-    Returns:
-      0; $s(-\ln s/(1-s) - 1)$; $G\,E[G/\Sigma L] - sG$ over G, with ΣL negative binomial.
-
-    Raises:
-      ValueError: an unknown norm.
-    """
-    if norm == "constant":
-        return 0.0 * stop
-    if norm == "1/|o|":
-        return stop * (-np.log(stop) / (1 - stop) - 1)
-    if norm != "1/Σ|o|":
-        raise ValueError(f"norm: {norm!r}; must be one of {NORMS}")
-    # P(ΣL = n) by the recursion n → n + 1, from n = G on, until the tail is gone.
-    total, log_chance = 0.0, group * np.log(stop)
-    for n in range(group, group + int(60 * group / stop)):
-        total += np.exp(log_chance) / n
-        log_chance += np.log1p(-stop) + np.log(n) - np.log(n + 1 - group)
-    return group * total - stop
-
-
-def class_weights(table: np.ndarray, accuracy: float) -> tuple[float, float]:
-    """Mean weight of a rollout times its being right, and times its being wrong: exact, by summing over k.
-
-    Args:
-      table: `[group + 1, group]`, weights of groups with k right rollouts, right ones first.
-      accuracy: ρ in (0, 1).
-
-    Returns:
-      E[A; right], E[A; wrong].
-    """
-    group = table.shape[1]
-    k, right = np.arange(group + 1), np.tri(group + 1, group, -1)
-    choose = np.array([comb(group, int(i)) for i in k])
-    chance = choose * accuracy**k * (1 - accuracy) ** (group - k)
-    return tuple(float(chance @ (table * side).sum(axis=1)) / group for side in (right, 1 - right))  # pyright: ignore
-
-
 def _rollouts(rng: np.random.Generator, groups: int, accuracy: float, stops: Any) -> tuple[Any, Any]:
     """Rewards and lengths `[groups, GROUP]`; `stops` for wrong and right answers."""
     rewards = (rng.random((groups, GROUP)) < accuracy).astype(float)
@@ -355,10 +311,10 @@ def _length_moments(rng: np.random.Generator, groups: int) -> dict[str, Any]:
     for i, accuracy in enumerate(SHARES):
         rewards, lengths = _rollouts(rng, groups, accuracy, (STOP, STOP))
         for j, rule in enumerate(RULES):
-            weights, sides = _weigh(rule, rewards), class_weights(_table(rule), accuracy)
+            weights, sides = _weigh(rule, rewards), class_weights(RULES[rule], accuracy)
             for m, norm in enumerate(NORMS):
                 gradient = weights * _normalised(lengths, norm) * (1 - STOP * lengths)
-                drift = stop_drift(STOP, norm, GROUP)
+                drift = float(stop_drift(STOP, NORMS[norm], group_size=GROUP))
                 for c, (mask, side) in enumerate(
                     [(1.0, sum(sides)), (1 - rewards, sides[1]), (rewards, sides[0])]
                 ):
@@ -374,7 +330,7 @@ def _length_runs(rng: np.random.Generator) -> dict[str, Any]:
     data = {}
     for name, (rule, norm, own) in RUNS.items():
         # The same scale for both norms: a constant is 1/L at the starting length.
-        rate = 0.04 / stop_drift(STOP, "1/|o|", GROUP) * (STOP if norm == "constant" else 1.0)
+        rate = 0.04 / float(stop_drift(STOP, "length")) * (STOP if norm == "constant" else 1.0)
         logit = np.full(2, np.log(STOP / (1 - STOP)))
         run = np.zeros((LENGTH_STEPS + 1, 2))
         for step in range(LENGTH_STEPS + 1):

@@ -40,7 +40,7 @@ from qra_jax.algorithm_switch import by_clock, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
-from qra_jax.theory import sft_mass_needed
+from qra_jax.theory import least_share_that_pays, sft_mass_needed
 
 TITLE = "SFT, then RL: when to stop, how good the data must be, and why it is no schedule of q"
 SOURCE = "QRA-5; Chen, Li, Zou, arXiv 2506.04695 v1"
@@ -243,22 +243,20 @@ def _quality(calculator: Calculator, count: int, seed: int) -> dict[str, np.ndar
     drawn = [_drawn(count // 2, patterns, seed) for patterns in (3, 5)]
     log_ref, success = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     log_time, slopes = calculator.rl(log_ref, success)
-    best = np.argmax(success, axis=1)[:, None]
-    pull = np.sum(slopes * np.exp(log_ref), axis=1) - np.take_along_axis(slopes, best, 1)[:, 0]
-    least = np.exp(-log_time) / pull
+    problems = Problem(jnp.asarray(log_ref), jnp.asarray(success))
+    least = np.asarray(jax.vmap(least_share_that_pays)(problems, jnp.asarray(log_time), jnp.asarray(slopes)))
     shares = np.minimum(least[:, None] * np.array(RATIOS), 1.0)
     wide_ref, wide_success = (np.repeat(array, len(RATIOS), axis=0) for array in (log_ref, success))
     mu = mixture(wide_ref, wide_success, shares.ravel())
     rl_time, slope = calculator.curves(wide_ref, wide_success, mu)
     gain, first = np.exp(log_time), 1 + slope[:, 0]
     total = (calculator.times + rl_time).min(axis=1).reshape(shares.shape)
-    needed = jax.vmap(lambda log_ref, success: sft_mass_needed(Problem(log_ref, success)))
     return {
         "quality_log_time": log_time,
         "quality_least": least,
         "quality_gain": 1 - total / gain[:, None],
         "quality_first": first.reshape(shares.shape),
-        "quality_needed": np.asarray(needed(jnp.asarray(log_ref), jnp.asarray(success))),
+        "quality_needed": np.asarray(jax.vmap(sft_mass_needed)(problems)),
     }
 
 

@@ -21,7 +21,7 @@ from qra_jax.theory.mixtures import demonstrations, least_share_that_pays, rest_
 from qra_jax.theory.noise import noisy_equilibrium
 from qra_jax.theory.optimum import optimal_policy
 from qra_jax.theory.orbits import first_integral, orbit_time
-from qra_jax.theory.penalties import half_beta, k3_floor, k3_policy, resting_policy, return_time
+from qra_jax.theory.penalties import PENALTIES, half_beta, k3_floor, k3_policy, resting_policy, return_time
 from qra_jax.theory.policy_iteration import (
     FixedPoints,
     TwoCycles,
@@ -54,6 +54,7 @@ from qra_jax.theory.times import (
 from qra_jax.theory.two_patterns import two_pattern_logit, two_pattern_time
 
 __all__ = [
+    "PENALTIES",
     "Expansion",
     "Exponents",
     "FixedPoints",

@@ -182,7 +182,7 @@ def grpo_poisson_share(load: float | Array, *, terms: int = 400) -> Float[Array,
     0.7732
     """
     _check.positive("load", load)
-    load = jnp.asarray(load, float)
-    k = jnp.arange(_check.integer("terms", terms, low=1), dtype=load.dtype)
+    load = jnp.asarray(load)
+    k = jnp.arange(_check.integer("terms", terms, low=1), dtype=jnp.result_type(load, float))
     log_chance = k * jnp.log(load)[..., None] - load[..., None] - jax.lax.lgamma(k + 1)
     return jnp.sum(jnp.exp(log_chance) * jnp.sqrt(k), axis=-1) / jnp.sqrt(load)

@@ -265,5 +265,5 @@ def equal_rivals_time(
     def primitive(q: Array) -> Array:
         return 2 * (jnp.log(q) - jnp.log1p(-q)) + (2 * q - 1) / (q * (1 - q))
 
-    mass, target, gap, rivals = (jnp.asarray(x, float) for x in (mass, target, gap, rivals))
+    mass, target, gap, rivals = (jnp.asarray(x) for x in (mass, target, gap, rivals))
     return (primitive(target) - primitive(mass)) / (gap * (1 + 1 / rivals))
