@@ -858,15 +858,15 @@ def test_entropy_derivatives_are_those_of_autodiff():
 
 def test_entropy_step_is_the_second_order_of_two_opposite_steps():
     theta, velocity = jnp.array([0.3, -1.2, 0.8]), jnp.array([1.0, -2.0, 0.5])
-    kick, rate = jnp.array([0.4, 1.0, -0.7]), 1e-4
+    kick, rate = jnp.array([0.4, 1.0, -0.7]), 1e-3
 
     def entropy(z):
         return qra.metrics.entropy(jax.nn.log_softmax(z))
 
     both = [entropy(theta + rate * (velocity + sign * kick)) - entropy(theta) for sign in (1, -1)]
     found = theory.entropy_step(jax.nn.log_softmax(theta), velocity, jnp.outer(kick, kick), rate)
-    assert abs(float(found - sum(both) / 2)) < 1e-10
-    assert abs(float(found - rate * theory.entropy_rate(jax.nn.log_softmax(theta), velocity))) > 1e-9
+    assert abs(float(found - sum(both) / 2)) < 1e-9
+    assert abs(float(found - rate * theory.entropy_rate(jax.nn.log_softmax(theta), velocity))) > 5e-9
 
 
 def test_entropy_of_patterns_without_mass():
@@ -1100,7 +1100,7 @@ def test_influence_is_the_derivative_of_the_accuracies():
     slopes = jax.jacobian(accuracies)(jnp.zeros(2))
     close(theory.influence(problem, features), slopes @ slopes.T)
     speed = qra.grpo(4).clock(problem.accuracy_ref)
-    close(theory.influence(problem, features, algorithm=qra.grpo(4)), slopes @ slopes.T * speed)
+    close(theory.influence(problem, features, algorithm=qra.grpo(4)), slopes @ slopes.T * speed[None])
     with pytest.raises(ValueError, match=r"features: shape \(2, 4, 2\)"):
         theory.influence(problem, features[:2])
 

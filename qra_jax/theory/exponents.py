@@ -184,5 +184,6 @@ def grpo_poisson_share(load: float | Array, *, terms: int = 400) -> Float[Array,
     _check.positive("load", load)
     load = jnp.asarray(load)
     k = jnp.arange(_check.integer("terms", terms, low=1), dtype=jnp.result_type(load, float))
-    log_chance = k * jnp.log(load)[..., None] - load[..., None] - jax.lax.lgamma(k + 1)
-    return jnp.sum(jnp.exp(log_chance) * jnp.sqrt(k), axis=-1) / jnp.sqrt(load)
+    k = k.reshape((-1,) + (1,) * load.ndim)
+    log_chance = k * jnp.log(load)[None] - load[None] - jax.lax.lgamma(k + 1)
+    return jnp.sum(jnp.exp(log_chance) * jnp.sqrt(k), axis=0) / jnp.sqrt(load)

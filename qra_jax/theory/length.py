@@ -54,13 +54,13 @@ def stop_drift(stop: Any, normalize: str, *, group_size: int = 1) -> np.ndarray:
     if normalize == CONSTANT:
         return np.zeros_like(stop)
     if normalize == RESPONSE:
-        return stop * (-np.log(stop) / (1 - stop) - 1)
+        return np.asarray(stop * (-np.log(stop) / (1 - stop) - 1))
     # P(ΣL = n) by the recursion n → n + 1, from n = G on, until the tail is gone.
     total, log_chance = np.zeros_like(stop), group * np.log(stop)
     for n in range(group, group + int(60 * group / stop.min())):
         total = total + np.exp(log_chance) / n
         log_chance = log_chance + np.log1p(-stop) + np.log(n) - np.log(n + 1 - group)
-    return group * total - stop
+    return np.asarray(group * total - stop)
 
 
 def class_weights(

@@ -80,5 +80,6 @@ def orbit_time(
 
 def _rise(problem: Problem, log_policy: Array) -> Array:
     """w − u by pattern, w the reciprocal policy scaled to the product that 1/π_ref has."""
-    log_scale = jnp.mean(log_policy - problem.log_ref, axis=-1, keepdims=True)
-    return jnp.exp(log_scale - log_policy) - jnp.exp(-problem.log_ref)
+    log_ref = jnp.broadcast_to(problem.log_ref, log_policy.shape)
+    log_scale = jnp.mean(log_policy - log_ref, axis=-1, keepdims=True)
+    return jnp.exp(log_scale - log_policy) - jnp.exp(-log_ref)

@@ -233,7 +233,7 @@ def one_rival_bound(problem: Problem) -> Float[Array, ""]:
 
 
 def equal_rivals_time(
-    mass: float | Array, target: float | Array, *, gap: float | Array, rivals: float | Array = 1
+    mass: float | Array, target: float | Array, *, gap: float | Array, rivals: int | float | Array = 1
 ) -> Float[Array, "*b"]:
     r"""Time from mass q on the best pattern to a target, beside k equal rivals (β = 0, unit clock).
 
