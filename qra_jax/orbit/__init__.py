@@ -24,12 +24,12 @@ from jaxtyping import Array, Float, Int
 from qra_jax import _check, _show
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.batching import chunked
-from qra_jax.geometry import GEOMETRIES
 from qra_jax.orbit import curve as _curve, envelope, hitting, sampling
 from qra_jax.orbit.curve import Lines, Place
 from qra_jax.orbit.envelope import Dominance
 from qra_jax.orbit.hitting import EVENTS, Setting
 from qra_jax.problem import Problem
+from qra_jax.regularizer import GEOMETRIES
 from qra_jax.reward import Reward, verifiable
 from qra_jax.trajectory import Trajectory, outcomes
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from qra_jax.geometry import GEOMETRIES
+from qra_jax.regularizer import GEOMETRIES
 
 SOFTMAX, NATURAL = GEOMETRIES
 
