@@ -94,7 +94,7 @@ _MODULES = [
     "transformer",
 ]
 _NAMES = {
-    "algorithm": ["Algorithm", "normalized"],
+    "algorithm": ["Algorithm", "by_clock", "normalized", "switch"],
     "batching": ["many"],
     "off_policy": ["OffPolicy"],
     "problem": ["Problem"],

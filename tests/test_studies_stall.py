@@ -3,12 +3,10 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from qra_jax import orbit, plot, theory
-from qra_jax.algorithm import dapo, grpo, reinforce
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, random
 from qra_jax.studies import base, clocks, stall_atlas, transition_time
@@ -119,22 +117,6 @@ def test_regime_is_judged(atlas):
 
 
 # clocks
-
-
-def test_any_of_is_each_of_them():
-    members = [reinforce(), grpo(8), dapo(4)]
-    family, rho = clocks.any_of(members), jnp.array([1e-6, 0.3, 0.999])
-    for index, member in enumerate(members):
-        np.testing.assert_allclose(family(float(index)).clock(rho), member.clock(rho), rtol=1e-12)
-
-
-def test_first_integral_holds_on_the_orbit_only():
-    problem = examples.worked()
-    on = np.stack([orbit.policy(problem, tau) for tau in (1.0, 20.0, 80.0)])
-    np.testing.assert_allclose(clocks._first_integral(problem, on), 1, rtol=1e-9)
-    np.testing.assert_allclose(clocks._orbit_time(problem, on), [1, 20, 80], rtol=1e-9)
-    off = np.asarray(jax.nn.log_softmax(problem.log_ref + 5 * problem.success))
-    assert abs(clocks._first_integral(problem, off[None]) - 1) > 0.05
 
 
 def test_mean_gradients_point_along_the_flow():

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from qra_jax import _check
+from qra_jax import _check, expectation
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.geometry import GEOMETRIES
 from qra_jax.orbit.curve import Leaf
@@ -76,8 +76,12 @@ def gather(
         raise ValueError(
             f"reward: {reward.name} depends on the policy and has no closed orbit; use qra_jax.flow"
         )
-    if clocked and not reward.binary and algorithm.real_clock is None:
-        raise ValueError(_no_real_clock(algorithm, reward))
+    if clocked:
+        expectation.check_group(algorithm, reward, problem, algorithm.group_size)
+        if algorithm.pairs is not None or expectation.sees_lengths(algorithm, problem):
+            raise ValueError(f"algorithm: {algorithm.name} follows no orbit; use qra_jax.flow")
+        if not reward.binary and expectation.limit_clock(algorithm, algorithm.group_size) is None:
+            raise ValueError(_no_real_clock(algorithm, reward))
     dtype = problem.log_ref.dtype
     as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731
     setting = Setting(

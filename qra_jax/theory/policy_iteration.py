@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from qra_jax import _check, _roots, metrics
+from qra_jax.problem import Problem
 
 _GRID, _CYCLES = 512, 3
 
@@ -484,3 +485,40 @@ def _resting_logits(ref: Array, kappa: Array, epsilon: Array) -> Array:
             ]
         )
     )
+
+
+def policy_iteration_round(
+    problem: Problem, log_policy: Float[Array, " patterns"], beta: Number, *, anchor: Number = 1.0
+) -> Float[Array, " patterns"]:
+    r"""Exact solution of one round of policy iteration with standardised advantages, for any success rates.
+
+    $$ \pi' \propto \pi_{\rm ref}^{\alpha}\,\pi^{1-\alpha}\,e^{A/\beta}, \qquad
+       A = \frac{p - \rho}{\sqrt{\rho(1-\rho)}} $$
+
+    For success rates 0 and 1 accuracy follows [`success_map`][] with ε = 0.
+
+    Args:
+      problem: the question.
+      log_policy: `[patterns]`, log π.
+      beta: β > 0, strength of the KL term.
+      anchor: α in [0, 1], weight of the fixed reference beside the last policy.
+
+    Returns:
+      `[patterns]`, log π'; NaN from a policy that is right for sure, or never.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: Mroueh, arXiv 2503.06639; the mixture of references *derived here*.
+
+    >>> problem = Problem.from_probs(ref=[0.6, 0.4], success=[1.0, 0.0])
+    >>> after = policy_iteration_round(problem, jnp.log(jnp.array([0.5, 0.5])), 2.0)
+    >>> print(round(float(jnp.exp(after[0])), 3))
+    0.803
+    """
+    _check.positive("beta", beta)
+    _check.unit_interval("anchor", anchor)
+    log_right = jax.nn.logsumexp(log_policy, b=problem.success)
+    log_wrong = jax.nn.logsumexp(log_policy, b=1 - problem.success)
+    advantage = (problem.success - jnp.exp(log_right)) * jnp.exp(-0.5 * (log_right + log_wrong))
+    return jax.nn.log_softmax(anchor * problem.log_ref + (1 - anchor) * log_policy + advantage / beta)
