@@ -55,8 +55,8 @@ def switch(index: Any, members: Iterable[Algorithm]) -> Algorithm:
         for name in _ALIKE:
             if getattr(member, name) != getattr(first, name):
                 raise ValueError(
-                    f"members[{i}]: {name} = {getattr(member, name)}; must be {getattr(first, name)}, as for members[0]: "
-                    "members that draw or weigh in different ways cannot be mixed"
+                    f"members[{i}]: {name} = {getattr(member, name)}; must be {getattr(first, name)}, as for "
+                    "members[0]: members that draw or weigh in different ways cannot be mixed"
                 )
     return Algorithm(
         " or ".join(dict.fromkeys(member.name for member in members)),
