@@ -7,8 +7,9 @@ bites by as much accuracy as is won without it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -17,20 +18,39 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from qra_jax import _check, orbit, parts, theory
-from qra_jax.algorithm import Algorithm
+from qra_jax import _check, orbit, theory
+from qra_jax.algorithm import Algorithm, grpo
 from qra_jax.batching import many
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
-from qra_jax.regularizer import reverse_kl
+from qra_jax.registry import ALGORITHMS as REGISTERED, REGULARIZERS
 from qra_jax.reward import verifiable
-from qra_jax.training import train
-from qra_jax.trajectory import Status, Trajectory
+from qra_jax.setup import Setup
+from qra_jax.training import measure
+from qra_jax.trajectory import Status
+
+
+def _by_group(factory: Callable[..., Algorithm]) -> bool:
+    """Whether an algorithm is given by its group size alone, for one question and any rewards of 0 and 1."""
+    known = inspect.signature(factory).parameters
+    needed = {name for name, one in known.items() if one.default is one.empty}
+    if "group_size" not in known or not needed <= {"group_size"}:
+        return False
+    made = factory(group_size=2)
+    return made.batch is None and made.pairs is None
+
 
 ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
-    name: lambda group, make=parts.ALGORITHMS[name]: make(group_size=group)
-    for name in ("grpo", "dr_grpo", "dapo", "rloo", "reinforce", "filtered_sft")
-}
-"""Algorithms by name, as functions of the largest group."""
+    name: lambda group, make=factory: make(group_size=group)
+    for name, factory in REGISTERED.items()
+    if _by_group(factory)
+} | {"dynamic_sampling": lambda group: grpo(group, resample_silent=True)}
+"""Algorithms by name, as functions of the largest group: every registered one that its group size says enough of."""
+
+PENALTIES = [
+    name for name, factory in REGULARIZERS.items() if "beta" in inspect.signature(factory).parameters
+]
+"""Regularizers that a β says enough of."""
 
 RECORDS = 50
 """Times at which the paths are recorded; steps are rounded up to a multiple."""
@@ -53,7 +73,7 @@ class Settings:
     """Hyperparameters of the runs.
 
     Attributes:
-      algorithm: a name in `ALGORITHMS`.
+      algorithm: a name in `ALGORITHMS`, or an algorithm with a group size (then that of these settings counts).
       learning_rate: η ≥ 0 of plain gradient steps on the logits.
       group_size: G ≥ 2.
       steps: optimiser steps over epochs, ≥ 1.
@@ -64,12 +84,14 @@ class Settings:
       staleness: age of the rollouts in steps, ≥ 0.
       tpr: the verifier's true positive rate.
       fpr: its false positive rate.
+      penalty: name of the KL term, one of the registered regularizers with a β.
+      off_policy: whatever else is off-policy; its clip, epochs and staleness are those above.
 
     Raises:
       ValueError: a number out of range.
     """
 
-    algorithm: str = "grpo"
+    algorithm: str | Algorithm = "grpo"
     learning_rate: float = 0.1
     group_size: int = 16
     steps: int = 1000
@@ -80,9 +102,13 @@ class Settings:
     staleness: int = 0
     tpr: float = 1.0
     fpr: float = 0.0
+    penalty: str = "reverse_kl"
+    off_policy: OffPolicy = field(default_factory=OffPolicy)
 
     def __post_init__(self) -> None:
-        _check.choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        if not isinstance(self.algorithm, Algorithm):
+            _check.choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        _check.choice("penalty", self.penalty, tuple(PENALTIES))
         _check.nonnegative("learning_rate", self.learning_rate)
         _check.integer("group_size", self.group_size, low=2)
         _check.integer("steps", self.steps, low=1)
@@ -94,6 +120,67 @@ class Settings:
         _check.integer("staleness", self.staleness, low=0)
         _check.unit_interval("tpr", self.tpr)
         _check.unit_interval("fpr", self.fpr)
+
+    @classmethod
+    def of(cls, setup: Setup, **others: Any) -> tuple[Settings, list[str]]:
+        """The settings of a trainer's configuration, for one question in the tabular model.
+
+        Args:
+          setup: such as `qra.presets.read(...).setup`.
+          **others: settings that it does not say: `learning_rate` (that of a network is none of a table of logits),
+            `steps`, `tpr`, `fpr`.
+
+        Returns:
+          The settings, and a sentence for each part that one question cannot have.
+
+        Raises:
+          ValueError: an algorithm without a group size, or on pairs.
+        """
+        said, algorithm, off_policy = [], setup.algorithm, setup.tabular()["off_policy"]
+        if algorithm.group_size is None or algorithm.group_size < 2 or algorithm.pairs is not None:
+            raise ValueError(f"algorithm: {algorithm}; must have a group size of 2 or above, and weigh by rewards")
+        if algorithm.batch is not None:
+            said.append(f"{algorithm.name} divides by its whole batch; here by nothing, there is one question.")
+            algorithm = replace(algorithm, batch=None)
+        if setup.off_policy.surrogate != off_policy.surrogate:
+            said.append("The ratio of whole sequences is that of their one decision.")
+        beta, penalty = 0.0, "reverse_kl"
+        for term in setup.regularizers:
+            if term.made is not None and term.made[0] in PENALTIES:
+                beta, penalty = float(term.params["beta"]), term.made[0]
+            else:
+                said.append(f"{term.name} acts on tokens; it is not taken.")
+        if not setup.reward.binary and "beta" in setup.reward.params:
+            beta = float(setup.reward.params["beta"])
+            said.append("The KL term in the reward is taken in the loss, where no standard deviation divides it.")
+        low, high = off_policy.clip_range
+        settings = cls(
+            algorithm=algorithm,
+            group_size=algorithm.group_size,
+            beta=beta,
+            penalty=penalty,
+            clip_low=low,
+            clip_high=high,
+            epochs=off_policy.epochs,
+            staleness=off_policy.staleness,
+            off_policy=off_policy,
+            **others,
+        )
+        return settings, said
+
+    @property
+    def trained(self) -> Algorithm:
+        """The algorithm, with room for groups four times as large."""
+        largest = 4 * self.group_size
+        if isinstance(self.algorithm, Algorithm):
+            return self.algorithm.with_group_size(largest)
+        return ALGORITHMS[self.algorithm](largest)
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        table = {one.name: getattr(self, one.name) for one in fields(self)}
+        name = self.algorithm if isinstance(self.algorithm, str) else self.algorithm.name
+        return table | {"algorithm": name, "off_policy": repr(self.off_policy)}
 
 
 @dataclass(frozen=True)
@@ -305,7 +392,7 @@ def _log10_steps(problem: Problem, settings: Settings) -> float:
     log_time = orbit.log_hitting_time(
         problem,
         target=FOUND,
-        algorithm=ALGORITHMS[settings.algorithm](settings.group_size),
+        algorithm=settings.trained.with_group_size(settings.group_size),
         reward=verifiable(settings.tpr, settings.fpr),
     )
     return float(log_time) / np.log(10) - np.log10(settings.learning_rate * settings.epochs)
@@ -369,7 +456,7 @@ def _clips(settings: Settings) -> bool:
 
 def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -> dict[str, Any]:
     """What may differ between runs that are compiled together."""
-    numbers = asdict(settings) | ({} if change is None else change.settings)
+    numbers = settings.plain() | ({} if change is None else change.settings)
     tuned = None if change is None else change.start
     row = {name: numbers[name] for name in ("learning_rate", "group_size", "beta", "tpr", "fpr")}
     row["clip_low"] = 1.0 if numbers["clip_low"] is None else numbers["clip_low"]
@@ -385,35 +472,34 @@ def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -
 
 def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:
     """One run as a function of key and row."""
-    largest = 4 * settings.group_size
     every = -(-settings.steps // RECORDS)
-    clips, algorithm = _clips(settings), ALGORITHMS[settings.algorithm](largest)
+    clips, algorithm, penalty = _clips(settings), settings.trained, REGULARIZERS[settings.penalty]
+    # Linear in the rewards or not, a binary reward has its clock; the ratio is clipped only where it can leave one.
+    clipped = settings.off_policy.surrogate not in ("none", "sapo")
 
     def run(key: jax.Array, row: dict[str, Any]) -> dict[str, Any]:
-        path = train(
+        path = measure(
+            ("accuracy", "entropy"),
             key,
             row["problem"],
-            algorithm=algorithm,
+            algorithm=algorithm.with_group_size(row["group_size"]),
             learning_rate=row["learning_rate"],
             reward=verifiable(row["tpr"], row["fpr"]),
-            regularizers=[reverse_kl(row["beta"])],
-            group_size=row["group_size"],
-            clip=(row["clip_low"], row["clip_high"]) if clips else None,
-            epochs=settings.epochs,
-            staleness=settings.staleness,
+            regularizers=[penalty(row["beta"])],
+            off_policy=replace(
+                settings.off_policy,
+                clip=(row["clip_low"], row["clip_high"]) if clips and clipped else None,
+                dual_clip=settings.off_policy.dual_clip if clips else None,
+                epochs=settings.epochs,
+                staleness=settings.staleness,
+            ),
             log_policy0=row["start"],
             steps=every * (-(-settings.steps // every)),
             record_every=every,
-            metrics=("accuracy", "entropy"),
             mode=mode,
         )
-        assert isinstance(path, Trajectory)
-        names = ("step", "accuracy", "entropy", "silent", "clipped")
-        return {
-            "log_policy": path.log_policy[-1],
-            "status": path.status,
-            **{name: path.stats[name] for name in names},
-        }
+        stats = {name: path.stats[name] for name in ("step", "silent", "clipped")}
+        return {"log_policy": path.log_policy, "status": path.status, **path.values, **stats}
 
     return jax.jit(run)
 

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qra_jax._terminal import TERMS, put, say
+from qra_jax.algorithm import Algorithm
 from qra_jax.consult.advice import FLAT, FOUND, LOST, TIE, Advice, Outcome
 
 SFT = "SFT first"
 """How the change that is no hyperparameter begins."""
-BASELINED = ("grpo", "dr_grpo", "dapo", "rloo")
-"""Algorithms that learn nothing from a group with equal rewards."""
 
 
 def to_json(advice: Advice) -> str:
@@ -34,7 +33,7 @@ def to_json(advice: Advice) -> str:
         {
             "regime": advice.regime,
             "accuracy_ref": float(advice.problem.accuracy_ref),
-            "settings": asdict(advice.settings),
+            "settings": advice.settings.plain(),
             "runs": advice.runs,
             "now": {name: value for name, value in record(advice.now).items() if name != "kind"},
             "accuracy_without_noise": advice.expected,
@@ -126,7 +125,7 @@ def story(advice: Advice, names: list[str]) -> list[str]:
         + f"{entropy[-1]:.2g} at the end, {turn}."
     )
     silent = advice.paths.silent
-    if silent.max() > 0.3 and advice.settings.algorithm in BASELINED:
+    if silent.max() > 0.3 and _idles(advice.settings.trained):
         lines.append(
             f"Silent groups (all right or all wrong, nothing learned): {silent[0]:.0%} of them at first, "
             f"{silent[-1]:.0%} at the end."
@@ -135,6 +134,12 @@ def story(advice: Advice, names: list[str]) -> list[str]:
     if clipped > 0.02:
         lines.append(f"Clipping throws away {clipped:.0%} of the weight.")
     return [*lines, _limit(advice, best), _help(advice)]
+
+
+def _idles(algorithm: Algorithm) -> bool:
+    """Whether an algorithm learns nothing from a group with equal rewards."""
+    tables = algorithm.tables()
+    return float(np.abs(tables.wrong[0]) + np.abs(tables.right[-1])) == 0
 
 
 def _limit(advice: Advice, best: str) -> str:

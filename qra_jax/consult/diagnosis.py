@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qra_jax import _check, _programs, orbit, theory
-from qra_jax.algorithm import Algorithm, filtered_sft, grpo, reinforce
+from qra_jax.algorithm import Algorithm, by_clock, filtered_sft, grpo, reinforce, switch
 from qra_jax.problem import Problem
 from qra_jax.trajectory import Status
 
@@ -166,15 +166,6 @@ def _times(solution: dict[str, np.ndarray]) -> dict[str, Times]:
     return times
 
 
-def _any_clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
-    speeds = jnp.stack([algorithm.clock(mean, miss) for algorithm, _ in SETTINGS.values()])
-    return speeds[params["setting"].astype(int)]
-
-
-def _no_weights(params: dict[str, Any], rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-    raise ValueError("algorithm: a clock chosen by number has no weights")
-
-
 def _solution(problem: Problem, target: float) -> dict[str, np.ndarray]:
     return jax.device_get(_solve(problem, jnp.asarray(target, problem.log_ref.dtype)))
 
@@ -186,9 +177,11 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
     Four compiled searches: both events in both geometries, the clock chosen by number.
     """
 
+    clocks = [by_clock(algorithm) for algorithm, _ in SETTINGS.values()]
+
     def hits(event: str, geometry: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
         def one(target: jax.Array, setting: jax.Array) -> orbit.Hit:
-            clock = Algorithm("any", _no_weights, limit_clock=_any_clock, params={"setting": setting})
+            clock = switch(setting, clocks)
             return orbit.hit(problem, target, event=event, algorithm=clock, geometry=geometry)
 
         return jax.vmap(one)(targets, jnp.asarray(settings, target.dtype))

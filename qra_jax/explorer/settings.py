@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qra_jax import _check
-from qra_jax.algorithm import dapo, dr_grpo, filtered_sft, grpo, reinforce, rloo
+from qra_jax.algorithm import Algorithm
+from qra_jax.consult.advice import ALGORITHMS as _BY_GROUP
 from qra_jax.problem import Problem
 
 LARGEST = 64
 """The largest group."""
 NAMES = ("r1", "r2", "r3")
 """What the patterns are called."""
-ALGORITHMS = {
-    "GRPO": grpo(LARGEST),
-    "Dr. GRPO": dr_grpo(LARGEST),
-    "DAPO": dapo(LARGEST),
-    "RLOO": rloo(LARGEST),
-    "REINFORCE": reinforce(),
-    "filtered SFT": filtered_sft(),
+_MADE = [make(LARGEST) for make in _BY_GROUP.values()]
+ALGORITHMS: dict[str, Algorithm] = {
+    made.name: made for made in _MADE if not (made.greedy_baseline or made.by_length)
 }
-"""What can be chosen."""
+"""What can be chosen: every registered algorithm whose weights the number of right rollouts decides."""
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from qra_jax import orbit
-from qra_jax._bernstein import bernstein, elevate
-from qra_jax.algorithm import Algorithm
+from qra_jax.algorithm import Algorithm, by_clock, grpo, reinforce, switch
 from qra_jax.consult import FOUND, Diagnosis, diagnose
 from qra_jax.explorer.settings import ALGORITHMS, LARGEST, Settings
 from qra_jax.problem import Problem
 from qra_jax.regularizer import reverse_kl
 from qra_jax.reward import verifiable
 from qra_jax.training import train
-from qra_jax.training.groups import weight_tables
 from qra_jax.trajectory import Status
 
 STEPS, EVERY, RUNS = 1000, 10, 48
@@ -67,24 +65,21 @@ class Answer:
 
 
 _PLAIN = [member for member in ALGORITHMS.values() if not member.resamples_silent]
+_RESAMPLING = [member for member in ALGORITHMS.values() if member.resamples_silent]
 
 
-def _weigh_as(params: dict[str, Any], rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-    weights = jnp.stack([member.weigh(member.params, rewards, where) for member in _PLAIN])
-    return weights[params["which"].astype(int)]
-
-
-def _chosen(numbers: dict[str, Any]) -> Algorithm:
-    return Algorithm("chosen", _weigh_as, LARGEST, params={"which": numbers["which"]})
+def _chosen(numbers: dict[str, Any], resamples: bool) -> Algorithm:
+    """The algorithm with this number, at the chosen group size."""
+    members = _RESAMPLING if resamples else _PLAIN
+    return switch(numbers["which"], members).with_group_size(numbers["group_size"])
 
 
 @partial(jax.jit, static_argnames="resamples")
 def _train(problem: Problem, numbers: dict[str, Any], *, resamples: bool) -> tuple[jax.Array, ...]:
     """Steps, expected training, sampled runs and how they ended; the algorithm is chosen by number."""
     options: dict[str, Any] = {
-        "algorithm": ALGORITHMS["DAPO"] if resamples else _chosen(numbers),
+        "algorithm": _chosen(numbers, resamples),
         "learning_rate": numbers["learning_rate"],
-        "group_size": numbers["group_size"],
         "reward": verifiable(numbers["tpr"], numbers["fpr"]),
         "regularizers": [reverse_kl(numbers["beta"])],
         "steps": STEPS,
@@ -96,28 +91,14 @@ def _train(problem: Problem, numbers: dict[str, Any], *, resamples: bool) -> tup
     return mean.stats["step"], mean.policy, runs.policy, runs.status
 
 
-def _clock_by_number(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
-    """Of the chosen algorithm at the chosen G, of REINFORCE, of GRPO with large groups."""
-    kept = jnp.where(params["resamples"] > 0, bernstein(params["mixed"], mean, miss), 1.0)
-    speeds = bernstein(params["speed"], mean, miss) / kept, jnp.ones_like(mean), jax.lax.rsqrt(mean * miss)
-    return jnp.stack(speeds)[params["row"].astype(int)]
-
-
-@jax.jit
-def _theory(problem: Problem, numbers: dict[str, Any]) -> dict[str, Any]:
+@partial(jax.jit, static_argnames="resamples")
+def _theory(problem: Problem, numbers: dict[str, Any], *, resamples: bool) -> dict[str, Any]:
     """Path, lines, leaders and times of expected updates without KL term."""
-    reward, size = verifiable(numbers["tpr"], numbers["fpr"]), numbers["group_size"]
-    tables = weight_tables(_chosen(numbers), LARGEST, size)
-    count = jnp.arange(LARGEST + 1, dtype=size.dtype)
-    mixed = jnp.where((count > 0) & (count < size), 1.0, 0.0)
-    params = {
-        "speed": elevate(tables.right[1:] - tables.wrong[:-1], size - 1),
-        "mixed": elevate(mixed, size),
-        "resamples": numbers["resamples"],
-    }
+    reward = verifiable(numbers["tpr"], numbers["fpr"])
+    clocks = by_clock(_chosen(numbers, resamples)), reinforce(), grpo()
 
     def log_time(row: Any, geometry: str = "softmax") -> jax.Array:
-        clock = Algorithm("by number", _weigh_as, limit_clock=_clock_by_number, params=params | {"row": row})
+        clock = switch(row, clocks)
         return orbit.hit(problem, 0.99, algorithm=clock, reward=reward, geometry=geometry).log_time
 
     rows = jax.vmap(log_time)(jnp.arange(3.0))
@@ -154,13 +135,14 @@ def simulate(settings: Settings) -> Answer:
     """
     problem, member = settings.problem, ALGORITHMS[settings.algorithm]
     resamples = member.resamples_silent
+    which = (_RESAMPLING if resamples else _PLAIN).index(member)
     given = {name: getattr(settings, name) for name in ("learning_rate", "group_size", "tpr", "fpr", "beta")}
-    given |= {"which": 0 if resamples else _PLAIN.index(member), "resamples": resamples}
+    given |= {"which": which}
     numbers = {name: jnp.asarray(value, problem.log_ref.dtype) for name, value in given.items()}
     step, mean, runs, status = jax.device_get(_train(problem, numbers, resamples=resamples))
-    theory = _theory(problem, numbers)
+    theory = _theory(problem, numbers, resamples=resamples)
     count, lead = int(theory["lead"].count), theory["lead"]
-    chosen = settings.algorithm + f", G = {settings.group_size}" * (member.group_size is not None)
+    chosen = f"{settings.algorithm}, G = {settings.group_size}"
     names = (chosen, "REINFORCE", "GRPO, large G", "natural gradient")
     log_times = dict(zip(names[::-1], np.asarray(theory["log_times"])[::-1].tolist(), strict=True))
     return Answer(
