@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def _solve(command: Solve) -> int:
 
     names, ref, success = inputs.read(command.ref, command.success)
     target = inputs.number("target", command.target, "in (0, 1)")
-    start_jax()
+    preset = _preset(command.config)
     from qra_jax import _check
     from qra_jax.consult import diagnose, diagnosis_report
 
@@ -40,6 +40,13 @@ def _solve(command: Solve) -> int:
     problem = inputs.problem(command.ref, ref, success)
     with busy("solving (the first time compiles, ~10 s)"):
         diagnosis = diagnose(problem, target)
+        asides: list[str] = []
+        if preset is not None:
+            from qra_jax.consult import Settings, add_time
+
+            settings, asides = Settings.of(preset.setup)
+            algorithm = settings.trained.with_group_size(settings.group_size)
+            diagnosis = add_time(diagnosis, Path(command.config or "").name, algorithm)
     if command.plot is not None:
         with busy("drawing"):
             if moving:
@@ -51,6 +58,7 @@ def _solve(command: Solve) -> int:
         print(diagnosis_report.to_json(diagnosis, names))
     else:
         diagnosis_report.show(diagnosis, names)
+        _report(preset, asides)
     return 0
 
 
@@ -58,7 +66,12 @@ def _advise(command: Advise) -> int:
     from qra_jax.cli import inputs
 
     names, ref, success = inputs.read(command.ref, command.success)
-    start_jax()
+    if command.config is not None:
+        usual = Advise(command.ref)
+        for name in ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness"):
+            if getattr(command, name) != getattr(usual, name):
+                raise ValueError(f"{name}: given with a configuration; must be left to {command.config}")
+    preset = _preset(command.config)
     import jax
 
     from qra_jax import _check, plot
@@ -66,19 +79,13 @@ def _advise(command: Advise) -> int:
 
     path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
     _check.integer("runs", command.runs, low=64)
-    settings = Settings(
-        algorithm=command.algorithm,
-        learning_rate=command.eta,
-        group_size=command.group_size,
-        steps=command.steps,
-        beta=command.beta,
-        clip_low=command.clip_low,
-        clip_high=command.clip_high,
-        epochs=command.epochs,
-        staleness=command.staleness,
-        tpr=command.tpr,
-        fpr=command.fpr,
-    )
+    own = {"learning_rate": command.eta, "steps": command.steps, "tpr": command.tpr, "fpr": command.fpr}
+    named = ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness")
+    asides: list[str] = []
+    if preset is None:
+        settings = Settings(**{name: getattr(command, name) for name in named}, **own)
+    else:
+        settings, asides = Settings.of(preset.setup, **own)
     problem = inputs.problem(command.ref, ref, success)
     with busy(f"training {command.runs} times as it is, then with each change"):
         advice = advise(jax.random.key(command.seed), problem, settings, runs=command.runs)
@@ -86,9 +93,29 @@ def _advise(command: Advise) -> int:
         wrote(plot.save(advice_figure.draw(advice, names), path))
     if command.json:
         print(advice_report.to_json(advice))
-    else:
-        advice_report.show(advice, names)
+        return 0
+    advice_report.show(advice, names)
+    _report(preset, asides)
     return 0
+
+
+def _preset(file: str | None) -> Any:
+    """A trainer's configuration; a file that is none is refused before JAX is loaded. Starts JAX."""
+    preset = None
+    if file is not None:
+        from qra_jax import presets
+
+        preset = presets.read(Path(file))
+    start_jax()
+    return preset
+
+
+def _report(preset: Any, asides: Sequence[str] = ()) -> None:
+    """What became of the fields of a configuration."""
+    if preset is not None:
+        print(preset.report())
+    for line in asides:
+        print(line)
 
 
 def _fit(command: Fit) -> int:

@@ -35,6 +35,8 @@ class Solve:
     """Success rate of each pattern, in [0, 1]; default: those of the CSV file."""
     target: Annotated[str, _arg("P")] = "0.99"
     """Share of the best pattern to reach, in (0, 1)."""
+    config: Annotated[str | None, _arg("FILE")] = None
+    """A trainer's configuration (TRL or verl; JSON, YAML or a script), whose algorithm is timed, too."""
     json: Flag = False
     """Print one JSON object, times as log10."""
     plot: Annotated[str | None, _arg("FILE")] = None
@@ -52,8 +54,11 @@ class Advise:
     """Share of each reasoning pattern in the base model, as for solve."""
     success: Numbers = ()
     """Success rate of each pattern, as for solve."""
+    config: Annotated[str | None, _arg("FILE")] = None
+    """A trainer's configuration (TRL or verl; JSON, YAML or a script), in place of algorithm, group size, beta, clips,
+    epochs and staleness."""
     algorithm: Annotated[str, _arg("NAME")] = "grpo"
-    """grpo, dr_grpo, dapo, rloo, reinforce or filtered_sft."""
+    """grpo, dr_grpo, rloo, reinforce, maxrl, signed, remax, opo, grpo_passk, filtered_sft or dynamic_sampling."""
     eta: Annotated[float, _arg("RATE")] = 0.1
     """Learning rate of a gradient step on the logits."""
     group_size: Annotated[int, _arg("G")] = 16

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
         Diagnosis as Diagnosis,
         SftDose as SftDose,
         Times as Times,
+        add_time as add_time,
         diagnose as diagnose,
     )
 
 _HOME = {
     **dict.fromkeys(("FOUND", "Advice", "Outcome", "Paths", "Settings", "advise"), "advice"),
-    **dict.fromkeys(("Diagnosis", "SftDose", "Times", "diagnose"), "diagnosis"),
+    **dict.fromkeys(("Diagnosis", "SftDose", "Times", "add_time", "diagnose"), "diagnosis"),
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -138,9 +138,13 @@ class Settings:
         """
         said, algorithm, off_policy = [], setup.algorithm, setup.tabular()["off_policy"]
         if algorithm.group_size is None or algorithm.group_size < 2 or algorithm.pairs is not None:
-            raise ValueError(f"algorithm: {algorithm}; must have a group size of 2 or above, and weigh by rewards")
+            raise ValueError(
+                f"algorithm: {algorithm}; must have a group size of 2 or above, and weigh by rewards"
+            )
         if algorithm.batch is not None:
-            said.append(f"{algorithm.name} divides by its whole batch; here by nothing, there is one question.")
+            said.append(
+                f"{algorithm.name} divides by its whole batch; here by nothing, there is one question."
+            )
             algorithm = replace(algorithm, batch=None)
         if setup.off_policy.surrogate != off_policy.surrogate:
             said.append("The ratio of whole sequences is that of their one decision.")
@@ -152,7 +156,9 @@ class Settings:
                 said.append(f"{term.name} acts on tokens; it is not taken.")
         if not setup.reward.binary and "beta" in setup.reward.params:
             beta = float(setup.reward.params["beta"])
-            said.append("The KL term in the reward is taken in the loss, where no standard deviation divides it.")
+            said.append(
+                "The KL term in the reward is taken in the loss, where no standard deviation divides it."
+            )
         low, high = off_policy.clip_range
         settings = cls(
             algorithm=algorithm,

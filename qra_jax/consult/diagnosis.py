@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -130,6 +129,30 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
         sft=_dose(problem, target) if entangled else None,
         notes=_notes(problem, times),
     )
+
+
+def add_time(diagnosis: Diagnosis, name: str, algorithm: Algorithm) -> Diagnosis:
+    """The same diagnosis with the times of one more algorithm.
+
+    Args:
+      diagnosis: the diagnosis.
+      name: what to call the algorithm.
+      algorithm: one with a clock.
+
+    Returns:
+      A `Diagnosis` with an entry more in `times`.
+
+    Raises:
+      ValueError: the algorithm has no clock.
+    """
+    problem = diagnosis.problem
+    target = orbit.hit(problem, diagnosis.target, algorithm=algorithm)
+    transition, before = -np.inf, Status.ALREADY_MET
+    if diagnosis.regime == "entangled":
+        hit = orbit.hit(problem, problem.second_best, event="accuracy", algorithm=algorithm)
+        transition, before = float(hit.log_time), Status(int(hit.status))
+    times = Times(transition, float(target.log_time), (before, Status(int(target.status))))
+    return replace(diagnosis, times={**diagnosis.times, name: times})
 
 
 def _best(problem: Problem) -> int:

@@ -83,7 +83,7 @@ def show(diagnosis: Diagnosis, names: list[str], console: Console | None = None)
         cells = [_duration(times.log_target, times.statuses[1])]
         if diagnosis.regime == "entangled":
             cells.append(_duration(times.log_transition, times.statuses[0]))
-        table.add_row(_LABELS[name], *cells)
+        table.add_row(_LABELS.get(name, name), *cells)
     put(console, table)
     say(console, "One unit: learning rate × steps = 1 (expected on-policy updates of the logits).")
     for line in [*_advice(diagnosis, names), *_notes(diagnosis, names), TERMS]:

@@ -16,7 +16,7 @@ import numpy as np
 from qra_jax import orbit
 from qra_jax.algorithm import Algorithm, by_clock, grpo, reinforce, switch
 from qra_jax.consult import FOUND, Diagnosis, diagnose
-from qra_jax.explorer.settings import ALGORITHMS, LARGEST, Settings
+from qra_jax.explorer.settings import ALGORITHMS, Settings
 from qra_jax.problem import Problem
 from qra_jax.regularizer import reverse_kl
 from qra_jax.reward import verifiable

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from qra_jax import _check
 from qra_jax.regularizer import Regularizer, velocity
 from qra_jax.transformer.model import Params
 
@@ -23,7 +22,7 @@ STEP = 0.2
 
 def on_samples(term: Regularizer) -> bool:
     """Whether a term acts on the sampled tokens alone."""
-    return getattr(term, "estimate", "exact") == "samples"
+    return term.estimate == "samples"
 
 
 def sampled_advantage(
@@ -32,10 +31,10 @@ def sampled_advantage(
     r"""The advantage of a sampled token: minus the derivative of the published loss in its log-probability.
 
     k1, the log-ratio itself as a loss: −β. k2, ½ log²: $-\beta\log(\pi/\pi_{\rm ref})$, and the same for the k3 value
-    with the gradient of k2. k3: $-\beta(1-\pi_{\rm ref}/\pi)$. Other terms: what their exact advantage is there.
+    with the gradient of k2. k3: $-\beta(1-\pi_{\rm ref}/\pi)$.
 
     Args:
-      term: k1 and k3 are known by the first word of their name; all others are functions of the two numbers.
+      term: the penalty, whose advantage depends on each number alone.
       own: `[...]`, log π of sampled tokens.
       base: `[...]`, log π_ref of them.
 
@@ -44,11 +43,7 @@ def sampled_advantage(
 
     Reference: Schulman, "Approximating KL divergence", 2020; Shao et al., arXiv 2402.03300, eq. 4 (k3).
     """
-    beta = jnp.asarray(term.params.get("beta", 0.0), own.dtype)
-    if term.name.startswith("k1"):
-        return -beta * jnp.ones_like(own)
-    advantage = term.advantage(own.ravel(), base.ravel()).reshape(own.shape)
-    return advantage - beta if term.name.startswith("k3") and "k2" not in term.name else advantage
+    return term.advantage(own.ravel(), base.ravel()).reshape(own.shape)
 
 
 def on_tokens(
@@ -129,33 +124,23 @@ def check(terms: Sequence[Regularizer], penalty: str) -> None:
       penalty: as for [`train`][qra_jax.transformer.rl.train].
 
     Raises:
-      ValueError: an estimate on sampled tokens of a penalty on sequences, or an update out of range.
+      ValueError: an estimate on sampled tokens of a penalty on sequences, or a corrected one.
     """
     for term in terms:
         if penalty == "sequence" and on_samples(term):
             raise ValueError(
                 f"penalty: 'sequence' with an estimate on samples ({term.name}); must be 'position'"
             )
-        update = update_of(term)
-        if update is None:
-            continue
-        if update.every is not None:
-            _check.integer("reference.every", update.every, low=1)
-        if update.ema is not None:
-            _check.unit_interval("reference.ema", update.ema)
-        if update.target_kl is not None:
-            _check.positive("reference.target_kl", update.target_kl)
-            _check.positive("reference.horizon", update.horizon)
-
-
-def update_of(term: Regularizer) -> Any:
-    """How the reference of a term moves, or `None`."""
-    return getattr(term, "reference", None)
+        if term.estimate == "corrected":
+            raise ValueError(
+                f"estimate: 'corrected' ({term.name}); must be 'exact' or 'samples' in a network, whose penalties take "
+                "no importance ratio"
+            )
 
 
 def moves(update: Any) -> bool:
     """Whether the reference moves at all."""
-    return update is not None and (update.every is not None or update.ema is not None)
+    return update is not None and update.every is not None
 
 
 def adapts(update: Any) -> bool:
@@ -176,7 +161,7 @@ def start(terms: Sequence[Regularizer], reference: Params) -> list[dict[str, Any
     """
     state: list[dict[str, Any]] = []
     for term in terms:
-        update = update_of(term)
+        update = term.reference
         one = {"params": reference} if moves(update) else {}
         state.append(one | ({"scale": jnp.ones(())} if adapts(update) else {}))
     return state
@@ -187,12 +172,12 @@ def next_reference(
 ) -> dict[str, Any]:
     r"""Reference and coefficient for the next step.
 
-    Every `every` steps (default: each) $\theta_{\rm ref}\leftarrow\alpha\theta+(1-\alpha)\theta_{\rm ref}$ with
-    α = `ema` (default: 1, a reset), and after each step
+    Every `every` steps $\theta_{\rm ref}\leftarrow\alpha\theta+(1-\alpha)\theta_{\rm ref}$ with α = `mixing` (1 is a
+    reset), and after each step
     $\beta\leftarrow\beta\,[1+{\rm clip}({\rm KL}/{\rm target}-1,\pm.2)/{\rm horizon}]$.
 
     Args:
-      update: `every`, `ema`, `target_kl`, `horizon` (in steps).
+      update: a [`Reference`][qra_jax.regularizer.Reference].
       state: from [`start`][], or from the step before.
       params: after the step.
       index: of the step, 0, 1, …
@@ -205,11 +190,10 @@ def next_reference(
     """
     later = dict(state)
     if moves(update):
-        share = 1.0 if update.ema is None else update.ema
-        due = (index + 1) % (update.every or 1) == 0
+        due = (index + 1) % update.every == 0
 
         def mix(old: Array, new: Array) -> Array:
-            alpha = jnp.asarray(share, old.dtype)
+            alpha = jnp.asarray(update.mixing, old.dtype)
             return jnp.where(due, alpha * new + (1 - alpha) * old, old)
 
         later["params"] = jax.tree.map(mix, state["params"], params)

@@ -170,7 +170,7 @@ def train(
         verdict = task.verify(keys[2], asked, rollouts)
         rewards = reward(keys[3], rollouts, verdict)
         weights = jax.vmap(algorithm.weights)(rewards)
-        weights = batch.batch_scaled(getattr(algorithm, "batch", None), rewards, weights)
+        weights = batch.batch_scaled(algorithm.batch, rewards, weights)
         silent = batch.silent(rewards)
         if algorithm.resamples_silent:
             weights = weights * batch.active_scale(silent, weights.dtype)
@@ -211,7 +211,7 @@ def train(
             params = optax.apply_updates(params, change)
         later = []
         for i, (term, last) in enumerate(zip(regularizers, state["references"], strict=True)):
-            update, kl = penalties.update_of(term), None
+            update, kl = term.reference, None
             if penalties.adapts(update):
                 apart = jnp.where(learns, rollouts.own - penalties.at(anchor[i], rollouts.tokens), 0.0)
                 number = rewards.size if penalty == "sequence" else jnp.sum(learns)
