@@ -127,7 +127,7 @@ figure
 # equal, and of equals the one with the fewest rollouts is named (demonstrations for SFT are not counted). From Python:
 
 # %%
-settings = consult.Settings(algorithm="grpo", learning_rate=0.5, group_size=8, steps=300)
+settings = consult.Hyperparameters(algorithm="grpo", learning_rate=0.5, group_size=8, steps=300)
 said = consult.advise(jax.random.key(0), problem, settings, runs=512)
 print(
     f"as it is: accuracy {said.now.accuracy:.3f} ± {said.now.error:.3f}, found in {said.now.found:.0%} of runs"

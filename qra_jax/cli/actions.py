@@ -42,9 +42,9 @@ def _solve(command: Solve) -> int:
         diagnosis = diagnose(problem, target)
         asides: list[str] = []
         if preset is not None:
-            from qra_jax.consult import Settings, add_time
+            from qra_jax.consult import Hyperparameters, add_time
 
-            settings, asides = Settings.of(preset.setup)
+            settings, asides = Hyperparameters.of(preset.setup)
             algorithm = settings.trained.with_group_size(settings.group_size)
             diagnosis = add_time(diagnosis, Path(command.config or "").name, algorithm)
     if command.plot is not None:
@@ -75,7 +75,7 @@ def _advise(command: Advise) -> int:
     import jax
 
     from qra_jax import _check, plot
-    from qra_jax.consult import Settings, advice_figure, advice_report, advise
+    from qra_jax.consult import Hyperparameters, advice_figure, advice_report, advise
 
     path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
     _check.integer("runs", command.runs, low=64)
@@ -83,9 +83,9 @@ def _advise(command: Advise) -> int:
     named = ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness")
     asides: list[str] = []
     if preset is None:
-        settings = Settings(**{name: getattr(command, name) for name in named}, **own)
+        settings = Hyperparameters(**{name: getattr(command, name) for name in named}, **own)
     else:
-        settings, asides = Settings.of(preset.setup, **own)
+        settings, asides = Hyperparameters.of(preset.setup, **own)
     problem = inputs.problem(command.ref, ref, success)
     with busy(f"training {command.runs} times as it is, then with each change"):
         advice = advise(jax.random.key(command.seed), problem, settings, runs=command.runs)

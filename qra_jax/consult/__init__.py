@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from qra_jax.consult.advice import (
         FOUND as FOUND,
         Advice as Advice,
-        Outcome as Outcome,
+        Ending as Ending,
+        Hyperparameters as Hyperparameters,
         Paths as Paths,
-        Settings as Settings,
         advise as advise,
     )
     from qra_jax.consult.diagnosis import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    **dict.fromkeys(("FOUND", "Advice", "Outcome", "Paths", "Settings", "advise"), "advice"),
+    **dict.fromkeys(("FOUND", "Advice", "Ending", "Paths", "Hyperparameters", "advise"), "advice"),
     **dict.fromkeys(("Diagnosis", "SftDose", "Times", "add_time", "diagnose"), "diagnosis"),
 }
 

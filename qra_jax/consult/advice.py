@@ -69,7 +69,7 @@ FLAT = 0.1
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
     """Hyperparameters of the runs.
 
     Attributes:
@@ -122,7 +122,7 @@ class Settings:
         _check.unit_interval("fpr", self.fpr)
 
     @classmethod
-    def of(cls, setup: Setup, **others: Any) -> tuple[Settings, list[str]]:
+    def of(cls, setup: Setup, **others: Any) -> tuple[Hyperparameters, list[str]]:
         """The settings of a trainer's configuration, for one question in the tabular model.
 
         Args:
@@ -190,7 +190,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ending:
     """How many runs ended.
 
     Attributes:
@@ -257,17 +257,17 @@ class Advice:
     """
 
     problem: Problem
-    settings: Settings
+    settings: Hyperparameters
     runs: int
     regime: str
-    now: Outcome
+    now: Ending
     paths: Paths
     expected: float
     flat: int
     log10_steps: float
-    changes: list[Outcome]
-    first_limit: Outcome | None
-    best_change: Outcome | None
+    changes: list[Ending]
+    first_limit: Ending | None
+    best_change: Ending | None
 
     @property
     def top(self) -> float:
@@ -286,14 +286,14 @@ class Advice:
 
 
 def advise(
-    key: PRNGKeyArray, problem: Problem, settings: Settings | None = None, *, runs: int = 2048
+    key: PRNGKeyArray, problem: Problem, settings: Hyperparameters | None = None, *, runs: int = 2048
 ) -> Advice:
     """Run the settings and a list of single changes, and say what limits training.
 
     Args:
       key: PRNG key.
       problem: one question.
-      settings: the hyperparameters; by default those of [`Settings`][].
+      settings: the hyperparameters; by default those of [`Hyperparameters`][].
       runs: sampled runs of the settings as they are, ≥ 64.
 
     Returns:
@@ -304,7 +304,7 @@ def advise(
     """
     _check.key(key)
     _check.problem(problem)
-    settings = Settings() if settings is None else settings
+    settings = Hyperparameters() if settings is None else settings
     _check.integer("runs", runs, low=64)
     best = problem.success == jnp.max(problem.success)
     base = float(jnp.sum(jnp.where(best, problem.ref, 0.0)))
@@ -325,7 +325,7 @@ def advise(
     exact = noiseless(keys[: len(rows)], stacked)
     own, own_exact = _part(sampled, 0, own_rows * each), _part(exact, 0, 1)
 
-    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Outcome:
+    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Ending:
         floor = LOST * min(base, float(np.exp(np.asarray(exact["log_policy"]))[0, np.asarray(best)].sum()))
         return _outcome(problem, best, floor, name, limit, cost, part)
 
@@ -350,7 +350,7 @@ def advise(
     room = float(jnp.max(problem.success) - problem.accuracy_ref)
     z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / len(outcomes))
 
-    def top(limit: bool) -> Outcome | None:
+    def top(limit: bool) -> Ending | None:
         better = [
             one
             for one in outcomes
@@ -391,7 +391,7 @@ def _part(tree: Any, first: int, last: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[first:last], tree)
 
 
-def _log10_steps(problem: Problem, settings: Settings) -> float:
+def _log10_steps(problem: Problem, settings: Hyperparameters) -> float:
     """Steps of expected updates until the best pattern is found."""
     if settings.learning_rate == 0 or settings.tpr <= settings.fpr:
         return np.inf
@@ -413,7 +413,7 @@ class _Change:
     start: np.ndarray | None = None
 
 
-def _changes(problem: Problem, settings: Settings) -> list[_Change]:
+def _changes(problem: Problem, settings: Hyperparameters) -> list[_Change]:
     """Single changes worth a run."""
     eta, group = settings.learning_rate, settings.group_size
     ref, tuned = np.asarray(problem.ref, float), _tuned(problem)
@@ -455,12 +455,12 @@ def _tuned(problem: Problem) -> np.ndarray:
         return np.log((1 - mix) * ref + mix * shares / shares.sum())
 
 
-def _clips(settings: Settings) -> bool:
+def _clips(settings: Hyperparameters) -> bool:
     off = settings.epochs > 1 or settings.staleness > 0
     return off and (settings.clip_low is not None or settings.clip_high is not None)
 
 
-def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -> dict[str, Any]:
+def _rows(problem: Problem, settings: Hyperparameters, change: _Change | None = None) -> dict[str, Any]:
     """What may differ between runs that are compiled together."""
     numbers = settings.plain() | ({} if change is None else change.settings)
     tuned = None if change is None else change.start
@@ -476,7 +476,7 @@ def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -
     return {**row, "start": start, "problem": problem.with_ref(start)}
 
 
-def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:
+def _one(settings: Hyperparameters, mode: str) -> Callable[..., dict[str, Any]]:
     """One run as a function of key and row."""
     every = -(-settings.steps // RECORDS)
     clips, algorithm, penalty = _clips(settings), settings.trained, REGULARIZERS[settings.penalty]
@@ -510,7 +510,7 @@ def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:
     return jax.jit(run)
 
 
-def _simulator(settings: Settings, chunk: int) -> Callable[..., Any]:
+def _simulator(settings: Hyperparameters, chunk: int) -> Callable[..., Any]:
     return many(_one(settings, "sampled"), block=min(256, chunk), chunk=chunk)
 
 
@@ -524,13 +524,13 @@ def _band(values: Any) -> np.ndarray:
 
 def _outcome(
     problem: Problem, best: Any, floor: float, name: str, limit: bool, cost: float, part: Any
-) -> Outcome:
+) -> Ending:
     ended = np.asarray(part["status"]) == Status.OK
     policy = np.where(ended[:, None], np.exp(np.asarray(part["log_policy"])), 0.0)
     share = policy[:, np.asarray(best)].sum(axis=1)
     other = policy[:, ~np.asarray(best)].max(axis=1, initial=0.0)
     accuracy = policy @ np.asarray(problem.success)
-    return Outcome(
+    return Ending(
         name=name,
         limit=limit,
         accuracy=float(accuracy.mean()),

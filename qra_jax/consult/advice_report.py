@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from qra_jax._terminal import TERMS, put, say
 from qra_jax.algorithm import Algorithm
-from qra_jax.consult.advice import FLAT, FOUND, LOST, TIE, Advice, Outcome
+from qra_jax.consult.advice import FLAT, FOUND, LOST, TIE, Advice, Ending
 
 SFT = "SFT first"
 """How the change that is no hyperparameter begins."""
@@ -23,7 +23,7 @@ def to_json(advice: Advice) -> str:
     """One JSON object; `null` for what is infinite."""
     names = {True: "limit", False: "change"}
 
-    def record(one: Outcome) -> dict[str, Any]:
+    def record(one: Ending) -> dict[str, Any]:
         row = {name: value for name, value in asdict(one).items() if name != "limit"}
         return {name: None if value == np.inf else value for name, value in row.items()} | {
             "kind": names[one.limit]

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from qra_jax import _check, _files, _identity
 from qra_jax.batching import many
-from qra_jax.trajectory import Status
+from qra_jax.trajectory import Outcome, Status
 from qra_jax.transformer.model import Model, Params, init, score, status, wide
 from qra_jax.transformer.task import Demonstrations
 
@@ -32,7 +32,7 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True)
-class Learnt:
+class Learnt(Outcome):
     """What supervised learning leaves.
 
     Attributes:

@@ -25,6 +25,7 @@ from qra_jax import _check
 from qra_jax.algorithm import Algorithm
 from qra_jax.off_policy import OffPolicy
 from qra_jax.regularizer import Regularizer
+from qra_jax.trajectory import Outcome
 from qra_jax.transformer import batch, history, penalty as penalties, surrogate
 from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.model import Model, Params, score, status, wide
@@ -39,7 +40,7 @@ DECISIONS = ("all", "pattern")
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Run:
+class Run(Outcome):
     """A training run of a network.
 
     Attributes:
