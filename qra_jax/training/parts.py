@@ -91,7 +91,7 @@ def simulate(
                 settings = {**settings, name: jnp.moveaxis(settings[name], 0, -1)}
     start = settings["start"]
     transform = plan.optimizer if plan.ready_made else plan.optimizer(settings["learning_rate"])
-    size = algorithm.size
+    size = None if algorithm.size is None else jnp.asarray(algorithm.size, start.dtype)
 
     def by_question(function: Callable[..., Any]) -> Callable[..., Any]:
         """A function of one question and arrays `[patterns]`, for arrays `[patterns, *questions]`."""
