@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -96,7 +97,8 @@ def z_scores(algorithm, mean, draws=DRAWS, **options):
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
-def test_bad_numbers_and_combinations_are_named(options, message):
+def test_bad_numbers_and_combinations_are_named(options, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
     with pytest.raises(ValueError, match="^[^\n]*" + message):
         OffPolicy(**options)
 
@@ -210,10 +212,10 @@ def objective(name, logits, old):
     """The published objectives on expectations: rollouts of μ, REINFORCE's weights; `old` begins the step."""
     log_policy = jax.nn.log_softmax(logits)[None]
     policy, stop = jnp.exp(log_policy), jax.lax.stop_gradient
-    ratio = policy / BEHAVIOR
+    ratio, old = policy / BEHAVIOR[None], old[None]
     clipped = jnp.clip(ratio, 1 - LOW, 1 + HIGH)
     ppo = jnp.minimum(ratio * ADVANTAGE, clipped * ADVANTAGE)
-    trust = old[None] / BEHAVIOR
+    trust = old / BEHAVIOR[None]
     gate = jnp.array(GATE)[:, None]
     terms = {
         "ratio": ratio * ADVANTAGE,

@@ -448,6 +448,11 @@ def test_parts_that_have_no_plain_data():
     mine = replace(GRPO, weigh=lambda params, rewards, where: rewards)
     with pytest.raises(ValueError, match="not made by this package"):
         R.Recipe((R.rlvr(time=1.0, algorithm=mine),)).to_toml()
+    with pytest.raises(ValueError, match="not made by this package"):
+        parts.describe(qra.normalized(GRPO, "tokens"))
+    with pytest.raises(ValueError, match="not made by this package"):
+        parts.describe(qra.k2_loss(0.1, reference=qra.regularizer.Reference(every=2)))
+    assert parts.describe(GRPO.with_group_size(5)) == {"name": "grpo", "group_size": 5}
 
 
 @pytest.mark.parametrize(
@@ -497,7 +502,6 @@ def test_bad_input(make, message):
         qra.grpo(),
         qra.grpo(8, ddof=1),
         qra.grpo(8, ddof=1, epsilon=1e-4, scale="batch"),
-        qra.normalized(qra.grpo(8), "tokens"),
         qra.dr_grpo(5),
         qra.grpo(4, resample_silent=True),
         qra.filtered_sft("negative"),
