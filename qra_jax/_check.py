@@ -135,7 +135,7 @@ def group_size(value: Any, *, low: int) -> int:
     if isinstance(value, Tracer):
         raise ValueError(
             "group_size: traced; must be a static whole number "
-            "(training.train takes a traced one as its own group_size argument)"
+            "(with_group_size takes a traced one)"
         )
     return integer("group_size", value, low=low)
 

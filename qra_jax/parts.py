@@ -228,6 +228,8 @@ def _describe_made(part: Algorithm | Reward | Regularizer) -> dict[str, Any]:
         if part.size is not None:
             raise ValueError(f"{part.name!r}: its group size is an array, so it has no plain data")
         table["group_size"] = part.group_size
+    if jax.tree.structure(factories[name](**table)) != jax.tree.structure(part):  # changed since it was made
+        raise ValueError(f"{part.name!r}: not made by this package, so it has no plain data")
     return {"name": name, **table}
 
 

@@ -14,26 +14,11 @@ from scipy.stats import binom
 
 import qra_jax as qra
 from qra_jax.problem import random
+from tests.laws.members import ALGORITHMS
 
-# One list of members: a function of the group size, and the least group size that it takes.
-MEMBERS = {
-    "reinforce": (lambda g: qra.reinforce(), 1),
-    "reinforce, baseline .4": (lambda g: qra.reinforce(0.4), 1),
-    "rloo": (qra.rloo, 2),
-    "grpo": (qra.grpo, 2),
-    "grpo, sample std": (lambda g: qra.grpo(g, sample_std=True), 2),
-    "dr_grpo": (qra.dr_grpo, 2),
-    "dapo": (qra.dapo, 2),
-    "filtered_sft +": (lambda g: qra.filtered_sft(group_size=g), 1),
-    "filtered_sft −": (lambda g: qra.filtered_sft("negative", group_size=g), 1),
-    "filtered_sft ±": (lambda g: qra.filtered_sft("both", negative_weight=0.5), 1),
-    "filtered_sft per accepted": (lambda g: qra.filtered_sft(per="accepted", group_size=g), 1),
-    "pass@1": (lambda g: qra.pass_at_k(1, g), 1),
-    "pass@2": (lambda g: qra.pass_at_k(2, g), 2),
-    "pass@3": (lambda g: qra.pass_at_k(3, g), 3),
-    "tsallis .3": (lambda g: qra.tsallis(0.3, g), 1),
-    "tsallis 1": (lambda g: qra.tsallis(1.0, g), 1),
-}
+MEMBERS = {**ALGORITHMS, "grpo, sample std": (lambda g: qra.grpo(g, ddof=1), 2)}
+FINITE = ("rloo", "opo", "pass@2 training", "grpo_passk", "grpo_passk, ÷ std")
+"""Members that need a group size; the others have a limit G → ∞, too."""
 GROUPED = [(name, g) for name, (_, low) in MEMBERS.items() for g in (1, 2, 3, 4) if g >= low]
 RHO = jnp.array([1e-300, 1e-12, 1e-3, 0.2, 0.5, 0.9, 1 - 1e-9])
 
@@ -103,8 +88,8 @@ def test_finite_group_clocks_of_the_table(group):
     expected = np.array([grpo_clock(float(r), group) for r in rho])
     silent = 1 - np.asarray(rho) ** group - (1 - np.asarray(rho)) ** group
     close(qra.grpo(group).clock(rho) / expected, 1.0, 1e-9)
-    close(qra.grpo(group, sample_std=True).clock(rho) / expected, np.sqrt((group - 1) / group), 1e-9)
-    close(qra.dapo(group).clock(rho) * silent / expected, 1.0, 1e-8)
+    close(qra.grpo(group, ddof=1).clock(rho) / expected, np.sqrt((group - 1) / group), 1e-9)
+    close(qra.grpo(group, resample_silent=True).clock(rho) * silent / expected, 1.0, 1e-8)
     close(qra.dr_grpo(group).clock(rho), (group - 1) / group)
     close(qra.rloo(group).clock(rho), 1.0)
     none = -np.expm1(group * np.log1p(-np.asarray(rho)))
@@ -122,7 +107,7 @@ def test_clocks_that_do_not_depend_on_the_group():
     ]:
         close(algorithm.clock(RHO), expected)
     close(qra.grpo().clock(RHO) * jnp.sqrt(RHO * (1 - RHO)), 1.0)
-    close(qra.dapo().clock(RHO) / qra.grpo().clock(RHO), 1.0)
+    close(qra.grpo(resample_silent=True).clock(RHO) / qra.grpo().clock(RHO), 1.0)
     close(qra.filtered_sft(per="accepted").clock(RHO) * RHO, 1.0)
     close(qra.tsallis(0.0).clock(RHO), 1.0)
     close(qra.tsallis(0.5).clock(RHO) * RHO**0.5, 1.0)
@@ -138,7 +123,7 @@ def test_pass_at_k_clock_does_not_depend_on_the_group(k, group):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_log_clock_is_the_log_of_the_clock(name):
-    for algorithm in (make(name, 3), *([MEMBERS[name][0](None)] if name != "rloo" else [])):
+    for algorithm in (make(name, 3), *([make(name, None)] if name not in FINITE else [])):
         close(algorithm.log_clock_function()(RHO, 1 - RHO), jnp.log(algorithm.clock(RHO)), 1e-10)
 
 
@@ -165,10 +150,10 @@ def test_clocks_at_the_ends():
     for group in (2, 8, 64):
         for end in (zero, one):
             close(qra.grpo(group).clock(end), np.sqrt(group - 1), 1e-10)
-            assert qra.dapo(group).clock(end) == jnp.inf
+            assert qra.grpo(group, resample_silent=True).clock(end) == jnp.inf
         close(qra.grpo(group).clock(jnp.asarray(1e-300)), np.sqrt(group - 1), 1e-10)
         close(qra.filtered_sft(per="accepted", group_size=group).clock(zero), group)
-    close(qra.dapo(8).clock(jnp.asarray(1e-290)) * 8e-290, np.sqrt(7), 1e-10)
+    close(qra.grpo(8, resample_silent=True).clock(jnp.asarray(1e-290)) * 8e-290, np.sqrt(7), 1e-10)
     assert qra.grpo().clock(zero) == jnp.inf
     assert qra.pass_at_k(4).clock(one) == 0
     assert qra.pass_at_k(1).clock(one) == 1
@@ -180,7 +165,14 @@ def test_clocks_at_the_ends():
 
 def test_large_groups_approach_the_limit():
     rho = jnp.array([0.1, 0.5, 0.7])
-    for name in ("grpo", "dapo", "dr_grpo", "filtered_sft per accepted", "tsallis .3"):
+    for name in (
+        "grpo",
+        "grpo, dynamic sampling",
+        "dr_grpo",
+        "maxrl",
+        "filtered_sft per accepted",
+        "tsallis .3",
+    ):
         limit = MEMBERS[name][0](None).clock(rho)
         errors = [np.abs(make(name, g).clock(rho) / limit - 1).max() for g in (64, 256)]
         assert errors[1] < max(errors[0] / 3, 1e-9)
@@ -194,7 +186,7 @@ def test_a_clock_that_is_not_known_is_refused():
         qra.reinforce().speed_table()
 
 
-@pytest.mark.parametrize("name", [n for n in MEMBERS if n != "dapo"])
+@pytest.mark.parametrize("name", [n for n in MEMBERS if not n.endswith("dynamic sampling")])
 def test_clock_from_the_table_of_weights(name):
     """Members with a closed clock must agree with the clock their weights imply."""
     group = 5
@@ -217,12 +209,21 @@ def reference(name, rewards):
         return r - (0.4 if "baseline" in name else 0.0)
     if name == "rloo":
         return np.array([r[i] - np.delete(r, i).mean() for i in range(g)])
-    if name in ("grpo", "dapo", "grpo, sample std"):
-        ddof = 1 if name.endswith("sample std") else 0
-        return np.zeros(g) if np.ptp(r) == 0 else (r - mean) / r.std(ddof=ddof)
-    if name == "dr_grpo":
+    if name in ("dr_grpo", "dr_grpo, dynamic sampling", "grpo, no scale", "opo"):
         return r - mean
-    if name == "filtered_sft +":
+    if name.startswith("grpo_passk"):
+        second, top = np.sort(r)[-2:]
+        gap = (top - second) / (r.std(ddof=1) if "÷" in name and top > second else 1.0)
+        return np.where(np.arange(g) == r.argmax(), gap, 0.0)
+    if name.startswith("grpo"):
+        ddof = int(name in ("grpo, sample std", "grpo, as trainers run it"))
+        epsilon = {"grpo, as trainers run it": 1e-4, "grpo, large epsilon": 0.3}.get(name, 0.0)
+        return np.zeros(g) if np.ptp(r) == 0 else (r - mean) / (r.std(ddof=ddof) + epsilon)
+    if name == "maxrl":
+        return np.zeros(g) if mean == 0 else (r - mean) / mean
+    if name == "signed":
+        return 2 * r - 1
+    if name in ("filtered_sft +", "remax"):  # the greedy rollout is none of the group's
         return r
     if name == "filtered_sft −":
         return r - 1
@@ -232,6 +233,15 @@ def reference(name, rewards):
         return np.zeros(g) if mean == 0 else r / mean
     if name.startswith("tsallis"):
         return np.zeros(g) if mean == 0 else r * mean ** -float(name.split()[1])
+    if (
+        name == "pass@2 training"
+    ):  # a rollout's mean over the pairs that it is in, standardised over all pairs
+        pairs = list(itertools.combinations(range(g), 2))
+        best = np.array([r[list(pair)].max() for pair in pairs])
+        if np.ptp(best) == 0:
+            return np.zeros(g)
+        standard = (best - best.mean()) / best.std()
+        return np.array([standard[[i in pair for pair in pairs]].mean() for i in range(g)])
     # pass@k: k times the mean, over k − 1 companions drawn from the others, of whether one of the k is right.
     k = int(name[-1])
     out = []
@@ -267,7 +277,11 @@ def test_weights_of_real_rewards(name, seed, shift, scale):
 def test_a_silent_group_of_any_reward_weighs_nothing(value):
     for group in (2, 3, 7, 64):
         silent = jnp.full(group, value)
-        for algorithm in (qra.grpo(group), qra.grpo(group, sample_std=True), qra.dapo(group)):
+        for algorithm in (
+            qra.grpo(group),
+            qra.grpo(group, ddof=1, epsilon=1e-6),
+            qra.grpo(group, resample_silent=True),
+        ):
             assert (algorithm.weights(silent) == 0).all()
             assert (algorithm.weights(silent.astype(jnp.float32)) == 0).all()
             assert jnp.isfinite(jax.grad(lambda r, a=algorithm: a.weights(r).sum())(silent)).all()
@@ -373,7 +387,22 @@ def test_clocks_are_differentiable_in_parameters():
         (lambda: qra.grpo(1), "group_size: 1; must be 2 or above"),
         (lambda: qra.grpo(0), "group_size: 0; must be 2 or above"),
         (lambda: qra.dr_grpo(1), "group_size: 1; must be 2 or above"),
-        (lambda: qra.dapo(-3), "group_size: -3; must be 2 or above"),
+        (lambda: qra.grpo(-3, resample_silent=True), "group_size: -3; must be 2 or above"),
+        (lambda: qra.grpo(4, ddof=2), "ddof: 2; must be one of 0, 1"),
+        (lambda: qra.grpo(4, epsilon=-1e-4), "epsilon: -0.0001; must be zero or positive"),
+        (lambda: qra.grpo(4, scale="question"), "scale: 'question'; must be one of 'group', 'batch', 'none'"),
+        (lambda: qra.maxrl(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.maxrl(4, epsilon=-1.0), "epsilon: -1; must be zero or positive"),
+        (lambda: qra.signed(0), "group_size: 0; must be 1 or above"),
+        (lambda: qra.remax(0), "group_size: 0; must be 1 or above"),
+        (lambda: qra.opo(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.gpg(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.reinforce_pp(1, baseline="group"), "group_size: 1; must be 2 or above"),
+        (lambda: qra.reinforce_pp(4, baseline="token"), "baseline: 'token'; must be one of 'batch', 'group'"),
+        (lambda: qra.passk_training(2, 2), "group_size: 2; must be 3 or above"),
+        (lambda: qra.grpo_passk(1), "group_size: 1; must be 2 or above"),
+        (lambda: qra.dpo(0.1, pairs="both"), "pairs: 'both'; must be one of 'policy', 'reference'"),
+        (lambda: qra.normalized(qra.grpo(4), "token"), "normalize: 'token'; must be one of"),
         (lambda: qra.filtered_sft(per="accepted", group_size=0), "group_size: 0; must be 1 or above"),
         (lambda: qra.filtered_sft("all"), "keep: 'all'; must be one of 'positive', 'negative', 'both'"),
         (lambda: qra.filtered_sft(per="token"), "per: 'token'; must be one of 'rollout', 'accepted'"),
@@ -429,26 +458,37 @@ def test_float32_stays_float32(name):
     rho = jnp.asarray([1e-30, 1e-3, 0.5, 0.999], jnp.float32)
     algorithm = make(name, 4)
     assert algorithm.weights(jnp.asarray([1.0, 0.0, 0.0, 1.0], jnp.float32)).dtype == jnp.float32
-    for one in (algorithm, *([MEMBERS[name][0](None)] if name != "rloo" else [])):
+    for one in (algorithm, *([make(name, None)] if name not in FINITE else [])):
         speed = jax.jit(one.clock)(rho)
         assert speed.dtype == jnp.float32
         np.testing.assert_allclose(speed, one.clock(rho.astype(jnp.float64)), rtol=3e-5)
         assert jax.grad(lambda r, a=one: a.clock(r).sum())(rho).dtype == jnp.float32
-        if one.real_clock is not None:
-            assert one.real_clock(one.params, rho[1]).dtype == jnp.float32
+        for real_clock in (one.real_clock, one.limit_real_clock):
+            if real_clock is not None:
+                group = jnp.inf if one.group_size is None else one.group_size
+                assert real_clock(one.params, rho[1], group).dtype == jnp.float32
 
 
-def test_clock_of_real_rewards_in_the_mean_field():
+def test_clock_of_real_rewards():
+    """Exact at every G where weights are linear in the rewards; GRPO has one in the limit G → ∞ alone."""
     std = jnp.asarray(0.25)
-    for algorithm, expected in [
-        (qra.reinforce(), 1.0),
-        (qra.rloo(4), 1.0),
-        (qra.grpo(), 4.0),
-        (qra.dr_grpo(), 1.0),
-        (qra.dr_grpo(4), 0.75),
+    for algorithm, group, expected in [
+        (qra.reinforce(), jnp.inf, 1.0),
+        (qra.reinforce(), 3, 1.0),
+        (qra.rloo(4), 4, 1.0),
+        (qra.dr_grpo(), jnp.inf, 1.0),
+        (qra.dr_grpo(4), 4, 0.75),
+        (qra.opo(4), 4, 0.75),
     ]:
-        close(algorithm.real_clock(algorithm.params, std), expected)
-    assert qra.pass_at_k(2).real_clock is None
+        close(algorithm.real_clock(algorithm.params, std, group), expected)
+    for algorithm, expected in [
+        (qra.grpo(), 4.0),
+        (qra.grpo(epsilon=0.15), 2.5),
+        (qra.dr_grpo(resample_silent=True), 1.0),
+    ]:
+        assert algorithm.real_clock is None
+        close(algorithm.limit_real_clock(algorithm.params, std, jnp.inf), expected)
+    assert qra.pass_at_k(2).real_clock is qra.pass_at_k(2).limit_real_clock is None
 
 
 @pytest.mark.parametrize(
@@ -485,6 +525,22 @@ def test_weights_that_do_not_fit_are_refused(weigh, message, monkeypatch):
 def test_a_traced_group_size_says_where_it_belongs(make, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
     with pytest.raises(
-        ValueError, match=r"^group_size: traced; must be a static whole number \(training\.train"
+        ValueError,
+        match=r"^group_size: traced; must be a static whole number \(with_group_size takes a traced one",
     ):
         jax.vmap(lambda g: make(g).clock(0.5))(jnp.arange(2, 5))
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in ("pass@3", "pass@2 training")])
+def test_a_traced_group_size_is_that_of_a_smaller_group(name):
+    """Weights, tables and clock of the padded group are those of the group itself; no number compiles anew."""
+    largest, rho = make(name, 6), jnp.array([0.0, 1e-3, 0.4, 0.9])
+    clocks = jax.vmap(lambda size: largest.with_group_size(size).clock(rho))(jnp.arange(2, 7))
+    for size, clock in zip(range(2, 7), clocks, strict=True):
+        alone = largest.with_group_size(size)
+        assert (alone.group_size, alone.size) == (size, None)
+        np.testing.assert_allclose(clock, alone.clock(rho), rtol=1e-9, atol=1e-12)
+        for padded, table in zip(largest.tables(6, size), alone.tables(), strict=True):
+            close(padded[: size + 1], table)
+    with pytest.raises(ValueError, match=r"^group_size: traced; give the algorithm the largest one first"):
+        jax.vmap(lambda size: qra.grpo().with_group_size(size).clock(0.5))(jnp.arange(2, 5))

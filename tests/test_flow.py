@@ -21,6 +21,7 @@ from qra_jax import (
 from qra_jax.geometry import GEOMETRIES
 from qra_jax.problem import Problem
 from qra_jax.trajectory import Status
+from tests.laws.members import accepted
 
 PROBLEM = Problem.from_probs(
     answers=[[0.85, 0.1, 0.05], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2]], ref=[0.1, 0.5, 0.25, 0.15]
@@ -35,7 +36,7 @@ ALGORITHMS = {
     "grpo": algorithms.grpo(),
     "grpo_8": algorithms.grpo(8),
     "dr_grpo_4": algorithms.dr_grpo(4),
-    "dapo_4": algorithms.dapo(4),
+    "dynamic_4": algorithms.grpo(4, resample_silent=True),
     "sft_positive": algorithms.filtered_sft(),
     "sft_accepted": algorithms.filtered_sft(per="accepted"),
     "sft_both": algorithms.filtered_sft("both", negative_weight=0.5),
@@ -50,20 +51,19 @@ REWARDS = {
     "answer_entropy": rewards.answer_entropy(),
     "trajectory_log_prob": rewards.trajectory_log_prob(),
     "majority_vote": rewards.majority_vote(),
+    "policy_vote": rewards.policy_vote(),
+    "kl_in_reward": rewards.kl_in_reward(rewards.verifiable(), 0.2),
 }
 TERMS = (regularizer.reverse_kl(0.1), regularizer.k3_loss(0.05), regularizer.entropy_bonus(0.02))
 
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
 DISTINCT = {
-    name: ALGORITHMS[name] for name in ("reinforce", "grpo", "grpo_8", "dapo_4", "sft_accepted", "pass_at_3")
+    name: ALGORITHMS[name]
+    for name in ("reinforce", "grpo", "grpo_8", "dynamic_4", "sft_accepted", "pass_at_3")
 }
 every_clock = pytest.mark.parametrize("algorithm", DISTINCT.values(), ids=DISTINCT)
 every_reward = pytest.mark.parametrize("reward", REWARDS.values(), ids=REWARDS)
 every_geometry = pytest.mark.parametrize("geometry", GEOMETRIES)
-
-
-def has_clock(algorithm, reward):
-    return reward.binary or algorithm.real_clock is not None
 
 
 def permuted(problem, order):
@@ -78,8 +78,8 @@ def permuted(problem, order):
 @every_algorithm
 def test_laws_of_the_drift(algorithm, reward, geometry):
     """Conserved sum or mean, right direction, permutation equivariance, all in one compiled call a member."""
-    if not has_clock(algorithm, reward):
-        with pytest.raises(ValueError, match=r"algorithm: .* has no clock for the real-valued reward"):
+    if not accepted(algorithm, reward):
+        with pytest.raises(ValueError, match=r"reward: .* with .*; must be binary"):
             flow.drift(PROBLEM, PROBLEM.log_ref, algorithm=algorithm, reward=reward, geometry=geometry)
         return
     order = jnp.array([2, 0, 3, 1])
@@ -321,6 +321,8 @@ def test_noise_only_changes_the_rate_of_reinforce():
         ("reinforce", "self_certainty", (), "softmax"),
         ("grpo", "answer_entropy", (), "natural"),
         ("reinforce", "trajectory_log_prob", (), "softmax"),
+        ("grpo_8", "self_certainty", TERMS, "softmax"),
+        ("grpo_8", "majority_vote", (), "softmax"),
     ],
 )
 def test_scipy_agrees(algorithm, reward, terms, geometry):
@@ -639,7 +641,7 @@ def test_events_without_a_rival_or_without_mass():
 
 
 @every_geometry
-@pytest.mark.parametrize("algorithm", ["reinforce", "grpo", "dapo_4", "sft_accepted"])
+@pytest.mark.parametrize("algorithm", ["reinforce", "grpo", "dynamic_4", "sft_accepted"])
 @pytest.mark.parametrize(
     "problem",
     [
@@ -742,7 +744,10 @@ def test_no_time_at_all(event):
             {"train_answers": True, "reward": rewards.majority_vote()},
             "reward: 'majority-vote' with train_answers",
         ),
-        ({"algorithm": algorithms.tsallis(0.5), "reward": rewards.self_certainty()}, "Tsallis has no clock"),
+        (
+            {"algorithm": algorithms.tsallis(0.5), "reward": rewards.self_certainty()},
+            "reward: 'self-certainty' with Tsallis, which weighs right and wrong rollouts; must be binary",
+        ),
     ],
 )
 def test_bad_input_is_named(options, message):

@@ -222,7 +222,9 @@ def test_a_sampled_step_has_the_mean_of_the_expected_one():
     np.testing.assert_allclose(mean.demonstrations[0], (1 - WORKED.accuracy_ref) ** 4, rtol=1e-12)
 
 
-@pytest.mark.parametrize("algorithm", [qra.grpo(4), qra.dapo(4)], ids=["grpo", "dapo"])
+@pytest.mark.parametrize(
+    "algorithm", [qra.grpo(4), qra.grpo(4, resample_silent=True)], ids=["grpo", "dynamic sampling"]
+)
 def test_sampled_interleaving_teaches_where_no_rollout_is_accepted(algorithm):
     """The gate is a coin with chance (1 − ρ)^G at a policy that stands still; ρ as a noisy verifier sees it."""
     problem = qra.Problem.from_probs(ref=[0.5, 0.5], success=[0.3, 0.3])
@@ -236,7 +238,12 @@ def test_sampled_interleaving_teaches_where_no_rollout_is_accepted(algorithm):
 
 def test_plain_sampled_phases_are_runs_of_training():
     """Their mean over runs is that of the step-by-step loop, which a schedule asks for."""
-    options = {"steps": 8, "learning_rate": 0.5, "algorithm": qra.dapo(4), "runner": "sampled"}
+    options = {
+        "steps": 8,
+        "learning_rate": 0.5,
+        "algorithm": qra.grpo(4, resample_silent=True),
+        "runner": "sampled",
+    }
     ends = []
     for beta in (0.1, R.Schedule([0.1, 0.1])):
         plan = R.Recipe((R.rlvr(beta=beta, **options),))
@@ -396,7 +403,7 @@ RECIPES = [
                 mixture=[0.5, 0.5],
                 unsolved=None,
                 steps=5,
-                algorithm=qra.dapo(4),
+                algorithm=qra.grpo(4, resample_silent=True),
                 regularizers=[qra.k3_loss(0.1), qra.entropy_bonus(0.2)],
                 optimizer=parts.optimizer({"name": "adam", "b1": 0.8}),
                 runner="sampled",
@@ -441,6 +448,11 @@ def test_parts_that_have_no_plain_data():
     mine = replace(GRPO, weigh=lambda params, rewards, where: rewards)
     with pytest.raises(ValueError, match="not made by this package"):
         R.Recipe((R.rlvr(time=1.0, algorithm=mine),)).to_toml()
+    with pytest.raises(ValueError, match="not made by this package"):
+        parts.describe(qra.normalized(GRPO, "tokens"))
+    with pytest.raises(ValueError, match="not made by this package"):
+        parts.describe(qra.k2_loss(0.1, reference=qra.regularizer.Reference(every=2)))
+    assert parts.describe(GRPO.with_group_size(5)) == {"name": "grpo", "group_size": 5}
 
 
 @pytest.mark.parametrize(
@@ -488,9 +500,10 @@ def test_bad_input(make, message):
         qra.reinforce(0.2),
         qra.rloo(4),
         qra.grpo(),
-        qra.grpo(8, sample_std=True),
+        qra.grpo(8, ddof=1),
+        qra.grpo(8, ddof=1, epsilon=1e-4, scale="batch"),
         qra.dr_grpo(5),
-        qra.dapo(4),
+        qra.grpo(4, resample_silent=True),
         qra.filtered_sft("negative"),
         qra.filtered_sft("both", negative_weight=0.3),
         qra.filtered_sft(per="accepted", group_size=4),

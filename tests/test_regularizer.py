@@ -7,7 +7,7 @@ import pytest
 
 from qra_jax import metrics
 from qra_jax.geometry import GEOMETRIES, ascend
-from qra_jax.regularizer import entropy_bonus, k3_loss, reverse_kl
+from qra_jax.regularizer import Reference, entropy_bonus, k1_loss, k2_loss, k3_k2_loss, k3_loss, reverse_kl
 
 LOG_REF = jnp.log(jnp.array([0.05, 0.45, 0.3, 0.2]))
 LOG_POLICY = jax.nn.log_softmax(jnp.array([0.3, -1.2, 0.8, 2.1]))
@@ -23,6 +23,8 @@ def backward_kl(theta):
 
 MEMBERS = {
     "reverse_kl": (reverse_kl(0.3), lambda theta: -0.3 * backward_kl(theta)),
+    "k2_loss": (k2_loss(0.3), lambda theta: -0.3 * backward_kl(theta)),
+    "k3_k2_loss": (k3_k2_loss(0.3), lambda theta: -0.3 * backward_kl(theta)),
     "k3_loss": (k3_loss(0.3), lambda theta: -0.3 * forward_kl(theta)),
     "entropy_bonus": (entropy_bonus(0.2), lambda theta: 0.2 * metrics.entropy(jax.nn.log_softmax(theta))),
     "entropy_malus": (entropy_bonus(-0.2), lambda theta: -0.2 * metrics.entropy(jax.nn.log_softmax(theta))),
@@ -106,13 +108,19 @@ def test_a_pattern_the_reference_excludes():
     np.testing.assert_array_equal(reverse_kl(0.0).advantage(log_policy, log_ref), 0.0)
 
 
-@pytest.mark.parametrize("factory", [reverse_kl, k3_loss, entropy_bonus])
+@pytest.mark.parametrize("factory", [reverse_kl, k2_loss, k3_k2_loss, k3_loss, entropy_bonus])
 def test_strength_is_differentiable_and_linear(factory):
     def velocity(strength):
         return factory(strength).velocity(LOG_POLICY, LOG_REF)
 
     derivative = jax.jacobian(velocity)(0.7)
     np.testing.assert_allclose(derivative, velocity(1.0), rtol=1e-12, atol=1e-15)
+
+
+def test_k1_in_the_loss_has_no_pull():
+    for geometry in GEOMETRIES:
+        np.testing.assert_allclose(k1_loss(0.3).velocity(LOG_POLICY, LOG_REF, geometry), 0.0, atol=1e-16)
+    np.testing.assert_allclose(k1_loss(0.3).advantage(LOG_POLICY, LOG_REF), -0.3)
 
 
 def test_entropy_bonus_vanishes_at_the_uniform_policy():
@@ -124,6 +132,17 @@ def test_entropy_bonus_vanishes_at_the_uniform_policy():
     ("call", "message"),
     [
         (lambda: reverse_kl(-0.1), r"beta: -0\.1; must be zero or positive"),
+        (lambda: k1_loss(-1.0), "beta: -1; must be zero or positive"),
+        (lambda: k2_loss(-1.0), "beta: -1; must be zero or positive"),
+        (lambda: k3_k2_loss(-1.0), "beta: -1; must be zero or positive"),
+        (
+            lambda: reverse_kl(0.1, estimate="k3"),
+            "estimate: 'k3'; must be one of 'exact', 'samples', 'corrected'",
+        ),
+        (lambda: Reference(every=0), r"reference\.every: 0; must be 1 or above"),
+        (lambda: Reference(every=2, mixing=1.5), r"reference\.mixing: 1\.5; must be in \[0, 1\]"),
+        (lambda: Reference(target_kl=0.0), r"reference\.target_kl: 0; must be positive"),
+        (lambda: Reference(target_kl=1.0, horizon=-1.0), r"reference\.horizon: -1; must be positive"),
         (lambda: k3_loss(float("nan")), "beta: nan; must be zero or positive"),
         (lambda: entropy_bonus(float("inf")), "weight: inf; must be finite"),
         (

@@ -103,13 +103,46 @@ def test_trajectory_log_prob_averages_to_minus_the_rollout_entropy():
     np.testing.assert_allclose(reward.rates(problem), reward.rates(problem, problem.log_ref))
 
 
+def test_trajectory_log_prob_differs_between_rollouts_of_a_pattern():
+    reward = qra.trajectory_log_prob()
+    values, chances = reward.outcomes(TABLE)
+    np.testing.assert_allclose(chances, TABLE.answers)
+    said = np.asarray(TABLE.answers) > 0
+    rollout = np.asarray(TABLE.ref)[:, None] * np.asarray(TABLE.answers)
+    np.testing.assert_allclose(np.asarray(values)[said], np.log(rollout[said]), rtol=1e-12)
+    np.testing.assert_allclose(jnp.sum(chances * values, axis=-1), reward.rates(TABLE), rtol=1e-12)
+    spread = [
+        np.average((v - np.average(v, weights=c)) ** 2, weights=c)
+        for v, c in zip(values, chances, strict=True)
+    ]
+    np.testing.assert_allclose(reward.variance(TABLE), spread, rtol=1e-12)
+    np.testing.assert_allclose(qra.self_certainty().variance(examples.worked()), 0, atol=1e-15)
+    np.testing.assert_allclose(qra.verifiable(0.9, 0.2).variance(FIVE), [0.16, 0.2244, 0.2475, 0.1824, 0.09])
+
+
+def test_kl_in_reward_takes_off_the_log_ratio():
+    log_policy = jnp.log(jnp.array([0.2, 0.3, 0.5]))
+    reward = qra.kl_in_reward(qra.verifiable(0.9, 0.2), 0.3)
+    expected = qra.verifiable(0.9, 0.2).rates(TABLE) - 0.3 * (log_policy - TABLE.log_ref)
+    np.testing.assert_allclose(reward.rates(TABLE, log_policy), expected, rtol=1e-12)
+    values, chances = reward.outcomes(TABLE, log_policy)
+    np.testing.assert_allclose(values[:, 0] - values[:, 1], 1.0, rtol=1e-12)
+    np.testing.assert_allclose(jnp.sum(values * chances, axis=-1), expected, rtol=1e-12)
+    assert (reward.binary, reward.fixed) == (False, False)
+    with pytest.raises(ValueError, match="must be a reward of single rollouts"):
+        qra.kl_in_reward(qra.majority_vote(), 0.3)
+    with pytest.raises(ValueError, match=r"beta: -0\.3; must be zero or positive"):
+        qra.kl_in_reward(qra.verifiable(), -0.3)
+
+
 def test_trajectory_log_prob_climbs_exactly_minus_entropy():
     problem, logits = random(jax.random.key(0), 4), jax.random.normal(jax.random.key(1), (4,))
     reward = qra.trajectory_log_prob()
 
     def surrogate(logits):
         log_policy = jax.nn.log_softmax(logits)
-        return jnp.exp(log_policy) @ reward.rates(problem, log_policy)
+        """The score-function gradient takes the reward at its value: the derivative is the caller's to stop."""
+        return jnp.exp(log_policy) @ jax.lax.stop_gradient(reward.rates(problem, log_policy))
 
     def minus_entropy(logits):
         log_policy = jax.nn.log_softmax(logits)
@@ -119,9 +152,11 @@ def test_trajectory_log_prob_climbs_exactly_minus_entropy():
     np.testing.assert_allclose(jax.grad(surrogate)(logits), jax.grad(minus_entropy)(logits), atol=1e-12)
 
 
-def test_majority_vote_follows_the_majority():
+@pytest.mark.parametrize("make", [qra.policy_vote, qra.majority_vote])
+def test_votes_follow_the_majority_in_large_groups(make):
     problem = examples.worked()  # wrong answers lead, 51 : 49
-    reward = qra.majority_vote()
+    reward = make()
+    assert reward.by_vote == (make is qra.majority_vote)
     np.testing.assert_allclose(reward.rates(problem), 1 - problem.success)
     right = jnp.log(jnp.array([0.9, 0.05, 0.05]))
     np.testing.assert_allclose(reward.rates(problem, right), problem.success)
@@ -139,6 +174,8 @@ MEMBERS = [
     qra.answer_entropy(0.01),
     qra.trajectory_log_prob(),
     qra.majority_vote(),
+    qra.policy_vote(),
+    qra.kl_in_reward(qra.verifiable(0.9, 0.2), 0.3),
 ]
 
 

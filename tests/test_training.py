@@ -23,12 +23,12 @@ from qra_jax.training.api import _train
 
 PROBLEM = qra.Problem.from_probs(ref=[0.05, 0.6, 0.25, 0.1], success=[0.9, 0.6, 0.1, 0.3])
 ALGORITHMS = {
-    "reinforce": replace(qra.reinforce(0.3), group_size=5),
+    "reinforce": qra.reinforce(0.3, group_size=5),
     "rloo": qra.rloo(5),
     "grpo": qra.grpo(8),
-    "grpo, sample std": qra.grpo(5, sample_std=True),
+    "grpo, sample std": qra.grpo(5, ddof=1),
     "dr_grpo": qra.dr_grpo(4),
-    "dapo": qra.dapo(5),
+    "grpo, dynamic sampling": qra.grpo(5, resample_silent=True),
     "filtered_sft, both": qra.filtered_sft("both", group_size=3, negative_weight=0.5),
     "filtered_sft, negative": qra.filtered_sft("negative", group_size=4),
     "filtered_sft, accepted": qra.filtered_sft(per="accepted", group_size=4),
@@ -152,13 +152,13 @@ def plain_weights(name, rewards, k=3, q=0.5):
     return [(r - mean) / std for r in rewards]
 
 
-@pytest.mark.parametrize("name", ["rloo", "dr_grpo", "grpo", "grpo, sample std", "dapo"])
+@pytest.mark.parametrize("name", ["rloo", "dr_grpo", "grpo", "grpo, sample std", "grpo, dynamic sampling"])
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_tables_hold_the_weights_of_every_group(name, size):
     """All groups of right and wrong rollouts, silent ones too, also as the unpadded part of a larger group."""
     algorithm = ALGORITHMS[name]
-    exact = groups.weight_tables(replace(algorithm, group_size=size), size, None)
-    masked = groups.weight_tables(algorithm, algorithm.group_size, jnp.asarray(float(size)))
+    exact = algorithm.with_group_size(size).tables()
+    masked = algorithm.tables(algorithm.group_size, jnp.asarray(float(size)))
     for rewards in product([0, 1], repeat=size):
         weights, right = plain_weights(name, rewards), sum(rewards)
         for reward, weight in zip(rewards, weights, strict=True):
@@ -169,13 +169,12 @@ def test_tables_hold_the_weights_of_every_group(name, size):
 
 @pytest.mark.parametrize("name", ["dr_grpo", "grpo"])
 def test_a_group_of_one_says_nothing(name):
-    """A masked group of one rollout is its own baseline: weight 0, and training stands still."""
-    algorithm = replace(ALGORITHMS[name], group_size=4)
-    run = training.train(
-        jax.random.key(0), PROBLEM, algorithm=algorithm, group_size=1, steps=20, learning_rate=1.0
-    )
-    np.testing.assert_allclose(run.log_policy[-1], PROBLEM.log_ref, atol=1e-14)
-    assert (run.stats["silent"] == 1).all()
+    """A group of one rollout, masked or not, is its own baseline: weight 0, and training stands still."""
+    algorithm = ALGORITHMS[name].with_group_size(4)
+    for alone in (replace(algorithm, size=1.0), algorithm.with_group_size(1)):
+        run = training.train(jax.random.key(0), PROBLEM, algorithm=alone, steps=20, learning_rate=1.0)
+        np.testing.assert_allclose(run.log_policy[-1], PROBLEM.log_ref, atol=1e-14)
+        assert (run.stats["silent"] == 1).all()
 
 
 def test_counts_are_the_number_below():
@@ -203,7 +202,7 @@ def test_patterns_without_mass_or_success_are_never_drawn():
 
 
 def test_resampled_groups_follow_the_conditional_law():
-    """DAPO's number of right rollouts is binomial without both ends; patterns follow given the verdict."""
+    """The number of right rollouts is binomial without both ends; patterns follow given the verdict."""
     scores, rates = (jnp.tile(x[:, None], 100_000) for x in (PROBLEM.ref, PROBLEM.success))
     halves = tuple(jax.random.uniform(key, (3, 100_000)) for key in keys(2))
     halves = groups.padded(halves, 5)
@@ -220,7 +219,8 @@ def test_resampled_groups_follow_the_conditional_law():
 
 def test_a_question_that_is_always_right_cannot_be_resampled():
     problem = qra.Problem.from_probs(ref=[0.5, 0.5], success=[1.0, 1.0])
-    run = training.train(jax.random.key(0), problem, algorithm=qra.dapo(4), steps=10, learning_rate=1.0)
+    algorithm = qra.grpo(4, resample_silent=True)
+    run = training.train(jax.random.key(0), problem, algorithm=algorithm, steps=10, learning_rate=1.0)
     assert run.status == qra.Status.OK
     np.testing.assert_allclose(run.log_policy[-1], problem.log_ref)
 
@@ -247,17 +247,20 @@ def test_mean_of_sampled_gradients_is_the_drift(name):
     "options",
     [
         {"reward": qra.verifiable(0.8, 0.2)},
-        {"group_size": 4},
-        {"reward": qra.verifiable(0.8, 0.2), "correlation": 0.5},
-        {"reward": qra.verifiable(0.3, 0.6), "correlation": 0.7},
-        {"temperature": 1.5},
-        {"temperature": 1.5, "importance": False},
-        {"temperature": 0.5, "clip": (0.1, 0.2)},
+        {"algorithm": replace(qra.grpo(6), size=4.0)},
+        {"reward": qra.verifiable(0.8, 0.2), "off_policy": qra.OffPolicy(correlation=0.5)},
+        {"reward": qra.verifiable(0.3, 0.6), "off_policy": qra.OffPolicy(correlation=0.7)},
+        {"off_policy": qra.OffPolicy(sampling_temperature=1.5)},
+        {"off_policy": qra.OffPolicy("none", sampling_temperature=1.5)},
+        {"off_policy": qra.OffPolicy(sampling_temperature=0.5, clip=(0.1, 0.2))},
         {"geometry": "natural"},
-        {"behavior": jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1])), "clip": 0.3},
-        {"regularizers": [qra.reverse_kl(0.1), qra.entropy_bonus(0.1)], "temperature": 2.0},
+        {"off_policy": qra.OffPolicy(behavior=jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1])), clip=0.3)},
+        {
+            "regularizers": [qra.reverse_kl(0.1), qra.entropy_bonus(0.1)],
+            "off_policy": qra.OffPolicy(sampling_temperature=2.0),
+        },
     ],
-    ids=lambda options: ", ".join(options),
+    ids=lambda options: ", ".join(str(value) for value in options.values()),
 )
 def test_mean_of_sampled_gradients_with_every_option(options):
     options = {"algorithm": qra.grpo(6), **options}
@@ -265,7 +268,7 @@ def test_mean_of_sampled_gradients_with_every_option(options):
     assert np.abs(z_scores(draws, one_step(jax.random.key(0), mode="mean", **options))).max() < 4.5
 
 
-@pytest.mark.parametrize("name", ["reinforce", "grpo", "dapo", "pass_at_k"])
+@pytest.mark.parametrize("name", ["reinforce", "grpo", "grpo, dynamic sampling", "pass_at_k"])
 def test_the_normal_noise_has_the_exact_moments(name):
     options = {"algorithm": ALGORITHMS[name]}
     draws = np.asarray(jax.jit(jax.vmap(lambda key: one_step(key, mode="sde", **options)))(keys(100_000)))
@@ -280,15 +283,9 @@ def test_the_normal_noise_has_the_exact_moments(name):
 def test_clipped_epochs_ascend_the_clipped_objective(mode):
     """Three epochs against autodiff of E[min(ratio·A, clip(ratio)·A)] at a given group (or its mean)."""
     low, high, rate, baseline = 0.05, 0.1, 3.0, 0.3
-    algorithm = qra.reinforce(baseline)
-    options = {
-        "steps": 1,
-        "epochs": 3,
-        "clip": (low, high),
-        "mode": mode,
-        "group_size": 8,
-        "learning_rate": rate,
-    }
+    algorithm = qra.reinforce(baseline, group_size=8)
+    off_policy = qra.OffPolicy(epochs=3, clip=(low, high))
+    options = {"steps": 1, "off_policy": off_policy, "mode": mode, "learning_rate": rate}
     run = training.train(jax.random.key(4), PROBLEM, algorithm=algorithm, **options)
     if mode == "mean":
         mass = jnp.stack([PROBLEM.ref * PROBLEM.success, PROBLEM.ref * (1 - PROBLEM.success)])
@@ -316,7 +313,8 @@ def test_clipping_at_ratio_one_is_no_clipping():
     options = {"algorithm": qra.grpo(8), "steps": 50, "learning_rate": 0.3}
     free = training.train(jax.random.key(0), PROBLEM, **options)
     # A temperature of one makes the ratio be computed; it is then one to rounding, so ε = 0 would clip half of it.
-    clipped = training.train(jax.random.key(0), PROBLEM, clip=1e-9, temperature=1.0, **options)
+    off_policy = qra.OffPolicy(clip=1e-9, sampling_temperature=1.0)
+    clipped = training.train(jax.random.key(0), PROBLEM, off_policy=off_policy, **options)
     np.testing.assert_allclose(free.log_policy, clipped.log_policy, atol=1e-9)
     assert (clipped.stats["clipped"] == 0).all()
 
@@ -325,10 +323,13 @@ def test_real_rewards_are_weighed_as_the_algorithm_says():
     """Self-certainty under GRPO: one sampled step against the weights of the rollouts one by one."""
     reward = qra.self_certainty()
     rates = np.asarray(reward.rates(PROBLEM))
-    for size in (None, 5):
-        found = one_step(jax.random.key(9), algorithm=qra.grpo(8), reward=reward, group_size=size)
+    for size in (None, 5.0):
+        algorithm = replace(qra.grpo(8), size=size)
+        found = one_step(jax.random.key(9), algorithm=algorithm, reward=reward)
         seed = jax.random.bits(jax.random.key(9), (2,), jnp.uint32)
-        numbers = np.asarray(bits.uniforms(seed, jnp.asarray(0), 4, jnp.dtype(jnp.float64))).T.ravel()[:size]
+        numbers = np.asarray(bits.uniforms(seed, jnp.asarray(0), 4, jnp.dtype(jnp.float64))).T.ravel()[
+            : int(size or 8)
+        ]
         chosen = np.searchsorted(np.cumsum(PROBLEM.ref), numbers, side="right")
         weights = plain_weights("grpo", rates[chosen])
         gradient = np.zeros(4)
@@ -338,18 +339,25 @@ def test_real_rewards_are_weighed_as_the_algorithm_says():
 
 
 def test_mean_of_real_rewards_is_the_flow():
+    """At a finite G both are the exact mean of the sampled step, which the limit G → ∞ is not."""
     options = {"algorithm": qra.grpo(8), "reward": qra.self_certainty()}
     drift = flow.drift(PROBLEM, PROBLEM.log_ref, **options)
     np.testing.assert_allclose(one_step(jax.random.key(0), mode="mean", **options), drift, atol=1e-14)
+    draws = qra.many(lambda key: one_step(key, **options), block=512)(keys(100_000, seed=3))
+    assert np.abs(z_scores(draws, drift)).max() < 4.5
+    limit = flow.drift(PROBLEM, PROBLEM.log_ref, **{**options, "algorithm": qra.grpo()})
+    mean = one_step(jax.random.key(0), mode="mean", **{**options, "algorithm": qra.grpo()})
+    np.testing.assert_allclose(mean, limit, atol=1e-14)
+    assert np.abs(z_scores(draws, limit)).max() > 4.5
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"algorithm": qra.rloo(5)},
-        {"algorithm": qra.dr_grpo(16), "group_size": 4},
-        {"algorithm": qra.dr_grpo(), "group_size": 4},
-        {"algorithm": qra.reinforce(1.2), "group_size": 3},
+        {"algorithm": replace(qra.dr_grpo(16), size=4.0)},
+        {"algorithm": qra.dr_grpo().with_group_size(4)},
+        {"algorithm": qra.reinforce(1.2).with_group_size(3)},
     ],
     ids=lambda options: ", ".join(str(getattr(value, "name", value)) for value in options.values()),
 )
@@ -385,14 +393,12 @@ def test_staleness_is_that_of_a_plain_loop(schedule, of):
     run = training.train(
         jax.random.key(0),
         PROBLEM,
-        algorithm=qra.reinforce(0.4),
+        algorithm=qra.reinforce(0.4, group_size=3),
         regularizers=[qra.reverse_kl(0.2)],
-        group_size=3,
         steps=25,
         learning_rate=0.8,
         mode="mean",
-        importance=False,
-        staleness=training.Staleness(4, schedule, of),
+        off_policy=qra.OffPolicy("none", staleness=4, schedule=schedule, of=of),
     )
     np.testing.assert_allclose(run.log_policy, expected, atol=1e-12)
 
@@ -404,11 +410,9 @@ def test_off_policy_reinforce_ends_in_water_filling():
     run = training.train(
         jax.random.key(0),
         PROBLEM,
-        algorithm=qra.reinforce(value),
-        group_size=1,
+        algorithm=qra.reinforce(value, group_size=1),
         mode="mean",
-        importance=False,
-        behavior=behavior,
+        off_policy=qra.OffPolicy("none", behavior=behavior),
         steps=200_000,
         record_every=200_000,
         learning_rate=1.0,
@@ -439,14 +443,13 @@ def test_training_goes_to_the_flow():
 
 def test_mapping_is_looping():
     """Seeds, rates, group sizes and even an optimiser's hidden momentum, mapped at once."""
-    algorithm = qra.grpo(8)
 
     def run(key, rate, size, momentum):
         optimizer = optax.sgd(rate, momentum=momentum)
-        options = {"optimizer": optimizer, "steps": 30, "record_every": 10, "group_size": size}
-        return training.train(key, PROBLEM, algorithm=algorithm, **options)
+        options = {"optimizer": optimizer, "steps": 30, "record_every": 10}
+        return training.train(key, PROBLEM, algorithm=qra.grpo(8).with_group_size(size), **options)
 
-    sizes, rates = jnp.array([8.0, 3.0, 5.0]), jnp.array([0.1, 0.4, 0.2])
+    sizes, rates = jnp.array([8, 3, 5]), jnp.array([0.1, 0.4, 0.2])
     mapped = jax.jit(jax.vmap(run))(keys(3), rates, sizes, jnp.array([0.0, 0.5, 0.9]))
     for i in range(3):
         single = run(keys(3)[i], rates[i], int(sizes[i]), jnp.array([0.0, 0.5, 0.9])[i])
@@ -494,16 +497,17 @@ def test_changing_a_number_compiles_nothing():
         training.train(
             jax.random.key(0),
             PROBLEM,
-            algorithm=qra.grpo(6),
+            algorithm=replace(qra.grpo(6), size=size),
             optimizer=optax.adam,
             learning_rate=rate,
             regularizers=[qra.reverse_kl(beta)],
-            clip=epsilon,
             reward=qra.verifiable(tpr, 0.1),
-            group_size=size,
-            temperature=temperature,
-            correlation=correlation,
-            epochs=2,
+            off_policy=qra.OffPolicy(
+                clip=epsilon,
+                sampling_temperature=temperature,
+                correlation=correlation,
+                epochs=2,
+            ),
             steps=steps,
         )
 
@@ -524,25 +528,28 @@ def test_records():
     np.testing.assert_allclose(coarse.time, [0, 2, 4, 6])
     np.testing.assert_allclose(fine.stats["reward"].reshape(3, 4).mean(1), coarse.stats["reward"])
     names = ("accuracy", "best", "entropy", "herfindahl", "kl")
-    seen = training.train(jax.random.key(1), PROBLEM, record_every=4, metrics=names, **options)
-    np.testing.assert_allclose(seen.stats["accuracy"], coarse.accuracy, rtol=1e-12)
-    np.testing.assert_allclose(seen.stats["entropy"], coarse.entropy, rtol=1e-12)
-    np.testing.assert_allclose(seen.stats["best"], coarse.policy[:, 0], rtol=1e-12)
-    np.testing.assert_allclose(seen.stats["herfindahl"], (coarse.policy**2).sum(1), rtol=1e-12)
-    np.testing.assert_array_equal(seen.log_policy, coarse.log_policy[-1:])
+    seen = training.measure(names, jax.random.key(1), PROBLEM, record_every=4, **options)
+    np.testing.assert_allclose(seen.values["accuracy"], coarse.accuracy, rtol=1e-12)
+    np.testing.assert_allclose(seen.values["entropy"], coarse.entropy, rtol=1e-12)
+    np.testing.assert_allclose(seen.values["best"], coarse.policy[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(seen.values["herfindahl"], (coarse.policy**2).sum(1), rtol=1e-12)
+    np.testing.assert_array_equal(seen.log_policy, coarse.log_policy[-1])
+    np.testing.assert_array_equal(seen.time, coarse.time)
+    np.testing.assert_array_equal(seen.stats["reward"], coarse.stats["reward"])
+    assert seen.status == qra.Status.OK
     own = {"odds": lambda log_policy, problem: log_policy - problem.log_ref}
     mapped = jax.vmap(
-        lambda key: training.train(key, PROBLEM, record_every=6, metrics=own, **options).stats["odds"]
+        lambda key: training.measure(own, key, PROBLEM, record_every=6, **options).values["odds"]
     )(keys(2))
     assert mapped.shape == (2, 3, 4)
     odd = {
         "log_policy": lambda log_policy, problem: 42.0,
         "wrong": lambda log_policy, problem: {"a": log_policy},
     }
-    seen = training.train(jax.random.key(1), PROBLEM, record_every=6, metrics=odd, **options)
-    np.testing.assert_array_equal(seen.stats["log_policy"], [42.0] * 3)
-    np.testing.assert_array_equal(seen.stats["wrong"]["a"], fine.log_policy[::6])
-    np.testing.assert_array_equal(seen.log_policy, fine.log_policy[-1:])
+    seen = training.measure(odd, jax.random.key(1), PROBLEM, record_every=6, **options)
+    np.testing.assert_array_equal(seen.values["log_policy"], [42.0] * 3)
+    np.testing.assert_array_equal(seen.values["wrong"]["a"], fine.log_policy[::6])
+    np.testing.assert_array_equal(seen.log_policy, fine.log_policy[-1])
     nothing = training.train(jax.random.key(1), PROBLEM, **{**options, "steps": 0})
     np.testing.assert_allclose(nothing.log_policy, PROBLEM.log_ref[None])
 
@@ -550,13 +557,14 @@ def test_records():
 def test_group_statistics():
     """Mean reward and silent groups on record are those expected of the starting policy."""
     options = {"algorithm": qra.grpo(3), "steps": 1, "learning_rate": 0.0, "reward": qra.verifiable(0.9, 0.2)}
-    exact = training.train(jax.random.key(0), PROBLEM, mode="mean", correlation=0.4, **options).stats
-    seen = jax.vmap(lambda key: training.train(key, PROBLEM, correlation=0.4, **options).stats)(keys(40_000))
+    moody = {**options, "off_policy": qra.OffPolicy(correlation=0.4)}
+    exact = training.train(jax.random.key(0), PROBLEM, mode="mean", **moody).stats
+    seen = jax.vmap(lambda key: training.train(key, PROBLEM, **moody).stats)(keys(40_000))
     for name in ("reward", "silent"):
         assert abs(z_scores(seen[name][:, 0], exact[name][0])) < 4
-    redrawn = {**options, "algorithm": qra.dapo(4)}
-    exact_redrawn = training.train(jax.random.key(0), PROBLEM, mode="mean", group_size=3, **redrawn).stats
-    seen = jax.vmap(lambda key: training.train(key, PROBLEM, group_size=3, **redrawn).stats)(keys(40_000))
+    redrawn = {**options, "algorithm": replace(qra.grpo(4, resample_silent=True), size=3.0)}
+    exact_redrawn = training.train(jax.random.key(0), PROBLEM, mode="mean", **redrawn).stats
+    seen = jax.vmap(lambda key: training.train(key, PROBLEM, **redrawn).stats)(keys(40_000))
     assert abs(z_scores(seen["reward"][:, 0], exact_redrawn["reward"][0])) < 4
     assert (seen["silent"] == 0).all()
     assert exact_redrawn["silent"][0] == 0
@@ -667,7 +675,8 @@ def test_outcomes():
     assert run.status == qra.Status.DIVERGED
     assert run.stats["diverged"] == 200
     assert jnp.isnan(run.log_policy[2:]).all()
-    fine = training.train(jax.random.key(0), PROBLEM, steps=20, learning_rate=0.1, group_size=2)
+    algorithm = qra.reinforce(group_size=2)
+    fine = training.train(jax.random.key(0), PROBLEM, steps=20, learning_rate=0.1, algorithm=algorithm)
     assert fine.status == qra.Status.OK
     assert fine.stats["diverged"] == -1
     certain = qra.Problem.from_probs([0.5, 0.5], [1.0, 0.5])
@@ -694,7 +703,7 @@ def test_patterns_that_the_sampler_never_picks_do_no_harm():
         run = training.train(
             jax.random.key(0),
             PROBLEM,
-            behavior=behavior,
+            off_policy=qra.OffPolicy(behavior=behavior),
             mode=mode,
             steps=3,
             learning_rate=0.1,
@@ -716,7 +725,7 @@ def test_optimisers_that_read_the_logits_bear_patterns_without_mass(optimizer):
 
 def test_the_natural_metric_moves_patterns_that_have_underflown():
     problem = qra.Problem(jnp.array([np.log(0.5), np.log(0.5), -800.0]), jnp.array([0.2, 0.4, 0.9]))
-    options = {"algorithm": qra.reinforce(), "group_size": 4, "steps": 1, "learning_rate": 1.0}
+    options = {"algorithm": qra.reinforce(group_size=4), "steps": 1, "learning_rate": 1.0}
     run = training.train(jax.random.key(1), problem, geometry="natural", **options)
     change = np.asarray(run.log_policy[-1] - problem.log_ref)
     reward = float(run.stats["reward"][0])  # unsampled, its logit moves by −mean reward, up to the constant
@@ -730,8 +739,8 @@ def test_the_natural_metric_moves_patterns_that_have_underflown():
         ("learning_rate", -0.1),
         ("learning_rate", np.inf),
         ("tpr", 1.5),
-        ("temperature", -1.0),
-        ("temperature", 0.0),
+        ("sampling_temperature", -1.0),
+        ("sampling_temperature", 0.0),
         ("correlation", 2.0),
         ("low", -1.0),
         ("low", 3.0),
@@ -745,7 +754,7 @@ def test_traced_numbers_out_of_range_are_invalid(name, value):
         given = {
             "learning_rate": 0.1,
             "tpr": 0.9,
-            "temperature": 1.0,
+            "sampling_temperature": 1.0,
             "correlation": 0.1,
             "low": 0.2,
             "size": 4,
@@ -754,17 +763,25 @@ def test_traced_numbers_out_of_range_are_invalid(name, value):
         return training.train(
             jax.random.key(0),
             PROBLEM,
-            algorithm=qra.grpo(8),
+            algorithm=replace(qra.grpo(8), size=given["size"]),
             learning_rate=given["learning_rate"],
             reward=qra.verifiable(given["tpr"], 0.1),
-            temperature=given["temperature"],
-            correlation=given["correlation"],
-            clip=(given["low"], None),
-            group_size=given["size"],
+            off_policy=qra.OffPolicy(
+                sampling_temperature=given["sampling_temperature"],
+                correlation=given["correlation"],
+                clip=(given["low"], None),
+            ),
             steps=2,
         ).status
 
-    good = {"learning_rate": 0.1, "tpr": 0.9, "temperature": 1.0, "correlation": 0.1, "low": 0.2, "size": 4.0}
+    good = {
+        "learning_rate": 0.1,
+        "tpr": 0.9,
+        "sampling_temperature": 1.0,
+        "correlation": 0.1,
+        "low": 0.2,
+        "size": 4.0,
+    }
     status = jax.jit(jax.vmap(run))(jnp.array([good[name], value]))
     assert status.tolist() == [qra.Status.OK, qra.Status.INVALID]
 
@@ -773,62 +790,107 @@ def test_traced_numbers_out_of_range_are_invalid(name, value):
     ("options", "message"),
     [
         ({"learning_rate": jnp.array([0.1, 0.2])}, r"learning_rate: shape \(2,\); must be one number"),
-        ({"metrics": {"reward": lambda log_policy, problem: 1.0}}, r"metrics: 'reward' is recorded anyway"),
-        ({"correlation": 0.1, "mode": "sde"}, r"correlation: given with mode='sde'"),
-        ({"algorithm": qra.dapo(4), "reward": qra.self_certainty()}, r"reward: 'self-certainty' with DAPO"),
+        (
+            {"off_policy": qra.OffPolicy(correlation=0.1), "mode": "sde"},
+            r"correlation: given with mode='sde'",
+        ),
+        (
+            {"algorithm": qra.grpo(4, resample_silent=True), "reward": qra.self_certainty()},
+            r"reward: 'self-certainty' with GRPO, dynamic sampling; must be binary",
+        ),
         ({"learning_rate": -0.1}, r"learning_rate: -0.1; must be zero or positive"),
         ({"learning_rate": None}, r"learning_rate: missing"),
         ({"optimizer": optax.sgd(0.1)}, r"learning_rate: given with a ready-made optimizer"),
-        ({"group_size": 0}, r"group_size: 0; must be 1 or above"),
-        ({"group_size": 9}, r"group_size: 9; must be at most 8"),
-        ({"group_size": 2.5}, r"group_size: 2.5; must be a whole number"),
-        ({"clip": 1.5}, r"clip \(low\): 1.5; must be in \[0, 1\]"),
-        ({"clip": (0.2, -0.1)}, r"clip \(high\): -0.1; must be in \[0, 1\]"),
-        ({"clip": 0.2, "importance": False}, r"clip: 0.2 with importance=False"),
-        ({"staleness": -1}, r"staleness: -1; must be 0 or above"),
-        ({"epochs": 0}, r"epochs: 0; must be 1 or above"),
+        (lambda: {"algorithm": qra.grpo(8).with_group_size(0)}, r"group_size: 0; must be 1 or above"),
+        (lambda: {"algorithm": qra.grpo(8).with_group_size(2.5)}, r"group_size: 2.5; must be a whole number"),
+        (lambda: {"off_policy": qra.OffPolicy(clip=1.5)}, r"clip \(low\): 1.5; must be in \[0, 1\]"),
+        (
+            lambda: {"off_policy": qra.OffPolicy(clip=(0.2, -0.1))},
+            r"clip \(high\): -0.1; must be zero or positive",
+        ),
+        (
+            lambda: {"off_policy": qra.OffPolicy("none", clip=0.2)},
+            r"clip: 0.2 with surrogate 'none'; must be None",
+        ),
+        (lambda: {"off_policy": qra.OffPolicy(staleness=-1)}, r"staleness: -1; must be 0 or above"),
+        (lambda: {"off_policy": qra.OffPolicy(epochs=0)}, r"epochs: 0; must be 1 or above"),
         ({"steps": -1}, r"steps: -1; must be 0 or above"),
         ({"record_every": 3}, r"record_every: 3; must divide steps = 10"),
-        ({"temperature": 0.0}, r"temperature: 0; must be positive"),
-        ({"correlation": 1.1}, r"correlation: 1.1; must be in \[0, 1\]"),
-        ({"correlation": 0.1, "reward": qra.self_certainty()}, r"correlation: .* must be 'verifiable'"),
-        ({"correlation": 0.1, "algorithm": qra.dapo(4)}, r"correlation: given with DAPO"),
+        (
+            lambda: {"off_policy": qra.OffPolicy(sampling_temperature=0.0)},
+            r"sampling_temperature: 0; must be positive",
+        ),
+        (lambda: {"off_policy": qra.OffPolicy(correlation=1.1)}, r"correlation: 1.1; must be in \[0, 1\]"),
+        (
+            {"off_policy": qra.OffPolicy(correlation=0.1), "reward": qra.self_certainty()},
+            r"correlation: .* must be 'verifiable'",
+        ),
+        (
+            {"off_policy": qra.OffPolicy(correlation=0.1), "algorithm": qra.grpo(4, resample_silent=True)},
+            r"correlation: given with GRPO, dynamic sampling, which draws silent groups again",
+        ),
         ({"algorithm": qra.reinforce()}, r"group_size: None; sampled training needs"),
         (
-            {"algorithm": qra.grpo(), "mode": "mean", "epochs": 2},
+            {"algorithm": qra.grpo(), "mode": "mean", "off_policy": qra.OffPolicy(epochs=2)},
             r"mode: 'mean' off-policy or with several epochs",
         ),
         ({"mode": "exact"}, r"mode: 'exact'; must be one of"),
-        ({"mode": "sde", "epochs": 2}, r"mode: 'sde'; needs epochs=1"),
+        ({"mode": "sde", "off_policy": qra.OffPolicy(epochs=2)}, r"mode: 'sde'; needs epochs=1"),
         (
             {"mode": "sde", "reward": qra.self_certainty()},
             r"mode: 'sde'; needs a finite group_size and a binary",
         ),
         ({"geometry": "fisher"}, r"geometry: 'fisher'; must be one of"),
-        ({"metrics": ("accurcy",)}, r"metrics: 'accurcy'; must be one of"),
         (
             {"features": jnp.ones((4, 1))},
             r"features: shape \(4, 1\); must be \[questions, patterns, features\]",
         ),
         ({"log_policy0": jnp.zeros(3)}, r"log_policy0: shape \(3,\); must be \(4,\)"),
         (
+            {"off_policy": qra.OffPolicy(behavior=jnp.zeros(3))},
+            r"behavior: shape \(3,\); must be \(4,\)",
+        ),
+        (
             {"mode": "mean", "algorithm": qra.filtered_sft(), "reward": qra.self_certainty()},
-            r"algorithm: filtered SFT⁺ has no clock for the real-valued reward",
+            r"reward: 'self-certainty' with filtered SFT⁺, which weighs right and wrong rollouts; must be binary",
+        ),
+        (
+            {"algorithm": qra.filtered_sft(group_size=4), "reward": qra.self_certainty()},
+            r"reward: 'self-certainty' with filtered SFT⁺, which weighs right and wrong rollouts; must be binary",
         ),
     ],
     ids=lambda value: ", ".join(map(str, value)) if isinstance(value, dict) else "",
 )
 def test_bad_arguments_are_named(options, message):
-    options = {"algorithm": qra.grpo(8), "learning_rate": 0.1, "steps": 10, **options}
+    usual = {"algorithm": qra.grpo(8), "learning_rate": 0.1, "steps": 10}
+
+    def run():
+        training.train(
+            jax.random.key(0), PROBLEM, **{**usual, **(options() if callable(options) else options)}
+        )
+
     with pytest.raises(ValueError, match=message):
-        training.train(jax.random.key(0), PROBLEM, **options)
+        run()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"reward": lambda log_policy, problem: 1.0}, r"metrics: 'reward' is recorded anyway"),
+        (("accurcy",), r"metrics: 'accurcy'; must be one of"),
+    ],
+)
+def test_bad_metrics_are_named(metrics, message):
+    options = {"algorithm": qra.grpo(8), "learning_rate": 0.1, "steps": 10}
+    with pytest.raises(ValueError, match=message):
+        training.measure(metrics, jax.random.key(0), PROBLEM, **options)
 
 
 def test_staleness_names():
-    with pytest.raises(ValueError, match=r"staleness.schedule: 'old'; must be one of"):
-        training.Staleness(2, "old")
-    with pytest.raises(ValueError, match=r"staleness.of: 'weights'; must be one of"):
-        training.Staleness(2, of="weights")
+    with pytest.raises(ValueError, match=r"schedule: 'old'; must be one of"):
+        qra.OffPolicy(staleness=2, schedule="old")
+    with pytest.raises(ValueError, match=r"of: 'weights'; must be one of"):
+        qra.OffPolicy(staleness=2, of="weights")
 
 
 def test_hoisting_leaves_nothing_behind():

@@ -33,7 +33,7 @@ from qra_jax.training.rollouts import Rollouts
 def reference_of(regularizers: Sequence[Regularizer]) -> Reference | None:
     """The one reference that the regularizers follow."""
     given = [term.reference for term in regularizers if term.reference is not None]
-    if len({(one.every, str(one.mixing)) for one in given}) > 1:
+    if len({(one.every, str(one.mixing), str(one.target_kl), str(one.horizon)) for one in given}) > 1:
         raise ValueError("regularizers: references that change differently; must be one and the same")
     return given[0] if given else None
 
@@ -91,7 +91,7 @@ def simulate(
                 settings = {**settings, name: jnp.moveaxis(settings[name], 0, -1)}
     start = settings["start"]
     transform = plan.optimizer if plan.ready_made else plan.optimizer(settings["learning_rate"])
-    size = algorithm.size
+    size = None if algorithm.size is None else jnp.asarray(algorithm.size, start.dtype)
 
     def by_question(function: Callable[..., Any]) -> Callable[..., Any]:
         """A function of one question and arrays `[patterns]`, for arrays `[patterns, *questions]`."""
@@ -109,12 +109,20 @@ def simulate(
     def cells(problem: Problem, log_policy: Array) -> tuple[Array, Array]:
         return cells_of(reward, problem, log_policy)
 
-    def scaled(terms: Sequence[Regularizer], coefficient: Array) -> list[Callable[[Array, Array], Array]]:
-        """Advantages of terms, times the coefficient where a controller moves theirs."""
+    def scaled(
+        problem: Problem, terms: Sequence[Regularizer], coefficient: Array
+    ) -> list[Callable[[Array, Array], Array]]:
+        """Advantages of terms: from their own reference, times the coefficient where a controller moves theirs."""
+        temperature = settings["off_policy"]["temperature"]
+        still = problem.log_ref
+        if temperature is not None:
+            still = jax.nn.log_softmax(still / temperature)
 
         def one(term: Regularizer) -> Callable[[Array, Array], Array]:
             moved = term.reference is not None and term.reference.target_kl is not None
             factor = coefficient if moved else 1.0
+            if term.reference is None:
+                return lambda log_policy, log_ref: term.advantage(log_policy, still)
             return lambda log_policy, log_ref: term.advantage(log_policy, log_ref) * factor
 
         return [one(term) for term in terms]
@@ -122,12 +130,13 @@ def simulate(
     exact = [term for term in regularizers if term.estimate == "exact"]
 
     def penalty(problem: Problem, log_policy: Array, log_ref: Array, coefficient: Array) -> Array:
-        advantages = scaled(exact, coefficient)
+        advantages = scaled(problem, exact, coefficient)
         return regularizer.velocity(advantages, log_policy, log_ref, plan.geometry)
 
     def pull(estimate: str, problem: Problem, log_policy: Array, log_ref: Array, coefficient: Array) -> Array:
         total = jnp.zeros_like(log_policy)
-        for advantage in scaled([term for term in regularizers if term.estimate == estimate], coefficient):
+        terms = [term for term in regularizers if term.estimate == estimate]
+        for advantage in scaled(problem, terms, coefficient):
             total = total + advantage(log_policy, log_ref)
         return jnp.where(jnp.isneginf(log_policy), 0.0, total)
 
