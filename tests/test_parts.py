@@ -11,7 +11,7 @@ import qra_jax as qra
 from qra_jax import parts, registry
 
 MOVING = {"every": 10, "mixing": 0.5, "target_kl": 0.1, "horizon": 50.0}
-PENALTY = [{"beta": 0.1}, {"beta": 0.1, "estimate": "corrected"}, {"beta": 0, "reference": MOVING}]
+PENALTY = [{"beta": 0.1}, {"beta": 0.1, "estimate": "corrected"}, {"beta": 0.0, "reference": MOVING}]
 GROUPS = [{}, {"group_size": 8}]
 CASES = {
     "algorithm": {
@@ -52,12 +52,12 @@ CASES = {
         "policy_vote": [{}],
         "kl_in_reward": [
             {"reward": "verifiable", "beta": 0.1},
-            {"reward": {"name": "verifiable", "tpr": 0.9}, "beta": 1},
+            {"reward": {"name": "verifiable", "tpr": 0.9}, "beta": 1.0},
         ],
     },
     "regularizer": {
         **dict.fromkeys(("reverse_kl", "k1_loss", "k2_loss", "k3_loss", "k3_k2_loss"), PENALTY),
-        "entropy_bonus": [{"weight": 0.1}, {"weight": -1}],
+        "entropy_bonus": [{"weight": 0.1}, {"weight": -1.0}],
     },
 }
 REGISTRIES = {one.kind: one for one in (registry.ALGORITHMS, registry.REWARDS, registry.REGULARIZERS)}
@@ -171,7 +171,6 @@ def test_every_attribute_of_off_policy_is_among_the_cases():
     [
         (lambda: parts.off_policy({"clp": 0.2}), "off_policy: 'clp' is not known; did you mean 'clip'?"),
         (lambda: parts.off_policy({"clip": 1.2}), "off_policy: clip (low): 1.2; must be in"),
-        (lambda: parts.off_policy("clip"), "off_policy: 'clip'; must be a table"),
         (lambda: parts.algorithm("dapo"), "algorithm: 'dapo' is not known"),
         (lambda: parts.algorithm({"name": "grpo", "sample_std": True}), "'sample_std' is not known"),
         (
