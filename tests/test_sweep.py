@@ -654,7 +654,9 @@ def test_a_sweep_trains_as_train_does(tmp_path):
         {"path": "off_policy.sampling_temperature", "values": [1.0, 1.5]},
     ]
     off_policy, grpo = {"clip": [0.2, 0.28], "epochs": 2}, {"name": "grpo", "group_size": 8}
-    spec = training(axis=axes, off_policy=off_policy, algorithm=grpo, mode="mean", record_every=10)
+    spec = training(
+        axis=axes, learning_rate=2.0, off_policy=off_policy, algorithm=grpo, mode="mean", record_every=10
+    )
     data = sweep.run(spec, tmp_path / "train.zarr", block=4, progress=False).load()
     assert data["best"].dims == ("staleness", "high", "sampling_temperature", "step")
     assert data["step"].values.tolist() == [0, 10, 20]
@@ -670,7 +672,7 @@ def test_a_sweep_trains_as_train_does(tmp_path):
             sampling_temperature=at["temperature"],
         )
         run = train(
-            jax.random.key(0), problem, steps=20, learning_rate=0.5, algorithm=algorithm.grpo(8), mode="mean",
+            jax.random.key(0), problem, steps=20, learning_rate=2.0, algorithm=algorithm.grpo(8), mode="mean",
             off_policy=off, record_every=10,
         )  # fmt: skip
         seen = data["best"].sel(
