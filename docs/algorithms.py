@@ -56,7 +56,7 @@ KINDS = "group", "filtered", "best_of", "preference"
 
 LEFT_OUT = (
     (
-        "GDPO (arXiv 2601.05242)",
+        "GDPO (Liu et al., arXiv 2601.05242)",
         "several rewards, each divided by its own standard deviation and then summed: no single orbit; planned with "
         "problems of several rewards",
     ),
