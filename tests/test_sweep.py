@@ -192,7 +192,7 @@ def test_eight_devices_make_the_same_store(whole, hits, tmp_path):
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import jax\n"
         "jax.config.update('jax_enable_x64', True)\n"
-        "import test_sweep as tests; from pathlib import Path\n"
+        "from tests import test_sweep as tests; from pathlib import Path\n"
         "assert jax.local_device_count() == 8\n"
         "tests.run(tests.SPEC, Path(sys.argv[2]) / 'whole.zarr', shard_size=40)\n"
         "tests.sweep.run(tests.HITS, Path(sys.argv[2]) / 'hits.zarr', progress=False)\n"
@@ -202,7 +202,7 @@ def test_eight_devices_make_the_same_store(whole, hits, tmp_path):
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
     }
-    command = [sys.executable, "-c", code, str(ROOT / "tests"), str(tmp_path)]
+    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path)]
     subprocess.run(command, check=True, env=environment, cwd=ROOT)
     assert files(tmp_path / "whole.zarr") == files(whole[1])
     assert files(tmp_path / "hits.zarr") == files(hits[1])
