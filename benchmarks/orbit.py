@@ -1,4 +1,4 @@
-"""Hitting times of π(r*) = .99 on random problems: `orbit.hit_batch` beside SciPy and diffrax with an event.
+"""Hitting times of π(r*) = .99 on random problems: `qra.many(orbit.hit)` beside SciPy and diffrax with an event.
 
     python benchmarks/orbit.py                # about ten minutes on two cores
     python benchmarks/orbit.py --batch 100000 # the largest batch; a million by default
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from functools import partial
 
 import diffrax
 import jax
@@ -24,9 +25,10 @@ from _common import compiled, environment, interleaved, save, show, summary
 
 jax.config.update("jax_enable_x64", True)
 
-from qra_jax import orbit, problem  # noqa: E402
+from qra_jax import many, orbit, problem  # noqa: E402
 
 PATTERNS, TARGET, REACH, RTOL = 10, 0.99, 1e5, 1e-8
+hits = many(partial(orbit.hit, target=TARGET))
 
 
 def draw(count, seed=0):
@@ -82,18 +84,18 @@ def with_scipy(log_ref, success):
 
 
 def throughput(sizes, repeats):
-    """Problems per second of `hit_batch`, run time apart from compile time."""
+    """Problems per second of `qra.many(orbit.hit)`, run time apart from compile time."""
     rows = []
     for size in sizes:
         problems = draw(size)
         start = time.perf_counter()
-        orbit.hit_batch(problems, TARGET)
+        hits(problems)
         first = time.perf_counter() - start
         seconds = []
         cpu = time.process_time()
         for _ in range(repeats if size < 500_000 else 1):
             start = time.perf_counter()
-            found = orbit.hit_batch(problems, TARGET)
+            found = hits(problems)
             seconds.append(time.perf_counter() - start)
         cpu = (time.process_time() - cpu) / len(seconds) / size
         timing = summary(seconds)
@@ -115,7 +117,7 @@ def throughput(sizes, repeats):
 def peers(count, repeats):
     """Time and error of each method on problems that integrators in time can finish."""
     problems = draw(4096, seed=1)
-    exact = np.exp(np.asarray(orbit.hit_batch(problems, TARGET).log_time))
+    exact = np.exp(np.asarray(hits(problems).log_time))
     easy = np.flatnonzero(exact < REACH)
     beyond = int((exact >= REACH).sum())
     chosen = jax.tree.map(lambda leaf: leaf[easy[:count]], problems)
@@ -125,7 +127,7 @@ def peers(count, repeats):
     log_ref, success = np.asarray(chosen.log_ref), np.asarray(chosen.success)
     few = min(32, count)
     contenders = {
-        "orbit.hit_batch": lambda: orbit.hit_batch(chosen, TARGET).log_time,
+        "qra.many(orbit.hit)": lambda: hits(chosen).log_time,
         "vmap(orbit.hit)": lambda: orbit_run(chosen),
         "diffrax Tsit5, vmap": lambda: diffrax_run(chosen),
         "SciPy LSODA": lambda: np.array(
@@ -134,7 +136,7 @@ def peers(count, repeats):
     }
     seconds = interleaved(contenders, repeats)
     times = {
-        "orbit.hit_batch": np.exp(np.asarray(contenders["orbit.hit_batch"]())),
+        "qra.many(orbit.hit)": np.exp(np.asarray(contenders["qra.many(orbit.hit)"]())),
         "vmap(orbit.hit)": np.exp(np.asarray(orbit_run(chosen))),
         "diffrax Tsit5, vmap": np.asarray(diffrax_run(chosen)[0]),
         "SciPy LSODA": contenders["SciPy LSODA"](),

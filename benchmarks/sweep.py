@@ -6,8 +6,8 @@
 
 The sweeps are a million RLVR hitting times (grid of 1000 starts by 1000 targets, three patterns, GRPO, float64) and
 10⁵ sampled GRPO runs of 1000 steps (grid of 100 learning rates by 1000 replicas, ten patterns, 16 rollouts, float32).
-Each is timed with its compilation, as is the bare computation: what `orbit.hit_batch` runs (`hit_pool` in chunks, for
-all the targets) and `qra.many` over `training.train`. Every run is a process of its own, and so is its peak memory.
+Each is timed with its compilation, as is the bare computation: `qra.many` over `orbit.log_hitting_time`
+and over `training.train`. Every run is a process of its own, and so is its peak memory.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -86,14 +87,8 @@ def bare(name, scale, _):
         ref = jnp.stack([start, *((1 - start) * one / (REF[1] + REF[2]) for one in REF[1:])], axis=-1)
         problems = Problem(jnp.log(ref), jnp.broadcast_to(jnp.asarray(SUCCESS), ref.shape))
 
-        def pool(problems, targets):
-            parts = jax.tree.map(
-                lambda leaf: jnp.full(len(targets), leaf), (qra.grpo(GROUP), qra.verifiable())
-            )
-            return qra.orbit.hit_pool(problems, targets, *parts)
-
-        found = qra.batching.chunked(pool, block=128)(problems, target)
-        return {"points": len(found.log_time)}
+        log_times = qra.many(partial(qra.orbit.log_hitting_time, algorithm=qra.grpo(GROUP)))(problems, target)
+        return {"points": len(log_times)}
     problem = Problem.from_probs(ref=np.full(PATTERNS, 1 / PATTERNS), success=np.linspace(0.1, 0.9, PATTERNS))
     problem = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), problem)
     count = max(1, round(1000 * scale))

@@ -24,7 +24,7 @@ from _common import environment, interleaved, save, show, summary
 
 import qra_jax as qra
 from qra_jax import transformer as tf
-from qra_jax.batching import cores
+from qra_jax._batches import cores
 from qra_jax.problem import examples, stack
 from qra_jax.transformer import rl
 

@@ -13,6 +13,7 @@ import qra_jax
 
 ROOT = Path(__file__).parent.parent
 MODULES = [*qra_jax._MODULES, "studies.base", "sweep.executors", "explorer", "explorer.widget"]
+MODULES += ["consult.diagnosis", "consult.advice"]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -50,7 +51,14 @@ class Docstrings(griffe.Extension):
     """Docstrings as Markdown: examples are fenced, so that nothing in them is read as markup."""
 
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
-        """Fence every run of lines that begins with a prompt and ends with an empty one; floors are for the source."""
+        """Fence every run of lines that begins with a prompt and ends with an empty one.
+
+        The meaning that a member of an enumeration is defined with, as `OK = 0, "…"`, is its docstring.
+        """
+        if obj.is_attribute and obj.docstring is None:
+            meaning = re.fullmatch(r"\(?\d+, (['\"])(.*)\1\)?", str(getattr(obj, "value", "")))
+            if meaning:
+                obj.docstring = griffe.Docstring(meaning[2], parent=obj)
         if obj.docstring is not None:
             text = obj.docstring.value
             example = r"^>>> .*?(?=\n\n|\Z)"

@@ -24,7 +24,7 @@ import numpy as np
 
 import qra_jax as qra
 from qra_jax import plot
-from qra_jax.advice import FOUND
+from qra_jax.consult import FOUND
 
 jax.config.update("jax_enable_x64", True)
 

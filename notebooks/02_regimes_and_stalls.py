@@ -65,7 +65,7 @@ with plot.style():
         zip(["best", "rival", "poor"], plot.pattern_colors(3, 0, 1), strict=True)
     ):
         ax.plot(tau, offset[r] - slope[r] * tau, color=color, label=name)
-    switch = float(jnp.exp(qra.orbit.dominance(problem).switches[1]))
+    switch = float(jnp.exp(qra.orbit.dominance(problem).log_switches[1]))
     ax.axvline(switch, color=plot.MUTED, linewidth=1, zorder=0)
     ax.set(
         xlabel="orbit time τ",
@@ -91,7 +91,7 @@ def question(share, rate):
 
 grid = jnp.meshgrid(shares, rates, indexing="ij")
 questions = jax.vmap(question)(*(jnp.ravel(x) for x in grid))
-log_time = qra.orbit.hit_batch(questions, target=0.99).log_time.reshape(80, 80)
+log_time = qra.many(qra.orbit.log_hitting_time)(questions).reshape(80, 80)
 power = np.asarray(log_time) / np.log(10)
 with plot.style():
     figure, ax = plot.new((6.0, 4.2))

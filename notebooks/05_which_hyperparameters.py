@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import qra_jax as qra
-from qra_jax import advice, plot
+from qra_jax import consult, plot
 
 jax.config.update("jax_enable_x64", True)
 problem = qra.Problem.from_probs(ref=[0.05, 0.70, 0.25], success=[0.9, 0.6, 0.1])
@@ -31,7 +31,7 @@ problem = qra.Problem.from_probs(ref=[0.05, 0.70, 0.25], success=[0.9, 0.6, 0.1]
 # ## A map of 15 × 6 settings, 64 sampled runs each
 #
 # Every run has the same number of rollouts, 19 200: a group of 4 gets sixteen times the steps of a group of 64. The
-# group size may vary within one compiled program. A run has found the best pattern when that holds 0.9 (`advice.FOUND`)
+# group size may vary within one compiled program. A run has found the best pattern when that holds 0.9 (`consult.FOUND`)
 # or more.
 
 # %%
@@ -59,7 +59,7 @@ def final(key, rate, group):
 rows = jnp.meshgrid(jnp.arange(64), jnp.arange(15), jnp.arange(6), indexing="ij")
 keys = jax.random.split(jax.random.key(0), rows[0].size)
 share = qra.many(final)(keys, rates[rows[1].ravel()], groups[rows[2].ravel()])
-found = np.mean(np.asarray(share).reshape(rows[0].shape) >= advice.FOUND, axis=0)
+found = np.mean(np.asarray(share).reshape(rows[0].shape) >= consult.FOUND, axis=0)
 
 # %%
 with plot.style():
@@ -126,8 +126,8 @@ figure
 # equal, and of equals the one with the fewest rollouts is named (demonstrations for SFT are not counted). From Python:
 
 # %%
-settings = advice.Settings(algorithm="grpo", learning_rate=0.5, group_size=8, steps=300)
-said = advice.advise(problem, settings, runs=512)
+settings = consult.Hyperparameters(algorithm="grpo", learning_rate=0.5, group_size=8, steps=300)
+said = consult.advise(jax.random.key(0), problem, settings, runs=512)
 print(
     f"as it is: accuracy {said.now.accuracy:.3f} ± {said.now.error:.3f}, found in {said.now.found:.0%} of runs"
 )

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from qra_jax import plot, sweep
-from qra_jax.cli.sweep import draw
+from qra_jax.sweep.report import draw
 
 jax.config.update("jax_enable_x64", True)
 

@@ -28,7 +28,7 @@ from rich.console import Console
 
 import qra_jax as qra
 from qra_jax import fit
-from qra_jax.cli.fit import answer, draw, show
+from qra_jax.fit.report import answer, draw, show
 
 jax.config.update("jax_enable_x64", True)
 PATH = os.environ.get("QRA_RUN", "")

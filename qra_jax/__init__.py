@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qra_jax import (
-        advice as advice,
         algorithm as algorithm,
         batching as batching,
-        diagnosis as diagnosis,
+        consult as consult,
         expectation as expectation,
         film as film,
         fit as fit,
@@ -67,10 +66,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = [
-    "advice",
     "algorithm",
     "batching",
-    "diagnosis",
+    "consult",
     "expectation",
     "film",
     "fit",
@@ -96,7 +94,7 @@ _MODULES = [
     "transformer",
 ]
 _NAMES = {
-    "algorithm": ["Algorithm", "normalized"],
+    "algorithm": ["Algorithm", "by_clock", "normalized", "switch"],
     "batching": ["many"],
     "off_policy": ["OffPolicy"],
     "problem": ["Problem"],

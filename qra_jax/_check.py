@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
+SUM_TOLERANCE = 1e-3
+"""Shares may miss a sum of one by this much (tables rounded by hand)."""
 EXAMPLES = {
     "Algorithm": "qra.grpo(8)",
     "Phase": "recipe.rlvr(until=.99)",
@@ -22,6 +24,15 @@ EXAMPLES = {
     "Reward": "qra.verifiable()",
 }
 """How the parts that functions take are made."""
+
+
+@runtime_checkable
+class _Question(Protocol):
+    """What makes a problem: `Problem` needs this module, so it is known here by its fields."""
+
+    log_ref: Any
+    success: Any
+    answers: Any
 
 
 def _concrete(name: str, value: Any, ndim: int | None) -> Any:
@@ -160,9 +171,8 @@ def _said(value: Any) -> str:
 
 def problem(value: Any, name: str = "problem") -> Any:
     """A problem, one or many, that is a distribution over patterns and their success rates."""
-    from qra_jax.problem import SUM_TOLERANCE, Problem  # of the same floor, and it needs this module
-
-    part(name, value, Problem)
+    if not isinstance(value, _Question):
+        raise ValueError(f"{name}: {_said(value)}; must be a Problem, such as {EXAMPLES['Problem']}")
     shape, rates = np.shape(value.log_ref), np.shape(value.success)
     for field in ("log_ref", "success"):
         if not getattr(getattr(value, field), "ndim", 0):

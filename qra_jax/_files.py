@@ -1,9 +1,11 @@
-"""Files that are either whole or absent."""
+"""Files: tables that are read, and what is written either whole or not at all."""
 
 from __future__ import annotations
 
+import csv
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -31,3 +33,70 @@ def write(path: str | Path, content: bytes | str) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file as text.
+
+    Attributes:
+      path: the file.
+      header: names of the columns in order; `""` for columns without one.
+      columns: cells of each column that has a name, stripped.
+      lines: line of each row in the file, for complaints.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    columns: dict[str, list[str]]
+    lines: list[int]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def place(self, row: int, column: str) -> str:
+        """Where a cell is, to begin a complaint with."""
+        return f"{self.path}, row {self.lines[row]}, column {column}"
+
+
+def read_csv(path: str | Path, wanted: str) -> Table:
+    """Read a CSV file with a header: UTF-8, separated by commas; blank rows are skipped.
+
+    Args:
+      path: the file.
+      wanted: what it must be, for complaints, such as `"a CSV file with columns step and accuracy"`.
+
+    Returns:
+      Its columns.
+
+    Raises:
+      ValueError: a file that is missing, unreadable, empty or separated by other signs; a column that is there twice;
+        no rows; a row of another length than the header.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = (error.strerror or "unreadable").lower() if isinstance(error, OSError) else "not a text file"
+        reason = reason.replace(" or directory", "")
+        raise ValueError(f"{path}: {reason}; must be {wanted}") from None
+    if not rows:
+        raise ValueError(f"{path}: empty; must be {wanted}")
+    (first, names), rows = rows[0], rows[1:]
+    header = tuple(name.strip() for name in names)
+    for sign, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and sign in names[0]:
+            raise ValueError(f"{path}, row {first}: separated by {called}; must be separated by commas")
+    for name in header:
+        if name and header.count(name) > 1:
+            raise ValueError(f"{path}, row {first}: column {name} is there twice; must be there once")
+    if not rows:
+        raise ValueError(f"{path}: no rows under the header; must have one or more")
+    for line, row in rows:
+        if len(row) != len(header):
+            cells = f"{len(row)} cell{'s' * (len(row) != 1)}"
+            raise ValueError(f"{path}, row {line}: {cells}; must be {len(header)}, as in the header")
+    columns = {name: [row[i].strip() for _, row in rows] for i, name in enumerate(header) if name}
+    return Table(path, header, columns, [line for line, _ in rows])

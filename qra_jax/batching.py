@@ -1,23 +1,26 @@
-"""Mapping a one-problem function over a huge batch: blocks that fit the cache, all cores, bounded memory."""
+"""Mapping a function of one problem over a huge batch: blocks that fit the cache, all cores, bounded memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from qra_jax import _check
+from qra_jax._batches import chunked
+
+__all__ = ["many", "with_batched_form"]
+
+BLOCK = 64
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def many(
     function: Callable[..., Any],
     *,
-    block: int = 64,
+    block: int | None = None,
     chunk: int = 8192,
     workers: int | None = None,
 ) -> Callable[..., Any]:
@@ -27,11 +30,15 @@ def many(
     `block` problems at a time, so that the working set stays in cache. Results do not depend on block, chunk or
     workers but for rounding: another vectorisation may round a logarithm the other way.
 
+    A function with a batched form of its own, such as [`qra_jax.orbit.hit`][], is not mapped: that form runs in its
+    place, faster and with the same results to rounding. This holds for the function itself and for
+    `functools.partial` of it with keywords, which then are the same for all problems; not for a `lambda` around it.
+
     Args:
       function: takes pytrees of arrays of one problem, returns a pytree of arrays.
-      block: problems that are vectorised together, ≥ 1.
+      block: problems that are vectorised together, ≥ 1; default: 64, or what the function's own batched form takes.
       chunk: problems in one compiled call, ≥ 1; bounds the memory in flight.
-      workers: threads; all of this process's cores on CPU, one elsewhere.
+      workers: threads, ≥ 1; default: all of this process's cores on CPU, one elsewhere.
 
     Returns:
       A function of batched pytrees (leading axis `[problems]`), which returns arrays with that axis. Its
@@ -43,125 +50,46 @@ def many(
     >>> import jax.numpy as jnp
     >>> many(lambda x: x ** 2, block=2)(jnp.arange(5.0)).tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0]
+
+    Hitting times of many problems:
+
+    >>> from functools import partial
+    >>> import qra_jax as qra
+    >>> problems = qra.problem.stack([qra.problem.examples.worked()] * 3)
+    >>> many(partial(qra.orbit.hit, target=.99, algorithm=qra.grpo(8)))(problems)
+    Hit(3 problems, OK 3)
     """
-    _check.integer("block", block, low=1)
-    batched = lambda *args: jax.lax.map(lambda one: function(*one), args, batch_size=block)  # noqa: E731
-    return chunked(batched, block=block, chunk=chunk, workers=workers)
+    if block is not None:
+        _check.integer("block", block, low=1)
+    batched = _batched_form(function)
+    if batched is not None:
+        return partial(batched, block=block, chunk=chunk, workers=workers)
+    block = block or BLOCK
+    blocks = lambda *args: jax.lax.map(lambda one: function(*one), args, batch_size=block)  # noqa: E731
+    return chunked(blocks, block=block, chunk=chunk, workers=workers)
 
 
-def chunked(
-    function: Callable[..., Any],
-    *,
-    block: int = 1,
-    chunk: int = 8192,
-    workers: int | None = None,
-) -> Callable[..., Any]:
-    """Run a batched function over a leading axis of any length, chunk by chunk, on the host's threads.
+def with_batched_form(batched: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Give a function of one problem a batched form of its own, its attribute `batched`, which [`many`][] then runs.
 
     Args:
-      function: takes pytrees with a leading axis, returns a pytree with that axis.
-      block: chunks are a multiple of this, ≥ 1.
-
-    As for [`many`][]: `chunk`, `workers`.
+      batched: takes the function's positional arguments with a leading axis `[problems]`, its keywords as they are,
+        and the keywords `block` (`None`: its own default), `chunk`, `workers` and `progress`, as for [`many`][].
 
     Returns:
-      A function as [`many`][] returns it. It keeps what it has compiled.
-
-    Raises:
-      ValueError: as for [`many`][].
+      A decorator, which returns the function itself.
     """
-    _check.integer("chunk", chunk, low=1)
-    if workers is None:
-        workers = cores() if jax.default_backend() == "cpu" else 1
-    _check.integer("workers", workers, low=1)
-    compiled: dict[Any, Any] = {}
 
-    def run(*args: Any, progress: Callable[[int], None] | None = None) -> Any:
-        leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, args))
-        leaves = [
-            leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf) for leaf in leaves
-        ]
-        sizes = {leaf.shape[:1] for leaf in leaves}
-        if len(sizes) != 1 or sizes in ({()}, {(0,)}):
-            raise ValueError(f"arguments: leading axes {sorted(sizes)}; must be one and the same, 1 or above")
-        total = sizes.pop()[0]
-        # Even chunks, at least one a worker, a whole number of blocks.
-        pieces = max(-(-total // chunk), min(workers, -(-total // block)))
-        size = -(-total // (pieces * block)) * block
+    def attach(function: Function) -> Function:
+        function.batched = batched  # pyright: ignore[reportFunctionMemberAccess]
+        return function
 
-        def part(first: int) -> list[Any]:
-            index = np.minimum(np.arange(first, first + size), total - 1)
-            return [jnp.asarray(leaf[index]) for leaf in leaves]
-
-        key = (tree, size, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves))
-        if key not in compiled:  # before the threads start, or each would compile
-            jitted = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)))
-            compiled[key] = jitted.lower(*part(0)).compile()
-
-        def work(first: int) -> tuple[int, Any]:
-            result = compiled[key](*part(first))
-            return first, [np.asarray(leaf) for leaf in jax.tree.leaves(result)]
-
-        output: list[np.ndarray] = []
-        with ThreadPoolExecutor(workers) as pool:
-            for first, result in pool.map(work, range(0, total, size)):
-                if not output:
-                    output = [np.empty((total, *leaf.shape[1:]), leaf.dtype) for leaf in result]
-                count = min(size, total - first)
-                for whole, piece in zip(output, result, strict=True):
-                    whole[first : first + count] = piece[:count]
-                if progress is not None:
-                    progress(count)
-        return jax.tree.unflatten(compiled[key].out_tree, [jnp.asarray(leaf) for leaf in output])
-
-    return run
+    return attach
 
 
-def cores() -> int:
-    """CPUs that this process may use; all of the machine where the system does not say."""
-    known = getattr(os, "sched_getaffinity", None)
-    return (os.cpu_count() or 1) if known is None else len(known(0))
-
-
-def pooled_while(
-    over: Callable[[Any], Any], step: Callable[[Any, Any], Any], params: Any, states: Any, lanes: int = 64
-) -> Any:
-    """Many independent `while` loops on a few lanes: a lane whose loop is over takes up the next one.
-
-    The same result as `jax.vmap` of `jax.lax.while_loop`, where every lane would wait for the slowest, but that
-    every loop takes at least one turn.
-
-    Args:
-      over: `state -> bool`, whether a loop is over.
-      step: `(params, state) -> state`, one turn of a loop.
-      params: pytree, leading axis `[loops]`.
-      states: pytree of first states, leading axis `[loops]`.
-      lanes: loops that run at a time.
-
-    Returns:
-      The last states, leading axis `[loops]`.
-    """
-    loops = jax.tree.leaves(states)[0].shape[0]
-    lanes = min(lanes, loops)
-
-    def take(tree: Any, index: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, loops - 1)], tree)
-
-    def turn(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        index, upcoming, own, state, results = carry
-        state = jax.vmap(step)(own, state)
-        finished = jax.vmap(over)(state)
-        slot = jnp.where(finished, index, loops)  # beyond the end: dropped
-        results = jax.tree.map(lambda all, one: all.at[slot].set(one, mode="drop"), results, state)
-        index = jnp.where(finished, upcoming + jnp.cumsum(finished) - 1, index)
-
-        def refill(old: Any, new: Any) -> Any:
-            return jnp.where(jnp.reshape(finished, finished.shape + (1,) * (old.ndim - 1)), new, old)
-
-        own = jax.tree.map(refill, own, take(params, index))
-        state = jax.tree.map(refill, state, take(states, index))
-        return index, upcoming + jnp.sum(finished), own, state, results
-
-    first = jnp.arange(lanes)
-    carry = (first, jnp.asarray(lanes), take(params, first), take(states, first), states)
-    return jax.lax.while_loop(lambda carry: jnp.any(carry[0] < loops), turn, carry)[-1]
+def _batched_form(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The batched form of a function, or of the function that a `functools.partial` gives keywords to."""
+    if isinstance(function, partial) and not function.args:
+        batched = getattr(function.func, "batched", None)
+        return None if batched is None else partial(batched, **function.keywords)
+    return getattr(function, "batched", None)

@@ -232,7 +232,7 @@ def labels_of(algorithm: Algorithm, reward: Reward, problem: Problem, log_policy
 def _multisets(labels: int, others: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All multisets of labels: members `[sets, others]`, counts `[sets, labels]`, log of orderings `[sets]`."""
     members = np.array(list(itertools.combinations_with_replacement(range(labels), others)), int)
-    members = members.reshape(-1, others)
+    members = members.reshape(math.comb(labels + others - 1, others), others)
     counts = (members[:, :, None] == np.arange(labels)).sum(axis=1).astype(float)
     factorial = np.array([math.lgamma(n + 1) for n in range(others + 1)])
     return members, counts, factorial[others] - factorial[counts.astype(int)].sum(axis=1)

@@ -14,8 +14,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from qra_jax import _check, _show
 
-SUM_TOLERANCE = 1e-3
-"""`ref` may miss a sum of one by this much (hand-rounded tables); it is then renormalised."""
 MAX_DRAWS = 10_000
 """Draws after which [`examples.internal_feedback`][] stops rejecting."""
 
@@ -76,9 +74,9 @@ class Problem:
         >>> Problem.from_probs(ref=[.05, .70, .25], success=[.9, .6, .1]).patterns
         3
         """
-        ref = _check.distribution("ref", ref, tolerance=SUM_TOLERANCE)
+        ref = _check.distribution("ref", ref, tolerance=_check.SUM_TOLERANCE)
         if answers is not None:
-            answers = _check.distribution("answers", answers, tolerance=SUM_TOLERANCE, ndim=2)
+            answers = _check.distribution("answers", answers, tolerance=_check.SUM_TOLERANCE, ndim=2)
             _check.same_length("answers", answers, "ref", ref)
             if success is None:
                 success = answers[:, 0]
@@ -87,7 +85,7 @@ class Problem:
         success = _check.unit_interval("success", success, ndim=1)
         _check.same_length("success", success, "ref", ref)
         if answers is not None:
-            _check.close("success", success, "answers[:, 0]", answers[:, 0], tolerance=SUM_TOLERANCE)
+            _check.close("success", success, "answers[:, 0]", answers[:, 0], tolerance=_check.SUM_TOLERANCE)
         with np.errstate(divide="ignore"):
             log_ref = np.log(ref) if isinstance(ref, np.ndarray) else jnp.log(ref)
         if lengths is not None:

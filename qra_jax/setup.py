@@ -24,7 +24,7 @@ from qra_jax.off_policy import SEQUENCE_SURROGATES, OffPolicy
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
 
-NORMALIZATIONS = ("length", "constant", "tokens")
+NORMALIZATIONS = ("length", "constant", "tokens", "batch_tokens")
 """How a sequence's token terms are divided: by its own length, by a constant, by the tokens of the group."""
 TOKEN_MASKS = {
     "entropy": ("share",),
@@ -246,18 +246,36 @@ class Setup:
         """Keyword arguments for [`transformer.train`][qra_jax.transformer.train].
 
         Returns:
-          `algorithm`, `off_policy`, `regularizers`, `optimizer`, and of `learning_rate`, `steps`, `normalize`,
-          `token_mask`, `overlong` and `questions` those that are given; `reward` where it is another than the perfect
-          verifier, which is the network's default.
+          `algorithm`, `off_policy`, `regularizers`, `optimizer`, `reward`, and of `learning_rate`, `steps`,
+          `normalize`, `token_mask` and `questions` those that are given.
+
+        Raises:
+          ValueError: a reward that is not verifiable: networks have rewards of sequences of their own.
         """
-        named = ("learning_rate", "steps", "normalize", "token_mask", "overlong", "questions")
-        given = self._given(*named) | {
+        from qra_jax.transformer.masks import TokenMask  # a floor above: only where a network is asked for
+        from qra_jax.transformer.reward import overlong, verifiable as of_sequences
+
+        if not {"tpr", "fpr"} <= set(self.reward.params):
+            raise ValueError(f"reward: {self.reward.name!r}; must be 'verifiable' for a network")
+        reward = of_sequences(self.reward.params["tpr"], self.reward.params["fpr"])
+        if self.overlong is not None:
+            length, buffer, *penalty = self.overlong
+            if penalty and penalty[0] != 1:
+                raise ValueError(f"overlong (penalty): {penalty[0]}; must be 1 for a network")
+            reward = overlong(reward, length, buffer)
+        given = self._given("learning_rate", "steps", "normalize", "questions") | {
             "algorithm": self.algorithm,
             "off_policy": self.off_policy,
             "regularizers": self.regularizers,
             "optimizer": self.optimizer,
+            "reward": reward,
         }
-        return given if _perfect(self.reward) else given | {"reward": self.reward}
+        if self.token_mask is not None:
+            kind, share, *numbers = self.token_mask
+            names = {"entropy": (), "clip_cov": ("low", "high"), "kl_cov": ("weight",)}[kind]
+            called = "top_entropy" if kind == "entropy" else kind
+            given["token_mask"] = TokenMask(called, share, **dict(zip(names, numbers, strict=True)))
+        return given
 
     def _given(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

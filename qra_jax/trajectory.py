@@ -7,29 +7,64 @@ from enum import IntEnum
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
+from jaxtyping import Array, Bool, Float, Int
 
 from qra_jax import _show, metrics
 
 
 class Status(IntEnum):
-    """How a computation ended; an array of these survives jit and vmap where an exception could not."""
+    """How a computation ended; an array of these survives jit and vmap where an exception could not.
 
-    OK = 0
-    """The answer is right to the precision asked for."""
-    ALREADY_MET = 1
-    """The event holds at time zero: time 0, log time −inf."""
-    UNREACHABLE = 2
-    """The event never happens on this orbit: time and log time +inf."""
-    NOT_CONVERGED = 3
-    """A solver ran out of steps; the value is the last one reached."""
-    OUT_OF_PRECISION = 4
-    """The dtype cannot resolve the answer; use float64."""
-    INVALID = 5
-    """The input is out of range (NaN, infinite reward, negative mass); the value is NaN."""
-    DIVERGED = 6
-    """Training left the numbers (NaN or overflow); NaN from there on."""
+    A member's `__doc__` says what it means.
+    """
+
+    OK = 0, "The answer is right to the precision asked for."
+    ALREADY_MET = 1, "The event holds at time zero: time 0, log time −inf."
+    UNREACHABLE = 2, "The event never happens on this orbit: time and log time +inf."
+    NOT_CONVERGED = 3, "A solver ran out of steps; the value is the last one reached."
+    OUT_OF_PRECISION = 4, "The dtype cannot resolve the answer; use float64."
+    INVALID = 5, "The input is out of range (NaN, infinite reward, negative mass); the value is NaN."
+    DIVERGED = 6, "Training left the numbers (NaN or overflow); NaN from there on."
+
+    def __new__(cls, value: int, meaning: str) -> Status:
+        """A number with its meaning."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.__doc__ = meaning
+        return member
+
+    @staticmethod
+    def worst(*statuses: Any, axis: int | tuple[int, ...] | None = ()) -> Int[Array, ...]:
+        """The most serious of several statuses, element by element; works under `jit` and `vmap`.
+
+        From harmless to serious: OK, ALREADY_MET, UNREACHABLE, NOT_CONVERGED, OUT_OF_PRECISION, DIVERGED, INVALID. A
+        result that rests on an invalid input is invalid, whatever else happened.
+
+        Args:
+          statuses: members or integer arrays `[...]` of them, one or more, whose shapes broadcast.
+          axis: axes over which the most serious is taken as well; `None` for all, default: none.
+
+        Returns:
+          `[...]`, int32.
+
+        Raises:
+          ValueError: no status, or shapes that do not broadcast.
+
+        >>> Status.worst(np.array([0, 2, 5]), Status.DIVERGED).tolist()
+        [6, 6, 5]
+        """
+        if not statuses:
+            raise ValueError("statuses: none; must be one or more")
+        rank = jnp.asarray(_RANK, jnp.int32)
+        ranks = [rank[status] for status in jnp.broadcast_arrays(*map(jnp.asarray, statuses))]
+        return rank[jnp.max(jnp.stack(ranks), axis=0).max(axis=axis)]
+
+
+_RANK = [0, 1, 2, 3, 4, 6, 5]
+"""How serious each status is; its own inverse, as only INVALID and DIVERGED change places."""
 
 
 def outcomes(status: Any) -> str:
@@ -38,17 +73,51 @@ def outcomes(status: Any) -> str:
     >>> outcomes(np.array([0, 2, 0]))
     'OK 2, UNREACHABLE 1'
     """
-    found, count = np.unique(np.asarray(status), return_counts=True)
+    values, counts = np.unique(np.asarray(status), return_counts=True)
     several = np.size(status) > 1
     return ", ".join(
-        f"{Status(value).name}{f' {many}' if several else ''}"
-        for value, many in zip(found, count, strict=True)
+        f"{Status(value).name}{f' {count}' if several else ''}"
+        for value, count in zip(values, counts, strict=True)
     )
+
+
+class Outcome:
+    """What every result with a `status` can say about how it ended."""
+
+    status: Any
+
+    @property
+    def ok(self) -> Bool[Array, ...]:
+        """Whether there is an answer, `[...]` as `status`: OK or ALREADY_MET."""
+        status = jnp.asarray(self.status)
+        return (status == Status.OK) | (status == Status.ALREADY_MET)
+
+    def explain(self) -> str:
+        """How it ended in plain words: a line for each status that occurs, with its number where there are several.
+
+        Returns:
+          Lines such as `UNREACHABLE (2 of 50): The event never happens …`.
+
+        Raises:
+          ValueError: called under `jit` or `vmap`, where the status is not known.
+
+        >>> import qra_jax as qra
+        >>> print(qra.orbit.hit(qra.problem.examples.worked(), .01).explain())
+        ALREADY_MET: The event holds at time zero: time 0, log time −inf.
+        """
+        if isinstance(self.status, Tracer):
+            raise ValueError("status: traced; must be concrete, explain a result outside jit and vmap")
+        values, counts = np.unique(np.asarray(self.status), return_counts=True)
+        total = np.size(self.status)
+        lines = []
+        for status, count in zip(map(Status, values), counts, strict=True):
+            lines.append(f"{status.name}{f' ({count} of {total})' if total > 1 else ''}: {status.__doc__}")
+        return "\n".join(lines)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
-class Trajectory:
+class Trajectory(Outcome):
     r"""A training run, as seen at its save times.
 
     Attributes:
@@ -102,14 +171,14 @@ class Trajectory:
     @property
     def policy(self) -> Float[Array, "*batch times patterns"]:
         """π, `[times, patterns]`."""
-        return jax.numpy.exp(self.log_policy)
+        return jnp.exp(self.log_policy)
 
     @property
     def accuracy(self) -> Float[Array, "*batch times"]:
         """ρ = Σ π p, `[times]`."""
         success = self.success
         if success.ndim < self.log_policy.ndim:
-            success = jax.numpy.broadcast_to(success[..., None, :], self.log_policy.shape)
+            success = jnp.broadcast_to(success[..., None, :], self.log_policy.shape)
         return metrics.accuracy(self.log_policy, success)
 
     @property

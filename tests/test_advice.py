@@ -1,26 +1,29 @@
 """Advice: what bites is found when it is put there; words, JSON and figure say the same."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 import qra_jax as qra
-from qra_jax import advice, cli, diagnosis
-from qra_jax.advice import Settings, advise
-from qra_jax.cli import advise as words
+from qra_jax import cli, orbit, presets
+from qra_jax.consult import Hyperparameters, advice, advice_figure, advice_report as words, advise, diagnose
 
 NAMES = ["direct", "steps", "guess"]
 FAST = qra.problem.examples.fast()
+KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
 def noisy():
     """Great steps of small groups on a rare best pattern: sampling noise is what bites."""
     problem = qra.Problem.from_probs(ref=[0.02, 0.68, 0.3], success=[0.9, 0.6, 0.1])
-    return advise(problem, Settings(learning_rate=2.0, group_size=4, steps=300), runs=256)
+    return advise(KEY, problem, Hyperparameters(learning_rate=2.0, group_size=4, steps=300), runs=256)
 
 
 def test_noise_bites(noisy):
@@ -48,7 +51,7 @@ def test_words_json_and_figure_agree(noisy):
     assert record["now"]["lost"] == noisy.now.lost
     assert record["path"]["accuracy"][-1] == noisy.paths.accuracy[1, -1]
     assert {one["kind"] for one in record["changes"]} == {"limit", "change"}
-    figure = words.draw(noisy, NAMES)
+    figure = advice_figure.draw(noisy, NAMES)
     assert isinstance(figure, Figure)
     changes = figure.axes[2]
     assert changes.get_title(loc="left") == f"Helps most: {noisy.best_change.name.partition(':')[0]}"
@@ -59,7 +62,7 @@ def test_words_json_and_figure_agree(noisy):
 def test_a_stall_that_the_exact_path_shares_is_no_collapse():
     """The best pattern is squeezed without noise, too, and comes back later: time bites, nothing collapses."""
     problem = qra.Problem.from_probs(ref=[0.002, 0.3, 0.698], success=[0.9, 0.6, 0.1])
-    found = advise(problem, Settings(learning_rate=4.0, group_size=64, steps=100), runs=64)
+    found = advise(KEY, problem, Hyperparameters(learning_rate=4.0, group_size=64, steps=100), runs=64)
     assert found.now.lost == 0
     assert found.first_limit is None
     assert found.log10_steps > 2
@@ -68,10 +71,10 @@ def test_a_stall_that_the_exact_path_shares_is_no_collapse():
 
 def test_no_change_is_named_where_nothing_can_help():
     """Equal patterns: every change gives the same accuracy, whatever the noise."""
-    found = advise(qra.Problem.from_probs([0.5, 0.5], [0.6, 0.6]), Settings(steps=20), runs=64)
+    found = advise(KEY, qra.Problem.from_probs([0.5, 0.5], [0.6, 0.6]), Hyperparameters(steps=20), runs=64)
     assert found.first_limit is found.best_change is None
     assert "Nothing bites" in "\n".join(words.story(found, NAMES))
-    still = advise(FAST, Settings(steps=20, learning_rate=0.0), runs=64)
+    still = advise(KEY, FAST, Hyperparameters(steps=20, learning_rate=0.0), runs=64)
     assert not any("learning rate" in one.name for one in still.changes)
     assert "First limit that bites: the learning rate. It is 0" in "\n".join(words.story(still, NAMES))
 
@@ -82,7 +85,7 @@ def test_one_rule_says_whether_anything_bites(noisy):
     for left, bites in ((0.06, True), (0.04, False)):
         now = replace(noisy.now, accuracy=top - left * (top - base))
         assert replace(noisy, now=now).near != bites
-    near = advise(qra.problem.examples.fast(), Settings(steps=300, learning_rate=0.5), runs=64)
+    near = advise(KEY, qra.problem.examples.fast(), Hyperparameters(steps=300, learning_rate=0.5), runs=64)
     assert near.near
     assert near.first_limit is None
     assert "Nothing bites: accuracy has come 9" in "\n".join(words.story(near, NAMES))
@@ -97,7 +100,7 @@ def test_a_better_row_than_the_one_named_is_explained(noisy):
 
 
 def test_as_much_sft_is_tried_as_solve_names(noisy):
-    named = diagnosis.diagnose(noisy.problem).sft.mass
+    named = diagnose(noisy.problem).sft.mass
     assert any(one.name == f"SFT first: best from 0.02 to {named:.3g}" for one in noisy.changes)
     bare = qra.Problem.from_probs([0.0, 0.2, 0.8], [0.9, 0.9, 0.5])  # of two best patterns one has no share
     assert np.exp(advice._tuned(bare)) == pytest.approx([0, 0.28, 0.72])
@@ -107,30 +110,32 @@ def test_outliers_stand_at_the_edge_of_the_figure(noisy):
     rows = [0.9, 0.899, 0.898, 0.897, 0.893, 0.64]
     changes = [replace(noisy.now, name=str(value), accuracy=value, error=1e-3) for value in rows]
     found = replace(noisy, now=replace(noisy.now, accuracy=0.892), changes=changes, first_limit=None)
-    assert words._least(found) == 0.892
-    ax = words.draw(found, NAMES).axes[2]
+    assert advice_figure._least(found) == 0.892
+    ax = advice_figure.draw(found, NAMES).axes[2]
     assert ax.get_xlim()[0] > 0.8
     assert "◂ 0.64" in [text.get_text() for text in ax.texts]
-    assert words._least(replace(found, now=replace(found.now, accuracy=0.6))) == 0.6
+    assert advice_figure._least(replace(found, now=replace(found.now, accuracy=0.6))) == 0.6
 
 
 def test_a_bad_verifier_bites():
-    found = advise(FAST, Settings(steps=100, learning_rate=0.5, tpr=0.6, fpr=0.55), runs=256)
+    found = advise(KEY, FAST, Hyperparameters(steps=100, learning_rate=0.5, tpr=0.6, fpr=0.55), runs=256)
     assert found.first_limit is not None
     assert found.first_limit.name == "a perfect verifier"
     assert found.log10_steps > 2
 
 
 def test_time_bites():
-    found = advise(qra.problem.examples.worked(), Settings(steps=50, learning_rate=0.02), runs=128)
+    found = advise(
+        KEY, qra.problem.examples.worked(), Hyperparameters(steps=50, learning_rate=0.02), runs=128
+    )
     assert found.first_limit is None
     assert "First limit that bites: time" in "\n".join(words.story(found, NAMES))
     assert found.best_change is not None
 
 
 def test_stale_clipped_epochs_are_run_as_given():
-    settings = Settings(steps=40, epochs=2, staleness=2, clip_low=0.2, clip_high=0.2, beta=0.1)
-    found = advise(FAST, settings, runs=64)
+    settings = Hyperparameters(steps=40, epochs=2, staleness=2, clip_low=0.2, clip_high=0.2, beta=0.1)
+    found = advise(KEY, FAST, settings, runs=64)
     names = {one.name for one in found.changes}
     assert {"fresh rollouts", "no clipping", "no KL term", "upper clip at 0.4"} <= names
     assert found.paths.clipped.max() > 0
@@ -141,11 +146,85 @@ def test_every_algorithm_has_a_largest_group(algorithm):
     assert advice.ALGORITHMS[algorithm](12).group_size == 12
 
 
+def test_algorithms_follow_the_registry():
+    """Every registered algorithm that a group size says enough of, for one question."""
+    assert {"grpo", "maxrl", "signed", "remax", "opo", "grpo_passk", "dynamic_sampling"} <= {
+        *advice.ALGORITHMS
+    }
+    assert not {"gpg", "reinforce_pp", "dpo", "pass_at_k", "tsallis"} & {*advice.ALGORITHMS}
+
+
+CONFIG = {
+    "num_generations": 4,
+    "scale_rewards": "batch",
+    "epsilon": 0.1,
+    "epsilon_high": 0.2,
+    "beta": 0.05,
+    "num_iterations": 2,
+    "top_entropy_quantile": 0.2,
+}
+
+
+def test_a_trainers_setup_is_advised_on():
+    settings, asides = Hyperparameters.of(presets.read(CONFIG).setup, learning_rate=0.5, steps=20)
+    assert (settings.group_size, settings.epochs, settings.beta) == (4, 2, 0.05)
+    assert (settings.clip_low, settings.clip_high) == (0.1, 0.2)
+    assert settings.trained.batch is None
+    assert settings.trained.group_size == 16
+    assert any("divides by its whole batch" in line for line in asides)
+    found = advise(KEY, FAST, settings, runs=64)
+    assert found.paths.clipped.max() > 0
+    assert {"no clipping", "no KL term"} <= {one.name for one in found.changes}
+    with pytest.raises(ValueError, match="must have a group size of 2 or above"):
+        Hyperparameters.of(qra.Setup(qra.reinforce()))
+
+
+def test_a_configuration_on_the_command_line(capsys, tmp_path):
+    file, question = tmp_path / "grpo.json", ["--ref", ".25,.7,.05", "--success", ".9,.6,.1"]
+    file.write_text(json.dumps({**CONFIG, "scale_rewards": "group", "epsilom": 1}))
+    assert cli.main(["solve", *question, "--config", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "grpo.json" in said
+    assert "epsilom (nearest: epsilon)" in said
+    assert cli.main(["solve", *question, "--config", str(file), "--json"]) == 0
+    times = json.loads(capsys.readouterr().out)["log10_time"]["grpo.json"]
+    expected = orbit.log_hitting_time(FAST, algorithm=qra.grpo(4, ddof=1, epsilon=1e-4))
+    assert times["target"] == pytest.approx(float(expected) / np.log(10), rel=1e-9)
+    options = ["--steps", "20", "--runs", "64", "--config", str(file)]
+    assert cli.main(["advise", *question, *options]) == 0
+    assert "top_entropy_quantile" in capsys.readouterr().out
+    assert cli.main(["advise", *question, *options, "--beta", ".1"]) == 2
+    assert "beta: given with a configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty"),
+        ("[1, 2]", "grpo.json"),
+        ('{"num_generations": [8], "epsilon": 0.2}', "num_generations"),
+        ('{"num_generations": 8, "epsilon": -1}', "epsilon"),
+    ],
+)
+def test_files_that_are_no_configuration_are_refused_before_jax(text, message, tmp_path):
+    file = tmp_path / "grpo.json"
+    file.write_text(text)
+    code = (
+        "import sys; from qra_jax.cli import main; "
+        f"code = main(['solve', '--ref', '.5', '.5', '--success', '1', '0', '--config', {str(file)!r}]); "
+        "assert 'jax' not in sys.modules; sys.exit(code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
 def test_best_is_out_of_reach():
     with pytest.raises(ValueError, match=r"ref: the best pattern has share 0"):
-        advise(qra.Problem.from_probs(ref=[0.0, 1.0], success=[0.9, 0.5]), runs=64)
+        advise(KEY, qra.Problem.from_probs(ref=[0.0, 1.0], success=[0.9, 0.5]), runs=64)
     with pytest.raises(ValueError, match=r"runs: 10; must be 64 or above"):
-        advise(FAST, runs=10)
+        advise(KEY, FAST, runs=10)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +240,7 @@ def test_best_is_out_of_reach():
 )
 def test_settings_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**options)
+        Hyperparameters(**options)
 
 
 def test_overflow_is_said(noisy):

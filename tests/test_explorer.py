@@ -111,9 +111,10 @@ def test_expected_paths_are_the_orbit_to_its_end(name, settings):
     ("name", "algorithm"),
     [
         ("GRPO", qra.grpo(6)),
-        ("DAPO", qra.dapo(6)),
-        ("Dr. GRPO", qra.dr_grpo(6)),
-        ("filtered SFT", qra.filtered_sft()),
+        ("GRPO, dynamic sampling", qra.grpo(6, resample_silent=True)),
+        ("Dr.GRPO", qra.dr_grpo(6)),
+        ("MaxRL", qra.maxrl(6)),
+        ("filtered SFT⁺", qra.filtered_sft()),
     ],
 )
 def test_times_are_those_of_the_orbit_under_this_verifier(name, algorithm):
@@ -132,7 +133,7 @@ def test_times_are_those_of_the_orbit_under_this_verifier(name, algorithm):
     ]
     np.testing.assert_allclose(list(answer.log_times.values()), expected, rtol=1e-9)
     labels = list(answer.log_times)
-    assert labels[0] == (f"{name}, G = 6" if name != "filtered SFT" else name)
+    assert labels[0] == f"{name}, G = 6"
     assert f"<td>{np.exp(expected[1]):.3g}</td>" in table(answer)
 
 

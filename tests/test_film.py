@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qra_jax import diagnosis, film, plot
-from qra_jax.cli import figure
+from qra_jax import film, plot
+from qra_jax.consult import diagnose, diagnosis_figure as figure
 from qra_jax.problem import Problem, examples
 
 
@@ -82,20 +82,20 @@ def test_a_cloud_counts_the_runs_that_have_found_the_best():
 )
 def test_the_film_of_a_question(problem):
     names = [f"p{r}" for r in range(problem.patterns)]
-    found = diagnosis.diagnose(problem)
-    made = figure.film(found, names)
+    diagnosis = diagnose(problem)
+    made = figure.film(diagnosis, names)
     left, right = made.figure.axes
     led = []
     for frame in range(made.frames):
         made.update(frame)
         led.append(right.get_title("left").removeprefix("the lowest line leads: "))
-    assert list(dict.fromkeys(led)) == [names[r] for r in found.leaders][: len(dict.fromkeys(led))]
+    assert list(dict.fromkeys(led)) == [names[r] for r in diagnosis.leaders][: len(dict.fromkeys(led))]
     assert "nan" not in left.get_title("left")
 
 
 def test_the_film_of_the_worked_example_tells_its_story():
-    found = diagnosis.diagnose(examples.worked())
-    made = figure.film(found, ["best", "rival", "poor"])
+    diagnosis = diagnose(examples.worked())
+    made = figure.film(diagnosis, ["best", "rival", "poor"])
     made.update(0)
     assert made.figure.axes[0].get_title("left") == "t = 0: accuracy 0.49"
     made.update(made.frames - 1)

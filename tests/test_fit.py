@@ -13,8 +13,7 @@ from scipy import stats
 
 from qra_jax import cli, fit, flow, theory
 from qra_jax.algorithm import grpo
-from qra_jax.cli import fit as words
-from qra_jax.fit import curve, dynamics, forecast, noise, questions, smc
+from qra_jax.fit import curve, dynamics, forecast, noise, questions, report as words, smc
 from qra_jax.problem import Problem
 
 DRAWS = 64
@@ -395,11 +394,11 @@ def test_time_is_the_learning_rate_summed():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "empty; must have a header"),
-        ("step,accuracy\n", "empty; must have a header"),
+        ("", "empty; must be a CSV file with columns step and accuracy"),
+        ("step,accuracy\n", "no rows under the header"),
         ("step,acc\n1,.5\n", "no column 'accuracy' among step, acc; name the measured one by --column"),
         ("accuracy\n.5\n", "no column 'step'"),
-        ("step,accuracy,accuracy\n1,.5,.5\n", "column 'accuracy' is there twice"),
+        ("step,accuracy,accuracy\n1,.5,.5\n", "column accuracy is there twice"),
         ("step,accuracy\n1,.5\n1,.6\n", "row 3: step 1 repeats step 1; must be one row a step, in order"),
         ("step,accuracy\n2,.5\n1,.6\n", "row 3: step 1 comes after step 2"),
         ("step,accuracy\n1,inf\n2,.5\n", "row 2, column accuracy: inf; must be a finite number"),
@@ -515,7 +514,7 @@ def test_histories_of_questions(tmp_path, capsys, monkeypatch):
     for option in (["--train-until", "3"], ["--samples", "8"], ["--column", "x"], ["--range", "0", "100"]):
         assert cli.main(["fit", path, *option]) == 2
         name = option[0].strip("-")
-        assert f"{name}: given with histories of questions; must be left out there" in capsys.readouterr().err
+        assert f"{name}: given with histories of questions; must not be" in capsys.readouterr().err
     path = str(written(tmp_path, "prompt_id,Visit_3,visit 4\n0,0.6000000000000001,.2\n1,.4,na\n"))
     assert words.is_histories(path)
     assert questions.read_histories(path).group_size == 5

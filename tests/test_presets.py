@@ -80,8 +80,8 @@ TRL = [
     ({"loss_type": "sapo", "sapo_temperature_pos": 2, "sapo_temperature_neg": 3}, "gate", (2, 3)),
     ({"loss_type": "sapo"}, "normalize", "length"),
     ({"loss_type": "grpo"}, "normalize", "length"),
-    ({"loss_type": "bnpo"}, "normalize", "tokens"),
-    ({"loss_type": "dapo"}, "normalize", "tokens"),
+    ({"loss_type": "bnpo"}, "normalize", "batch_tokens"),
+    ({"loss_type": "dapo"}, "normalize", "batch_tokens"),
     ({"loss_type": "dr_grpo"}, "normalize", "constant"),
     (
         {"loss_type": "dr_grpo"},
@@ -212,7 +212,7 @@ VERL = [
     ),
     ({"actor__policy_loss__loss_mode": "kl_cov"}, "token_mask", ("kl_cov", 2e-4, 0.1)),
     ({"actor__policy_loss__loss_mode": "kl_cov"}, "clip", None),
-    ({"actor__loss_agg_mode": "token-mean"}, "normalize", "tokens"),
+    ({"actor__loss_agg_mode": "token-mean"}, "normalize", "batch_tokens"),
     ({"actor__loss_agg_mode": "seq-mean-token-sum"}, "normalize", "constant"),
     ({"actor__loss_agg_mode": "seq-mean-token-mean"}, "normalize", "length"),
     ({"actor__loss_agg_mode": "seq-mean-token-sum-norm"}, "normalize", "constant"),
@@ -715,7 +715,12 @@ def test_the_arithmetic_run_of_trl():
     assert setup.optimizer == Optimizer(
         b2=0.95, weight_decay=0.1, clip_norm=0.5, schedule="cosine", warmup=12, updates=400, end=0.1
     )
-    assert (setup.learning_rate, setup.steps, setup.normalize, setup.questions) == (1e-6, 200, "tokens", 4)
+    assert (setup.learning_rate, setup.steps, setup.normalize, setup.questions) == (
+        1e-6,
+        200,
+        "batch_tokens",
+        4,
+    )
 
 
 def test_gspo_of_trl():
@@ -855,11 +860,16 @@ def test_a_setup_gives_a_network_what_is_given():
     )
     given = setup.network()
     assert given["normalize"] == "tokens"
-    assert given["token_mask"] == ("entropy", 0.2)
-    assert given["overlong"] == (100, 20)
+    assert (given["token_mask"].kind, given["token_mask"].share) == ("top_entropy", 0.2)
+    assert given["reward"].params["length"] == 100
     assert given["questions"] == 8
-    assert not {"reward", "steps", "learning_rate"} & set(given)
-    assert "reward" in Setup(qra.reinforce(), reward=qra.verifiable(tpr=0.9)).network()
+    assert not {"steps", "learning_rate"} & set(given)
+    noisy = Setup(qra.reinforce(), reward=qra.verifiable(tpr=0.9)).network()["reward"]
+    assert noisy.params["tpr"] == 0.9
+    clipped = Setup(qra.reinforce(), token_mask=("clip_cov", 0.1, 1.0, 5.0)).network()["token_mask"]
+    assert (clipped.kind, clipped.low, clipped.high) == ("clip_cov", 1.0, 5.0)
+    with pytest.raises(ValueError, match="reward: 'self-certainty'; must be 'verifiable' for a network"):
+        Setup(qra.reinforce(), reward=qra.self_certainty()).network()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import _programs, diagnosis
+from qra_jax import _programs
+from qra_jax.consult import diagnosis
 from qra_jax.problem import examples
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qra_jax import _show, diagnosis, flow
-from qra_jax.cli import figure, words
+from qra_jax import _show, flow
+from qra_jax.consult import Times, diagnose, diagnosis_figure as figure, diagnosis_report as words
 from qra_jax.problem import Problem, examples
 from qra_jax.trajectory import Status
 
@@ -23,14 +23,14 @@ BEST_OF_THREE = [case for case in REFERENCE if len(case["ref"]) in (3, 4)]
 
 def solved(ref, success, target=0.99):
     names = [f"p{r}" for r in range(len(ref))]
-    text = words.to_json(diagnosis.diagnose(Problem.from_probs(ref, success), target), names)
+    text = words.to_json(diagnose(Problem.from_probs(ref, success), target), names)
     return json.loads(text, parse_constant=pytest.fail)
 
 
 def told(ref, success, target=0.99):
     console = Console(width=100, file=io.StringIO())
-    found = diagnosis.diagnose(Problem.from_probs(ref, success), target)
-    words.show(found, [f"p{r}" for r in range(len(ref))], console)
+    diagnosis = diagnose(Problem.from_probs(ref, success), target)
+    words.show(diagnosis, [f"p{r}" for r in range(len(ref))], console)
     return console.file.getvalue()
 
 
@@ -100,35 +100,19 @@ def test_certain_patterns():
 
 
 def test_switch_is_when_the_leaders_meet():
-    found = diagnosis.diagnose(examples.worked())
-    at = np.exp(found.log_switches[1])
-    share = flow.solve(found.problem, ts=[at]).policy[0].tolist()
-    assert found.leaders == [1, 0]
+    diagnosis = diagnose(examples.worked())
+    at = np.exp(diagnosis.log_switches[1])
+    share = flow.solve(diagnosis.problem, ts=[at]).policy[0].tolist()
+    assert diagnosis.leaders == [1, 0]
     assert share[0] == pytest.approx(share[1], abs=1e-5)
 
 
-def test_sft_path_is_the_sft_flow():
-    problem = examples.worked()
-    log_s = np.log([0.3, 2.0, 9.0])
-    time = np.exp([diagnosis.sft_log_time(problem, x) for x in log_s])
-    expected = flow.sft(problem, jnp.array([1.0, 0.0, 0.0]), ts=time).log_policy
-    np.testing.assert_allclose(diagnosis.sft_policy(problem, log_s), expected, atol=1e-6)
-
-
-def test_sft_time_of_many_patterns_does_not_overflow():
-    many = Problem.from_probs([0.01, 0.1, *[0.89 / 38] * 38], [0.9, 0.6, *[0.1] * 38])
-    log_s = 60.0
-    lead = float(many.log_ref[0] + jnp.sum(many.log_ref[1:])) + 40 * log_s - np.log(40)
-    assert diagnosis.sft_log_time(many, log_s) == pytest.approx(lead, rel=1e-9)
-    assert diagnosis.sft_policy(many, log_s)[0] == pytest.approx(0, abs=1e-12)
-
-
 def test_a_vanishing_share_needs_much_sft_not_infinitely_much():
-    found = diagnosis.diagnose(Problem.from_probs([1e-200, 0.7, 0.3], [0.9, 0.6, 0.1]))
+    diagnosis = diagnose(Problem.from_probs([1e-200, 0.7, 0.3], [0.9, 0.6, 0.1]))
     # θ(r*) rises at a speed of nearly one while the others fall: less than the 460 nats it starts below.
-    assert 100 < np.exp(found.sft.log_time) < 460
-    assert 0 < found.sft.mass < 1
-    assert found.sft.after["reinforce"] < found.times["reinforce"].target
+    assert 100 < np.exp(diagnosis.sft.log_time) < 460
+    assert 0 < diagnosis.sft.mass < 1
+    assert diagnosis.sft.log_time_after["reinforce"] < diagnosis.times["reinforce"].log_target
 
 
 def test_a_cold_start_is_not_called_free_of_stalls():
@@ -157,13 +141,13 @@ def test_numbers_are_rounded_before_they_are_split(value, text):
 
 def test_advice_ends_the_entanglement_and_no_less_would():
     problem = examples.worked()
-    found = diagnosis.diagnose(problem)
-    time = np.exp(found.sft.log_time)
+    diagnosis = diagnose(problem)
+    time = np.exp(diagnosis.sft.log_time)
     accuracy = flow.sft(problem, jnp.array([1.0, 0.0, 0.0]), ts=[0.99 * time, time, 1.01 * time]).accuracy
     assert accuracy[0] < 0.6 < accuracy[2]
     assert accuracy[1] == pytest.approx(0.6, abs=1e-6)
-    assert 0.05 < found.sft.mass < 1
-    assert found.sft.after["reinforce"] < found.times["reinforce"].target
+    assert 0.05 < diagnosis.sft.mass < 1
+    assert diagnosis.sft.log_time_after["reinforce"] < diagnosis.times["reinforce"].log_target
 
 
 def test_advice_shortens_a_stall_by_orders_of_magnitude():
@@ -211,16 +195,16 @@ def test_the_verdict_comes_first_and_follows_from_the_numbers(ref, success, targ
 
 
 def test_a_time_that_is_not_known_is_not_called_never():
-    found = diagnosis.diagnose(examples.worked())
-    lost = diagnosis.Times(0.0, np.inf, (Status.OK, Status.OUT_OF_PRECISION))
-    broken = replace(found, times={**found.times, "reinforce": lost})
+    diagnosis = diagnose(examples.worked())
+    lost = Times(0.0, np.inf, (Status.OK, Status.OUT_OF_PRECISION))
+    broken = replace(diagnosis, times={**diagnosis.times, "reinforce": lost})
     assert words.verdict(broken, ["a", "b", "c"]).endswith("the time under REINFORCE is out of precision.")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_lines_are_wrapped_for_people_and_whole_in_a_pipe(terminal):
     console = Console(width=60, file=io.StringIO(), force_terminal=terminal, highlight=False)
-    words.show(diagnosis.diagnose(examples.worked()), ["a", "b", "c"], console)
+    words.show(diagnose(examples.worked()), ["a", "b", "c"], console)
     lines = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue()).splitlines()
     assert (max(map(len, lines)) <= 60) == terminal
     if not terminal:
@@ -234,18 +218,18 @@ def test_no_advice_without_a_stall():
 
 
 def test_figure_marks_the_transition():
-    found = diagnosis.diagnose(examples.worked())
-    ax = figure.draw(found, ["a", "b", "c"]).axes[0]
+    diagnosis = diagnose(examples.worked())
+    ax = figure.draw(diagnosis, ["a", "b", "c"]).axes[0]
     texts = " ".join(text.get_text() for text in ax.texts)
     assert "t = 42.7" in texts
     assert "t = 271" in texts
     assert "2 patterns lead in turn" in ax.get_title(loc="left")
-    figure.draw(diagnosis.diagnose(Problem.from_probs([1.0], [0.5])), ["only"])
+    figure.draw(diagnose(Problem.from_probs([1.0], [0.5])), ["only"])
 
 
 def test_figure_of_times_beyond_floats():
-    found = diagnosis.diagnose(Problem.from_probs([1e-200, 0.7, 0.3], [0.9, 0.6, 0.1]))
-    drawn = figure.draw(found, ["a", "b", "c"])
+    diagnosis = diagnose(Problem.from_probs([1e-200, 0.7, 0.3], [0.9, 0.6, 0.1]))
+    drawn = figure.draw(diagnosis, ["a", "b", "c"])
     drawn.canvas.draw()
     assert "cut at t = 10^250" in drawn.axes[0].get_title(loc="left")
     assert np.all(np.isfinite(drawn.axes[0].get_xlim()))
@@ -253,12 +237,14 @@ def test_figure_of_times_beyond_floats():
 
 def test_target_outside_the_open_interval():
     with pytest.raises(ValueError, match=r"target: 1; must be in \(0, 1\)"):
-        diagnosis.diagnose(examples.worked(), 1.0)
+        diagnose(examples.worked(), 1.0)
 
 
 def test_switches_between_vanishing_shares_have_their_times():
     """At the last switch rounding in orbit time would give all to one of two leaders with equal shares."""
     ref = [1e-30, 1e-15, 1e-5, 1 - 1e-5]
-    found = diagnosis.diagnose(Problem.from_probs(ref, [0.9, 0.8, 0.7, 0.6]))
-    assert found.leaders == [3, 2, 1, 0]
-    np.testing.assert_allclose(np.array(found.log_switches[1:]) / np.log(10), [5.70, 25.22, 70.22], atol=0.01)
+    diagnosis = diagnose(Problem.from_probs(ref, [0.9, 0.8, 0.7, 0.6]))
+    assert diagnosis.leaders == [3, 2, 1, 0]
+    np.testing.assert_allclose(
+        np.array(diagnosis.log_switches[1:]) / np.log(10), [5.70, 25.22, 70.22], atol=0.01
+    )

@@ -60,7 +60,7 @@ def test_a_table_is_read_with_its_gaps(tmp_path):
         ("step,accuracy\n1,.5\n", "0 columns visit1"),
         ("visit1,visit2\n", "no rows"),
         ("visit1,visit2,visit2\n1,0,0\n", "twice"),
-        ("visit1,visit2\n1\n", "1 cells; must be 2"),
+        ("visit1,visit2\n1\n", "1 cell; must be 2"),
         ("visit1,visit2\n1,1.5\n", "column visit2: 1.5; must be in"),
         ("visit1,visit2\n1,abc\n", "not a number"),
         ("visit1,visit2\n,\n,nan\n", "no value"),
@@ -75,7 +75,7 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, text, message):
 
 
 def test_other_refusals(tmp_path):
-    with pytest.raises(ValueError, match="No such file"):
+    with pytest.raises(ValueError, match="no such file"):
         read_histories(tmp_path / "absent.csv")
     with pytest.raises(ValueError, match="multiple of 1/3"):
         read_histories(write(tmp_path, "visit1,visit2\n0,.5\n"), group_size=3)

@@ -110,10 +110,11 @@ def test_blockwise_draws_have_the_distribution_of_the_examples():
 
 
 def test_limit_of_the_rise_agrees_with_simulation():
-    assert internal_feedback.rise_limit(400) == pytest.approx(internal_feedback.rise_limit(), abs=1e-6)
-    assert internal_feedback.rise_limit() == pytest.approx(0.676761, abs=1e-6)
+    limit = theory.rlif_rise_probability()
+    assert theory.rlif_rise_probability(nodes=400) == pytest.approx(limit, abs=1e-6)
+    assert limit == pytest.approx(0.676761, abs=1e-6)
     rise, _ = internal_feedback.family_fates(np.random.default_rng(5), 1000, 1.0, 3000)
-    assert rise == pytest.approx(internal_feedback.rise_limit(), abs=4 * np.sqrt(0.22 / 3000))
+    assert rise == pytest.approx(limit, abs=4 * np.sqrt(0.22 / 3000))
 
 
 def test_wilson_interval():
@@ -137,7 +138,7 @@ def feedback():
         "phase_worst": 1 - side,
         "log_time": np.log(10) * np.array([-3.0, 1.0, 3.0, 200.0]),
         "rlvr": np.array([[0.5, 0.6, 0.9, 1.0]] * 2),
-        "limit": np.array(internal_feedback.rise_limit()),
+        "limit": np.array(theory.rlif_rise_probability()),
     }
     for name, gain in (("uniform", 0.001), ("uneven", 0.3)):
         data |= {
@@ -191,13 +192,13 @@ def test_best_split_by_bisection():
 
 def test_mixture_at_the_share_needed_sits_on_the_threshold():
     problem = examples.worked()
-    mu = sft_first.mixture(problem, theory.sft_mass_needed(problem))
+    mu = theory.demonstrations(problem, theory.sft_mass_needed(problem))
     assert float(theory.sft_quality(problem, mu)) == pytest.approx(0, abs=1e-12)
 
 
 def test_total_time_and_its_derivative():
     problem = examples.worked()
-    mu = sft_first.mixture(problem, jnp.asarray(0.5))
+    mu = theory.demonstrations(problem, jnp.asarray(0.5))
     total = jax.jit(jax.value_and_grad(lambda time: sft_first.total_time(problem, mu, time)))
     time, step = jnp.asarray(3.0), 1e-3
     value, slope = total(time)

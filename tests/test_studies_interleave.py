@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import orbit, plot, recipe
-from qra_jax.algorithm import grpo, reinforce
+from qra_jax import orbit, plot, theory
+from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem
 from qra_jax.studies import interleave, primitives
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
@@ -48,25 +48,6 @@ def test_interleaving_is_judged(taught):
     accuracy[1:] = np.sqrt(accuracy[2])
     same = verdicts(interleave, taught | {"accuracy": accuracy, "quality/every": np.ones_like(every)})
     assert same[1:6] == [FAILS] * 5
-
-
-def test_rest_point_of_two_patterns():
-    weight, mass = np.array([0.2, 1.0, 3.0])[:, None], np.array([0.3, 0.8])
-    root = np.sqrt((1 - weight) ** 2 + 4 * weight * mass)
-    closed = (1 - weight + root) / 2
-    np.testing.assert_allclose(interleave.rest_point(weight, mass, 1.0, reinforce()), closed, rtol=1e-9)
-    square = weight**2
-    closed = (1 + 2 * square * mass + np.sqrt(1 + 4 * square * mass * (1 - mass))) / (2 + 2 * square)
-    np.testing.assert_allclose(interleave.rest_point(weight, mass, 1.0, grpo()), closed, rtol=1e-9)
-    problem = Problem(jnp.log(jnp.array([0.1, 0.9])), jnp.array([1.0, 0.0]))
-    mixture = jnp.array([0.3, 0.7])
-    phases = [
-        recipe.interleaved(mixture=mixture, unsolved=gate, steps=4000, learning_rate=0.5)
-        for gate in (None, 8)
-    ]
-    ends = [float(recipe.Recipe((phase,)).run(problem).accuracy) for phase in phases]
-    assert ends[0] == pytest.approx(np.sqrt(0.3), abs=1e-6)
-    assert ends[1] > 0.999  # with the gate, no rest but ρ = 1
 
 
 def test_numbers_spend_the_time():
@@ -127,6 +108,5 @@ def test_law_of_equal_rivals_holds_under_any_clock():
         problem = Problem.from_probs(ref=policy, success=[0.9] + [0.5] * 4)
         times.append(float(orbit.hit(problem, 0.95, algorithm=grpo(4)).log_time))
     assert np.exp(times[1] - times[0]) == pytest.approx(8 / 5, rel=1e-9)
-    np.testing.assert_allclose(
-        primitives.law([1, 4], 0.1, 0.95, 0.4)[1] * 5 / 8, primitives.law(1, 0.1, 0.95, 0.4)
-    )
+    law = theory.equal_rivals_time(0.1, 0.95, gap=0.4, rivals=jnp.array([1.0, 4.0]))
+    np.testing.assert_allclose(law[1] * 5 / 8, law[0], rtol=1e-12)

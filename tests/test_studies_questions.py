@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qra_jax import metrics, plot
-from qra_jax.algorithm import grpo, reinforce
+from qra_jax.algorithm import grpo
 from qra_jax.studies import interference, optimizers, pass_at_k, rl_in_name_only
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
@@ -114,7 +114,7 @@ def test_kernel_is_the_derivative():
         return metrics.accuracy(jax.nn.log_softmax(logits, axis=-1), problem.success)
 
     slopes = jax.jacobian(total)(jnp.zeros(2))
-    kernel = interference.first_order(problem, features, reinforce())
+    kernel = theory.influence(problem, features)
     np.testing.assert_allclose(kernel, slopes @ slopes.T, atol=1e-12)
 
 
@@ -177,26 +177,6 @@ def test_custom_weights_are_grpo():
         jax.vmap(lambda row: theirs.weights(row))(rewards),
         atol=1e-14,
     )
-
-
-def test_drift_of_length():
-    stop, n = 0.2, np.arange(1, 400)
-    chance = stop * (1 - stop) ** (n - 1)
-    drift = rl_in_name_only.stop_drift
-    np.testing.assert_allclose(drift(stop, "1/|o|", 8), chance @ ((1 - stop * n) / n), rtol=1e-12)
-    np.testing.assert_allclose(drift(stop, "1/Σ|o|", 1), drift(stop, "1/|o|", 8), rtol=1e-9)
-    pairs = (chance[:, None] * chance) * (2 - stop * (n[:, None] + n)) / (n[:, None] + n)
-    np.testing.assert_allclose(drift(stop, "1/Σ|o|", 2), pairs.sum(), rtol=1e-9)
-    assert drift(stop, "constant", 8) == 0
-    with pytest.raises(ValueError, match="norm"):
-        drift(stop, "median", 8)
-
-
-def test_weights_of_the_classes():
-    right, wrong = rl_in_name_only.class_weights(rl_in_name_only._table("GRPO"), 0.3)
-    # Centred, and together the clock: E[A; right] = c ρ(1 − ρ).
-    np.testing.assert_allclose(right, grpo(8).clock(jnp.array(0.3)) * 0.21, rtol=1e-12)
-    np.testing.assert_allclose(right + wrong, 0, atol=1e-15)
 
 
 def test_distance_of_paths():

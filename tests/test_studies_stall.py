@@ -1,12 +1,13 @@
 """The studies of stalls and clocks: what they compute on small sizes, and verdicts that can go either way."""
 
+from functools import partial
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from qra_jax import orbit, plot, theory
-from qra_jax.algorithm import dapo, grpo, reinforce
+from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, random
 from qra_jax.studies import base, clocks, stall_atlas, transition_time
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
@@ -67,7 +68,9 @@ def atlas():
     keys = jax.random.split(jax.random.key(1), 300)
     drawn = jax.vmap(lambda key: random(key, 10))(keys)
     batch = stall_atlas._first(drawn, 10, 10)
-    found = stall_atlas._traits(batch) | {"log_time": orbit.hit_batch(batch, stall_atlas.TARGET).log_time}
+    found = stall_atlas._traits(batch) | {
+        "log_time": many(partial(orbit.log_hitting_time, target=stall_atlas.TARGET))(batch)
+    }
     return {f"{n}/{key}": np.asarray(value) for n in stall_atlas.SIZES for key, value in found.items()}
 
 
@@ -79,7 +82,9 @@ def test_first_patterns_are_a_smaller_problem():
     assert np.isneginf(cut.log_ref[:, 3:]).all()
     small = Problem(cut.log_ref[0, :3], cut.success[0, :3])
     np.testing.assert_allclose(
-        orbit.hit_batch(cut, 0.99).log_time[0], orbit.log_hitting_time(small, 0.99), rtol=1e-8
+        many(partial(orbit.log_hitting_time, target=0.99))(cut)[0],
+        orbit.log_hitting_time(small, 0.99),
+        rtol=1e-8,
     )
 
 
@@ -112,22 +117,6 @@ def test_regime_is_judged(atlas):
 
 
 # clocks
-
-
-def test_any_of_is_each_of_them():
-    members = [reinforce(), grpo(8), dapo(4)]
-    family, rho = clocks.any_of(members), jnp.array([1e-6, 0.3, 0.999])
-    for index, member in enumerate(members):
-        np.testing.assert_allclose(family(float(index)).clock(rho), member.clock(rho), rtol=1e-12)
-
-
-def test_first_integral_holds_on_the_orbit_only():
-    problem = examples.worked()
-    on = np.stack([orbit.policy(problem, tau) for tau in (1.0, 20.0, 80.0)])
-    np.testing.assert_allclose(clocks._first_integral(problem, on), 1, rtol=1e-9)
-    np.testing.assert_allclose(clocks._orbit_time(problem, on), [1, 20, 80], rtol=1e-9)
-    off = np.asarray(jax.nn.log_softmax(problem.log_ref + 5 * problem.success))
-    assert abs(clocks._first_integral(problem, off[None]) - 1) > 0.05
 
 
 def test_mean_gradients_point_along_the_flow():

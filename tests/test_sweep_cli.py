@@ -10,8 +10,7 @@ import pytest
 import xarray
 
 from qra_jax import cli, flow, parts, sweep
-from qra_jax.cli import sweep as words
-from qra_jax.sweep import work
+from qra_jax.sweep import report as words, work
 from qra_jax.sweep.axes import Axis
 
 TOML = """

@@ -1,6 +1,8 @@
 """Closed forms against independent numerics: quadrature in float64 or 50 digits, ODE solves, Monte Carlo."""
 
+import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 
 import qra_jax as qra
@@ -688,6 +690,472 @@ def test_rlif_initial_slope_rejects_bad_parameters():
             theory.rlif_initial_slope(*arguments)
 
 
+# --- Collapse ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", [1, 8])
+def test_lundberg_exponent_of_reinforce_at_a_rare_pattern(group):
+    # p*(1 − e^{−y}) = ρ y, for every G.
+    y = theory.lundberg_exponent(qra.reinforce(), 1e-9, success=(0.9, 0.6), group_size=group)
+    close(0.9 * -np.expm1(-y), 0.6 * y, 1e-8)
+
+
+def test_lundberg_exponent_of_pairs_is_a_gamblers_ruin():
+    # Only mixed pairs move, by ±1: up with .9·.4, down with .1·.6.
+    y = theory.lundberg_exponent(qra.grpo(2), [1e-9, 1e-6], success=(0.9, 0.6))
+    close(y[0], np.log(0.9 * 0.4 / (0.1 * 0.6)), 1e-8)
+    assert y.shape == (2,)
+    resampled = dataclasses.replace(qra.grpo(2), resamples_silent=True)
+    close(theory.lundberg_exponent(resampled, 1e-9, success=(0.9, 0.6)), y[0], 1e-8)
+
+
+@pytest.mark.parametrize(
+    "algorithm", [qra.grpo(3), qra.rloo(4), dataclasses.replace(qra.reinforce(), group_size=3)]
+)
+def test_lundberg_exponent_solves_its_equation_over_all_groups(algorithm):
+    x, rates, group = 0.2, (0.8, 0.5), algorithm.group_size
+    y = float(theory.lundberg_exponent(algorithm, x, success=rates))
+    chances = {(r, k): (x, 1 - x)[k] * (rates[k] if r else 1 - rates[k]) for r in (0, 1) for k in (0, 1)}
+    moment = 0.0
+    for rollouts in itertools.product(chances, repeat=group):
+        weights = np.asarray(algorithm.weights(jnp.array([float(r) for r, _ in rollouts])))
+        best = np.array([k == 0 for _, k in rollouts])
+        walk = weights[best].sum() - x * weights.sum()
+        moment += np.prod([chances[one] for one in rollouts]) * np.exp(-y * walk)
+    close(moment, 1.0, 1e-10)
+
+
+def test_loss_exponent_integrates_the_lundberg_exponent():
+    def integrand(z):
+        x = 1 / (1 + np.exp(-z))
+        return float(theory.lundberg_exponent(qra.grpo(4), x, success=(0.9, 0.6))) / 2
+
+    exact, _ = quad(integrand, np.log(1e-3 / 0.999), np.log(0.1 / 0.9), epsrel=1e-6)
+    found = theory.loss_exponent(qra.grpo(4), 0.1, success=(0.9, 0.6))
+    close(found, exact, 1e-4)
+    assert theory.loss_exponent(qra.grpo(4), 0.1, success=(0.9, 0.6), level=0.1) == 0
+
+
+@pytest.mark.parametrize("group", [2, 5])
+def test_weight_variance_in_closed_form(group):
+    close(theory.weight_variance(qra.grpo(group), 0.7), 1 - 0.7**group - 0.3**group)
+    close(theory.weight_variance(qra.reinforce(0.2), 0.7, group_size=group), 0.21 + 0.25)
+    close(theory.weight_variance(dataclasses.replace(qra.grpo(group), resamples_silent=True), 0.7), 1.0)
+
+
+def test_noise_among_equal_patterns_is_that_of_the_exact_covariance():
+    policy = jnp.array([0.4, 0.3, 0.15, 0.1, 0.05])
+    problem = Problem(jnp.log(policy), jnp.full(5, 0.7))
+    covariance = qra.training.gradient_covariance(problem, problem.log_ref, algorithm=qra.grpo(6))
+    scale = theory.weight_variance(qra.grpo(6), 0.7) / 6
+    close(covariance, scale * (jnp.diag(policy) - jnp.outer(policy, policy)), 1e-10)
+    bend = jax.hessian(lambda theta: qra.metrics.herfindahl(jax.nn.log_softmax(theta)))(problem.log_ref)
+    close(jnp.sum(bend * covariance) / 2, scale * theory.diversity_drift(policy), 1e-10)
+    close(theory.diversity_drift(jnp.full(7, 1 / 7)), 6 / 343)
+    close(theory.diversity_drift(jnp.array([1.0, 0.0])), 0.0)
+
+
+def test_collapse_refuses_what_it_cannot_answer():
+    with pytest.raises(ValueError, match=r"group_size: None; REINFORCE needs"):
+        theory.lundberg_exponent(qra.reinforce(), 0.1, success=(0.9, 0.6))
+    with pytest.raises(ValueError, match=r"success: \(0.6, 0.9\); must have the better pattern first"):
+        theory.lundberg_exponent(qra.grpo(4), 0.1, success=(0.6, 0.9))
+    with pytest.raises(ValueError, match=r"group_size: 8; must be that of the algorithm, 4"):
+        theory.weight_variance(qra.grpo(4), 0.5, group_size=8)
+    with pytest.raises(ValueError, match=r"level: 0.2; must be at most start = 0.1"):
+        theory.loss_exponent(qra.grpo(4), 0.1, success=(0.9, 0.6), level=0.2)
+    with pytest.raises(ValueError, match=r"share: 0; must be in \(0, 1\)"):
+        theory.lundberg_exponent(qra.grpo(4), 0.0, success=(0.9, 0.6))
+
+
+# --- Stability ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("age", [1, 2, 5])
+def test_limits_without_momentum(age):
+    limit = functools.partial(theory.stability_limit, between=(0.01, 4.0))
+    close(limit(functools.partial(theory.delayed_radius, age=age)), theory.delay_limit(age), 1e-6)
+    close(limit(functools.partial(theory.held_radius, age=age)), 2 / age, 1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_limits_with_momentum(momentum):
+    fresh = functools.partial(theory.delayed_radius, age=0, momentum=momentum)
+    close(theory.stability_limit(fresh), 2 + 2 * momentum, 1e-6)
+    # Jury's condition for z² − (1+m) z + m + ηK with a delay of one step: ηK < 1 − m.
+    late = functools.partial(theory.delayed_radius, age=1, momentum=momentum)
+    close(theory.stability_limit(late), 1 - momentum, 1e-6)
+    # Held for one step is no delay.
+    held = functools.partial(theory.held_radius, age=1, momentum=momentum)
+    close(theory.stability_limit(held), 2 + 2 * momentum, 1e-6)
+
+
+@pytest.mark.parametrize(("age", "momentum", "load"), [(0, 0.9, 0.3), (2, 0.5, 0.2), (3, 0.0, 0.6)])
+def test_delayed_radius_is_the_growth_of_a_run(age, momentum, load):
+    theta = [1.0] * (age + 2)
+    for _ in range(4000):
+        theta.append(theta[-1] + momentum * (theta[-1] - theta[-2]) - load * theta[-1 - age])
+        if abs(theta[-1]) > 1e100 or abs(theta[-1]) < 1e-100:
+            break
+    late = np.log(np.abs(theta[len(theta) // 4 :]) + 1e-300)
+    envelope = np.maximum.accumulate(late[::-1])[::-1] if late[-1] < late[0] else np.maximum.accumulate(late)
+    steps = np.arange(len(envelope))
+    growth = np.exp(np.polyfit(steps, envelope, 1)[0])
+    close(growth, theory.delayed_radius(load, age=age, momentum=momentum), 0.01)
+
+
+def test_two_times_contain_both_of_one():
+    drift = -np.diag([1.0, 1.0, 1.0])
+    for age in (0, 2):
+        now = functools.partial(theory.two_time_radius, age=age, now=drift, old=0 * drift)
+        close(theory.stability_limit(now), 2.0, 1e-6)
+    old = functools.partial(theory.two_time_radius, age=2, now=0 * drift, old=drift)
+    close(theory.stability_limit(old), theory.delay_limit(2), 1e-6)
+
+
+def test_stability_limits_at_the_ends_of_the_range():
+    assert (
+        theory.stability_limit(functools.partial(theory.delayed_radius, age=0), between=(0.1, 1.9)) == np.inf
+    )
+    assert theory.stability_limit(functools.partial(theory.delayed_radius, age=0), between=(3.0, 4.0)) == 3.0
+
+
+def test_impulse_response_of_an_autoregression():
+    # Fresh: order one.
+    close(np.sum(theory.impulse_response(0.5, age=0, steps=200) ** 2), 1 / (1 - 0.25))
+    close(theory.impulse_response(0.3, age=2, steps=5), [1, 1, 1, 0.7, 0.4])
+
+
+def test_stability_refuses_arguments_out_of_range():
+    with pytest.raises(ValueError, match=r"momentum: 1.0; must be in \[0, 1\)"):
+        theory.delayed_radius(1.0, age=1, momentum=1.0)
+    with pytest.raises(
+        ValueError, match=r"age: 0; must be a whole number, 1 or above|age: 0; must be 1 or above"
+    ):
+        theory.held_radius(1.0, age=0)
+    with pytest.raises(ValueError, match=r"between: \(2.0, 1.0\); must be two increasing"):
+        theory.stability_limit(lambda load: load, between=(2.0, 1.0))
+    with pytest.raises(ValueError, match=r"now, old: shapes \(2, 2\), \(3, 3\)"):
+        theory.two_time_radius(1.0, age=1, now=np.eye(2), old=np.eye(3))
+    with pytest.raises(ValueError, match=r"load: -1; must be zero or positive"):
+        theory.impulse_response(-1.0, age=1, steps=3)
+
+
+# --- Entropy -----------------------------------------------------------------------------------------------
+
+
+def test_entropy_derivatives_are_those_of_autodiff():
+    theta, velocity = jnp.array([0.3, -1.2, 0.8, 0.0]), jnp.array([1.0, -2.0, 0.5, 0.1])
+    log_policy = jax.nn.log_softmax(theta)
+
+    def entropy(z):
+        return qra.metrics.entropy(jax.nn.log_softmax(z))
+
+    close(theory.entropy_hessian(log_policy), jax.hessian(entropy)(theta))
+    close(theory.entropy_rate(log_policy, velocity), jax.grad(entropy)(theta) @ velocity)
+    close(theory.entropy_hessian(log_policy).sum(axis=1), np.zeros(4))
+
+
+def test_entropy_step_is_the_second_order_of_two_opposite_steps():
+    theta, velocity = jnp.array([0.3, -1.2, 0.8]), jnp.array([1.0, -2.0, 0.5])
+    kick, rate = jnp.array([0.4, 1.0, -0.7]), 1e-3
+
+    def entropy(z):
+        return qra.metrics.entropy(jax.nn.log_softmax(z))
+
+    both = [entropy(theta + rate * (velocity + sign * kick)) - entropy(theta) for sign in (1, -1)]
+    found = theory.entropy_step(jax.nn.log_softmax(theta), velocity, jnp.outer(kick, kick), rate)
+    assert abs(float(found - sum(both) / 2)) < 1e-9
+    assert abs(float(found - rate * theory.entropy_rate(jax.nn.log_softmax(theta), velocity))) > 5e-9
+
+
+def test_entropy_of_patterns_without_mass():
+    log_policy = jnp.log(jnp.array([0.5, 0.5, 0.0]))
+    close(theory.entropy_hessian(log_policy)[:2, :2], [[-0.25, 0.25], [0.25, -0.25]])
+    close(theory.entropy_hessian(log_policy)[2], np.zeros(3))
+    close(theory.entropy_rate(log_policy, jnp.array([1.0, 0.0, 5.0])), 0.0)
+    with pytest.raises((ValueError, TypeError), match=r"velocity"):
+        theory.entropy_rate(log_policy, jnp.zeros(2))
+    with pytest.raises((ValueError, TypeError), match=r"covariance"):
+        theory.entropy_step(log_policy, jnp.zeros(3), jnp.eye(2), 0.1)
+
+
+# --- Penalties ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beta", [0.01, 0.3, 5.0])
+def test_k3_policy_is_at_rest(beta):
+    problem = Problem.from_probs(ref=[0.05, 0.7, 0.25, 0.0], success=[0.9, 0.6, 0.1, 1.0])
+    log_policy = theory.k3_policy(problem, beta)
+    policy = np.exp(log_policy)
+    close(policy.sum(), 1.0)
+    drift = policy * (np.asarray(problem.success) - policy @ np.asarray(problem.success))
+    close(drift, beta * (policy - np.asarray(problem.ref)), 1e-11)
+    assert (policy >= np.asarray(theory.k3_floor(problem, beta)) * (1 - 1e-12)).all()
+
+
+@pytest.mark.parametrize("penalty", theory.PENALTIES)
+@pytest.mark.parametrize("algorithm", [qra.reinforce(), qra.grpo(), qra.grpo(8), qra.pass_at_k(2)])
+def test_resting_policies_are_at_rest(penalty, algorithm):
+    beta, verifier = 0.7, qra.verifiable(0.9, 0.2)
+    log_policy = theory.resting_policy(WORKED, beta, penalty=penalty, algorithm=algorithm, reward=verifier)
+    make = {"reverse": qra.reverse_kl, "k3": qra.k3_loss}[penalty]
+    drift = qra.flow.drift(
+        WORKED, log_policy, algorithm=algorithm, reward=verifier, regularizers=[make(beta)]
+    )
+    close(drift, np.zeros(3), 1e-10)
+
+
+def test_resting_policies_against_known_ones():
+    for beta in (0.1, 1.0):
+        close(theory.resting_policy(WORKED, beta), theory.optimal_policy(WORKED, beta), 1e-10)
+        close(theory.resting_policy(WORKED, beta, penalty="k3"), theory.k3_policy(WORKED, beta), 1e-10)
+    two = Problem.from_probs(ref=[0.1, 0.9], success=[1.0, 0.0])
+    rest = theory.resting_policy(two, 2.0, algorithm=qra.grpo(), reward=qra.verifiable(0.9, 0.1))
+    close(rest[0] - rest[1], theory.noisy_equilibrium(0.1, 2.0, tpr=0.9, fpr=0.1), 1e-9)
+    share = float(jnp.exp(theory.k3_policy(two, 0.4))[0])
+    close(share * (1 - share), 0.4 * (share - 0.1))
+
+
+def test_resting_policies_of_tied_patterns_and_out_of_reach():
+    tied = Problem.from_probs(ref=[0.2, 0.3, 0.5], success=[0.5, 0.5, 0.5])
+    for penalty in theory.PENALTIES:
+        close(theory.resting_policy(tied, 0.5, penalty=penalty), tied.log_ref, 1e-9)
+    assert np.isnan(theory.resting_policy(WORKED, 1e6)).all()
+
+
+@pytest.mark.parametrize("penalty", theory.PENALTIES)
+def test_resting_policies_have_derivatives(penalty):
+    def share(beta):
+        return theory.resting_policy(WORKED, beta, penalty=penalty, algorithm=qra.grpo(8))[0]
+
+    close(jax.grad(share)(0.5), numeric_gradient(share, 0.5), 1e-6)
+
+    def rate(p):
+        return theory.k3_policy(Problem(WORKED.log_ref, WORKED.success.at[0].set(p)), 0.4)[0]
+
+    close(jax.grad(rate)(0.9), numeric_gradient(rate, 0.9), 1e-6)
+
+
+@pytest.mark.parametrize("penalty", theory.PENALTIES)
+@pytest.mark.parametrize("share", [1e-4, 0.01, 0.3])
+def test_half_beta_rests_at_one_half(penalty, share):
+    problem = Problem.from_probs(ref=[share, 1 - share], success=[1.0, 0.0])
+    beta = float(theory.half_beta(share, penalty=penalty))
+    close(jnp.exp(theory.resting_policy(problem, beta, penalty=penalty))[0], 0.5, 1e-9)
+
+
+@pytest.mark.parametrize("penalty", theory.PENALTIES)
+@pytest.mark.parametrize(("reference", "target"), [(0.5, 0.25), (0.2, 0.15), (0.8, 0.3)])
+def test_return_time_is_the_time_of_the_flow(penalty, reference, target):
+    beta, middle = 0.7, np.log(reference / (1 - reference))
+
+    def pace(z):
+        rho = 1 / (1 + np.exp(-z))
+        return 1 / (2 * beta * ((middle - z) * rho * (1 - rho) if penalty == "reverse" else reference - rho))
+
+    shares = np.array([1e-6, 1e-3, 0.1])
+    found = theory.return_time(shares, beta=beta, target=target, reference=reference, penalty=penalty)
+    top = np.log(target / (1 - target))
+    exact = [quad(pace, np.log(x / (1 - x)), top, epsabs=0, epsrel=1e-11, limit=300)[0] for x in shares]
+    close(found, exact, 1e-9)
+
+
+def test_penalties_refuse_arguments_out_of_range():
+    with pytest.raises(ValueError, match=r"penalty: 'forward'; must be one of 'reverse', 'k3'"):
+        theory.resting_policy(WORKED, 1.0, penalty="forward")
+    with pytest.raises(ValueError, match=r"beta: 0; must be positive"):
+        theory.k3_policy(WORKED, 0.0)
+    with pytest.raises(ValueError, match=r"reward: self-certainty"):
+        theory.resting_policy(WORKED, 1.0, reward=qra.self_certainty())
+    with pytest.raises(ValueError, match=r"share: 0.6; must be below 1/2"):
+        theory.half_beta(0.6)
+    with pytest.raises(ValueError, match=r"share: 0.3; must be at most target = 0.25"):
+        theory.return_time(0.3, beta=1.0)
+    with pytest.raises(ValueError, match=r"target: 0.6; must be above 0 and below reference"):
+        theory.return_time(0.3, beta=1.0, target=0.6)
+
+
+# --- Small steps -------------------------------------------------------------------------------------------
+
+
+def test_expansion_of_a_noisy_parabola():
+    """θ' = θ − ηθ + noise: everything in closed form."""
+    scale, end = 2.0, 1.5
+    found = theory.small_step_expansion(
+        lambda x: -x, lambda x: scale * jnp.eye(1), jnp.ones(1), lambda x: x[0] ** 2, jnp.linspace(0, end, 4)
+    )
+    decay = np.exp(-end)
+    close(found.flow, np.exp(-2 * np.linspace(0, end, 4)), 1e-9)
+    spread, late = scale * (1 - decay**2) / 2, -end * decay / 2
+    close(found.error, 2 * decay * late, 1e-9)
+    close(found.variance, 4 * decay**2 * spread, 1e-9)
+    close(found.bias, 2 * decay * late + spread, 1e-9)
+
+
+def test_expansion_is_the_limit_of_mean_training():
+    def drift(theta):
+        return qra.flow.drift(WORKED, jax.nn.log_softmax(theta), algorithm=qra.grpo(4))
+
+    expansion = theory.small_step_expansion(
+        drift, lambda theta: jnp.zeros((3, 3)), WORKED.log_ref, lambda theta: theta[0] - theta[1], [0.0, 2.0]
+    )
+    gaps = []
+    for steps in (100, 200):
+        theta = WORKED.log_ref
+        for _ in range(steps):
+            theta = theta + 2.0 / steps * drift(theta)
+        gaps.append(float(theta[0] - theta[1] - expansion.flow[-1]) * steps / 2.0)
+    close(2 * gaps[1] - gaps[0], expansion.error, 1e-3)
+    close(expansion.bias, expansion.error)
+    close(expansion.variance, 0.0)
+
+
+def test_expansion_refuses_times_that_end_at_zero():
+    with pytest.raises(ValueError, match=r"ts\[-1\]: 0; must be positive"):
+        theory.small_step_expansion(lambda x: x, lambda x: jnp.eye(1), jnp.ones(1), lambda x: x[0], [0.0])
+
+
+# --- Length ------------------------------------------------------------------------------------------------
+
+
+def test_stop_drift_against_sums_over_lengths():
+    stop, n = 0.2, np.arange(1, 400)
+    chance = stop * (1 - stop) ** (n - 1)
+    close(theory.stop_drift(stop, "length"), chance @ ((1 - stop * n) / n))
+    close(theory.stop_drift(stop, "tokens"), theory.stop_drift(stop, "length"), 1e-9)
+    pairs = (chance[:, None] * chance) * (2 - stop * (n[:, None] + n)) / (n[:, None] + n)
+    close(theory.stop_drift(stop, "tokens", group_size=2), pairs.sum(), 1e-9)
+    close(theory.stop_drift([0.1, 0.2], "constant", group_size=8), np.zeros(2))
+    both = theory.stop_drift([0.1, 0.2], "tokens", group_size=2)
+    close(both[1], pairs.sum(), 1e-9)
+    with pytest.raises(ValueError, match=r"normalize: 'median'; must be one of"):
+        theory.stop_drift(stop, "median")
+    with pytest.raises(ValueError, match=r"stop: 1; must be in \(0, 1\)"):
+        theory.stop_drift(1.0, "length")
+
+
+def test_class_weights_are_the_clock():
+    right, wrong = theory.class_weights(qra.grpo(8), 0.3)
+    # Centred, and together the clock: E[A; right] = c ρ(1 − ρ).
+    close(right, qra.grpo(8).clock(jnp.array(0.3)) * 0.21)
+    close(right + wrong, 0)
+    right, wrong = theory.class_weights(qra.reinforce(0.25), 0.3, group_size=5)
+    close([right, wrong], [0.3 * 0.75, 0.7 * -0.25])
+    resampled = dataclasses.replace(qra.grpo(4), resamples_silent=True)
+    close(theory.class_weights(resampled, 0.3)[0], resampled.clock(jnp.array(0.3)) * 0.21)
+
+
+# --- Orbits, times, coupling, mixtures ---------------------------------------------------------------------
+
+
+def test_first_integral_holds_on_the_orbit_only():
+    on = jnp.stack([qra.orbit.policy(WORKED, tau) for tau in (1.0, 20.0, 80.0)])
+    close(theory.first_integral(WORKED, on), np.ones(3), 1e-9)
+    close(theory.orbit_time(WORKED, on), [1, 20, 80], 1e-9)
+    off = jax.nn.log_softmax(WORKED.log_ref + 5 * WORKED.success)
+    assert abs(float(theory.first_integral(WORKED, off)) - 1) > 0.05
+    with pytest.raises(ValueError, match=r"patterns: \(0, 1, 1\); must be three different ones in \[0, 2\]"):
+        theory.first_integral(WORKED, off, patterns=(0, 1, 1))
+    with pytest.raises(ValueError, match=r"patterns: \(0, 0\); must be two different ones"):
+        theory.orbit_time(WORKED, off, patterns=(0, 0))
+
+
+def test_one_rival_bound_bounds():
+    for gamma, patterns in ((3.0, 3), (50.0, 3), (8.0, 10), (20.0, 20)):
+        problem = examples.entangled(gamma, patterns)
+        exact, bound = qra.orbit.log_transition_time(problem), theory.one_rival_bound(problem)
+        assert exact < bound < exact + 6
+    tied = Problem.from_probs(ref=[0.5, 0.5], success=[0.9, 0.9])
+    assert theory.one_rival_bound(tied) == np.inf
+
+
+@pytest.mark.parametrize("rivals", [1, 4])
+def test_equal_rivals_time_is_that_of_the_orbit(rivals):
+    problem = Problem.from_probs(ref=[0.1] + [0.9 / rivals] * rivals, success=[0.9] + [0.5] * rivals)
+    hit = qra.orbit.hit(problem, 0.95)
+    close(theory.equal_rivals_time(0.1, 0.95, gap=0.4, rivals=rivals), np.exp(hit.log_time), 1e-9)
+    with pytest.raises(ValueError, match=r"gap: 0; must be positive"):
+        theory.equal_rivals_time(0.1, 0.95, gap=0.0)
+
+
+def test_poisson_share_is_the_limit_of_large_groups():
+    load = jnp.array([0.01, 1.0, 20.0])
+    limit = theory.grpo_poisson_share(load)
+    near = theory.grpo_drift_share(load / 4096, 4096)
+    close(near, limit, 2e-3)
+    close(limit[0], np.sqrt(0.01), 0.01)
+    with pytest.raises(ValueError, match=r"load: 0; must be positive"):
+        theory.grpo_poisson_share(0.0)
+
+
+def test_influence_is_the_derivative_of_the_accuracies():
+    problem = stack([random(key, 4) for key in jax.random.split(jax.random.key(0), 3)])
+    features = jax.random.normal(jax.random.key(1), (3, 4, 2))
+
+    def accuracies(weights):
+        logits = problem.log_ref + jnp.einsum("qrf,f->qr", features, weights)
+        return qra.metrics.accuracy(jax.nn.log_softmax(logits, axis=-1), problem.success)
+
+    slopes = jax.jacobian(accuracies)(jnp.zeros(2))
+    close(theory.influence(problem, features), slopes @ slopes.T)
+    speed = qra.grpo(4).clock(problem.accuracy_ref)
+    close(theory.influence(problem, features, algorithm=qra.grpo(4)), slopes @ slopes.T * speed[None])
+    with pytest.raises(ValueError, match=r"features: shape \(2, 4, 2\)"):
+        theory.influence(problem, features[:2])
+
+
+def test_shared_logit_speed_is_an_influence():
+    logit = jnp.array([-2.0, 0.0, 1.0])
+    log_ref = jnp.stack([jax.nn.log_sigmoid(logit), jax.nn.log_sigmoid(-logit)], axis=-1)
+    problem = Problem(log_ref, jnp.broadcast_to(jnp.array([1.0, 0.0]), (3, 2)))
+    common = jnp.broadcast_to(jnp.array([1.0, -1.0])[:, None] / np.sqrt(2), (3, 2, 1))
+    own = jnp.einsum("qs,rt->qrst", jnp.eye(3), jnp.eye(2)).reshape(3, 2, 6)
+    accuracy = problem.accuracy_ref
+    for overlap, features in ((1.0, common), (0.0, own)):
+        speed = jnp.sum(theory.influence(problem, features), axis=1) / (accuracy * (1 - accuracy))
+        close(theory.shared_logit_speed(logit, overlap), speed)
+
+
+@pytest.mark.parametrize("algorithm", [qra.reinforce(), qra.grpo()])
+def test_rest_point_of_two_patterns(algorithm):
+    weight, mass = np.array([0.2, 1.0, 3.0])[:, None], np.array([0.3, 0.8])
+    if algorithm.name == "GRPO":
+        square = weight**2
+        closed = (1 + 2 * square * mass + np.sqrt(1 + 4 * square * mass * (1 - mass))) / (2 + 2 * square)
+    else:
+        closed = (1 - weight + np.sqrt((1 - weight) ** 2 + 4 * weight * mass)) / 2
+    close(theory.rest_point(weight, mass, 1.0, algorithm), closed, 1e-9)
+    with pytest.raises(ValueError, match=r"mass: 0; must be positive"):
+        theory.rest_point(1.0, 0.0, 1.0, algorithm)
+
+
+def test_demonstrations_pay_from_the_least_share_on():
+    log_time = qra.orbit.log_hitting_time(WORKED, 0.9)
+    slopes = jax.grad(lambda ref: qra.orbit.log_hitting_time(WORKED.with_ref(jax.nn.log_softmax(ref)), 0.9))
+    sensitivity = slopes(WORKED.log_ref)
+    share = float(theory.least_share_that_pays(WORKED, log_time, sensitivity, price=2.0))
+
+    def total(time, share):
+        tuned = jax.nn.log_softmax(
+            WORKED.log_ref + time * (theory.demonstrations(WORKED, share) - WORKED.ref)
+        )
+        return time + 2.0 * jnp.exp(qra.orbit.log_hitting_time(WORKED.with_ref(tuned), 0.9))
+
+    rate = jax.grad(total)
+    assert 0 < share < 1
+    close(rate(0.0, share), 0.0, 1e-8)
+    assert rate(0.0, 1.1 * share) < 0 < rate(0.0, 0.9 * share)
+    close(theory.demonstrations(WORKED, 0.5), [0.525, 0.35, 0.125])
+    with pytest.raises(ValueError, match=r"share: 1.5; must be in \[0, 1\]"):
+        theory.demonstrations(WORKED, 1.5)
+
+
+def test_rise_probability_converges():
+    close(theory.rlif_rise_probability(nodes=400), theory.rlif_rise_probability(), 1e-6)
+    close(theory.rlif_rise_probability(), 0.676761, 1e-6)
+
+
 # --- Precision ---------------------------------------------------------------------------------------------
 
 
@@ -710,7 +1178,77 @@ def test_float32_in_float32_out():
         lambda q: theory.two_pattern_time(q.success[1], q.success[0], "natural-std"),
         lambda q: theory.grpo_drift_share(q.success[0], 8),
         lambda q: theory.transition_time_bound(q.success[0]),
+        theory.one_rival_bound,
+        lambda q: theory.equal_rivals_time(q.success[1], q.success[0], gap=0.3),
+        lambda q: theory.grpo_poisson_share(q.success[0]),
+        lambda q: theory.k3_policy(q, 0.3),
+        lambda q: theory.resting_policy(q, 0.3, algorithm=qra.grpo()),
+        lambda q: theory.k3_floor(q, 0.3),
+        lambda q: theory.half_beta(q.success[2]),
+        lambda q: theory.entropy_rate(q.log_ref, q.success),
+        lambda q: theory.entropy_hessian(q.log_ref),
+        lambda q: theory.diversity_drift(q.ref),
+        lambda q: theory.demonstrations(q, 0.3),
     ]
     for call in calls:
         assert call(problem).dtype == jnp.float32
         np.testing.assert_allclose(call(problem), call(exact), rtol=2e-4, atol=1e-6)
+
+
+# --- SFT on the best pattern -------------------------------------------------------------------------------
+
+
+def test_sft_path_is_the_sft_flow():
+    log_s = jnp.log(jnp.array([0.3, 2.0, 9.0]))
+    along = functools.partial(jax.vmap, in_axes=(None, 0))
+    time = np.exp(along(theory.sft_log_time)(WORKED, log_s))
+    expected = qra.flow.sft(WORKED, jnp.array([1.0, 0.0, 0.0]), ts=time).log_policy
+    np.testing.assert_allclose(along(theory.sft_policy)(WORKED, log_s), expected, atol=1e-6)
+
+
+def test_sft_time_is_the_integral_of_its_normaliser():
+    """dt/ds = Σ 1/w_r, with w_r = 1/π_ref(r) + s off the best pattern and the product of all w kept."""
+    ref = np.array([0.05, 0.70, 0.25])
+
+    def normaliser(s):
+        others = 1 / (1 / ref[1:] + s)
+        return others.sum() + np.prod(ref) / np.prod(others)
+
+    for s in (0.3, 2.0, 9.0):
+        expected = float(mpmath.quad(lambda x: mpmath.mpf(normaliser(float(x))), [0, s]))
+        assert np.exp(theory.sft_log_time(WORKED, np.log(s))) == pytest.approx(expected, rel=1e-12)
+
+
+def test_sft_time_of_many_patterns_does_not_overflow():
+    many = Problem.from_probs([0.01, 0.1, *[0.89 / 38] * 38], [0.9, 0.6, *[0.1] * 38])
+    log_s = 60.0
+    lead = float(many.log_ref[0] + jnp.sum(many.log_ref[1:])) + 40 * log_s - np.log(40)
+    assert theory.sft_log_time(many, log_s) == pytest.approx(lead, rel=1e-9)
+    assert theory.sft_policy(many, log_s)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_sft_path_with_a_pattern_of_no_mass():
+    lacking = Problem.from_probs([0.05, 0.7, 0.25, 0.0], [0.9, 0.6, 0.1, 0.7])
+    policy = np.exp(theory.sft_policy(lacking, 0.5))
+    close(policy[:3], np.exp(theory.sft_policy(WORKED, 0.5)))
+    assert policy[3] == 0
+    close(theory.sft_log_time(lacking, 0.5), theory.sft_log_time(WORKED, 0.5))
+    slope = jax.grad(lambda x: theory.sft_log_time(lacking, x))(0.5)
+    close(slope, numeric_gradient(lambda x: theory.sft_log_time(lacking, x), 0.5), 1e-8)
+
+
+@pytest.mark.parametrize("ref", [[0.05, 0.7, 0.25], [1e-200, 0.7, 0.3]])
+def test_sft_dose_ends_the_entanglement_and_no_less_would(ref):
+    problem = Problem.from_probs(ref, [0.9, 0.6, 0.1])
+    log_s = theory.sft_log_dose(problem)
+    accuracy = [
+        float(jnp.exp(theory.sft_policy(problem, x)) @ problem.success) for x in (log_s - 1e-4, log_s)
+    ]
+    assert accuracy[0] < 0.6 <= accuracy[1] + 1e-15
+    assert accuracy[1] == pytest.approx(0.6, abs=1e-12)
+
+
+def test_sft_dose_where_none_helps_or_none_is_needed():
+    assert theory.sft_log_dose(Problem.from_probs([0.0, 0.4, 0.6], [0.9, 0.5, 0.1])) == np.inf
+    assert theory.sft_log_dose(examples.fast()) == -30
+    assert theory.sft_log_dose(Problem.from_probs([0.5, 0.5], [0.6, 0.6])) == -30

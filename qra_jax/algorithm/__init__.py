@@ -17,11 +17,13 @@ from qra_jax.algorithm.group import (
     signed,
 )
 from qra_jax.algorithm.preference import dpo
+from qra_jax.algorithm.switching import by_clock, switch
 
 __all__ = [
     "Algorithm",
     "Tables",
     "batch_scale",
+    "by_clock",
     "dpo",
     "dr_grpo",
     "filtered_sft",
@@ -38,5 +40,6 @@ __all__ = [
     "remax",
     "rloo",
     "signed",
+    "switch",
     "tsallis",
 ]

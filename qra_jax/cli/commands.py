@@ -30,11 +30,13 @@ class Solve:
 
     ref: Numbers
     """Share of each reasoning pattern in the base model, separated by spaces or commas; or a CSV file with
-    columns pattern,ref,success (pattern, their names, may be left out)."""
+    columns pattern,ref,success (pattern, their names, is optional)."""
     success: Numbers = ()
-    """Success rate of each pattern, in [0, 1]; may be left out where the CSV file has them."""
+    """Success rate of each pattern, in [0, 1]; default: those of the CSV file."""
     target: Annotated[str, _arg("P")] = "0.99"
     """Share of the best pattern to reach, in (0, 1)."""
+    config: Annotated[str | None, _arg("FILE")] = None
+    """A trainer's configuration (TRL or verl; JSON, YAML or a script), whose algorithm is timed, too."""
     json: Flag = False
     """Print one JSON object, times as log10."""
     plot: Annotated[str | None, _arg("FILE")] = None
@@ -52,8 +54,11 @@ class Advise:
     """Share of each reasoning pattern in the base model, as for solve."""
     success: Numbers = ()
     """Success rate of each pattern, as for solve."""
+    config: Annotated[str | None, _arg("FILE")] = None
+    """A trainer's configuration (TRL or verl; JSON, YAML or a script), in place of algorithm, group size, beta, clips,
+    epochs and staleness."""
     algorithm: Annotated[str, _arg("NAME")] = "grpo"
-    """grpo, dr_grpo, dapo, rloo, reinforce or filtered_sft."""
+    """grpo, dr_grpo, rloo, reinforce, maxrl, signed, remax, opo, grpo_passk, filtered_sft or dynamic_sampling."""
     eta: Annotated[float, _arg("RATE")] = 0.1
     """Learning rate of a gradient step on the logits."""
     group_size: Annotated[int, _arg("G")] = 16
@@ -104,7 +109,7 @@ class Fit:
     samples: Annotated[float | None, _arg("N")] = None
     """Samples behind every point, where the file does not say."""
     group_size: Annotated[int | None, _arg("G")] = None
-    """Rollouts a group in GRPO's clock, 8 where left out; with visits the rollouts of one, found from the values."""
+    """Rollouts a group in GRPO's clock (default: 8), or rollouts of a visit (default: inferred from the values)."""
     seed: Annotated[int, _arg("N")] = 0
     """Of the random numbers."""
     json: Flag = False
@@ -115,7 +120,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """Compute every point of a sweep and keep it in a Zarr store; the word run may be left out."""
+    """Compute every point of a sweep and keep it in a Zarr store; the word run is optional."""
 
     spec: tyro.conf.Positional[Annotated[str, _arg("SPEC.toml")]]
     """What is computed and what varies."""
@@ -124,11 +129,11 @@ class SweepRun:
     resume: Flag = False
     """Go on with a store that is not complete; damaged chunks are computed anew."""
     executor: Annotated[str | None, _arg("NAME")] = None
-    """processes[:N], dask, dask://HOST:PORT or slurm[:N]; all devices of this machine where left out."""
+    """processes[:N], dask, dask://HOST:PORT or slurm[:N]; default: all devices of this machine."""
     shard: Annotated[str | None, _arg("I/N")] = None
     """Only every N-th shard from the I-th, counted from 0: for arrays of batch jobs."""
     block: Annotated[int | None, _arg("N")] = None
-    """Points that are vectorised together; chosen for the machine where left out."""
+    """Points that are vectorised together; default: chosen for the machine."""
     shard_size: Annotated[int | None, _arg("N")] = None
     """Points in a shard, about."""
 
@@ -169,7 +174,7 @@ Sweep = (
     | Annotated[SweepShow, tyro.conf.subcommand("show")]
     | Annotated[SweepPlot, tyro.conf.subcommand("plot")]
 )
-"""`qra sweep`: `run` may be left out."""
+"""`qra sweep`: the word `run` is optional."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ class Reproduce:
     """Run the studies: data, figures, a verdict on each claim, and a report."""
 
     names: tyro.conf.Positional[Annotated[tuple[str, ...], _arg("[STUDY ...]")]] = ()
-    """Studies to run; all where left out."""
+    """Studies to run; default: all."""
     quick: Flag = False
     """Coarser versions of all of them in about nine minutes."""
     out: Annotated[str, _arg("DIR")] = "results"

@@ -20,8 +20,8 @@ from rich.table import Table
 
 import qra_jax
 from qra_jax import flow, orbit, training
+from qra_jax._batches import cores
 from qra_jax.algorithm import grpo
-from qra_jax.batching import cores
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.report import one_line
 
@@ -84,9 +84,9 @@ def _sampled_is_expected(problem: Problem) -> float:
     """In standard errors."""
     options = {"algorithm": grpo(8), "learning_rate": 0.02, "steps": 100, "record_every": 100}
     run = jax.jit(jax.vmap(lambda key: training.train(key, problem, **options).accuracy[-1]))
-    found = run(jax.random.split(jax.random.key(0), 1024))
+    ends = run(jax.random.split(jax.random.key(0), 1024))
     expected = training.train(jax.random.key(0), problem, mode="mean", **options).accuracy[-1]
-    return float(jnp.abs(found.mean() - expected) / (found.std() / np.sqrt(found.size)))
+    return float(jnp.abs(ends.mean() - expected) / (ends.std() / np.sqrt(ends.size)))
 
 
 CHECKS: dict[str, tuple[Callable[[Problem], float], float]] = {

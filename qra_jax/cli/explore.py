@@ -28,9 +28,9 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
     """Write the explorer's notebook, and say how to serve it.
 
     Args:
-      server: a name out of `SERVERS`; the first one that is installed where left out.
+      server: a name out of `SERVERS`; by default the first one that is installed.
       port: of the local server.
-      browser: open a browser, too.
+      browser: also open a browser.
       folder: where the notebook goes.
 
     Returns:
@@ -62,7 +62,7 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
 
 
 def serve(words: list[str], cache: Path | None, least: float) -> int:
-    """Run a server until it ends, or until this process is told to end; it never outlives this one.
+    """Run a server until it ends, or until this process is asked to end; it never outlives this one.
 
     Args:
       words: its command line.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from qra_jax._files import read_csv
 
 if TYPE_CHECKING:
     from qra_jax.problem import Problem
@@ -93,59 +94,36 @@ def table(argument: str, path: str, columns: Sequence[str]) -> tuple[list[str] |
     Returns:
       Names of the patterns, if the file has any, and the columns.
     """
+    wanted = f"numbers {RATE} or a CSV file with columns pattern,{','.join(columns)}"
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = [
-                (i, row) for i, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)
-            ]
-    except FileNotFoundError:
-        raise ValueError(f"{argument}: {path}: no such file; must be numbers {RATE} or a CSV file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ValueError(f"{argument}: {path}: {reason}; must be numbers {RATE} or a CSV file") from None
-    wanted = ["pattern", *columns]
-    if not rows:
-        raise ValueError(f"{path}: empty; must have a header {','.join(wanted)} and a row for each pattern")
-    header = [cell.strip() for cell in rows[0][1]]
-    if len(header) == 1:
-        for sign, called in ((";", "semicolons"), ("\t", "tabs")):
-            if sign in rows[0][1][0]:
-                raise ValueError(
-                    f"{path}, row {rows[0][0]}: separated by {called}; must be separated by commas"
-                )
-    for column in wanted:
-        if header.count(column) > 1 or (column not in header and column != "pattern"):
-            how = "missing" if column not in header else "there twice"
+        content = read_csv(path, wanted)
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from None
+    for column in columns:
+        if column not in content.header:
             raise ValueError(
-                f"{path}, row {rows[0][0]}: column {column} is {how}; must have {','.join(columns)}, "
-                "and may have pattern"
+                f"{argument}: {path}: column {column} is missing; must have {','.join(columns)}, and may have pattern"
             )
-    named = "pattern" in header
-    if len(rows) == 1:
-        raise ValueError(f"{path}: no rows under the header; must have a row for each pattern")
-    seen: dict[str, int] = {}
-    values: list[list[float]] = [[] for _ in columns]
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            cells = f"{len(row)} cell{'s' * (len(row) != 1)}"
-            raise ValueError(f"{path}, row {line}: {cells}; must be {len(header)}, as in the header")
-        cells = dict(zip(header, row, strict=True))
-        if named:
-            name = cells["pattern"].strip()
-            if not name:
-                raise ValueError(f"{path}, row {line}, column pattern: empty; must be a name")
-            if name in seen:
-                raise ValueError(
-                    f"{path}, row {line}: pattern {name!r} is in row {seen[name]} already; must differ"
-                )
-            seen[name] = line
-        for column, into in zip(columns, values, strict=True):
-            place = f"{path}, row {line}, column {column}"
-            value = number(place, cells[column], RATE)
+    values: list[list[float]] = []
+    for column in columns:
+        values.append([])
+        for row, text in enumerate(content.columns[column]):
+            place = content.place(row, column)
+            value = number(place, text, RATE)
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise ValueError(f"{place}: {value:g}; must be {RATE}{_percent(value)}")
-            into.append(value)
-    return list(seen) if named else None, values
+            values[-1].append(value)
+    names = content.columns.get("pattern")
+    for row, name in enumerate(names or []):
+        if not name:
+            raise ValueError(f"{content.place(row, 'pattern')}: empty; must be a name")
+        earlier = names.index(name) if names else row
+        if earlier != row:
+            raise ValueError(
+                f"{path}, row {content.lines[row]}: pattern {name!r} is in row {content.lines[earlier]} already; "
+                "must differ"
+            )
+    return names, values
 
 
 def _column(argument: str, tokens: Sequence[str]) -> tuple[list[str] | None, list[float]]:

@@ -10,8 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qra_jax import _show, diagnosis, plot
-from qra_jax.explorer import NAMES, RUNS, STEPS, Answer, Settings
+from qra_jax import _show, plot
+from qra_jax.consult import Diagnosis
+from qra_jax.explorer.settings import NAMES, Settings
+from qra_jax.explorer.simulation import RUNS, STEPS, Answer
 
 SHOWN = 12
 """Sampled runs that are drawn."""
@@ -84,9 +86,9 @@ class Picture:
           settings: what was asked.
           answer: what follows.
         """
-        found = answer.diagnosis
-        rival = found.rival if found.rival >= 0 else None
-        colors = plot.pattern_colors(len(NAMES), found.best, rival)
+        diagnosis = answer.diagnosis
+        rival = diagnosis.rival if diagnosis.rival >= 0 else None
+        colors = plot.pattern_colors(len(NAMES), diagnosis.best, rival)
         for r, color in enumerate(colors):
             self._mean[r].set(data=(answer.step, answer.mean[:, r]), color=color)
             self._labels[r].set(text=NAMES[r], color=color)
@@ -105,9 +107,9 @@ class Picture:
             label.set_y(y)
         lost = f", {answer.diverged} diverged" if answer.diverged else ""
         best = [name for name, p in zip(NAMES, settings.success, strict=True) if p == max(settings.success)]
-        told = f"{answer.found:.0%} of {RUNS} sampled runs find {' or '.join(best)} in {STEPS} steps{lost}"
-        self._ends.set_text(told)
-        self._regime.set_text(_regime(settings, found))
+        ending = f"{answer.found:.0%} of {RUNS} sampled runs find {' or '.join(best)} in {STEPS} steps{lost}"
+        self._ends.set_text(ending)
+        self._regime.set_text(_regime(settings, diagnosis))
         self._draw_envelope(answer, colors)
 
     def _draw_envelope(self, answer: Answer, colors: list[str]) -> None:
@@ -144,21 +146,21 @@ class Picture:
 
 def table(answer: Answer) -> str:
     """Times of expected updates without KL term, as an HTML table, and what is not ordinary about the question."""
-    found = answer.diagnosis
+    diagnosis = answer.diagnosis
     rows = [(name, _show.from_log(log_time)) for name, log_time in answer.log_times.items()]
-    title = f"η × steps until π({NAMES[found.best]}) = {found.target:g}"
-    notes = "".join(f"<br><small>{escape(note)}</small>" for note in found.notes)
+    title = f"η × steps until π({NAMES[diagnosis.best]}) = {diagnosis.target:g}"
+    notes = "".join(f"<br><small>{escape(note)}</small>" for note in diagnosis.notes)
     return _show.table(title, ("expected updates, no KL term", "time"), rows) + notes
 
 
-def _regime(settings: Settings, found: diagnosis.Diagnosis) -> str:
+def _regime(settings: Settings, diagnosis: Diagnosis) -> str:
     """What decides about the path, in a few words."""
     if settings.tpr == settings.fpr:
         return "The verifier says nothing: no drift"
     if settings.tpr < settings.fpr:
         return "The verifier misleads: backwards"
-    gamma = "" if found.gamma is None else f", γ = {found.gamma:.3g}"
-    return f"{found.regime.capitalize()}{gamma}"
+    gamma = "" if diagnosis.gamma is None else f", γ = {diagnosis.gamma:.3g}"
+    return f"{diagnosis.regime.capitalize()}{gamma}"
 
 
 def _apart(heights: np.ndarray, least: float = 0.06) -> np.ndarray:

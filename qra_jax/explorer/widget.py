@@ -8,8 +8,9 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
-from qra_jax.explorer import ALGORITHMS, LARGEST, NAMES, Settings, simulate
 from qra_jax.explorer.picture import Picture, table
+from qra_jax.explorer.settings import ALGORITHMS, LARGEST, NAMES, Settings
+from qra_jax.explorer.simulation import simulate
 
 GUIDE = (
     "One question, three reasoning patterns, each right with its own success rate p; training moves the shares π. "

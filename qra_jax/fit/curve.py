@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qra_jax import _check
+from qra_jax._files import Table, read_csv
 
 SAMPLES = ("n", "samples", "n_judged")
 """Columns that say how many rollouts are behind a point."""
@@ -127,42 +126,43 @@ def read(
       ValueError: an unreadable or empty file, missing or repeated columns, text in numbers, values outside
         the range, steps repeated or out of order, fewer than two points.
     """
-    path = Path(path)
     low, high = (float(end) for end in scale)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"range: {low:.10g} {high:.10g}; must be two finite numbers, the lower first")
     if samples is not None:
         _check.positive("samples", samples)
-    header, rows = table(path)
+    table = read_csv(path, f"a CSV file with columns step and {column}")
+    header = table.header
     for wanted in ("step", column):
-        if wanted not in header:
+        if wanted not in table.columns:
             hint = "; name the measured one by --column" if wanted == column else ""
             raise ValueError(f"{path}: no column {wanted!r} among {', '.join(header)}{hint}")
     behind = [name for name in SAMPLES if name in header]
-    notes, kept, printed = [], [], []
+    notes, points, kept, printed = [], [], [], []
     slack = 1e-6 * (high - low)  # rounding
-    for line, row in rows:
-        if missing(row[column]):
+    for row, text in enumerate(table.columns[column]):
+        if missing(text):
             continue
-        place = f"{path}, row {line}"
-        step, value = (_number(f"{place}, column {name}", row[name]) for name in ("step", column))
+        place = f"{path}, row {table.lines[row]}"
+        step, value = (_number(table, row, name) for name in ("step", column))
         if not low - slack <= value <= high + slack:
             raise ValueError(
                 f"{place}, column {column}: {value:.10g}; must be in [{low:.10g}, {high:.10g}]: "
                 "for another scale give --range LOW HIGH (0 100 for percentages)"
             )
-        if kept and step <= kept[-1][0]:
-            how = "repeats" if step == kept[-1][0] else "comes after"
+        if points and step <= points[-1][0]:
+            how = "repeats" if step == points[-1][0] else "comes after"
             raise ValueError(
-                f"{place}: step {step:.10g} {how} step {kept[-1][0]:.10g}; must be one row a step, in order"
+                f"{place}: step {step:.10g} {how} step {points[-1][0]:.10g}; must be one row a step, in order"
             )
-        kept.append((step, value, line, row))
-        printed.append(row[column].strip())
+        points.append((step, value))
+        kept.append(row)
+        printed.append(text)
     if len(kept) < 2:
         raise ValueError(f"{path}: {len(kept)} rows with a step and a value; must be two or more")
-    if len(kept) < len(rows):
-        notes.append(f"{len(rows) - len(kept)} rows without {column} left out")
-    steps, values = (np.array([row[i] for row in kept], float) for i in (0, 1))
+    if len(kept) < len(table):
+        notes.append(f"{len(table) - len(kept)} rows without {column} left out")
+    steps, values = np.array(points, float).T
     accuracy = np.clip((values - low) / (high - low), 0.0, 1.0)
     counts = None
     if samples is not None:
@@ -170,7 +170,7 @@ def read(
         notes.append(f"{samples:.10g} samples a point, as given")
     else:
         if behind:
-            counts = _optional(path, behind[0], kept)
+            counts = _optional(table, behind[0], kept)
             if (counts <= 0).any():
                 raise ValueError(f"{path}, column {behind[0]}: {np.nanmin(counts):.10g}; must be positive")
             if np.isnan(counts).all():
@@ -192,7 +192,7 @@ def read(
     lr = None
     if "lr" in header:
         try:
-            lr = _optional(path, "lr", kept)
+            lr = _optional(table, "lr", kept)
         except ValueError:
             lr = np.full(len(steps), np.nan)
         if np.isnan(lr).any() or (lr < 0).any() or not lr.max() > 0:
@@ -206,39 +206,7 @@ def read(
     unused = [name or "a column without a name" for name in header if name not in used]
     if unused:
         notes.append(f"not used by the fit: {', '.join(unused)}")
-    return Curve(steps, accuracy, counts, lr, (low, high), path.stem, tuple(notes))
-
-
-def table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Header and rows (line number, cells by name) of a CSV file.
-
-    Args:
-      path: the file, UTF-8.
-
-    Returns:
-      Names of the columns, and the rows.
-
-    Raises:
-      ValueError: an unreadable or empty file, repeated columns, rows of another length.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = [
-                (i, row) for i, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ValueError(f"{path}: {reason}; must be a CSV file with columns step and accuracy") from None
-    if len(rows) < 2:
-        raise ValueError(f"{path}: empty; must have a header and a row for each point")
-    header = [cell.strip() for cell in rows[0][1]]
-    twice = [name for name in header if name and header.count(name) > 1]
-    if twice:
-        raise ValueError(f"{path}: column {twice[0]!r} is there twice; must be there once")
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            raise ValueError(f"{path}, row {line}: {len(row)} cells; must be {len(header)}, as in the header")
-    return header, [(line, dict(zip(header, row, strict=True))) for line, row in rows[1:]]
+    return Curve(steps, accuracy, counts, lr, (low, high), table.path.stem, tuple(notes))
 
 
 def granularity(values: np.ndarray, resolution: float = 1e-9) -> int | None:
@@ -287,25 +255,20 @@ def missing(text: str) -> bool:
     return text.strip().lower() in ("", "na", "nan", "null", "none")
 
 
-def _optional(path: Path, name: str, kept: Sequence[tuple[float, float, int, dict[str, str]]]) -> np.ndarray:
+def _optional(table: Table, name: str, rows: list[int]) -> np.ndarray:
     """A column with NaN for missing cells."""
-    return np.array(
-        [
-            np.nan if missing(row[name]) else _number(f"{path}, row {line}, column {name}", row[name])
-            for _, _, line, row in kept
-        ]
-    )
+    cells = table.columns[name]
+    return np.array([np.nan if missing(cells[row]) else _number(table, row, name) for row in rows])
 
 
-def _number(place: str, text: str) -> float:
+def _number(table: Table, row: int, column: str) -> float:
+    place, text = table.place(row, column), table.columns[column][row]
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{place}: {text.strip()!r} is not a number; must be finite") from None
+        raise ValueError(f"{place}: {text!r} is not a number; must be finite") from None
     if not math.isfinite(value):
-        raise ValueError(
-            f"{place}: {text.strip()}; must be a finite number, or empty where nothing was measured"
-        )
+        raise ValueError(f"{place}: {text}; must be a finite number, or empty where nothing was measured")
     return value
 
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from qra_jax import _check
-from qra_jax.batching import chunked
+from qra_jax import _check, _roots
+from qra_jax._batches import chunked
 from qra_jax.fit import dynamics as _dynamics, noise, smc
 from qra_jax.fit.curve import Curve, noise_samples
 from qra_jax.fit.dynamics import DYNAMICS, MODELS, PARAMETERS, Model
@@ -379,12 +379,7 @@ def _identified(fit: Fit) -> Identified:
 
 
 def _step_at(fit: Fit, guess: float) -> float:
-    """The step at the horizon, where time is no step count: by bisection."""
-    low, high = float(fit.train.steps[-1]), max(guess, float(fit.curve.steps[-1]))
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _windows(fit.curve, fit.train, np.array([middle]))[0] < fit.horizon:
-            low = middle
-        else:
-            high = middle
-    return high
+    """The step at the horizon, where time is no step count."""
+    last = float(fit.train.steps[-1])
+    beyond = lambda step: float(_windows(fit.curve, fit.train, np.array([step]))[0]) - fit.horizon  # noqa: E731
+    return _roots.brent(beyond, last, max(guess, float(fit.curve.steps[-1])))

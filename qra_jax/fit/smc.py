@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from qra_jax import _roots
+
 _STAGES = 200
 
 
@@ -80,14 +82,10 @@ def sample(
         return 1 / jnp.sum(weight**2)
 
     def next_step(values: Array, left: Array) -> Array:
-        def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-            low, high = ends  # in log, as likelihoods of hopeless draws reach −1e30
-            middle = (low + high) / 2
-            fine = effective(values, jnp.exp(middle)) >= draws / 2
-            return jnp.where(fine, middle, low), jnp.where(fine, high, middle)
-
-        most = jnp.log(jnp.maximum(left, 1e-30))
-        low, _ = jax.lax.fori_loop(0, 50, halve, (most - 80.0, most))
+        most = jnp.log(jnp.maximum(left, 1e-30))  # in log, as likelihoods of hopeless draws reach −1e30
+        low = _roots.bisect(
+            lambda log_step: draws / 2 - effective(values, jnp.exp(log_step)), most - 80.0, most
+        )
         return jnp.where(effective(values, left) >= draws / 2, left, jnp.exp(low))
 
     def stage(state: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optimistix as optx
 from jaxtyping import Array
 
 from qra_jax import _check, metrics
+from qra_jax._roots import BracketedBisection
 from qra_jax.flow.system import State, System
 from qra_jax.problem import Problem
 
@@ -60,21 +60,6 @@ def condition(event: str, target: Array, problem: Problem, system: System) -> Ca
         return target - accuracy(state)
 
     return {"best": best, "accuracy": short, "peak": slope, "steady": speed}[event]
-
-
-class BracketedBisection(optx.Bisection):
-    """Bisection that stops when the bracket is narrow, however steep the function is.
-
-    With `flip=True` it also ends at the upper end where the function is zero there, which is what diffrax
-    asks of the trajectories of a batch that had no event.
-    """
-
-    def terminate(
-        self, fn: Any, y: Array, args: Any, options: Any, state: Any, tags: Any
-    ) -> tuple[Array, Any]:
-        """The bracket is as narrow as asked."""
-        width = jnp.abs(state.upper - state.lower)
-        return width <= self.atol + self.rtol * jnp.abs(y), optx.RESULTS.successful
 
 
 def root_finder(dtype: Any) -> BracketedBisection:

@@ -16,7 +16,7 @@ from qra_jax import _check
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow import event as events, reverse
 from qra_jax.flow.system import State, System, answer_system, pattern_system, sft_system
-from qra_jax.problem import SUM_TOLERANCE, Problem
+from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
 from qra_jax.trajectory import Status, Trajectory
@@ -137,7 +137,7 @@ def sft(
       ValueError: an argument out of range.
     """
     _check.problem(problem)
-    mixture = _check.distribution("mixture", mixture, tolerance=SUM_TOLERANCE)
+    mixture = _check.distribution("mixture", mixture, tolerance=_check.SUM_TOLERANCE)
     _check.same_length("mixture", mixture, "ref", problem.log_ref)
     start, options = _prepare(
         problem, ts, log_policy0, event, target, solver, stiff, rtol, atol, max_steps, adjoint

@@ -7,7 +7,7 @@ $$ w_r(\tau) = u_r - R_r\tau + S(\tau),\qquad \sum_r \log w_r = \sum_r \log u_r 
 
 Measured from the *leader*, the lowest of the lines $u_r - R_r\tau$, the others have gaps $g_r \ge 0$ and one scalar
 $y = \log\min_r w_r$ is left, the root of $\sum_r \log(e^y + g_r) = C$. The natural gradient has the same lines with
-offsets $-\log\pi_{\rm ref}$, and $\log\pi_r = -g_r$ up to normalisation: one walk along lines serves both metrics.
+offsets $-\log\pi_{\rm ref}$, and $\log\pi_r = -g_r$ up to normalisation: one walk along lines serves both geometries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from qra_jax.regularizer import GEOMETRIES
+from qra_jax.geometry import GEOMETRIES
 
 SOFTMAX, NATURAL = GEOMETRIES
 

@@ -19,13 +19,13 @@ class Dominance:
 
     Attributes:
       leaders: `[patterns]`, who leads, in order; −1 after the last.
-      switches: `[patterns]`, log τ at which each takes the lead (−inf for the first); `inf` after the last.
-        Orbit time τ is in the gauge θ_0 = log π_ref.
+      log_switches: `[patterns]`, natural log of the orbit time τ at which each takes the lead (−inf for the first);
+        `inf` after the last. Orbit time τ is in the gauge θ_0 = log π_ref.
       count: how many patterns ever lead.
     """
 
     leaders: Int[Array, "*batch patterns"]
-    switches: Float[Array, "*batch patterns"]
+    log_switches: Float[Array, "*batch patterns"]
     count: Int[Array, "*batch"]
 
 
@@ -39,17 +39,21 @@ def lower_envelope(lines: Lines) -> Dominance:
         return jnp.isfinite(_curve.next_switch(lines, place)[0]) & (count < patterns)
 
     def step(state: tuple) -> tuple:
-        place, leaders, switches, count = state
+        place, leaders, log_switches, count = state
         distance, successor = _curve.next_switch(lines, place)
         gaps = _curve.gaps_at(lines, place, distance)
         ahead = _curve.lead(lines, replace(place, gaps=gaps, tau=place.tau + distance), successor)
         # Lines through one vertex: the steepest leads, the others never do.
         slot = jnp.where(distance > 0, count, count - 1)
         leaders = leaders.at[slot].set(successor)
-        switches = switches.at[slot].set(jnp.where(slot > 0, jnp.log(ahead.tau) + lines.log_unit, -jnp.inf))
-        return ahead, leaders, switches, slot + 1
+        log_switches = log_switches.at[slot].set(
+            jnp.where(slot > 0, jnp.log(ahead.tau) + lines.log_unit, -jnp.inf)
+        )
+        return ahead, leaders, log_switches, slot + 1
 
     leaders = jnp.full(patterns, -1).at[0].set(place.leader)
-    switches = jnp.full(patterns, jnp.inf, lines.offset.dtype).at[0].set(-jnp.inf)
-    _, leaders, switches, count = jax.lax.while_loop(going, step, (place, leaders, switches, jnp.asarray(1)))
-    return Dominance(leaders, switches, count)
+    log_switches = jnp.full(patterns, jnp.inf, lines.offset.dtype).at[0].set(-jnp.inf)
+    _, leaders, log_switches, count = jax.lax.while_loop(
+        going, step, (place, leaders, log_switches, jnp.asarray(1))
+    )
+    return Dominance(leaders, log_switches, count)

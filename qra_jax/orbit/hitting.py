@@ -18,37 +18,55 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from qra_jax.algorithm import Algorithm
-from qra_jax.batching import pooled_while
+from qra_jax import _check, _show
+from qra_jax._batches import pooled_while
 from qra_jax.orbit import curve as _curve, panels as _panels
 from qra_jax.orbit.curve import Leaf, Lines, Place
 from qra_jax.orbit.panels import Walk
-from qra_jax.trajectory import Status
+from qra_jax.orbit.setting import Setting
+from qra_jax.trajectory import Outcome, Status, outcomes
 
 BEST, ACCURACY, PEAK = "best", "accuracy", "peak"
 EVENTS = (BEST, ACCURACY, PEAK)
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Setting:
-    """All that an orbit depends on; the leaves are what can be differentiated.
+@dataclass(frozen=True, repr=False)
+class Hit(Outcome):
+    """When and where something happens on an orbit.
 
     Attributes:
-      log_ref: `[patterns]`, log π_ref.
-      reward: `[patterns]`, R_r.
-      success: `[patterns]`, p_r, which events look at.
-      target: level that the event waits for.
-      algorithm: its clock sets the speed.
+      log_time: natural log of the training time (unit learning rate); −inf if it holds at the start, +inf if never.
+      log_policy: `[patterns]`, log π there (where the orbit ends, if never).
+      status: a `Status`: OK, ALREADY_MET, UNREACHABLE, NOT_CONVERGED, OUT_OF_PRECISION or INVALID.
+      panels: quadrature panels evaluated, the measure of work.
     """
 
-    log_ref: Leaf
-    reward: Leaf
-    success: Leaf
-    target: Leaf
-    algorithm: Algorithm
+    log_time: Float[Array, "*batch"]
+    log_policy: Float[Array, "*batch patterns"]
+    status: Int[Array, "*batch"]
+    panels: Int[Array, "*batch"]
+
+    def __repr__(self) -> str:
+        if not _show.concrete(self.log_time, self.status):
+            return f"Hit(log_time={_show.shape(self.log_time)}, log_policy={_show.shape(self.log_policy)})"
+        if self.log_time.ndim:
+            batch = " × ".join(map(str, self.log_time.shape))
+            return f"Hit({', '.join(filter(None, [f'{batch} problems', outcomes(self.status)]))})"
+        return f"Hit(t = {_show.from_log(float(self.log_time))}, {outcomes(self.status)})"
+
+
+def check(event: str, target: Any) -> None:
+    """Reject unknown events and targets out of range.
+
+    Raises:
+      ValueError: an unknown event, a target outside (0, 1).
+    """
+    _check.choice("event", event, EVENTS)
+    if event != PEAK:
+        _check.open_unit_interval("target", target)
 
 
 def event_value(event: str, geometry: str, setting: Setting, ratio: Array) -> Array:
@@ -78,7 +96,7 @@ class Search:
       before: the walk up to the panel that holds the bracket.
       low: where the bracket begins, as a distance in τ from there.
       high: where it ends.
-      found: a bracket has been found.
+      bracketed: the event lies in the bracket.
       done: the orbit is over.
       value: the event's value at the end of the last panel: at a vertex the next one may round to the other side.
       height: highest accuracy at a bracketed peak so far.
@@ -89,7 +107,7 @@ class Search:
     before: Walk
     low: Leaf
     high: Leaf
-    found: Leaf
+    bracketed: Leaf
     done: Leaf
     value: Leaf
     height: Leaf
@@ -107,7 +125,7 @@ def begin(event: str, geometry: str, setting: Setting) -> Search:
 
 def over(event: str, search: Search) -> Bool[Array, ""]:
     """Whether the search is over: bracketed (for the peak, at the end of the orbit), or unable to go on."""
-    stop = search.done if event == PEAK else search.done | search.found
+    stop = search.done if event == PEAK else search.done | search.bracketed
     return stop | _panels.exhausted(search.walk)
 
 
@@ -138,7 +156,7 @@ def step(event: str, geometry: str, binary: bool, question: tuple[Setting, Lines
     kept, low, high = jax.tree.map(lambda a, b: jnp.where(use, a, b), new, old)
     done = good & _panels.settled(lines, walk, tried.ratio[-1])
     value = jnp.where(good, last, search.value)
-    return Search(walk, kept, low, high, search.found | use, done, value, height, last_height)
+    return Search(walk, kept, low, high, search.bracketed | use, done, value, height, last_height)
 
 
 def _refine(value: Any, low: Array, high: Array) -> Array:
@@ -166,8 +184,8 @@ def _refine(value: Any, low: Array, high: Array) -> Array:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Found:
-    """Where an event happens.
+class Event:
+    """Where and when an event happens.
 
     Attributes:
       log_time: natural logarithm of the time.
@@ -193,7 +211,7 @@ def search(event: str, geometry: str, binary: bool, setting: Setting) -> Search:
     return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(event, geometry, setting))
 
 
-def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Search) -> Found:
+def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Search) -> Event:
     """From the bracket to the place and the time of the event."""
     lines = Lines.through(setting.log_ref, setting.reward, geometry)
     origin = _curve.start(lines)
@@ -210,27 +228,30 @@ def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Se
     log_time = jnp.logaddexp(before.log_time, last.log_time)
     place = _panels.end(lines, before.place, distance, last)
 
-    met, found = value(ratio) >= 0, search.found
+    met, happened = value(ratio) >= 0, search.bracketed
     if event == PEAK:
         height = jnp.sum(ratio * setting.success) / jnp.sum(ratio)
         slack = 8 * jnp.finfo(height.dtype).eps
-        found &= search.done & (search.height > search.last_height + slack) & (search.height >= height)
-        met = search.done & ~found & (height >= search.last_height - slack)
+        happened &= search.done & (search.height > search.last_height + slack) & (search.height >= height)
+        met = search.done & ~happened & (height >= search.last_height - slack)
     else:
-        met |= found & jnp.isneginf(log_time)  # bracketed at the very start, by rounding
+        met |= happened & jnp.isneginf(log_time)  # bracketed at the very start, by rounding
     levels = (setting.log_ref, setting.success, setting.target)
     valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.array([jnp.any(jnp.isnan(x)) for x in levels]))
 
-    def choose(met_value: Any, found_value: Any, else_value: Any) -> Any:
+    def choose(met_value: Any, happened_value: Any, else_value: Any) -> Any:
         return jax.tree.map(
-            lambda a, b, c: jnp.where(met, a, jnp.where(found, b, c)), met_value, found_value, else_value
+            lambda a, b, c: jnp.where(met, a, jnp.where(happened, b, c)),
+            met_value,
+            happened_value,
+            else_value,
         )
 
     precise = jnp.where(jnp.isfinite(log_time), Status.OK, Status.OUT_OF_PRECISION)
     lost = jnp.where(search.walk.step > 0, Status.NOT_CONVERGED, Status.OUT_OF_PRECISION)
     status = choose(Status.ALREADY_MET, precise, jnp.where(search.done, Status.UNREACHABLE, lost))
     infinity = jnp.full_like(log_time, jnp.inf)
-    return Found(
+    return Event(
         jnp.where(valid, choose(-infinity, log_time, infinity), jnp.nan),
         choose(origin, place, search.walk.place),
         jnp.where(valid, status, Status.INVALID).astype(jnp.int32),
@@ -240,17 +261,17 @@ def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Se
     )
 
 
-def _found(event: str, geometry: str, binary: bool, setting: Setting) -> Found:
+def _first(event: str, geometry: str, binary: bool, setting: Setting) -> Event:
     return finish(event, geometry, binary, setting, search(event, geometry, binary, setting))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _differentiable_find(
     event: str, geometry: str, binary: bool, setting: Setting
-) -> tuple[Array, Array, Found]:
+) -> tuple[Array, Array, Event]:
     """Log time and τ of an event, both with first derivatives, and everything else about it."""
-    found = _found(event, geometry, binary, setting)
-    return found.log_time, found.place.tau, found
+    first = _first(event, geometry, binary, setting)
+    return first.log_time, first.place.tau, first
 
 
 @_differentiable_find.defjvp
@@ -258,11 +279,11 @@ def _find_jvp(
     event: str, geometry: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
 ) -> Any:
     (setting,), (dsetting,) = primals, tangents
-    found = _found(event, geometry, binary, setting)
-    place = found.place
+    first = _first(event, geometry, binary, setting)
+    place = first.place
     along = TimeGradient(geometry, binary, setting)
-    _, gradient = along.advance(along.start(), found.before.tried)
-    time_gradient, log_speed = along.finish(gradient, found.before, found.distance)
+    _, gradient = along.advance(along.start(), first.before.tried)
+    time_gradient, log_speed = along.finish(gradient, first.before, first.distance)
 
     def value(setting: Setting, tau: Array) -> Array:
         lines = Lines.through(setting.log_ref, setting.reward, geometry)
@@ -275,20 +296,26 @@ def _find_jvp(
 
     event_gradient, event_slope = jax.grad(value, argnums=(0, 1))(setting, place.tau)
     # Where nothing happens derivatives are zero; masked before the products, or 0 · nan would come back in reverse.
-    happened = found.status == Status.OK
+    happened = first.status == Status.OK
     time_gradient, event_gradient = jax.tree.map(
         lambda g: jnp.where(happened, g, 0.0), (time_gradient, event_gradient)
     )
     dtau = -inner(event_gradient, dsetting) / jnp.where(happened, event_slope, 1.0)
-    rate = jnp.where(happened, jnp.exp(log_speed - found.log_time), 0.0)
+    rate = jnp.where(happened, jnp.exp(log_speed - first.log_time), 0.0)
     dlog_time = inner(time_gradient, dsetting) + rate * dtau
-    return (found.log_time, place.tau, found), (dlog_time, dtau, zero_tangent(found))
+    return (first.log_time, place.tau, first), (dlog_time, dtau, zero_tangent(first))
 
 
 find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
 
 
-def find_many(event: str, geometry: str, binary: bool, settings: Setting, lanes: int) -> Found:
+def log_policy(setting: Setting, geometry: str, place: Place, tau: Array) -> Float[Array, " patterns"]:
+    """log π at a place of the orbit, a differentiable function of the setting and of τ."""
+    lines = Lines.through(setting.log_ref, setting.reward, geometry)
+    return _curve.log_policy(lines, _curve.follow(lines, replace(place, tau=tau)))
+
+
+def find_many(event: str, geometry: str, binary: bool, settings: Setting, lanes: int) -> Event:
     """Many events at once, without derivatives; the settings have a leading axis."""
 
     def prepare(setting: Setting) -> tuple[Search, Lines]:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from qra_jax import expectation
 from qra_jax.algorithm import Algorithm
 from qra_jax.orbit import curve as _curve
 from qra_jax.orbit.curve import Leaf, Lines, Place
@@ -78,15 +79,16 @@ Rate = Callable[[Array, Array], Array]
 def rate_function(lines: Lines, algorithm: Algorithm, binary: bool) -> Rate:
     """log dt/dτ = log Z − log c as a function of the probability ratios and log Z at a point of the orbit."""
     log_clock = algorithm.log_clock_function() if binary else None
+    real_clock = None if binary else expectation.limit_clock(algorithm, algorithm.group_size)
 
     def rate(ratio: Array, log_z: Array) -> Array:
         policy = ratio / jnp.sum(ratio)
         mean = jnp.sum(policy * lines.reward)
         if log_clock is not None:
             return log_z - log_clock(mean, jnp.sum(policy * (1 - lines.reward)))
-        assert algorithm.real_clock is not None
+        assert real_clock is not None  # checked where the setting is made
         std = jnp.sqrt(jnp.sum(policy * (lines.reward - mean) ** 2))
-        return log_z - jnp.log(algorithm.real_clock(algorithm.params, std))
+        return log_z - jnp.log(real_clock(std))
 
     return rate
 

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 
 from qra_jax.orbit import curve as _curve, panels as _panels
 from qra_jax.orbit.curve import Lines, Place
-from qra_jax.orbit.hitting import Setting, TimeGradient, inner, zero_tangent
+from qra_jax.orbit.hitting import TimeGradient, inner, zero_tangent
 from qra_jax.orbit.panels import Walk
+from qra_jax.orbit.setting import Setting
 from qra_jax.trajectory import Status
 
 
@@ -81,13 +82,16 @@ def _sample(geometry: str, binary: bool, setting: Setting, log_times: Array) -> 
         return walk, (place, reached, walk, distance)
 
     _, (places, reached, walks, distances) = jax.lax.scan(save, _panels.begin(lines), log_times)
-    status = jnp.where(jnp.all(reached), Status.OK, Status.NOT_CONVERGED)
     valid = (
         jnp.all(jnp.isfinite(lines.reward))
         & ~jnp.any(jnp.isnan(setting.log_ref))
         & ~jnp.any(jnp.isnan(log_times))
     )
-    return places, jnp.where(valid, status, Status.INVALID).astype(jnp.int32), (walks, distances)
+    status = Status.worst(
+        jnp.where(jnp.all(reached), Status.OK, Status.NOT_CONVERGED),
+        jnp.where(valid, Status.OK, Status.INVALID),
+    )
+    return places, status, (walks, distances)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))

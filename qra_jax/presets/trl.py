@@ -12,13 +12,13 @@ EPSILON = 1e-4
 """What TRL adds to the standard deviation."""
 LOSSES = {
     "grpo": "length",
-    "dapo": "tokens",
-    "bnpo": "tokens",
+    "dapo": "batch_tokens",
+    "bnpo": "batch_tokens",
     "dr_grpo": "constant",
-    "cispo": "tokens",
+    "cispo": "batch_tokens",
     "sapo": "length",
     "luspo": "constant",
-    "vespo": "tokens",
+    "vespo": "batch_tokens",
 }
 """Loss types, and how each averages over tokens."""
 MEANING = {

@@ -39,7 +39,7 @@ LOSSES = {
 }
 """Loss modes, and how each is read."""
 AVERAGES = {
-    "token-mean": ("tokens", "one over all tokens; in our networks those of the group"),
+    "token-mean": ("batch_tokens", "one over all tokens of the batch"),
     "seq-mean-token-sum": ("constant", "sums over the tokens of a sequence"),
     "seq-mean-token-mean": ("length", "1/|o| of each sequence"),
     "seq-mean-token-sum-norm": ("constant", "a constant, part of the learning rate"),

@@ -20,7 +20,7 @@ from qra_jax.recipe.recipe import Recipe
 from qra_jax.recipe.run import Run
 from qra_jax.recipe.schedule import Schedule
 from qra_jax.reward import Reward
-from qra_jax.trajectory import Status
+from qra_jax.trajectory import Outcome, Status
 
 OBJECTIVES: dict[str, Callable[[Run], Array]] = {
     "cost": lambda run: run.log_cost,
@@ -239,7 +239,7 @@ def _builder(
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(Outcome):
     r"""How the time to a target changes with the base model: true derivatives of the exact hitting time.
 
     Attributes:

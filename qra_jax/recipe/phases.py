@@ -29,7 +29,7 @@ from qra_jax import (
 )
 from qra_jax.algorithm import Algorithm
 from qra_jax.geometry import GEOMETRIES
-from qra_jax.problem import SUM_TOLERANCE, Problem
+from qra_jax.problem import Problem
 from qra_jax.recipe import schedule
 from qra_jax.recipe.schedule import Schedule
 from qra_jax.regularizer import Regularizer
@@ -365,7 +365,7 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
             raise ValueError("mixture, demonstrations: give exactly one of them")
         if get("mixture") is not None:
             given["mixture"] = _check.distribution(
-                "mixture", given["mixture"], tolerance=SUM_TOLERANCE, ndim=np.ndim(given["mixture"])
+                "mixture", given["mixture"], tolerance=_check.SUM_TOLERANCE, ndim=np.ndim(given["mixture"])
             )
         else:
             _check.unit_interval("demonstrations", given["demonstrations"])

@@ -20,12 +20,12 @@ from qra_jax.recipe import schedule, velocity
 from qra_jax.recipe.phases import Phase
 from qra_jax.recipe.schedule import Schedule
 from qra_jax.training import train
-from qra_jax.trajectory import Status
+from qra_jax.trajectory import Outcome, Status
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Run:
+class Run(Outcome):
     """What a recipe did.
 
     Attributes:
@@ -74,7 +74,7 @@ class Run:
         return jnp.mean(metrics.pass_at_k(self.accuracy, k))
 
 
-class Outcome(NamedTuple):
+class PhaseOutcome(NamedTuple):
     """How one phase ended: its time is `time`, or exp(`log_time`) where that is given."""
 
     log_policy: Array
@@ -140,7 +140,7 @@ def run(
     )
 
 
-def _cost(phases: tuple[Phase, ...], outcomes: list[Outcome]) -> tuple[Array, Array]:
+def _cost(phases: tuple[Phase, ...], outcomes: list[PhaseOutcome]) -> tuple[Array, Array]:
     """Log of the total cost and of each phase's, with derivatives also where a phase costs nothing."""
     dtype = outcomes[0].time.dtype
     plain, logs, times = [], [], []
@@ -167,7 +167,7 @@ def _cost(phases: tuple[Phase, ...], outcomes: list[Outcome]) -> tuple[Array, Ar
     return log(jnp.sum(parts), jnp.max(times)), log(parts, times)
 
 
-def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
+def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> PhaseOutcome:
     dtype = start.dtype
     algorithm, reward, _ = phase.parts(0.0, dtype)
     parts = {"algorithm": algorithm, "reward": reward, "geometry": phase.geometry}
@@ -190,7 +190,9 @@ def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
         else:
             found = jax.vmap(at_times, in_axes=(0, 0, None))(problem, start, ts)
         policies = found.log_policy if start.ndim == 1 else jnp.moveaxis(found.log_policy, 0, 1)
-        return Outcome(policies[-1], time, None, none, jnp.max(found.status), path_of(policies))
+        return PhaseOutcome(
+            policies[-1], time, None, none, Status.worst(found.status, axis=None), path_of(policies)
+        )
     asked = problem.with_ref(start)
     hit = orbit.hit(asked, phase.until, event=phase.event, **parts)
     moves = (speed > 0) | jnp.isneginf(hit.log_time)
@@ -207,12 +209,12 @@ def _orbit(phase: Phase, problem: Problem, start: Array, saves: int) -> Outcome:
     if saves:
         last = hit.log_time if time is None else jnp.minimum(hit.log_time, jnp.log(time * speed))
         path = orbit.solve(asked, log_ts=last + jnp.log(fractions), **parts).log_policy
-    return Outcome(log_policy, none, log_time, none, status, path)
+    return PhaseOutcome(log_policy, none, log_time, none, status, path)
 
 
 def _flow(
     phase: Phase, problem: Problem, start: Array, features: Array | None, saves: int, options: dict[str, Any]
-) -> Outcome:
+) -> PhaseOutcome:
     """Progress and demonstrations are part of the state, so that the flow has no clock of its own."""
     dtype, time = start.dtype, jnp.asarray(phase.time, start.dtype)
     move = velocity.of_questions(velocity.expected, phase, problem)
@@ -243,7 +245,7 @@ def _flow(
         log_time = jnp.where(met, log_time, jnp.where(progress == 0, -jnp.inf, progress))
         unmet = jnp.isposinf(progress)
         status = jnp.where((status == Status.OK) & unmet, Status.UNREACHABLE, status)
-    return Outcome(policies[-1], time, log_time, taught, status, policies if saves else None)
+    return PhaseOutcome(policies[-1], time, log_time, taught, status, policies if saves else None)
 
 
 def _valid(phase: Phase, problem: Problem, start: Array) -> Array:
@@ -299,7 +301,7 @@ def _is_plain(phase: Phase, saves: int) -> bool:
 
 def _trained(
     phase: Phase, problem: Problem, start: Array, features: Array | None, saves: int, seed: Array
-) -> Outcome:
+) -> PhaseOutcome:
     assert phase.steps is not None
     algorithm, reward, regularizers = phase.parts(0.0, start.dtype)
     run = train(
@@ -317,12 +319,14 @@ def _trained(
     )
     path = run.log_policy[1:] if start.ndim == 1 else jnp.moveaxis(run.log_policy, 1, 0)[1:]
     steps, none = jnp.asarray(phase.steps, start.dtype), jnp.zeros((), start.dtype)
-    return Outcome(path[-1], steps, None, none, jnp.max(run.status), path if saves else None)
+    return PhaseOutcome(
+        path[-1], steps, None, none, Status.worst(run.status, axis=None), path if saves else None
+    )
 
 
 def _steps(
     phase: Phase, problem: Problem, start: Array, features: Array | None, saves: int, seed: Array
-) -> Outcome:
+) -> PhaseOutcome:
     dtype, steps = start.dtype, phase.steps
     assert steps is not None
     sampling = phase.runner == "sampled"
@@ -371,4 +375,4 @@ def _steps(
         log_time = jnp.where(count > 0, jnp.log(jnp.maximum(count, 1.0)), -jnp.inf)
         log_time = jnp.where(done, log_time, jnp.inf)
     ended = jnp.where(valid, to_log(params), jnp.nan)
-    return Outcome(ended, count, log_time, taught, status.astype(jnp.int32), path)
+    return PhaseOutcome(ended, count, log_time, taught, status.astype(jnp.int32), path)

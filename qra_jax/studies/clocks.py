@@ -17,6 +17,7 @@ two patterns with success rates (1, 0).
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ from matplotlib.figure import Figure
 from qra_jax import flow, orbit, plot, theory
 from qra_jax.algorithm import (
     Algorithm,
+    by_clock,
     dapo,
     dr_grpo,
     filtered_sft,
@@ -35,6 +37,7 @@ from qra_jax.algorithm import (
     pass_at_k,
     reinforce,
     rloo,
+    switch,
     tsallis,
 )
 from qra_jax.problem import Problem
@@ -90,7 +93,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     problem = Problem.from_probs(ref=REF, success=SUCCESS)
     ts, ten, which = (
         np.geomspace(0.05, 1e4, 201 if quick else 801),
-        any_of(TEN.values()),
+        partial(switch, members=[by_clock(algorithm) for algorithm in TEN.values()]),
         np.arange(len(TEN)),
     )
     paths = jax.jit(jax.vmap(lambda i: orbit.solve(problem, ts, algorithm=ten(i))))(which)
@@ -101,10 +104,10 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     natural = np.log(REF) + rise - np.log(np.sum(REF * np.exp(rise), axis=1, keepdims=True))
     reached = np.concatenate([log_policy.reshape(-1, 3), natural[1:]])
     shown = np.concatenate([np.linspace(0, 30, 300), np.geomspace(31, 1e4, 100)])
-    taus = np.concatenate([shown, np.maximum(_orbit_time(problem, reached), 0)])
+    taus = np.concatenate([shown, np.maximum(theory.orbit_time(problem, jnp.asarray(reached)), 0)])
     on_orbit = np.exp(jax.jit(jax.vmap(lambda tau: orbit.policy(problem, tau)))(taus))
     distance = np.abs(on_orbit[len(shown) :] - np.exp(reached)).max(axis=1)
-    integral, others = _first_integral(problem, reached), len(natural) - 1
+    integral, others = np.asarray(theory.first_integral(problem, jnp.asarray(reached))), len(natural) - 1
     data: dict[str, Any] = {
         "time": ts,
         "accuracy": paths.accuracy,
@@ -127,17 +130,6 @@ def _spread(time: np.ndarray, policy: np.ndarray, rounds: int) -> np.ndarray:
     return np.stack([np.interp(part * s[-1], s, time[1:]) for part, s in zip(parts, length, strict=True)])
 
 
-def any_of(algorithms: Any) -> Any:
-    """A family of algorithms as one that is indexed by a number: one compilation for all of them."""
-    clocks = [algorithm.clock_function() for algorithm in algorithms]
-
-    def clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
-        branches = [lambda mean, miss, c=c: jnp.asarray(c(mean, miss), mean.dtype) for c in clocks]
-        return jax.lax.switch(jnp.asarray(params["which"], int), branches, mean, miss)
-
-    return lambda index: Algorithm("any", reinforce().weigh, None, clock, params={"which": index})
-
-
 def _two_patterns(rho: Any) -> Problem:
     return Problem(jnp.log(jnp.array([rho, 1 - rho])), jnp.array([1.0, 0.0]))
 
@@ -146,7 +138,7 @@ def _ends() -> dict[str, Any]:
     """Time from ρ₀ to ½, and 1 − ρ against time from ½, with success rates (1, 0)."""
     data = {}
     for geometry, algorithms in {"softmax": ENDS, "natural": NATURAL}.items():
-        family = any_of(algorithms.values())
+        family = partial(switch, members=[by_clock(algorithm) for algorithm in algorithms.values()])
 
         def cold(index: Any, family: Any = family, geometry: str = geometry) -> Any:
             options = {"event": "accuracy", "algorithm": family(index), "geometry": geometry}
@@ -167,28 +159,6 @@ def _ends() -> dict[str, Any]:
                 zip((f"{name}/cold", f"{name}/tail", f"{name}/law"), every(float(index)), strict=True)
             )
     return data
-
-
-def _first_integral(problem: Problem, log_policy: np.ndarray) -> np.ndarray:
-    """The ratio of the first-integral test over the one it should have, for i, j, k = 0, 1, 2."""
-    rise, slope = _lines(problem, log_policy)
-    return (
-        (rise[..., 0] - rise[..., 1])
-        / (rise[..., 0] - rise[..., 2])
-        / ((slope[0] - slope[1]) / (slope[0] - slope[2]))
-    )
-
-
-def _orbit_time(problem: Problem, log_policy: np.ndarray) -> np.ndarray:
-    """τ read off the first and last pattern."""
-    rise, slope = _lines(problem, log_policy)
-    return (rise[..., 0] - rise[..., 2]) / (slope[2] - slope[0])
-
-
-def _lines(problem: Problem, log_policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    log_ref = np.asarray(problem.log_ref)
-    log_scale = np.mean(log_policy - log_ref, axis=-1, keepdims=True)
-    return np.exp(log_scale - log_policy) - np.exp(-log_ref), np.asarray(problem.success)
 
 
 def _mean_gradients(seed: int) -> dict[str, np.ndarray]:

@@ -36,7 +36,8 @@ parametric bootstrap, and √G is the rival scaling (that of a signal-to-noise a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -46,8 +47,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import metrics, plot, training
-from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax import metrics, plot, theory, training
+from qra_jax.algorithm import Algorithm, grpo, reinforce, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict, wilson
@@ -92,21 +93,16 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         for group in GROUPS[quick]
     ]
     data |= {name: np.stack([cell[name] for cell in cells], axis=2) for name in cells[0]}
-    data["exponent"] = np.stack(
-        [[[_exponent(name, group, x) for group in GROUPS[quick]] for x in STARTS] for name in NAMES]
-    )
+    law = partial(theory.loss_exponent, success=SUCCESS, level=LOST)
+    members = zip(*(_members(group) for group in GROUPS[quick]), strict=True)
+    data["exponent"] = np.stack([[[law(each, x) for each in row] for x in STARTS] for row in members])
     data |= _followed(jax.random.fold_in(key, 1000), *LONG_RUNS[quick])
     return {name: np.asarray(value) for name, value in (data | _diversity(key, *DIVERSITY[quick])).items()}
 
 
-def _either(which: jax.Array, group: int, baseline: float = 0.0) -> Algorithm:
-    """REINFORCE (0) or GRPO (1), compiled once for both."""
-    first, second = reinforce(baseline), grpo(group)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("REINFORCE or GRPO", weigh, group, params={"which": which})
+def _members(group: int, baseline: float = 0.0) -> tuple[Algorithm, Algorithm]:
+    """The algorithms of `NAMES`."""
+    return replace(reinforce(baseline), group_size=group), grpo(group)
 
 
 def _best(log_policy: jax.Array, problem: Problem) -> jax.Array:
@@ -120,7 +116,7 @@ def _runner(group: int, mode: str, steps: int, every: int) -> Any:
         problem = Problem(jnp.log(jnp.stack([start, 1 - start])), jnp.asarray(SUCCESS, start.dtype))
         options: dict[str, Any] = {"mode": mode, "record_every": every, "metrics": {"best": _best}}
         return training.train(
-            key, problem, steps=steps, algorithm=_either(which, group), learning_rate=rate, **options
+            key, problem, steps=steps, algorithm=switch(which, _members(group)), learning_rate=rate, **options
         ).stats["best"]
 
     return run
@@ -173,62 +169,23 @@ def _followed(key: jax.Array, seeds: int, steps: int) -> dict[str, np.ndarray]:
     return data | {"long/end": steps * group * np.array(LONG["ratios"])}
 
 
-def _lundberg(name: str, group: int, share: np.ndarray) -> np.ndarray:
-    """y(x) > 0 with E[exp(−y G Δz/2η)] = 1 for one group drawn at x = π(r*), by bisection."""
-    right, wrong = SUCCESS[0] * share, (1 - SUCCESS[0]) * share
-    mean = right + SUCCESS[1] * (1 - share)
-    k = np.arange(group + 1)
-    choose = np.array([float(math.comb(group, i)) for i in k])
-    chance = choose * mean[:, None] ** k * (1 - mean[:, None]) ** (group - k)
-    if name == "REINFORCE":
-        up, down = np.ones(group + 1), np.zeros(group + 1)
-    else:
-        inner = (k > 0) & (k < group)
-        odds = np.where(inner, group - k, 1) / np.where(inner, k, 1)
-        up, down = np.where(inner, np.sqrt(odds), 0.0), np.where(inner, -1 / np.sqrt(odds), 0.0)
-    total = k * up + (group - k) * down
-    a, b = (right / mean)[:, None], (wrong / (1 - mean))[:, None]
-
-    def log_moment(y: np.ndarray) -> np.ndarray:
-        y = y[:, None]
-        first = k * np.log1p(a * np.expm1(-y * up))
-        second = (group - k) * np.log1p(b * np.expm1(-y * down))
-        return np.log(np.sum(chance * np.exp(y * share[:, None] * total + first + second), axis=1))
-
-    low, high = np.full(share.shape, 1e-3), np.full(share.shape, 20.0)
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = log_moment(middle) > 0
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return low
-
-
-def _exponent(name: str, group: int, start: float, level: float = LOST) -> float:
-    """(η/G) × the theory's −log P(share ever below the level)."""
-    z = np.linspace(math.log(level / (1 - level)), math.log(start / (1 - start)), 33)
-    y = _lundberg(name, group, 1 / (1 + np.exp(-z)))
-    return float(np.sum((y[1:] + y[:-1]) / 2 * np.diff(z)) / 2)
-
-
 def _tilt(log_policy: jax.Array) -> jax.Array:
     """Gradient of Σπ² in the logits."""
     policy = jnp.exp(log_policy)
     return 2 * policy * (policy - jnp.sum(policy**2))
 
 
-def _variance(name: str, group: int) -> float:
-    """σ² of the diffusion among equally good patterns; REINFORCE with baseline b = p."""
-    return RATE * (1 - RATE) if name == "REINFORCE" else 1 - RATE**group - (1 - RATE) ** group
+def _noise(groups: Sequence[int] | np.ndarray) -> np.ndarray:
+    """σ² of the diffusion among equally good patterns `[algorithm, group]`; REINFORCE with baseline b = p."""
+    every = [[theory.weight_variance(each, RATE) for each in _members(int(group), RATE)] for group in groups]
+    return np.array(every).T
 
 
 def _diversity(key: jax.Array, groups: tuple[int, ...], seeds: int) -> dict[str, np.ndarray]:
     """E[Σπ²] and its standard error `[algorithm, group, step size, record]`, and its slope at the start."""
     uniform, skewed = np.full(PATTERNS, 1 / PATTERNS), np.array(SKEWED)
-    rates = np.array(
-        [
-            [[math.sqrt(SPAN * g / (_variance(m, g) * DIVERSITY_STEPS)) * k for k in (1, 2)] for g in groups]
-            for m in NAMES
-        ]
+    rates = np.sqrt(SPAN * np.array(groups) / (_noise(groups) * DIVERSITY_STEPS))[..., None] * np.array(
+        [1, 2]
     )
     curves, errors = (np.empty((*rates.shape, DIVERSITY_STEPS // EVERY + 1)) for _ in range(2))
     slope, predicted, slope_error = (np.empty((*rates.shape[:2], 2)) for _ in range(3))
@@ -244,7 +201,7 @@ def _diversity(key: jax.Array, groups: tuple[int, ...], seeds: int) -> dict[str,
             key,
             problem,
             steps=steps,
-            algorithm=_either(which, most, RATE),
+            algorithm=switch(which, _members(most, RATE)),
             group_size=size,
             learning_rate=rate,
             record_every=every,
@@ -254,7 +211,7 @@ def _diversity(key: jax.Array, groups: tuple[int, ...], seeds: int) -> dict[str,
 
     def law(which: jax.Array, ref: jax.Array, group: int) -> jax.Array:
         problem = Problem(jnp.log(ref), jnp.full(PATTERNS, RATE, ref.dtype))
-        algorithm = _either(which, group, RATE)
+        algorithm = switch(which, _members(group, RATE))
         covariance = training.gradient_covariance(problem, problem.log_ref, algorithm=algorithm)
         bend = jax.hessian(lambda theta: metrics.herfindahl(jax.nn.log_softmax(theta)))(problem.log_ref)
         return jnp.sum(bend * covariance) / 2
@@ -364,7 +321,7 @@ def halves(data: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def times(data: Mapping[str, np.ndarray]) -> np.ndarray:
     """s = σ² η t / G at every record."""
     rates, groups = data["diversity/rates"], data["diversity/groups"]
-    sigma = np.array([[_variance(name, int(group)) for group in groups] for name in NAMES])
+    sigma = _noise(groups)
     steps = EVERY * np.arange(data["diversity/curves"].shape[-1])
     return (sigma / groups)[..., None, None] * rates[..., None] ** 2 * steps
 
@@ -372,7 +329,7 @@ def times(data: Mapping[str, np.ndarray]) -> np.ndarray:
 def tails(data: Mapping[str, np.ndarray]) -> list[dict[str, float]]:
     """Exponent of P(T > t) by maximum likelihood with censoring at the end of the runs, for each η/G."""
     share = np.array([LONG["start"]])
-    y = float(_lundberg("REINFORCE", LONG["group"], np.array([1e-6]))[0])
+    y = float(theory.lundberg_exponent(_members(LONG["group"])[0], 1e-6, success=SUCCESS))
     late = LONG["late"] / (2 * float(share[0]) * (SUCCESS[0] - SUCCESS[1]))
     rows = []
     for ratio, time, end in zip(LONG["ratios"], data["long/time"], data["long/end"], strict=True):
@@ -627,7 +584,7 @@ def _diversity_rows(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     average = np.average(limit, weights=limit_error**-2)
     misfit = float(np.sum(((limit - average) / limit_error) ** 2))
     groups, rates = data["diversity/groups"], data["diversity/rates"]
-    sigma = np.array([[_variance(name, int(group)) for group in groups] for name in NAMES])
+    sigma = _noise(groups)
     ones = np.ones_like(found)
     wait = found * (groups / sigma)[..., None] / rates
     design = np.stack(

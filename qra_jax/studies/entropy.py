@@ -21,6 +21,7 @@ of later points from earlier ones.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -31,11 +32,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import flow, metrics, plot, training
-from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax.algorithm import grpo, reinforce, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, random
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
+from qra_jax.theory import entropy_hessian, entropy_rate
 
 TITLE = (
     "Entropy: drift and noise both lower it; clip-low raises it; e^H is tied to accuracy only now and then"
@@ -48,6 +50,8 @@ SOURCES = {
 }
 GROUP, SURE, LEADING = 8, 2.575829, 0.1
 """Rollouts; half a 99 % interval in standard errors; what a leading-order law may be off by (relative)."""
+PAIR = (replace(reinforce(), group_size=GROUP), grpo(GROUP))
+"""REINFORCE and GRPO, between which runs choose by number."""
 REF = tuple(1 / r / sum(1 / s for s in range(1, 9)) for r in range(1, 9))
 PROBLEMS = {
     "random rewards": (0.5,) * 8,
@@ -87,35 +91,12 @@ def _problem(success: Any) -> Problem:
     return Problem(jnp.log(jnp.asarray(REF, success.dtype)), success)
 
 
-def _either(which: jax.Array) -> Algorithm:
-    """REINFORCE (0) or GRPO (1), compiled once for both."""
-    first, second = reinforce(), grpo(GROUP)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("REINFORCE or GRPO", weigh, GROUP, params={"which": which})
-
-
-def entropy_rate(log_policy: jax.Array, velocity: jax.Array) -> jax.Array:
-    """dH/dt = −Cov_π(log π, v)."""
-    policy = jnp.exp(log_policy)
-    return -jnp.sum(policy * log_policy * (velocity - jnp.sum(policy * velocity)))
-
-
-def entropy_bend(log_policy: jax.Array) -> jax.Array:
-    """Hessian of H in the logits, `[patterns, patterns]`."""
-    policy, excess = jnp.exp(log_policy), log_policy + metrics.entropy(log_policy)
-    outer = policy[:, None] * policy[None, :] * (1 + excess[:, None] + excess[None, :])
-    return outer - jnp.diag(policy * (excess + 1))
-
-
 def _identity() -> dict[str, Any]:
     """Largest |ΔH/η − dH/dt| along mean training, for REINFORCE and GRPO with and without KL, and a ladder of η."""
     problem, steps = _problem(PROBLEMS["one best pattern"]), 100
 
     def error(which: jax.Array, beta: jax.Array, rate: jax.Array) -> tuple[jax.Array, jax.Array]:
-        parts: dict[str, Any] = {"algorithm": _either(which), "regularizers": [reverse_kl(beta)]}
+        parts: dict[str, Any] = {"algorithm": switch(which, PAIR), "regularizers": [reverse_kl(beta)]}
         path = training.train(
             jax.random.key(0), problem, steps=steps, learning_rate=rate, mode="mean", **parts
         ).log_policy
@@ -145,18 +126,23 @@ def _one_step(key: jax.Array, tries: int) -> dict[str, Any]:
     )
 
     def theory(which: jax.Array, log_policy: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
-        problem, algorithm = _problem(p), _either(which)
+        problem, algorithm = _problem(p), switch(which, PAIR)
         noise = training.gradient_covariance(problem, log_policy, algorithm=algorithm)
         clock = jnp.where(which == 0, 1.0, grpo(GROUP).clock(metrics.accuracy(log_policy, p)))
         velocity = clock * flow.drift(problem, log_policy)
-        bend = entropy_bend(log_policy)
+        bend = entropy_hessian(log_policy)
         return entropy_rate(log_policy, velocity), (velocity @ bend @ velocity + jnp.sum(bend * noise)) / 2
 
     def change(
         key: jax.Array, which: jax.Array, log_policy: jax.Array, p: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         run = training.train(
-            key, _problem(p), steps=1, learning_rate=rate, algorithm=_either(which), log_policy0=log_policy
+            key,
+            _problem(p),
+            steps=1,
+            learning_rate=rate,
+            algorithm=switch(which, PAIR),
+            log_policy0=log_policy,
         ).log_policy
         slope = -jnp.exp(log_policy) * (log_policy + metrics.entropy(log_policy))
         linear = jnp.sum(slope * (run[1] - run[0]))
@@ -178,7 +164,7 @@ def _rates(log_policy: jax.Array, problem: Problem) -> jax.Array:
     """H, its rate of drift, and the second-order terms of noise and of the mean step."""
     algorithm = grpo(GROUP)
     velocity = flow.drift(problem, log_policy, algorithm=algorithm)
-    bend = entropy_bend(log_policy)
+    bend = entropy_hessian(log_policy)
     noise = training.gradient_covariance(problem, log_policy, algorithm=algorithm)
     return jnp.stack(
         [

@@ -20,17 +20,17 @@ success rates (1, .5, 0), G = 8, t = 4.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import flow, plot, training
-from qra_jax.algorithm import Algorithm, dapo, grpo, reinforce
+from qra_jax import flow, plot, theory, training
+from qra_jax.algorithm import Algorithm, dapo, grpo, reinforce, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import Verdict, verdict
@@ -65,7 +65,11 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """z at time t for many seeds, three ways of training and a ladder of η; the expansion around the flow."""
     rates, seeds = TIME / np.array(STEPS[quick]), SEEDS[quick]
     key = jax.random.key(seed)
-    families: list[tuple[tuple[str, ...], Any]] = [(NAMES[:2], _either), (NAMES[2:], lambda _: dapo(GROUP))]
+    pair = (replace(reinforce(), group_size=GROUP), grpo(GROUP))
+    families: list[tuple[tuple[str, ...], Any]] = [
+        (NAMES[:2], lambda which: switch(which, pair)),
+        (NAMES[2:], lambda _: dapo(GROUP)),  # dynamic sampling is another program
+    ]
     data: dict[str, Any] = {"rates": rates, "seeds": np.array(seeds), "time": np.linspace(0, TIME, 65)}
     with ThreadPoolExecutor(len(families)) as pool:  # compiling takes longer than running
         keys = [jax.random.fold_in(key, part) for part in range(len(families))]
@@ -119,16 +123,6 @@ def _family(
     }
 
 
-def _either(which: jax.Array) -> Algorithm:
-    """REINFORCE (0) or GRPO (1) with groups of eight, compiled once for both."""
-    first, second = reinforce(), grpo(GROUP)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("REINFORCE or GRPO", weigh, GROUP, params={"which": which})
-
-
 def _runner(problem: Problem, family: Any, mode: str, steps: int) -> Any:
     """`(key, η, which) -> z [records]`. All η share one compiled run; larger ones are read off before its end."""
 
@@ -144,52 +138,14 @@ def _runner(problem: Problem, family: Any, mode: str, steps: int) -> Any:
 
 def _expansion(problem: Problem, algorithm: Algorithm, ts: Any) -> dict[str, jax.Array]:
     """z along the flow; coefficients of η at its end: error of mean training, bias and variance of sampled."""
-
-    def drift(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value = flow.drift(problem, jax.nn.log_softmax(theta), algorithm=algorithm)
-        return value, value
-
-    def linear(theta: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        jacobian, value = jax.jacfwd(drift, has_aux=True)(theta)
-        return jacobian, (jacobian, value)
-
-    def velocity(t: Any, state: tuple[jax.Array, ...], args: Any) -> tuple[jax.Array, ...]:
-        theta, spread, error, bias = state
-        second, (jacobian, value) = jax.jacfwd(linear, has_aux=True)(theta)
-        noise = training.gradient_covariance(problem, jax.nn.log_softmax(theta), algorithm=algorithm)
-        late = jacobian @ value / 2
-        return (
-            value,
-            jacobian @ spread + spread @ jacobian.T + noise,
-            jacobian @ error - late,
-            jacobian @ bias - late + jnp.einsum("ijk,jk->i", second, spread) / 2,
-        )
-
-    zero = jnp.zeros_like(problem.log_ref)
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(velocity),
-        diffrax.Tsit5(),
-        t0=0.0,
-        t1=TIME,
-        dt0=TIME / 256,
-        y0=(problem.log_ref, jnp.outer(zero, zero), zero, zero),
-        saveat=diffrax.SaveAt(ts=ts),
-        adjoint=diffrax.ForwardMode(),
+    found = theory.small_step_expansion(
+        lambda theta: flow.drift(problem, jax.nn.log_softmax(theta), algorithm=algorithm),
+        lambda theta: training.gradient_covariance(problem, jax.nn.log_softmax(theta), algorithm=algorithm),
+        problem.log_ref,
+        lambda theta: _logit(jax.nn.log_softmax(theta), problem),
+        ts,
     )
-    assert solution.ys is not None
-    thetas = solution.ys[0]
-    theta, spread, error, bias = (part[-1] for part in solution.ys)
-
-    def z(theta: jax.Array) -> jax.Array:
-        return _logit(jax.nn.log_softmax(theta), problem)
-
-    slope = jax.grad(z)(theta)
-    return {
-        "flow": jax.vmap(z)(thetas),
-        "error": slope @ error,
-        "bias": slope @ bias + jnp.sum(jax.hessian(z)(theta) * spread) / 2,
-        "variance": slope @ spread @ slope,
-    }
+    return {part.name: getattr(found, part.name) for part in fields(found)}
 
 
 def _moments(away: np.ndarray) -> dict[str, np.ndarray]:

@@ -25,8 +25,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import plot, training
-from qra_jax.algorithm import Algorithm, dapo, dr_grpo, grpo, rloo
+from qra_jax import plot, theory, training
+from qra_jax.algorithm import Algorithm, dapo, dr_grpo, grpo, rloo, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
@@ -70,10 +70,8 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         sizes = jnp.asarray([*SIZES, *GROUPS[quick]], float)
         exact = jax.jit(lambda sizes, rho, make=make: _exact(make(max(SIZES)), sizes, rho))(sizes, rho)
         data |= {f"{name}/{kind}": np.asarray(value) for kind, value in exact.items()}
-    limit = np.arange(2000.0)
     lam = np.geomspace(1e-2, 1e2, 81)
-    log_chance = limit * np.log(lam[:, None]) - lam[:, None] - np.asarray(jax.lax.lgamma(limit + 1))
-    data |= {"lambda": lam, "poisson": np.exp(log_chance) @ np.sqrt(limit) / np.sqrt(lam)}
+    data |= {"lambda": lam, "poisson": np.asarray(theory.grpo_poisson_share(jnp.asarray(lam), terms=2000))}
     for index, size in enumerate(GROUPS[quick]):
         key, cold = jax.random.fold_in(jax.random.key(seed), index), _cold(data, "GRPO")[len(SIZES) + index]
         start = float(np.interp(np.log(LEVELS[0]), LOGITS, cold))
@@ -117,16 +115,6 @@ def _cold(data: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return np.concatenate([np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1], np.zeros((len(pace), 1))], axis=1)
 
 
-def _either(size: int, which: jax.Array) -> Algorithm:
-    """GRPO (0) or RLOO (1), compiled once for both."""
-    first, second = grpo(size), rloo(size)
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, first.weights(rewards, where), second.weights(rewards, where))
-
-    return Algorithm("GRPO or RLOO", weigh, size, params={"which": which})
-
-
 def _runs(key: jax.Array, size: int, cold: float, seeds: int) -> dict[str, np.ndarray]:
     """Sampled runs with one G: rollouts to the target, cold starts, and the noise of one window."""
     every = max(1, WINDOW // size)
@@ -134,7 +122,7 @@ def _runs(key: jax.Array, size: int, cold: float, seeds: int) -> dict[str, np.nd
 
     def run(key: jax.Array, ref: jax.Array, success: jax.Array, rate: jax.Array, which: jax.Array) -> Any:
         options: dict[str, Any] = {"record_every": every, "metrics": ("accuracy",)}
-        algorithm = _either(size, which)
+        algorithm = switch(which, (grpo(size), rloo(size)))
         problem = Problem(jnp.log(ref), success)
         run = training.train(key, problem, steps=steps, algorithm=algorithm, learning_rate=rate, **options)
         return run.stats["accuracy"]

@@ -35,8 +35,8 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import metrics, plot
-from qra_jax.algorithm import Algorithm, grpo, pass_at_k, reinforce, tsallis
+from qra_jax import metrics, plot, theory
+from qra_jax.algorithm import Algorithm, grpo, pass_at_k, reinforce, switch, tsallis
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 from qra_jax.training import train
@@ -128,23 +128,6 @@ def _together(problem: Problem, features: Array, rate: Any, *, steps: int, algor
     return run.log_policy[:, -1]
 
 
-def first_order(problem: Problem, features: Array, algorithm: Algorithm) -> Array:
-    r"""Speed of every question's accuracy, $\sum_{q'} c(\rho_{q'})\,J_q^\top\Phi_q\Phi_{q'}^\top J_{q'}$.
-
-    Args:
-      problem: stacked questions, at their reference policy.
-      features: `[questions, patterns, features]`, Φ.
-      algorithm: its clock is c.
-
-    Returns:
-      `[questions, questions]`, how much question q (row) gains by training question q' (column) for unit time.
-    """
-    accuracy = problem.accuracy_ref
-    slope = problem.ref * (problem.success - accuracy[:, None])
-    pull = jnp.einsum("qrf,qr->qf", features, slope)
-    return (pull @ pull.T) * algorithm.clock(accuracy)[None, :]
-
-
 def _population(rng: np.random.Generator, rate: float, steps: int) -> dict[str, Array]:
     """Accuracies before and after, `[kinds, overlaps, populations, questions]`, and their first order."""
     size = (POPULATIONS, QUESTIONS)
@@ -158,7 +141,7 @@ def _population(rng: np.random.Generator, rate: float, steps: int) -> dict[str, 
         end = _together(problem, phi, rate, steps=steps, algorithm=reinforce())
         soon = _together(problem, phi, TINY, steps=1, algorithm=reinforce())
         gain = metrics.accuracy(soon, problem.success) - problem.accuracy_ref
-        speed = jnp.sum(first_order(problem, phi, reinforce()), axis=1)
+        speed = jnp.sum(theory.influence(problem, phi), axis=1)
         return {"end": metrics.accuracy(end, problem.success), "soon": gain / TINY, "speed": speed}
 
     over_populations = jax.vmap(one, (0, 0, None))
@@ -231,9 +214,7 @@ def _shift(rng: np.random.Generator) -> dict[str, Array]:
             end = _together(problem, phi, rate, steps=steps, algorithm=reinforce())
             return end[:, 0] - end[:, 1] - start
 
-        speed = metrics.accuracy(problem.log_ref, problem.success)
-        pull = speed * (1 - speed)
-        predicted = 2 * ((1 - overlap) * pull + overlap * jnp.sum(pull))
+        predicted = theory.shared_logit_speed(start, overlap)
         # As much training as moves the mean logit by about one: fewer, larger shares where more is shared.
         time = 1 / jnp.mean(predicted)
         return {"soon": change(TINY, 1) / TINY, "speed": predicted, "late": change(time / 100, 100)}
@@ -269,7 +250,8 @@ def _conflict(steps: int) -> dict[str, Array]:
         return (end[:, 0] - end[:, 1])[jnp.array([0, copies])]
 
     def every(copies: int, head_start: float) -> dict[str, Array]:
-        run = jax.vmap(lambda which, m: fight(_any_of(which), copies, head_start, m), (None, 0))
+        rule = lambda which: switch(which, [algorithm for algorithm, _ in RULES.values()])  # noqa: E731
+        run = jax.vmap(lambda which, m: fight(rule(which), copies, head_start, m), (None, 0))
         found = jax.jit(jax.vmap(run, (0, None)))(jnp.arange(len(RULES)), middles)
         return dict(zip(RULES, found, strict=True))
 
@@ -277,16 +259,6 @@ def _conflict(steps: int) -> dict[str, Array]:
     return {f"conflict/{name}": end for name, end in even.items()} | {
         f"frequent/{name}": end for name, end in frequent.items()
     }
-
-
-def _any_of(which: Array) -> Algorithm:
-    """The rule with this index, so that all of them compile as one."""
-    clocks = [algorithm.clock_function() for algorithm, _ in RULES.values()]
-
-    def clock(params: dict[str, Any], mean: Array, miss: Array) -> Array:
-        return jnp.stack([jnp.asarray(c(mean, miss), mean.dtype) for c in clocks])[params["which"]]
-
-    return replace(reinforce(), limit_clock=clock, params={"which": which, "baseline": 0.0})
 
 
 def split_between(data: Mapping[str, np.ndarray], name: str) -> tuple[float, float]:

@@ -38,8 +38,8 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import plot, recipe
-from qra_jax.algorithm import Algorithm, grpo
+from qra_jax import plot, recipe, theory
+from qra_jax.algorithm import grpo
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
@@ -253,34 +253,10 @@ def _data_quality(population: Any, quick: bool) -> dict[str, np.ndarray]:
     gated, _, _ = _run(population, "interleaved", 1.0, share=shares[:, None])
     ref, best = (np.asarray(x[..., 0]) for x in (problems.ref, problems.success))
     mass = (1 - shares[:, None, None]) * ref + shares[:, None, None]
-    rest = np.stack([rest_point(weight, mass, best, grpo(GROUP)) for weight in HEAVY])
+    rest = np.stack([theory.rest_point(weight, mass, best, grpo(GROUP)) for weight in HEAVY])
     dose = np.log(1 / ref) / (2 * shares[:, None, None])
     names = ("share", "every", "gated", "rest", "dose")
     return {f"quality/{k}": v for k, v in zip(names, (shares, every, gated, rest, dose), strict=True)}
-
-
-def rest_point(weight: Any, mass: Any, success: Any, algorithm: Algorithm) -> np.ndarray:
-    r"""Accuracy at which RL and SFT at every step balance, where only r* is ever right.
-
-    The root of $\rho = p^*\bigl[1 - w(1-m)/(w + c(\rho)\rho)\bigr]$ in (0, p*], by bisection.
-
-    Args:
-      weight: `[...]`, w > 0.
-      mass: `[...]`, m = μ(r*) in (0, 1].
-      success: `[...]`, p* in (0, 1].
-      algorithm: its clock is c.
-
-    Returns:
-      `[...]`, ρ.
-    """
-    weight, mass, success = np.broadcast_arrays(*(np.asarray(x, float) for x in (weight, mass, success)))
-    low, high = np.zeros_like(success), success.copy()
-    for _ in range(60):
-        middle = (low + high) / 2
-        pull = np.asarray(algorithm.clock(jnp.asarray(middle))) * middle
-        up = success * (1 - weight * (1 - mass) / (weight + pull)) > middle
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
-    return high
 
 
 def part(data: Mapping[str, np.ndarray], name: str, kind: str = "accuracy") -> np.ndarray:

@@ -94,7 +94,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         "phase_worst": phase[..., 1],
         "log_time": log_ts,
         "rlvr": np.asarray(rlvr(stack(shown))),
-        "limit": np.array(rise_limit()),
+        "limit": np.array(theory.rlif_rise_probability()),
     }
 
 
@@ -150,27 +150,6 @@ def family_fates(rng: np.random.Generator, patterns: int, a: float, draws: int) 
 
 def _certainty(success: np.ndarray) -> np.ndarray:
     return -0.5 * (np.log(success) + np.log1p(-success))
-
-
-def rise_limit(nodes: int = 200) -> float:
-    r"""P(initial rise | ρ_ref > ½) as n → ∞ for success rates U[0, 1], by the central limit theorem.
-
-    $$ \tfrac12 + \tfrac1\pi \arcsin r, \qquad
-       r = \mathrm{corr}\bigl(p - \tfrac12,\;(p - \tfrac12)(R - E R)\bigr) $$
-
-    Args:
-      nodes: of the quadrature.
-
-    Returns:
-      .6768 (r = .5272).
-    """
-    # p = s²(3 − 2s) smooths the logarithms at both ends.
-    x, weight = np.polynomial.legendre.leggauss(nodes)
-    s = (x + 1) / 2
-    p, measure = s * s * (3 - 2 * s), weight / 2 * 6 * s * (1 - s)
-    odd = (p - 0.5) * (_certainty(p) - 1)
-    r = measure @ ((p - 0.5) * odd) / np.sqrt((measure @ (p - 0.5) ** 2) * (measure @ odd**2))
-    return float(0.5 + np.arcsin(r) / np.pi)
 
 
 def wilson(share: Any, draws: int, z: float = Z95) -> tuple[Any, Any]:

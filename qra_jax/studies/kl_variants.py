@@ -22,6 +22,8 @@ an estimate has the same mean, but sees a pattern of share δ in one rollout of 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -31,7 +33,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot, theory, training
-from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax.algorithm import Algorithm, by_clock, grpo, reinforce, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples
 from qra_jax.regularizer import k3_loss, reverse_kl
@@ -126,35 +128,24 @@ def _is_sampled(case: tuple[Any, ...]) -> bool:
     return kind == "noise" and which == 1 and youden == SAMPLED["youden"]
 
 
-def _clocks() -> Callable[..., Any]:
-    """Clocks of `ALGORITHMS` as `(number, mean, miss) -> speed`."""
-    finite = grpo(GROUP).clock_function()
-
-    def clock(which: Any, mean: Any, miss: Any) -> Any:
-        grouped = jnp.where(which == 1, finite(mean, miss), 1 / jnp.sqrt(mean * miss))
-        return jnp.where(which == 0, 1.0, grouped)
-
-    return clock
+def _by_clock() -> tuple[Algorithm, ...]:
+    """`ALGORITHMS` for exact means."""
+    return reinforce(), by_clock(grpo(GROUP)), grpo()
 
 
 def _runner(penalty: Any, mode: str, steps: int, every: int) -> Any:
     """`(key, settings of one case) -> π [records, 3]`."""
-    plain, grouped, clocks = reinforce(), grpo(GROUP), _clocks()
-
-    def weigh(params: Any, rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-        return jnp.where(params["which"] == 0, plain.weights(rewards, where), grouped.weights(rewards, where))
+    sampled = replace(reinforce(), group_size=GROUP), grpo(GROUP)
+    members = _by_clock() if mode == "mean" else sampled
 
     def run(
         key: Any, ref: Any, success: Any, youden: Any, beta: Any, which: Any, start: Any, rate: Any
     ) -> Any:
-        clock = lambda params, mean, miss: clocks(params["which"], mean, miss)  # noqa: E731
-        size = None if mode == "mean" else GROUP
-        algorithm = Algorithm("one of three", weigh, size, clock, params={"which": which})
         return training.train(
             key,
             Problem(jnp.log(ref), success),
             steps=steps,
-            algorithm=algorithm,
+            algorithm=switch(which, members),
             learning_rate=rate,
             reward=verifiable(*_rates(youden)),
             regularizers=[penalty(beta)],
@@ -166,52 +157,19 @@ def _runner(penalty: Any, mode: str, steps: int, every: int) -> Any:
     return run
 
 
-def _tilted(name: str, ref: Any, reward: Any, b: Any) -> jax.Array:
-    """The resting policy for one b = β/c, `[patterns]`."""
-    top = jnp.max(jnp.where(ref > 0, reward, -jnp.inf))
-    if name == "reverse":
-        weight = ref * jnp.exp((reward - top) / b)
-        return weight / jnp.sum(weight)
-    share = jnp.sum(jnp.where(reward == top, ref, 0.0))
-    ends = b * share, b  # s − max R: Σπ is at least one at the first, at most one at the second
-    gap = _bisect(lambda gap: jnp.sum(b * ref / (gap + top - reward)) < 1, *ends)
-    return b * ref / (gap + top - reward)
-
-
-def _bisect(beyond: Callable[[Any], Any], low: Any, high: Any) -> Any:
-    """Where a condition that fails at `low` and is met at `high` comes to be met."""
-
-    def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
-        middle = (ends[0] + ends[1]) / 2
-        met = beyond(middle)
-        return jnp.where(met, ends[0], middle), jnp.where(met, middle, ends[1])
-
-    low, high = jax.lax.fori_loop(0, 60, halve, (jnp.asarray(low), jnp.asarray(high)))
-    return (low + high) / 2
-
-
 def _closed(name: str) -> Callable[..., Any]:
-    """`(π_ref, success, J, β, algorithm) -> π` at rest from the base policy: the largest b with b c(R̄(b)) = β."""
-    clock, grid = _clocks(), jnp.linspace(8.0, -8.0, 401)
+    """`(π_ref, success, J, β, algorithm) -> π` at rest from the base policy, all of them stacked."""
+    members = _by_clock()
 
     def rest(ref: Any, success: Any, youden: Any, beta: Any, which: Any) -> jax.Array:
-        tpr, fpr = _rates(youden)
-        reward = fpr + (tpr - fpr) * success
-
-        def short(log_b: Any) -> Any:
-            policy = _tilted(name, ref, reward, jnp.exp(log_b))
-            speed = clock(which, jnp.sum(policy * reward), jnp.sum(policy * (1 - reward)))
-            return log_b + jnp.log(speed) < jnp.log(beta)
-
-        first = jnp.argmax(jax.vmap(short)(grid))
-        log_b = -_bisect(lambda minus: short(-minus), -grid[first - 1], -grid[first])
-        return _tilted(name, ref, reward, jnp.exp(log_b))
+        options = {"algorithm": switch(which, members), "reward": verifiable(*_rates(youden))}
+        return jnp.exp(theory.resting_policy(Problem(jnp.log(ref), success), beta, penalty=name, **options))
 
     return jax.jit(jax.vmap(rest))
 
 
 def _lines() -> dict[str, Any]:
-    """Closed forms on fine grids, and times to come back by quadrature."""
+    """Closed forms on fine grids, and times to come back."""
     worked, fine, youden = examples.worked(), np.geomspace(0.02, 3, 121), np.linspace(-0.9, 0.9, 61)
     found: dict[str, Any] = {"fine": fine, "fine_youden": youden, "shares": np.geomspace(1e-8, 0.2, 60)}
     every = lambda value, count: np.broadcast_to(np.asarray(value, float), (count, *np.shape(value)))  # noqa: E731
@@ -227,22 +185,12 @@ def _lines() -> dict[str, Any]:
         ends.append(rest(*noise, padded, every(NOISE_BETA, count), every(2.0, count))[::2])
         keys = ("fine", *(f"rare/{share:g}" for share in RARE), "fine_noise")
         found |= {f"{name}/{key}": end for key, end in zip(keys, ends, strict=True)}
-        found |= {f"{name}/back": _back(name, found["shares"]), f"{name}/lost": _back(name, np.array(LOST))}
+        back = partial(theory.return_time, beta=LOST_BETA, penalty=name)
+        found |= {f"{name}/back": back(found["shares"]), f"{name}/lost": back(np.array(LOST))}
     tpr, fpr = _rates(jnp.array(NOISE))
     right = jnp.sum(jnp.array(NOISE_REF[:2]))
     rest = jax.vmap(lambda t, f: theory.noisy_equilibrium(right, NOISE_BETA, tpr=t, fpr=f))(tpr, fpr)
     return found | {"equilibrium": jax.nn.sigmoid(rest)}
-
-
-def _back(name: str, shares: np.ndarray) -> np.ndarray:
-    """Time from π₁ = δ to ¼ with π_ref = (½, ½) and no drift from rewards: ∫ dz / ż by the trapezium rule."""
-    times = []
-    for share in shares:
-        z = np.linspace(np.log(share / (1 - share)), np.log(1 / 3), 4001)
-        rho = 1 / (1 + np.exp(-z))
-        velocity = 2 * LOST_BETA * (-z * rho * (1 - rho) if name == "reverse" else 0.5 - rho)
-        times.append(np.sum((1 / velocity[1:] + 1 / velocity[:-1]) / 2 * np.diff(z)))
-    return np.array(times)
 
 
 def draw(data: Mapping[str, np.ndarray]) -> Figure:
@@ -256,7 +204,8 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _rest(data: Mapping[str, np.ndarray], ax: Axes) -> None:
-    worked, chosen, clocks = data["kind"] == "worked", data["chosen"], _clocks()
+    worked, chosen, members = data["kind"] == "worked", data["chosen"], _by_clock()
+    clocks = jax.vmap(lambda which, mean, miss: switch(which, members).clock(mean, miss))
     for name, color in COLORS.items():
         ax.plot(data["fine"], 1 - data[f"{name}/fine"][:, 0], color=color, label=NAMES[name])
         ends, beta = data[f"{name}/mean"], data["beta"]
@@ -368,10 +317,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
 
     rare = data["kind"] == "rare"
     found = {n: {share: _half(data, n, share) for share in RARE} for n in names}
-    law = {
-        "reverse": {share: 1 / np.log(1 / share - 1) for share in RARE},
-        "k3": {share: 0.5 / (1 - 2 * share) for share in RARE},
-    }
+    law = {n: {share: float(theory.half_beta(share, penalty=n)) for share in RARE} for n in names}
     off = max(abs(found[n][share] / law[n][share] - 1) for n in names for share in RARE)
     rare_gap = max(np.abs(data[f"{n}/mean"] - data[f"{n}/closed"])[rare].max() for n in names)
 
@@ -440,7 +386,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
         Verdict(
             "A forgotten pattern comes back in a time ~ log(1/δ) under k3 and ~ 1/(δ log(1/δ)) under reverse KL.",
             SOURCES["theory"],
-            "training ÷ quadrature 1 (tolerance 1 % for η = .02); powers of those laws 1 (tolerance .05 at δ = 10⁻⁸)",
+            "training ÷ closed form 1 (tolerance 1 % for η = .02); powers of those laws 1 (tolerance .05 at δ = 10⁻⁸)",
             "; ".join(
                 f"{NAMES[n]}: {back[n].min():.4f} … {back[n].max():.4f}, power {slopes[n]:.3f}" for n in names
             )
@@ -464,9 +410,9 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
 def _over_floor(data: Mapping[str, np.ndarray], name: str) -> float:
     """Smallest share at the end of mean training over k3's floor, for REINFORCE (b = β) on the worked example."""
     here = (data["kind"] == "worked") & (data["which"] == 0)
-    beta, success = data["beta"][here][:, None], data["success"][here]
-    floor = data["ref"][here] * beta / (beta + success.max(axis=1, keepdims=True) - success)
-    return float((data[f"{name}/mean"][here] / floor).min())
+    problems = Problem(jnp.log(data["ref"][here]), jnp.asarray(data["success"][here]))
+    floor = jax.vmap(theory.k3_floor)(problems, jnp.asarray(data["beta"][here]))
+    return float((data[f"{name}/mean"][here] / np.asarray(floor)).min())
 
 
 def _half(data: Mapping[str, np.ndarray], name: str, share: float) -> float:

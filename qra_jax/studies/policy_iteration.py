@@ -218,14 +218,6 @@ def _existing(beta: jax.Array) -> jax.Array:
     return jnp.stack([without.count, within.count, jnp.nanmax(within.logit)])
 
 
-def _round(problem: Problem, log_policy: jax.Array, beta: jax.Array, anchor: Any) -> jax.Array:
-    """Exact solution of one round: π_ref^α π^{1−α} exp(A/β), A standardised under π."""
-    log_right = jax.nn.logsumexp(log_policy, b=problem.success)
-    log_wrong = jax.nn.logsumexp(log_policy, b=1 - problem.success)
-    advantage = (problem.success - jnp.exp(log_right)) * jnp.exp(-0.5 * (log_right + log_wrong))
-    return jax.nn.log_softmax(anchor * problem.log_ref + (1 - anchor) * log_policy + advantage / beta)
-
-
 def _rounds(problem: Problem, beta: jax.Array, anchor: Any, steps: int) -> jax.Array:
     """`[steps + 1]`, logit ρ along exact policy iteration from π_ref."""
 
@@ -235,7 +227,7 @@ def _rounds(problem: Problem, beta: jax.Array, anchor: Any, steps: int) -> jax.A
         )
 
     def step(log_policy: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-        after = _round(problem, log_policy, beta, anchor)
+        after = theory.policy_iteration_round(problem, log_policy, beta, anchor=anchor)
         return after, logit(after)
 
     _, path = jax.lax.scan(step, problem.log_ref, None, length=steps)

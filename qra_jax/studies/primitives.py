@@ -26,6 +26,7 @@ hitting times are for the widest one.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,7 +36,7 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qra_jax import orbit, plot, recipe
+from qra_jax import orbit, plot, recipe, theory
 from qra_jax.algorithm import grpo
 from qra_jax.batching import many
 from qra_jax.problem import Problem
@@ -86,7 +87,7 @@ def _times(*parts: Policies) -> list[np.ndarray]:
     policy, success = (np.concatenate([pad(part[i]) for part in parts]) for i in (0, 1))
     with np.errstate(divide="ignore"):
         batch = Problem(jnp.asarray(np.log(policy)), jnp.asarray(success))
-    found = np.asarray(orbit.hit_batch(batch, TARGET).log_time)
+    found = np.asarray(many(partial(orbit.log_hitting_time, target=TARGET))(batch))
     ends = np.cumsum([policy[..., 0].size for policy, _ in parts])
     cut = np.split(found, ends[:-1])
     return [x.reshape(policy.shape[:-1]) for x, (policy, _) in zip(cut, parts, strict=True)]
@@ -170,28 +171,6 @@ def _sampled(ref: Array, success: Array, mixture: Array, key: Array) -> Array:
     teach = recipe.sft(mixture=mixture, steps=steps[0], learning_rate=SFT_RATE, batch=BATCH, runner="sampled")
     train = recipe.rlvr(steps=steps[1], learning_rate=RATE, algorithm=grpo(GROUP), runner="sampled")
     return recipe.Recipe((teach, train)).run(Problem(jnp.log(ref), success), key).log_policy
-
-
-def law(rivals: Any, mass: Any, target: float, gap: float) -> np.ndarray:
-    r"""REINFORCE's time from mass q on r* to a target, beside k equal rivals.
-
-    $$ T = \frac{F(q_1) - F(q)}{\Delta\,(1 + 1/k)},\qquad F(q) = 2\,{\rm logit}\,q + \frac{2q-1}{q(1-q)} $$
-
-    Args:
-      rivals: `[...]`, k ≥ 1.
-      mass: `[...]`, q in (0, 1).
-      target: q₁ in (q, 1).
-      gap: Δ = p* − p' > 0.
-
-    Returns:
-      `[...]`, times.
-    """
-
-    def primitive(q: Any) -> Any:
-        return 2 * np.log(q / (1 - q)) + (2 * q - 1) / (q * (1 - q))
-
-    rivals, mass = np.asarray(rivals, float), np.asarray(mass, float)
-    return np.asarray((primitive(target) - primitive(mass)) / (gap * (1 + 1 / rivals)))
 
 
 def changes(data: Mapping[str, np.ndarray]) -> list[list[np.ndarray]]:
@@ -300,9 +279,9 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     k, law_time = np.array(RIVALS), np.exp(data["law/time"])
     ratio = law_time[:-1] / law_time[:-1, :1]
     gap = LEAD[0] - LEAD[1]
-    off = [
-        np.abs(law_time[i] / law(k, q, TARGET, gap) - 1).max() for i, q in enumerate((*MASSES, 1 / (k + 1)))
-    ]
+    starts = np.stack([*(np.full(k.shape, q) for q in MASSES), 1 / (k + 1)])
+    law = theory.equal_rivals_time(jnp.asarray(starts), TARGET, gap=gap, rivals=jnp.asarray(k, float))
+    off = np.abs(law_time / np.asarray(law) - 1).max(axis=1)
     split, margin = np.diff(data["split/time"], axis=0)[0], data["split/margin"]
     fast, entangled = split[margin >= 0], split[margin < 0]
     cases = changes(data)

@@ -69,7 +69,7 @@ def _example(
         "offsets": offsets,
         "rewards": rewards,
         "leaders": lead.leaders,
-        "switches": jnp.exp(lead.switches),
+        "switches": jnp.exp(lead.log_switches),
         "transition": jnp.exp(orbit.log_transition_time(problem)),
     }
 

@@ -29,7 +29,6 @@ learning rate tuned for each rule on other draws than it is judged on.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from math import comb
 from typing import Any
 
 import jax
@@ -41,11 +40,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot
-from qra_jax.algorithm import Algorithm, filtered_sft, grpo
+from qra_jax.algorithm import Algorithm, filtered_sft, grpo, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
+from qra_jax.theory import class_weights, stop_drift
 from qra_jax.training import train
 
 TITLE = "RL in name only: GRPO is filtered SFT on average, until anything else keeps time"
@@ -70,14 +70,15 @@ def grpo_weighted_sft(group_size: int) -> Algorithm:
       An `Algorithm`; its weights are those of GRPO.
     """
 
-    def weigh(params: dict[str, Any], rewards: Array, where: Array | None) -> Array:
-        share = jnp.mean(rewards, where=where)
-        silent = (share <= 0) | (share >= 1)
-        odds = jnp.where(silent, 1.0, share) / jnp.where(silent, 1.0, 1 - share)
-        weights = rewards / jnp.sqrt(odds) - (1 - rewards) * jnp.sqrt(odds)
-        return jnp.where(silent, 0.0, weights)
+    return Algorithm("filtered SFT± (GRPO weights)", _odds, group_size)
 
-    return Algorithm("filtered SFT± (GRPO weights)", weigh, group_size)
+
+def _odds(params: dict[str, Any], rewards: Array, where: Array | None) -> Array:
+    share = jnp.mean(rewards, where=where)
+    silent = (share <= 0) | (share >= 1)
+    odds = jnp.where(silent, 1.0, share) / jnp.where(silent, 1.0, 1 - share)
+    weights = rewards / jnp.sqrt(odds) - (1 - rewards) * jnp.sqrt(odds)
+    return jnp.where(silent, 0.0, weights)
 
 
 RULES: dict[str, Algorithm] = {
@@ -115,7 +116,8 @@ MATCH = 0.055
 """Largest difference that the claim calls a match: 71.4 − 65.9 per cent."""
 STOP, SHARES = 0.05, (0.2, 0.5, 0.8)
 """Stop probability (mean length 20), and accuracies ρ of the length model."""
-NORMS = ("1/|o|", "1/Σ|o|", "constant")
+NORMS = {"1/|o|": "length", "1/Σ|o|": "tokens", "constant": "constant"}
+"""Factors of the gradient, and what the theory calls them."""
 RUNS = {
     "GRPO, 1/|o|, own stop": ("GRPO", "1/|o|", True),
     "GRPO, constant, own stop": ("GRPO", "constant", True),
@@ -143,16 +145,6 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in parts.items()}
 
 
-def _any_of(which: Array) -> Algorithm:
-    """The rule with this index, so that all of them compile as one."""
-
-    def weigh(params: dict[str, Any], rewards: Array, where: Array | None) -> Array:
-        weights = [rule.weigh(rule.params, rewards, where) for rule in RULES.values()]
-        return jnp.stack(weights)[params["which"]]
-
-    return Algorithm("any", weigh, GROUP, params={"which": which})
-
-
 def _draw(rng: np.random.Generator, questions: int, patterns: int, success: tuple[float, float]) -> Problem:
     """Stacked questions: Dirichlet(1) policies, Beta success rates."""
     ref = rng.dirichlet(np.ones(patterns), questions)
@@ -165,7 +157,9 @@ def _gradients(rng: np.random.Generator, draws: int) -> dict[str, Any]:
 
     def mean(problem: Problem, which: Array) -> Array:
         key = jax.random.key(0)  # not used by exact means
-        run = train(key, problem, steps=1, algorithm=_any_of(which), learning_rate=1e-3, mode="mean")
+        run = train(
+            key, problem, steps=1, algorithm=switch(which, RULES.values()), learning_rate=1e-3, mode="mean"
+        )
         change = run.log_policy[-1] - run.log_policy[0]
         return (change - jnp.mean(change)) / 1e-3
 
@@ -211,7 +205,7 @@ def _paths() -> dict[str, Any]:
                 problem,
                 steps=4 * STEPS,
                 record_every=STEPS // RECORDS,
-                algorithm=_any_of(which),
+                algorithm=switch(which, RULES.values()),
                 mode="mean",
                 **options,
             ).policy
@@ -261,7 +255,7 @@ def _tuned(rng: np.random.Generator, questions: int) -> dict[str, Any]:
 
         def one(key: Array, problem: Problem, which: Array, rate: Array, options: Any = options) -> Array:
             length = {"steps": SAMPLED_STEPS, "record_every": SAMPLED_STEPS}
-            algorithm = _any_of(which)
+            algorithm = switch(which, RULES.values())
             run = train(key, problem, algorithm=algorithm, learning_rate=rate, **length, **options)
             return run.accuracy[-1]
 
@@ -278,51 +272,6 @@ def _tuned(rng: np.random.Generator, questions: int) -> dict[str, Any]:
 
 
 # The length model.
-
-
-def stop_drift(stop: Any, norm: str, group: int) -> Any:
-    r"""Mean of $\nu(L)(1-sL)$, the gradient of the stop logit for weight one, in closed form.
-
-    Args:
-      stop: s in (0, 1).
-      norm: ν: `"constant"` 1, `"1/|o|"` 1/L, `"1/Σ|o|"` G/ΣL over the group.
-      group: G.
-
-    Returns:
-      0; $s(-\ln s/(1-s) - 1)$; $G\,E[G/\Sigma L] - sG$ over G, with ΣL negative binomial.
-
-    Raises:
-      ValueError: an unknown norm.
-    """
-    if norm == "constant":
-        return 0.0 * stop
-    if norm == "1/|o|":
-        return stop * (-np.log(stop) / (1 - stop) - 1)
-    if norm != "1/Σ|o|":
-        raise ValueError(f"norm: {norm!r}; must be one of {NORMS}")
-    # P(ΣL = n) by the recursion n → n + 1, from n = G on, until the tail is gone.
-    total, log_chance = 0.0, group * np.log(stop)
-    for n in range(group, group + int(60 * group / stop)):
-        total += np.exp(log_chance) / n
-        log_chance += np.log1p(-stop) + np.log(n) - np.log(n + 1 - group)
-    return group * total - stop
-
-
-def class_weights(table: np.ndarray, accuracy: float) -> tuple[float, float]:
-    """Mean weight of a rollout times its being right, and times its being wrong: exact, by summing over k.
-
-    Args:
-      table: `[group + 1, group]`, weights of groups with k right rollouts, right ones first.
-      accuracy: ρ in (0, 1).
-
-    Returns:
-      E[A; right], E[A; wrong].
-    """
-    group = table.shape[1]
-    k, right = np.arange(group + 1), np.tri(group + 1, group, -1)
-    choose = np.array([comb(group, int(i)) for i in k])
-    chance = choose * accuracy**k * (1 - accuracy) ** (group - k)
-    return tuple(float(chance @ (table * side).sum(axis=1)) / group for side in (right, 1 - right))  # pyright: ignore
 
 
 def _rollouts(rng: np.random.Generator, groups: int, accuracy: float, stops: Any) -> tuple[Any, Any]:
@@ -361,10 +310,10 @@ def _length_moments(rng: np.random.Generator, groups: int) -> dict[str, Any]:
     for i, accuracy in enumerate(SHARES):
         rewards, lengths = _rollouts(rng, groups, accuracy, (STOP, STOP))
         for j, rule in enumerate(RULES):
-            weights, sides = _weigh(rule, rewards), class_weights(_table(rule), accuracy)
+            weights, sides = _weigh(rule, rewards), class_weights(RULES[rule], accuracy)
             for m, norm in enumerate(NORMS):
                 gradient = weights * _normalised(lengths, norm) * (1 - STOP * lengths)
-                drift = stop_drift(STOP, norm, GROUP)
+                drift = float(stop_drift(STOP, NORMS[norm], group_size=GROUP))
                 for c, (mask, side) in enumerate(
                     [(1.0, sum(sides)), (1 - rewards, sides[1]), (rewards, sides[0])]
                 ):
@@ -380,7 +329,7 @@ def _length_runs(rng: np.random.Generator) -> dict[str, Any]:
     data = {}
     for name, (rule, norm, own) in RUNS.items():
         # The same scale for both norms: a constant is 1/L at the starting length.
-        rate = 0.04 / stop_drift(STOP, "1/|o|", GROUP) * (STOP if norm == "constant" else 1.0)
+        rate = 0.04 / float(stop_drift(STOP, "length")) * (STOP if norm == "constant" else 1.0)
         logit = np.full(2, np.log(STOP / (1 - STOP)))
         run = np.zeros((LENGTH_STEPS + 1, 2))
         for step in range(LENGTH_STEPS + 1):

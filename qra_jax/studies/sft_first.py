@@ -41,11 +41,6 @@ FOREVER, NEVER = 3e3, 1e-12
 """SFT times that stand for endless (the slowest mode decays at rate min μ ≥ .01) and for none."""
 
 
-def mixture(problem: Problem, share: jax.Array) -> jax.Array:
-    """Data of the model's own choices and a share x of demonstrations of r*, μ = (1 − x) π_ref + x e_{r*}."""
-    return (1 - share) * problem.ref + share * jax.nn.one_hot(problem.best, problem.patterns)
-
-
 def total_time(problem: Problem, mu: jax.Array, sft_time: jax.Array, **options: Any) -> jax.Array:
     """Time of SFT plus the time that RLVR then needs to π(r*) = .99.
 
@@ -70,12 +65,14 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     shares = np.linspace(0.0, 0.9, 10 if quick else 37)
 
     def forward(time: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mu, mode = mixture(worked, share), diffrax.ForwardMode()
+        mu, mode = theory.demonstrations(worked, share), diffrax.ForwardMode()
         one = lambda time: total_time(worked, mu, time, adjoint=mode)  # noqa: E731
         return jax.jvp(one, (time,), (jnp.ones_like(time),))
 
     # Forward mode is the same derivative and compiles in half the time.
-    backward = jax.value_and_grad(lambda time, share: total_time(worked, mixture(worked, share), time))
+    backward = jax.value_and_grad(
+        lambda time, share: total_time(worked, theory.demonstrations(worked, share), time)
+    )
     total = many(forward if quick else backward, block=BLOCK, chunk=BLOCK)
     grid = np.meshgrid(times, shares)
     value, slope = (x.reshape(grid[0].shape) for x in total(grid[0].ravel(), grid[1].ravel()))
@@ -154,7 +151,7 @@ def _stalls(after: Callable[..., Any], problems: Problem, points: int) -> dict[s
     needed = jax.jit(jax.vmap(theory.sft_mass_needed))(problems)
     totals = []
     for share in (0.1 * needed, 0.8 * needed, needed + 0.2 * (1 - needed)):
-        mu = np.asarray(jax.jit(jax.vmap(mixture))(problems, share))
+        mu = np.asarray(jax.jit(jax.vmap(theory.demonstrations))(problems, share))
         repeated = jax.tree.map(lambda leaf: np.repeat(leaf, points, axis=0), (problems, mu))
         log_rlvr, _ = after(*repeated, np.tile(times, len(stalled)))
         totals.append(np.logaddexp(log_rlvr.reshape(-1, points), np.log(times)))

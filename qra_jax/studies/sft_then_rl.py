@@ -24,6 +24,7 @@ other runs), and the clock that a group of 8 really has.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,12 +35,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import flow, plot, recipe
-from qra_jax.algorithm import grpo, reinforce, tsallis
+from qra_jax.algorithm import by_clock, grpo, reinforce, switch, tsallis
 from qra_jax.batching import many
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
-from qra_jax.studies.clocks import any_of
-from qra_jax.theory import sft_mass_needed
+from qra_jax.theory import least_share_that_pays, sft_mass_needed
 
 TITLE = "SFT, then RL: when to stop, how good the data must be, and why it is no schedule of q"
 SOURCE = "QRA-5; Chen, Li, Zou, arXiv 2506.04695 v1"
@@ -77,7 +77,7 @@ class Calculator:
 
     def __init__(self, times: np.ndarray) -> None:
         self.times = times
-        family = any_of([*CLOCKS.values(), *COLD_CLOCKS])
+        family = partial(switch, members=[by_clock(each) for each in (*CLOCKS.values(), *COLD_CLOCKS)])
 
         def path(log_ref: jax.Array, success: jax.Array, mu: jax.Array, times: jax.Array) -> jax.Array:
             return flow.sft(Problem(log_ref, success), mu, ts=times).log_policy
@@ -242,22 +242,20 @@ def _quality(calculator: Calculator, count: int, seed: int) -> dict[str, np.ndar
     drawn = [_drawn(count // 2, patterns, seed) for patterns in (3, 5)]
     log_ref, success = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     log_time, slopes = calculator.rl(log_ref, success)
-    best = np.argmax(success, axis=1)[:, None]
-    pull = np.sum(slopes * np.exp(log_ref), axis=1) - np.take_along_axis(slopes, best, 1)[:, 0]
-    least = np.exp(-log_time) / pull
+    problems = Problem(jnp.asarray(log_ref), jnp.asarray(success))
+    least = np.asarray(jax.vmap(least_share_that_pays)(problems, jnp.asarray(log_time), jnp.asarray(slopes)))
     shares = np.minimum(least[:, None] * np.array(RATIOS), 1.0)
     wide_ref, wide_success = (np.repeat(array, len(RATIOS), axis=0) for array in (log_ref, success))
     mu = mixture(wide_ref, wide_success, shares.ravel())
     rl_time, slope = calculator.curves(wide_ref, wide_success, mu)
     gain, first = np.exp(log_time), 1 + slope[:, 0]
     total = (calculator.times + rl_time).min(axis=1).reshape(shares.shape)
-    needed = jax.vmap(lambda log_ref, success: sft_mass_needed(Problem(log_ref, success)))
     return {
         "quality_log_time": log_time,
         "quality_least": least,
         "quality_gain": 1 - total / gain[:, None],
         "quality_first": first.reshape(shares.shape),
-        "quality_needed": np.asarray(needed(jnp.asarray(log_ref), jnp.asarray(success))),
+        "quality_needed": np.asarray(jax.vmap(sft_mass_needed)(problems)),
     }
 
 
@@ -319,7 +317,8 @@ def _schedules(runs: int, seed: int) -> dict[str, np.ndarray]:
 
 def _designs(calculator: Calculator) -> dict[str, np.ndarray]:
     """What the optimiser of recipes finds: lengths for the worked example, schedules of q for the exact mean."""
-    worked, family = examples.worked(), any_of([*CLOCKS.values(), *COLD_CLOCKS])
+    worked = examples.worked()
+    family = partial(switch, members=[by_clock(each) for each in (*CLOCKS.values(), *COLD_CLOCKS)])
 
     def length(share: Any, price: Any, clock: Any) -> jax.Array:
         rl = recipe.rlvr(until=TARGET, algorithm=family(clock), price=price)

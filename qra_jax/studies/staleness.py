@@ -39,6 +39,7 @@ from qra_jax.batching import many
 from qra_jax.problem import examples
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
+from qra_jax.theory import delayed_radius, held_radius, stability_limit as limit, two_time_radius
 
 TITLE = "Staleness: a gradient S steps old bounds ηKS by 1 to 2, momentum by less, importance ratios lift it"
 SOURCE, OWN = "theory of this package, §3", "derived here"
@@ -75,10 +76,12 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         "optimum": np.exp(optimum),
     }
     data["fresh"] = measured(training.Staleness(0))
-    data["fresh_predicted"] = [first_unstable(partial(delayed_radius, 0, m)) for m in MOMENTA]
+    data["fresh_predicted"] = [
+        limit(partial(delayed_radius, age=0, momentum=m), between=BRACKET) for m in MOMENTA
+    ]
     for schedule, radius in (("delayed", delayed_radius), ("held", held_radius)):
         data[f"{schedule}/predicted"] = [
-            [first_unstable(partial(radius, s, m)) for m in MOMENTA] for s in ages
+            [limit(partial(radius, age=s, momentum=m), between=BRACKET) for m in MOMENTA] for s in ages
         ]
         data[f"{schedule}/measured"] = [
             data["fresh"]
@@ -88,12 +91,15 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         ]
     for kind, options in _kinds().items():
         data[f"{kind}/measured"] = measured(training.Staleness(AGE), momenta=(0.0,), **options)[0]
-        data[f"{kind}/predicted"] = first_unstable(partial(matrix_radius, AGE, *_jacobians(kind)))
+        now, old = (jacobian / k for jacobian in _jacobians(kind))  # so that the rate is the load ηK
+        data[f"{kind}/predicted"] = limit(
+            partial(two_time_radius, age=AGE, now=now, old=old), between=BRACKET
+        )
     pushes = np.concatenate(
         [[0.05, 0.1, 0.2, 0.4], np.linspace(*NEAR, 6), np.linspace(0.6, 4.0, PUSHES[quick])]
     )
     pushes = np.unique(pushes)
-    unit = delayed_threshold(AGE) / k
+    unit = theory.delay_limit(AGE) / k
     data |= {"pushes": pushes} | _beyond(pushes * unit)
     return {
         name: np.asarray(value) for name, value in (data | _noise(jax.random.key(seed), SEEDS[quick])).items()
@@ -138,51 +144,6 @@ def _jacobians(kind: str) -> tuple[np.ndarray, np.ndarray]:
     here = jnp.asarray(curvature()[2])
     pair = jax.jit(jax.jacfwd(mean_gradient, argnums=(0, 1)))(here, here)
     return np.asarray(pair[0]), np.asarray(pair[1])
-
-
-def delayed_radius(age: int, momentum: float, load: float) -> float:
-    """Largest modulus of a root; load = ηK."""
-    ahead = max(age - 1, 0)
-    polynomial = np.zeros(ahead + 3)
-    polynomial[:3] = 1, -(1 + momentum), momentum
-    polynomial[ahead + 2 - (0 if age else 1)] += load
-    return float(np.abs(np.roots(polynomial)).max())
-
-
-def held_radius(age: int, momentum: float, load: float) -> float:
-    """The same of the map of one period, which takes (K θ, velocity) to itself."""
-    state = np.eye(2)  # rows: K θ, velocity, as functions of both at the start of the period
-    held = state[0]
-    for _ in range(age):
-        velocity = momentum * state[1] + held
-        state = np.stack([state[0] - load * velocity, velocity])
-    return float(np.abs(np.roots(np.poly(state))).max())
-
-
-def matrix_radius(age: int, now: np.ndarray, old: np.ndarray, load: float) -> float:
-    """The same of θ_{k+1} = θ_k + η (A θ_k + B θ_{k−S}) without the neutral direction; load = ηK."""
-    rate, n = load / curvature()[0], len(now)
-    basis = np.linalg.svd(np.eye(n) - 1 / n)[0][:, : n - 1]
-    now, old = basis.T @ now @ basis, basis.T @ old @ basis
-    size = n - 1
-    companion = np.eye(size * (age + 1), k=-size)
-    companion[:size, :size] += np.eye(size) + rate * now
-    companion[:size, -size:] += rate * old
-    return float(np.abs(np.linalg.eigvals(companion)).max())
-
-
-def first_unstable(radius: Callable[[float], float]) -> float:
-    """Least ηK in BRACKET at which a root leaves the unit circle; inf if none does."""
-    grid = np.geomspace(*BRACKET, 400)
-    beyond = np.array([radius(load) > 1 + 1e-9 for load in grid])
-    if not beyond.any():
-        return math.inf
-    first = int(np.argmax(beyond))
-    low, high = grid[max(first - 1, 0)], grid[first]
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if radius(middle) > 1 + 1e-9 else (middle, high)
-    return float((low + high) / 2)
 
 
 def _heavy_ball(momentum: jax.Array) -> Callable[[Any], optax.GradientTransformation]:
@@ -238,11 +199,6 @@ def measured(
     return np.where(endless, np.inf, np.sqrt(low * high))
 
 
-def delayed_threshold(age: int) -> float:
-    """ηK = 2 sin(π/(2(2S+1))), without momentum."""
-    return 2 * math.sin(math.pi / (2 * (2 * age + 1)))
-
-
 def _beyond(rates: np.ndarray) -> dict[str, np.ndarray]:
     """The last policies of mean runs from π_ref, `[η, step, pattern]`, by what is AGE steps old."""
     problem = examples.worked()
@@ -272,15 +228,6 @@ def _beyond(rates: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def impulse(age: int, load: float, count: int = 4000) -> np.ndarray:
-    """ψ: what one kick of the gradient becomes, step after step; load = ηK."""
-    psi = np.zeros(count + age)
-    psi[age] = 1.0
-    for j in range(age + 1, count + age):
-        psi[j] = psi[j - 1] - load * psi[j - 1 - age]
-    return psi[age:]
-
-
 def _noise(key: jax.Array, seeds: int) -> dict[str, Any]:
     """Variance of sampled runs along the direction of K, and linear theory's, fresh and AGE steps old."""
     k, direction, optimum = curvature(NOISE_BETA)
@@ -307,13 +254,13 @@ def _noise(key: jax.Array, seeds: int) -> dict[str, Any]:
         return jnp.sum(direction * (last - optimum))
 
     for age in (0, AGE):
-        loads = np.array(LOADS) * delayed_threshold(age)
+        loads = np.array(LOADS) * theory.delay_limit(age)
         rates = jnp.asarray(np.repeat(loads / k, seeds), jnp.float32)
         found = np.asarray(
             many(partial(run, age), block=256)(jax.random.split(key, rates.size), rates), float
         )
         found = found.reshape(len(LOADS), seeds)
-        series = np.array([np.sum(impulse(age, load, 120) ** 2) for load in loads])
+        series = np.array([np.sum(theory.impulse_response(load, age=age, steps=120) ** 2) for load in loads])
         data[f"noise{age}/measured"] = found.var(axis=1)
         data[f"noise{age}/predicted"] = (loads / k) ** 2 * strength * series
         data[f"noise{age}/loads"] = loads
@@ -457,7 +404,7 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
         return data[f"{schedule}/measured"] / data[f"{schedule}/predicted"] - 1
 
     held, delayed = errors("held"), errors("delayed")
-    closed = np.array([delayed_threshold(int(age)) for age in ages])
+    closed = np.array([theory.delay_limit(int(age)) for age in ages])
     closed_error = data["delayed/measured"][:, 0] / closed - 1
 
     def loads(schedule: str) -> str:

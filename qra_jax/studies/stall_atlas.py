@@ -16,6 +16,7 @@ useless).
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -50,7 +51,8 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         sizes = [n for n, padded in zip(SIZES, WIDTHS, strict=True) if padded == width]
         batch = [_first(drawn, n, width) for n in sizes]
         problems = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batch)
-        found = _traits(problems) | {"log_time": orbit.hit_batch(problems, TARGET).log_time}
+        log_time = many(partial(orbit.log_hitting_time, target=TARGET))(problems)
+        found = _traits(problems) | {"log_time": log_time}
         for key, values in found.items():
             data |= {f"{n}/{key}": part for n, part in zip(sizes, np.split(values, len(sizes)), strict=True)}
     return {name: np.asarray(value) for name, value in data.items()}

@@ -25,6 +25,7 @@ statements about steps are about these.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -38,6 +39,7 @@ from scipy import stats
 
 from qra_jax import orbit, plot, theory, transformer
 from qra_jax.algorithm import grpo
+from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.studies.base import ONLY_IF, Verdict, bounded, decided, interval
 from qra_jax.transformer import rl
@@ -182,8 +184,8 @@ def predicted(policy: np.ndarray, success: np.ndarray) -> dict[str, np.ndarray]:
     best = np.asarray(problems.best) == 0
     out = {"entangled": np.asarray(jax.vmap(theory.regime)(problems).entangled) | ~best}
     for geometry in ("softmax", "natural"):
-        hit = orbit.hit_batch(problems, TARGET, algorithm=grpo(GROUP), geometry=geometry)
-        out[geometry] = np.where(best, hit.log_time, np.inf)
+        log_times = partial(orbit.log_hitting_time, target=TARGET, algorithm=grpo(GROUP), geometry=geometry)
+        out[geometry] = np.where(best, many(log_times)(problems), np.inf)
     out["rarity"] = -np.log(policy[:, 0])
     return {name: np.where(known, value.reshape(shape), np.nan) for name, value in out.items()}
 

@@ -108,20 +108,10 @@ def _times(problems: Problem) -> dict[str, np.ndarray]:
         return {
             "exact": orbit.log_transition_time(problem),
             "estimate": theory.transition_time_estimate(problem),
-            "bound": _bound(problem),
+            "bound": theory.one_rival_bound(problem),
         }
 
     return {name: np.asarray(values) for name, values in many(one, block=16)(problems).items()}
-
-
-def _bound(problem: Problem) -> jax.Array:
-    """Log of the upper bound in the docstring, for one rival: the second best pattern."""
-    p, ref, best = problem.success, problem.ref, problem.best
-    second = jnp.argmax(jnp.where(jnp.arange(problem.patterns) == best, -1.0, p))
-    gap, slower = p[best] - p[second], jnp.maximum(p[second] - p, 0.0)
-    log_stall = problem.log_ref[second] + jnp.sum(jnp.log1p(slower / gap * ref / ref[best]))
-    rest = jnp.log(jnp.sum(ref * slower) / gap + 1)
-    return jnp.logaddexp(log_stall, rest) - problem.log_ref[best] - jnp.log(gap)
 
 
 def draw(data: Mapping[str, np.ndarray]) -> Figure:

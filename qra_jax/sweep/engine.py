@@ -20,7 +20,7 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.sharding import PartitionSpec
 
-from qra_jax.batching import cores
+from qra_jax._batches import cores
 from qra_jax.sweep.layout import Boxes, Shard
 from qra_jax.sweep.spec import Spec
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qra_jax.batching import cores
+from qra_jax._batches import cores
 
 TRIES = 4
 LOST = ("KilledWorker", "CommClosedError", "UncompletedJobError")

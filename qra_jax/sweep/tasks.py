@@ -31,11 +31,13 @@ from jaxtyping import Array
 
 from qra_jax import _check, flow, orbit, parts, training
 from qra_jax.algorithm import reinforce
+from qra_jax.orbit import batch
 from qra_jax.problem import Problem
 from qra_jax.recipe import Recipe
 from qra_jax.reward import verifiable
 from qra_jax.sweep.axes import Axis
 from qra_jax.training.api import METRICS
+from qra_jax.trajectory import Status
 
 Outputs = dict[str, Array]
 GROUP_SIZE = "task.algorithm.group_size"
@@ -147,7 +149,7 @@ class Pooled(Task):
 
         traced = {name: value for name, value in points.items() if isinstance(value, jax.Array)}
         many = jax.lax.map(build, (keys, traced), batch_size=lanes)
-        found = orbit.hit_pool(*many, lanes=lanes, **static)
+        found = batch.pool(*many, lanes=lanes, **static)
         return {"log_time": found.log_time, "status": found.status}
 
 
@@ -315,7 +317,7 @@ def _recipe(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
     options = {name: value for name, value in settings.items() if name not in ("metrics", "recipe")}
     run = settings["recipe"].run(problem, key, **options)
     found = {name: METRICS[name](run.log_policy, problem) for name in names}
-    return {**found, "log_cost": run.log_cost, "status": jnp.max(run.status)}
+    return {**found, "log_cost": run.log_cost, "status": Status.worst(run.status, axis=None)}
 
 
 KINDS: dict[str, Callable[[Array, Problem, dict[str, Any]], Outputs]] = {

@@ -156,3 +156,34 @@ def grpo_crossover(group_size: int) -> float:
     Reference: *derived here*.
     """
     return 1 / (_check.integer("group_size", group_size, low=2) - 1)
+
+
+def grpo_poisson_share(load: float | Array, *, terms: int = 400) -> Float[Array, "*b"]:
+    r"""Drift share of GRPO for rare success, where it is a function of λ = Gρ alone.
+
+    $$ \frac{c_G(\rho)}{c_\infty(\rho)} \to \frac{E\sqrt k}{\sqrt\lambda}, \qquad
+       k \sim \mathrm{Poisson}(\lambda), \qquad G \to \infty\ \text{at}\ \lambda = G\rho $$
+
+    √λ for λ ≪ 1, 1 for λ ≫ 1; the error is of order 1/G.
+
+    Args:
+      load: `[...]`, λ > 0, mean number of right rollouts in a group.
+      terms: number of terms of the series, at least λ + 10√λ for full precision.
+
+    Returns:
+      `[...]`, in (0, 1).
+
+    Raises:
+      ValueError: λ not positive, or fewer than 1 term.
+
+    Reference: *derived here*.
+
+    >>> print(round(float(grpo_poisson_share(1.0)), 4))
+    0.7732
+    """
+    _check.positive("load", load)
+    load = jnp.asarray(load)
+    k = jnp.arange(_check.integer("terms", terms, low=1), dtype=jnp.result_type(load, float))
+    k = k.reshape((-1,) + (1,) * load.ndim)
+    log_chance = k * jnp.log(load)[None] - load[None] - jax.lax.lgamma(k + 1)
+    return jnp.sum(jnp.exp(log_chance) * jnp.sqrt(k), axis=0) / jnp.sqrt(load)

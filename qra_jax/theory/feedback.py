@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax import _check
@@ -69,3 +70,35 @@ def rlif_initial_slope(a: float | Array, b: float | Array, patterns: int) -> Flo
     n = _check.integer("patterns", patterns, low=1)
     a, b = jnp.asarray(a), jnp.asarray(b)
     return (n - 1) / n**2 * (a - b) / (2 * (a + b) ** 2)
+
+
+def rlif_rise_probability(*, nodes: int = 200) -> float:
+    r"""P(accuracy rises at first | ρ_ref > ½) under self-certainty as n → ∞, for success rates iid U[0, 1].
+
+    Two answers and a uniform π_ref. By the central limit theorem the initial slope and ρ_ref − ½ are jointly normal, so
+
+    $$ P = \tfrac12 + \tfrac1\pi \arcsin r, \qquad
+       r = \mathrm{corr}\bigl(p - \tfrac12,\;(p - \tfrac12)(R - E R)\bigr), \qquad
+       R = -\tfrac12\log\bigl(p(1-p)\bigr) $$
+
+    Args:
+      nodes: of the Gauss–Legendre quadrature, 2 or more.
+
+    Returns:
+      .6768 (r = .5272), not 1.
+
+    Raises:
+      ValueError: fewer than 2 nodes.
+
+    Reference: *derived here*; Theorem 5.6 of arXiv 2506.04695 reports probability 1.
+
+    >>> print(round(rlif_rise_probability(), 4))
+    0.6768
+    """
+    # p = s²(3 − 2s) smooths the logarithms at both ends.
+    x, weight = np.polynomial.legendre.leggauss(_check.integer("nodes", nodes, low=2))
+    s = (x + 1) / 2
+    p, measure = s * s * (3 - 2 * s), weight / 2 * 6 * s * (1 - s)
+    odd = (p - 0.5) * (-0.5 * (np.log(p) + np.log1p(-p)) - 1)
+    r = measure @ ((p - 0.5) * odd) / np.sqrt((measure @ (p - 0.5) ** 2) * (measure @ odd**2))
+    return float(0.5 + np.arcsin(r) / np.pi)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qra_jax import _check, metrics
+from qra_jax import _check, _roots, metrics
 
-_GRID, _HALVINGS = 512, 80
+_GRID = 512
 
 
 def noisy_equilibrium(
@@ -96,7 +94,7 @@ def _first_root(start: Array, beta: Array, high: Array, low: Array) -> Array:
     hump = jnp.any(falling)
     index = jnp.argmax(falling)
     before = jnp.where(index > 0, edges[index - 1], left)
-    top = _bisect(lambda z: -slope(z), before, edges[index])
+    top = _roots.bisect(lambda z: -slope(z), before, edges[index])
     turn = jnp.where(hump, top, right)
     # Beyond the first hump σ only matters where it has settled at its smallest.
     first = excess(turn) >= 0
@@ -106,19 +104,6 @@ def _first_root(start: Array, beta: Array, high: Array, low: Array) -> Array:
     far = start + (high - low) / (beta * floor)
     held = first | jnp.isfinite(far)
     upper = jnp.where(first, turn, jnp.where(held, far, turn + 1))
-    root = jax.lax.stop_gradient(_bisect(excess, jnp.where(first, start, turn), upper))
+    root = _roots.bisect(excess, jnp.where(first, start, turn), upper)
     root = root - excess(root) / jax.lax.stop_gradient(slope(root))
     return jnp.where(held, root, jnp.inf)
-
-
-def _bisect(increasing: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """Root of a function that is negative at `low` and positive at `high`."""
-
-    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = (bracket[0] + bracket[1]) / 2
-        above = increasing(middle) >= 0
-        return jnp.where(above, bracket[0], middle), jnp.where(above, middle, bracket[1])
-
-    low, high = jax.lax.stop_gradient((low, high))
-    low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (low, high))
-    return (low + high) / 2

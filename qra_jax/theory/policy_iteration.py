@@ -7,7 +7,6 @@ z' = (1−α) z + α z_ref + g(z)/β; for ε = 0, g(z) = 2 cosh(z/2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from qra_jax import _check, metrics
-from qra_jax.theory.noise import _bisect
+from qra_jax import _check, _roots, metrics
+from qra_jax.problem import Problem
 
 _GRID, _CYCLES = 512, 3
 
@@ -322,7 +321,7 @@ def _path(z: Array, ref: Array, beta: Array, epsilon: Array, anchor: Array, step
 def _fixed_points(ref: Array, beta: Array, epsilon: Array, anchor: Array) -> FixedPoints:
     held = jnp.isfinite(ref) & (anchor * beta > 0)
     ref, kappa = jnp.where(held, ref, 0.0), jnp.where(held, anchor * beta, 1.0)
-    logit = jnp.where(held, _roots(ref, kappa, epsilon), jnp.nan)
+    logit = jnp.where(held, _resting_logits(ref, kappa, epsilon), jnp.nan)
     found = ~jnp.isnan(logit)
     slope = _pull_slope(jnp.where(found, logit, 0.0), epsilon) / jnp.where(held, beta, 1.0)
     return FixedPoints(logit, jnp.where(found, 1 - anchor + slope, jnp.nan), jnp.sum(found))
@@ -347,7 +346,7 @@ def _two_cycles(ref: Array, beta: Array, epsilon: Array, anchor: Array) -> TwoCy
 
     def refine(place: Array) -> tuple[Array, Array]:
         turn = jnp.where(sign[place], -1.0, 1.0).astype(ref.dtype)
-        low = _root(lambda z: -turn * swaps(z), edges[place], edges[place + 1])
+        low = _roots.root(lambda z: -turn * swaps(z), edges[place], edges[place + 1])
         high = _step(low, ref, beta, epsilon, anchor)
         pair = jnp.stack([low, high])
         slopes = 1 - anchor + jax.vmap(lambda z: _pull_slope(z, epsilon))(pair) / beta
@@ -371,11 +370,11 @@ def _fold_betas(ref: Array, epsilon: Array, anchor: Array) -> Array:
     top = jnp.where(smooth, crest, jnp.maximum(ref, 0.0) + 4.0)
     # z > 0 near 0: g/g' ≥ 4/z − …, so that the touching line has z_ref below any bound at small z.
     bottom = jnp.minimum(1.0, 1 / (1 + jnp.abs(ref))).astype(ref.dtype)
-    lower = _pull_slope(_root(tangent, jnp.minimum(bottom, top / 2), top), epsilon)
+    lower = _pull_slope(_roots.root(tangent, jnp.minimum(bottom, top / 2), top), epsilon)
     exists = ~smooth | (tangent(crest) >= 0)
     # Right of the crest g/g' ≥ ε/s ≥ ε e^z.
     far = crest + jnp.log1p((1 + jnp.abs(ref) + crest) / jnp.where(smooth, epsilon, 1.0)) + 1.0
-    upper = _pull_slope(_root(lambda z: -tangent(z), crest, far), epsilon)
+    upper = _pull_slope(_roots.root(lambda z: -tangent(z), crest, far), epsilon)
     pair = jnp.stack([lower, jnp.where(smooth, upper, jnp.inf)])
     return jnp.where(finite & exists, pair / anchor, jnp.nan)
 
@@ -395,10 +394,10 @@ def _flip_betas(ref: Array, epsilon: Array, anchor: Array) -> Array:
         return 1 + 2 * weight * (epsilon / spread - 2 * (spread + epsilon) / tanh**2)
 
     # −z_ref ≥ u, and ≥ 4w(1+4ε)/u; the minimum for ε = 0 is at 2 asinh √w, and ε > 0 moves it down.
-    turn = _bisect(slope, jnp.zeros_like(ref), 2 * jnp.arcsinh(jnp.sqrt(weight)) + 1.0)
+    turn = _roots.bisect(slope, jnp.zeros_like(ref), 2 * jnp.arcsinh(jnp.sqrt(weight)) + 1.0)
     first = jnp.minimum(-4 * weight * (1 + 4 * epsilon) / ref, turn)
-    low = _root(lambda u: -ref - depth(u), first, turn)
-    high = _root(lambda u: depth(u) + ref, turn, jnp.maximum(-ref, turn))
+    low = _roots.root(lambda u: -ref - depth(u), first, turn)
+    high = _roots.root(lambda u: depth(u) + ref, turn, jnp.maximum(-ref, turn))
     betas = jnp.stack([_pull_slope(low, epsilon), _pull_slope(high, epsilon)]) / (2 - anchor)
     return jnp.where(held & (depth(turn) <= -ref), jnp.sort(betas), jnp.nan)
 
@@ -450,7 +449,7 @@ def _crest(epsilon: Array) -> Array:
     return 2 * jnp.arccosh(jnp.sqrt((1 + 12 * epsilon) / (8 * epsilon)))
 
 
-def _roots(ref: Array, kappa: Array, epsilon: Array) -> Array:
+def _resting_logits(ref: Array, kappa: Array, epsilon: Array) -> Array:
     """All z with κ(z − z_ref) = g(z), increasing, padded with NaN."""
     smooth = epsilon > 0
     safe = jnp.where(smooth, epsilon, 1.0)
@@ -467,16 +466,16 @@ def _roots(ref: Array, kappa: Array, epsilon: Array) -> Array:
     cap = ref + 1 / (kappa * jnp.sqrt(safe)) + 1
     # g'(z) < e^{−z} ε^{−3/2}
     far = jnp.maximum(crest, -jnp.log(kappa) - 1.5 * jnp.log(safe)) + 1
-    first = jnp.where(smooth, _bisect(steepness, jnp.zeros_like(ref), crest), 2 * jnp.arcsinh(kappa))
-    second = _bisect(lambda z: -steepness(z), crest, far)
+    first = jnp.where(smooth, _roots.bisect(steepness, jnp.zeros_like(ref), crest), 2 * jnp.arcsinh(kappa))
+    second = _roots.bisect(lambda z: -steepness(z), crest, far)
     # For ε = 0 the excess is concave: a parabola bounds the way from its top to the second root.
     drop = jnp.maximum(excess(first), 0.0)
     beyond = first + 2 * jnp.sqrt(2 * drop / jnp.cosh(first / 2)) + 1e-3
     second = jnp.where(smooth, second, beyond)
     touches, dips = excess(first) >= 0, excess(second) <= 0
-    low = _root(excess, ref, jnp.where(turns, first, cap))
-    middle = _root(lambda z: -excess(z), first, second)
-    high = _root(excess, second, jnp.maximum(cap, second))
+    low = _roots.root(excess, ref, jnp.where(turns, first, cap))
+    middle = _roots.root(lambda z: -excess(z), first, second)
+    high = _roots.root(excess, second, jnp.maximum(cap, second))
     return jnp.sort(
         jnp.stack(
             [
@@ -488,10 +487,38 @@ def _roots(ref: Array, kappa: Array, epsilon: Array) -> Array:
     )
 
 
-def _root(increasing: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """Root of a function that is negative at `low` and positive at `high`, differentiable."""
-    root = jax.lax.stop_gradient(_bisect(increasing, low, high))
-    slope = jax.lax.stop_gradient(jax.grad(increasing)(root))
-    step = increasing(root) / jnp.where(slope == 0, 1.0, slope)
-    near = 1e-3 * (1 + jnp.abs(root))  # where two roots meet the slope is rounding, and the step too
-    return root - jnp.clip(jnp.where(jnp.isfinite(step), step, 0.0), -near, near)
+def policy_iteration_round(
+    problem: Problem, log_policy: Float[Array, " patterns"], beta: Number, *, anchor: Number = 1.0
+) -> Float[Array, " patterns"]:
+    r"""Exact solution of one round of policy iteration with standardised advantages, for any success rates.
+
+    $$ \pi' \propto \pi_{\rm ref}^{\alpha}\,\pi^{1-\alpha}\,e^{A/\beta}, \qquad
+       A = \frac{p - \rho}{\sqrt{\rho(1-\rho)}} $$
+
+    For success rates 0 and 1 accuracy follows [`success_map`][] with ε = 0.
+
+    Args:
+      problem: the question.
+      log_policy: `[patterns]`, log π.
+      beta: β > 0, strength of the KL term.
+      anchor: α in [0, 1], weight of the fixed reference beside the last policy.
+
+    Returns:
+      `[patterns]`, log π'; NaN from a policy that is right for sure, or never.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: Mroueh, arXiv 2503.06639; the mixture of references *derived here*.
+
+    >>> problem = Problem.from_probs(ref=[0.6, 0.4], success=[1.0, 0.0])
+    >>> after = policy_iteration_round(problem, jnp.log(jnp.array([0.5, 0.5])), 2.0)
+    >>> print(round(float(jnp.exp(after[0])), 3))
+    0.803
+    """
+    _check.positive("beta", beta)
+    _check.unit_interval("anchor", anchor)
+    log_right = jax.nn.logsumexp(log_policy, b=problem.success)
+    log_wrong = jax.nn.logsumexp(log_policy, b=1 - problem.success)
+    advantage = (problem.success - jnp.exp(log_right)) * jnp.exp(-0.5 * (log_right + log_wrong))
+    return jax.nn.log_softmax(anchor * problem.log_ref + (1 - anchor) * log_policy + advantage / beta)

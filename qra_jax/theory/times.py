@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import _check, _roots, expectation
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
@@ -53,8 +53,8 @@ def fast_rate(
     spread = jnp.sum(jnp.where(others, 1 / jnp.where(others, top - rates, 1.0), 0.0))
     if reward.binary:
         speed = algorithm.clock(top)
-    elif algorithm.real_clock is not None:
-        speed = algorithm.real_clock(algorithm.params, jnp.zeros_like(top))
+    elif (clock := expectation.limit_clock(algorithm, algorithm.group_size)) is not None:
+        speed = clock(jnp.zeros_like(top))
     else:
         raise ValueError(
             f"algorithm: {algorithm.name} has no known clock for the real-valued reward {reward.name}"
@@ -147,14 +147,7 @@ def _peak(offset: Array, slope: Array, start: Array, width: Array) -> tuple[Arra
     def curvature(tau: Array) -> Array:
         return jnp.sum((slope / (offset + slope * tau)) ** 2)
 
-    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = (bracket[0] + bracket[1]) / 2
-        up = rise(middle) > 0
-        return jnp.where(up, middle, bracket[0]), jnp.where(up, bracket[1], middle)
-
-    low, high = jax.lax.stop_gradient((start, start + width))
-    low, high = jax.lax.fori_loop(0, 60, halve, (low, high))
-    tau = jax.lax.stop_gradient((low + high) / 2)
+    tau = _roots.bisect(lambda tau: -rise(tau), start, start + width)
     # One Newton step gives the root its derivative (implicit function theorem); none at the end of the piece.
     bend = jax.lax.stop_gradient(curvature(tau))
     step = rise(tau) / jnp.where(bend > 0, bend, 1.0)
@@ -195,3 +188,75 @@ def transition_time_bound(gamma: float | Array, constant: float | Array = 1.0) -
     gamma = jnp.asarray(gamma)
     safe = jnp.where(gamma > 0, gamma, 1.0)
     return jnp.where(gamma > 0, constant * safe * jnp.log(safe), -jnp.inf)
+
+
+def one_rival_bound(problem: Problem) -> Float[Array, ""]:
+    r"""Log of an upper bound on the transition time T₀, for any problem with one rival (β = 0, unit clock).
+
+    Write w = 1/π up to the common factor that conserves Σ log w, so that dw_r/dτ = ρ − p_r. Until T₀ the rival's w
+    falls, that of r* falls, and that of a poor pattern s rises by less than (p' − p_s)τ. Therefore T₀ comes before
+    τ = 1/(π* (p* − p')), and
+
+    $$ T_0 \le \frac1{\pi^\star(p^\star-p')}\Bigl[\pi'\prod_s\Bigl(1 + \frac{p'-p_s}{p^\star-p'}
+       \frac{\pi_s}{\pi^\star}\Bigr) + \frac{\sum_s\pi_s(p'-p_s)}{p^\star-p'} + 1\Bigr], $$
+
+    all π of the reference policy. The product is at most γ^{n−2} up to a constant, and for any n at most e^{Cγ} with
+    C = (p' − min p)/(p* − p').
+
+    Args:
+      problem: the question; its second-best pattern is the rival, r' (of several rivals the bound does not hold).
+
+    Returns:
+      Log of the bound, in log units of time; `inf` where the best pattern has no reference mass or is tied.
+
+    Reference: *derived here*; compare Theorem 5.4 of arXiv 2506.04695.
+
+    >>> from qra_jax.problem import examples
+    >>> print(round(float(jnp.exp(one_rival_bound(examples.worked())))))
+    530
+    """
+    p, ref, best = problem.success, problem.ref, problem.best
+    second = jnp.argmax(jnp.where(jnp.arange(problem.patterns) == best, -1.0, p))
+    gap, slower = p[best] - p[second], jnp.maximum(p[second] - p, 0.0)
+    closed = (gap <= 0) | jnp.isneginf(problem.log_ref[best])
+    gap, base = jnp.where(closed, 1.0, gap), jnp.where(closed, 1.0, ref[best])
+    log_stall = problem.log_ref[second] + jnp.sum(jnp.log1p(slower / gap * ref / base))
+    rest = jnp.log(jnp.sum(ref * slower) / gap + 1)
+    return jnp.where(closed, jnp.inf, jnp.logaddexp(log_stall, rest) - jnp.log(base) - jnp.log(gap))
+
+
+def equal_rivals_time(
+    mass: float | Array, target: float | Array, *, gap: float | Array, rivals: int | float | Array = 1
+) -> Float[Array, "*b"]:
+    r"""Time from mass q on the best pattern to a target, beside k equal rivals (β = 0, unit clock).
+
+    $$ T = \frac{F(q_1) - F(q)}{\Delta\,(1 + 1/k)},\qquad
+       F(q) = 2\,\mathrm{logit}\,q + \frac{2q-1}{q(1-q)} $$
+
+    Args:
+      mass: `[...]`, q in (0, 1); the rest is shared evenly among the rivals.
+      target: `[...]`, q₁ in (0, 1).
+      gap: `[...]`, Δ = p* − p' > 0.
+      rivals: `[...]`, k ≥ 1.
+
+    Returns:
+      `[...]`, T, in units of time; negative for a target below the mass.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    Reference: *derived here*.
+
+    >>> print(round(float(equal_rivals_time(0.1, 0.95, gap=0.4)), 4))
+    47.6495
+    """
+    for name, value in (("mass", mass), ("target", target)):
+        _check.open_unit_interval(name, value)
+    _check.positive("gap", gap)
+    _check.positive("rivals", rivals)
+
+    def primitive(q: Array) -> Array:
+        return 2 * (jnp.log(q) - jnp.log1p(-q)) + (2 * q - 1) / (q * (1 - q))
+
+    mass, target, gap, rivals = (jnp.asarray(x) for x in (mass, target, gap, rivals))
+    return (primitive(target) - primitive(mass)) / (gap * (1 + 1 / rivals))

@@ -22,7 +22,7 @@ from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
 from qra_jax.training.loop import Plan
 from qra_jax.training.parts import numbers_of, reference_of, simulate, weighing_of
-from qra_jax.trajectory import Trajectory, outcomes
+from qra_jax.trajectory import Outcome, Trajectory, outcomes
 
 Optimizer = optax.GradientTransformation | Callable[[Any], optax.GradientTransformation]
 Metric = Callable[[Array, Problem], Any]
@@ -42,7 +42,7 @@ METRICS: dict[str, Metric] = {
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
-class Measurements:
+class Measurements(Outcome):
     """A training run, as its metrics saw it: what is kept where policies would be too many.
 
     Attributes:

@@ -136,6 +136,9 @@ def run(
     constant_rates = None
     if fixed_rates and fixed["correlation"] is None and plan.weighing == "counts":
         constant_rates = part["rates"](normalised(start))
+    constant_cells = None
+    if fixed_rates and not by_vote and plan.weighing == "rollouts":
+        constant_cells = part["cells"](normalised(start))
     rollouts = Rollouts(
         weighing=plan.weighing,
         group=group or 1,
@@ -147,6 +150,7 @@ def run(
         tempered=tempered,
         part=part,
         constant_rates=constant_rates,
+        constant_cells=constant_cells,
         tables=tables,
         lengths=fixed["lengths"],
         beta=fixed["beta"],
@@ -199,8 +203,7 @@ def run(
             log_ref = normalised(learned(log_ref))
         for epoch in range(plan.epochs):
             point = behavior if plan.stale_gradient else logits(params)
-            log_policy = normalised(learned(point))
-            policy = jnp.exp(log_policy)
+            log_policy, policy = normalised(learned(point)), jax.nn.softmax(learned(point), axis=0)
             up, down, ratio = shares.up, shares.down, jnp.ones_like(policy)
             if split and (not fresh or epoch > 0):
                 drawn = alive & ((up != 0) | (down != 0))

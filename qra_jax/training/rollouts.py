@@ -44,6 +44,7 @@ class Rollouts:
       learned: logits of the policy that learns.
       tempered: logits of the policy that is sampled from.
       constant_rates: `[patterns, *cells]`, where the reward depends on nothing that changes.
+      constant_cells: values and chances `[patterns · outcomes, *cells]`, likewise.
       tables: the algorithm's, `[group + 1, *cells]`, for counts.
       lengths: `[patterns · outcomes, *cells]`, where they matter.
       beta: that of DPO, for pairs.
@@ -66,6 +67,7 @@ class Rollouts:
     learned: Callable[[Array], Array] = _as_it_is
     tempered: Callable[[Array], Array] = _as_it_is
     constant_rates: Array | None = None
+    constant_cells: tuple[Array, Array] | None = None
     tables: Tables | None = None
     lengths: Array | None = None
     beta: Array | None = None
@@ -106,9 +108,11 @@ class Rollouts:
         scores = self.tempered(behavior)
         scores = jnp.exp(scores - jnp.max(scores, axis=0, keepdims=True))
         if self.weighing == "rollouts":
-            values, chances = self.part["cells"](_normalised(self.learned(behavior)))
+            values, chances = self.constant_cells or self.part["cells"](_normalised(self.learned(behavior)))
             outcomes = chances.shape[0] // scores.shape[0]
             drawn = groups.draw_cells(jnp.repeat(scores, outcomes, axis=0) * chances, halves)
+            if self.constant_cells is not None:
+                return drawn, None
             return drawn, groups.vote(drawn, shared[0][0], outcomes) if self.by_vote else values
         chances = self._rates(behavior, shared)
         if self.resamples:
@@ -145,6 +149,7 @@ class Rollouts:
         """
         if self.weighing == "rollouts":
             counts, values = drawn
+            values = values if self.constant_cells is None else self.constant_cells[0]
             patterns, weigh = self.alive.shape[0], self.part["weigh"]
             shares = groups.weigh_rollouts(
                 counts, values, self.lengths, weigh, self.group, self.size, patterns

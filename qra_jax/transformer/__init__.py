@@ -8,9 +8,25 @@ algorithms, and read exactly.
                             learning_rate=1e-3)
 """
 
-from qra_jax.transformer import evolution, learning, model, probe, procedures, reward, rl, sampling, task
+from qra_jax.transformer import (
+    batch,
+    evolution,
+    history,
+    learning,
+    masks,
+    model,
+    penalty,
+    probe,
+    procedures,
+    reward,
+    rl,
+    sampling,
+    surrogate,
+    task,
+)
 from qra_jax.transformer.evolution import evolve
 from qra_jax.transformer.learning import learn, side_by_side
+from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.model import Decoder, Lookup, init, score
 from qra_jax.transformer.probe import read_out
 from qra_jax.transformer.procedures import Arithmetic, arithmetic
@@ -28,15 +44,20 @@ __all__ = [
     "Rollouts",
     "Run",
     "Task",
+    "TokenMask",
     "Verdict",
     "arithmetic",
+    "batch",
     "controlled",
     "evolution",
     "evolve",
+    "history",
     "init",
     "learn",
     "learning",
+    "masks",
     "model",
+    "penalty",
     "probe",
     "procedures",
     "read_out",
@@ -46,6 +67,7 @@ __all__ = [
     "sampling",
     "score",
     "side_by_side",
+    "surrogate",
     "task",
     "train",
 ]

@@ -52,7 +52,7 @@ def evolve(
       population: M ≥ 2.
       group_size: answers of a member to each question, ≥ 1; more than one only adds something where they are sampled.
       greedy: take the likeliest tokens, or else sample.
-      reward: of a sequence; the perfect verifier where left out.
+      reward: of a sequence; default: the perfect verifier.
       block: members that are evaluated side by side.
 
     As for [`train`][qra_jax.transformer.rl.train]: `record_every`, `probe`.

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from qra_jax import _check, _files, _identity
 from qra_jax.batching import many
-from qra_jax.trajectory import Status
+from qra_jax.trajectory import Outcome, Status
 from qra_jax.transformer.model import Model, Params, init, score, status, wide
 from qra_jax.transformer.task import Demonstrations
 
@@ -32,7 +32,7 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True)
-class Learnt:
+class Learnt(Outcome):
     """What supervised learning leaves.
 
     Attributes:
@@ -79,7 +79,7 @@ def cosine(peak: float, steps: int, warmup: int | None = None) -> optax.Schedule
     Args:
       peak: largest learning rate, above zero.
       steps: all steps, ≥ 1.
-      warmup: steps of the warm-up; a twentieth of all where left out.
+      warmup: steps of the warm-up; default: a twentieth of all.
 
     Returns:
       An optax schedule.
@@ -116,8 +116,8 @@ def learn(
       steps: number of updates, ≥ 1.
       questions: N of a step, ≥ 1.
       learning_rate: peak of a cosine schedule.
-      optimizer: from a schedule to an optax transformation; AdamW (b₂ = .95, weight decay 1e-4) where left out.
-      params: where to start, leading axis `[seeds]`; random where left out.
+      optimizer: from a schedule to an optax transformation; default: AdamW (b₂ = .95, weight decay 1e-4).
+      params: where to start, leading axis `[seeds]`; default: random.
       checkpoint: file that is written after every `every` steps, and gone on from if it is there.
       keep: let that file be one in the user's cache (`$QRA_CACHE`, or else `qra_jax` in `$XDG_CACHE_HOME` or
         `~/.cache`), where the same run is found again and costs nothing; functions that `corpus` calls are not
@@ -146,9 +146,9 @@ def learn(
 
         return jax.lax.scan(step, state, first + jnp.arange(count))
 
-    told = {"model": repr(model), "steps": steps, "questions": questions, "learning_rate": learning_rate}
-    told |= {"keys": keys, "corpus": corpus, "optimizer": make, "params": params}
-    about = {name: json.dumps(_identity.content(value)) for name, value in told.items()}
+    content = {"model": repr(model), "steps": steps, "questions": questions, "learning_rate": learning_rate}
+    content |= {"keys": keys, "corpus": corpus, "optimizer": make, "params": params}
+    about = {name: json.dumps(_identity.content(value)) for name, value in content.items()}
     if keep and checkpoint is None:
         checkpoint = _cache_file(about)
 
@@ -219,8 +219,8 @@ def _save(path: Path, about: dict[str, Any], done: int, state: Any, losses: list
 
 def _load(path: Path, about: dict[str, Any], state: Any) -> tuple[int, Any, list[Array]]:
     try:
-        found: Any = serialization.msgpack_restore(path.read_bytes())
-        known = json.loads(found["about"])
+        stored: Any = serialization.msgpack_restore(path.read_bytes())
+        known = json.loads(stored["about"])
     except Exception as error:
         raise ValueError(
             f"checkpoint: {path.name!r} cannot be read ({error}); remove it to start again"
@@ -228,5 +228,5 @@ def _load(path: Path, about: dict[str, Any], state: Any) -> tuple[int, Any, list
     if known != about:
         other = [name for name in about if known.get(name) != about[name]]
         raise ValueError(f"checkpoint: {path.name!r} is of another run; differs in {', '.join(other)}")
-    state = jax.tree.map(jnp.asarray, serialization.from_state_dict(state, found["state"]))
-    return int(found["done"]), state, [jnp.asarray(found["loss"])]
+    state = jax.tree.map(jnp.asarray, serialization.from_state_dict(state, stored["state"]))
+    return int(stored["done"]), state, [jnp.asarray(stored["loss"])]

@@ -347,7 +347,7 @@ def read(
       model: the network.
       params: its parameters.
       prompt_NxP: `[N, P]`, tokens, padded to the left.
-      real_NxP: `[N, P]`, which of them are no padding; all where left out.
+      real_NxP: `[N, P]`, which of them are no padding; default: all.
 
     Returns:
       Output for every token of the prompts (G = 1), and what [`follow`][] needs of them.

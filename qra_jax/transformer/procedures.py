@@ -106,7 +106,7 @@ class Arithmetic:
         Args:
           operation: `[N]`, 0 for sums, 1 for products.
           operands: `[N, K]`, 0 … b² − 1.
-          count: `[N]`, how many of them count, 2 … K; all where left out.
+          count: `[N]`, how many of them count, 2 … K; default: all.
 
         Returns:
           Their prompts `[N, 1 + 2K]`, padded to the left.
@@ -343,7 +343,7 @@ def arithmetic(
       base: b ≥ 2; numbers have two digits and are taken mod b².
       operations: some of `"+"` and `"×"`.
       operands: numbers of operands, each 2 or above.
-      mixture: `[4]`, shares of columns, running, split and guess in the corpus; even where left out.
+      mixture: `[4]`, shares of columns, running, split and guess in the corpus; default: equal ones.
       announced: chance, or one for each pattern, that the marker before the answer is there, in [0, 1].
       held: share of the questions that are held out, in [0, 1), to the nearest of 1/b²: after any beginning of a
         question as many last operands, picked by scrambling the beginning.

@@ -13,7 +13,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jax.core import Tracer  # pyright: ignore[reportMissingImports]
+from jaxtyping import Array, ArrayLike, Float
 
 from qra_jax import _check
 from qra_jax.transformer.sampling import Rollouts
@@ -71,12 +73,20 @@ def verifiable(
     """
     rates = {"tpr": _check.unit_interval("tpr", tpr), "fpr": _check.unit_interval("fpr", fpr)}
 
-    def function(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
-        right = verdict.right & verdict.formatted if announced else verdict.right
-        chance = jnp.where(right, params["tpr"], params["fpr"])
-        return (jax.random.uniform(key, right.shape) < chance).astype(rollouts.log_prob.dtype)
+    return SequenceReward("verifiable", _verify_announced if announced else _verify, rates)
 
-    return SequenceReward("verifiable", function, rates)
+
+def _verify(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return _noisy(params, key, verdict.right, rollouts.log_prob.dtype)
+
+
+def _verify_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return _noisy(params, key, verdict.right & verdict.formatted, rollouts.log_prob.dtype)
+
+
+def _noisy(params: dict[str, Any], key: Array, right: Array, dtype: Any) -> Array:
+    chance = jnp.where(right, params["tpr"], params["fpr"])
+    return (jax.random.uniform(key, right.shape) < chance).astype(dtype)
 
 
 def self_certainty() -> SequenceReward:
@@ -88,7 +98,11 @@ def self_certainty() -> SequenceReward:
 
     Reference: Zhao et al., arXiv 2505.19590.
     """
-    return SequenceReward("self-certainty", lambda params, key, o, verdict: -_mean(o, o.mean_log_prob))
+    return SequenceReward("self-certainty", _self_certainty)
+
+
+def _self_certainty(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return -_mean(rollouts, rollouts.mean_log_prob)
 
 
 def token_entropy() -> SequenceReward:
@@ -99,7 +113,11 @@ def token_entropy() -> SequenceReward:
 
     Reference: Zhang et al., arXiv 2506.17219; Prabhudesai et al., arXiv 2505.22660.
     """
-    return SequenceReward("token entropy", lambda params, key, o, verdict: -_mean(o, o.entropy))
+    return SequenceReward("token entropy", _token_entropy)
+
+
+def _token_entropy(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return -_mean(rollouts, rollouts.entropy)
 
 
 def trajectory_log_prob() -> SequenceReward:
@@ -110,11 +128,19 @@ def trajectory_log_prob() -> SequenceReward:
 
     Reference: Agarwal et al., arXiv 2505.15134; Zhang et al., arXiv 2506.17219.
     """
-    return SequenceReward("trajectory log-prob", lambda params, key, o, verdict: jnp.sum(o.log_prob, axis=-1))
+    return SequenceReward("trajectory log-prob", _trajectory_log_prob)
+
+
+def _trajectory_log_prob(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return jnp.sum(rollouts.own, axis=-1)
 
 
 def majority_vote(*, announced: bool = True) -> SequenceReward:
-    """1 for the answer that most of the group's sequences give (the lowest-numbered of ties), 0 for another.
+    """1 for the answer that most of the group's sequences give, 0 for another.
+
+    Ties are broken uniformly among the tied answers. In use the winner is the first of them to be sampled, which has
+    the same law, because the sequences of a group are exchangeable. The vote of the policy's exact distribution of
+    answers (`policy_vote` of `qra_jax.reward`) has no version for networks, whose answers cannot be enumerated.
 
     Args:
       announced: answers without their marker neither vote nor earn.
@@ -125,16 +151,63 @@ def majority_vote(*, announced: bool = True) -> SequenceReward:
     Reference: Zuo et al., arXiv 2504.16084 (TTRL).
     """
 
-    def function(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
-        voting = verdict.answer != NONE
-        voting = voting & verdict.formatted if announced else voting
-        same = (verdict.answer[..., :, None] == verdict.answer[..., None, :]) & voting[..., None, :]
-        votes = jnp.where(voting, jnp.sum(same, axis=-1), 0)
-        winners = voting & (votes == jnp.max(votes, axis=-1, keepdims=True))
-        chosen = jnp.min(jnp.where(winners, verdict.answer, jnp.iinfo(jnp.int32).max), axis=-1, keepdims=True)
-        return (voting & (verdict.answer == chosen)).astype(rollouts.log_prob.dtype)
+    return SequenceReward("majority vote", _vote_announced if announced else _vote)
 
-    return SequenceReward("majority vote", function)
+
+def _vote(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    return _majority(key, verdict.answer, verdict.answer != NONE, rollouts.log_prob.dtype)
+
+
+def _vote_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    voting = (verdict.answer != NONE) & verdict.formatted
+    return _majority(key, verdict.answer, voting, rollouts.log_prob.dtype)
+
+
+def _majority(key: Array, answer: Array, voting: Array, dtype: Any) -> Array:
+    same = (answer[..., :, None] == answer[..., None, :]) & voting[..., None, :]
+    votes = jnp.where(voting, jnp.sum(same, axis=-1), 0)
+    winners = voting & (votes == jnp.max(votes, axis=-1, keepdims=True))
+    # One lot for each answer: that of the first sequence which gives it.
+    lot = jnp.take_along_axis(jax.random.uniform(key, answer.shape), jnp.argmax(same, axis=-1), axis=-1)
+    lot = jnp.where(winners, lot, -1.0)
+    return (winners & (lot == jnp.max(lot, axis=-1, keepdims=True))).astype(dtype)
+
+
+def overlong(reward: SequenceReward, length: ArrayLike, buffer: ArrayLike) -> SequenceReward:
+    r"""A reward with the soft penalty of overlong sequences.
+
+    $$ R + \begin{cases} 0 & |o|\le L-B\\ (L-B-|o|)/B & L-B<|o|\le L\\ -1 & |o|>L \end{cases} $$
+
+    Args:
+      reward: R.
+      length: L > 0, tokens.
+      buffer: B in (0, L], tokens.
+
+    Returns:
+      A `SequenceReward`.
+
+    Raises:
+      ValueError: L or B out of range.
+
+    Reference: Yu et al., arXiv 2503.14476, eq. 13 (DAPO).
+    """
+    _check.positive("length", length)
+    _check.positive("buffer", buffer)
+    if (
+        not isinstance(length, Tracer)
+        and not isinstance(buffer, Tracer)
+        and np.any(np.greater(buffer, length))
+    ):
+        raise ValueError(f"buffer: {buffer}; must be at most length = {length}")
+    params = {"reward": reward, "length": length, "buffer": buffer}
+    return SequenceReward(f"{reward.name}, not overlong", _overlong, params)
+
+
+def _overlong(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+    earned = params["reward"](key, rollouts, verdict)
+    length, buffer = (jnp.asarray(params[name], earned.dtype) for name in ("length", "buffer"))
+    over = jnp.clip((rollouts.length - (length - buffer)) / buffer, 0, 1)
+    return earned - over
 
 
 def _mean(rollouts: Rollouts, values: Array) -> Array:

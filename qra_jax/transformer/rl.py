@@ -5,7 +5,8 @@ A_i with the same `Algorithm` as tabular training, and ascends
 
 $$ \frac1{NG}\sum_{n,i} A_i \sum_t \nu_i \nabla\log\pi_\theta(o_t\mid o_{<t}), $$
 
-where ν_i is 1, 1/|o_i| or G/Σ|o|. All of it is one `lax.scan`; map it over keys and numbers with `jax.vmap`.
+where ν_i is a length normalisation; what old rollouts change of it is in `surrogate`, penalties are in `penalty`. All
+of it is one `lax.scan`; map it over keys and numbers with `jax.vmap`.
 """
 
 from __future__ import annotations
@@ -22,20 +23,24 @@ from jaxtyping import Array, Float, Int
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm
-from qra_jax.regularizer import Regularizer, velocity
+from qra_jax.off_policy import OffPolicy
+from qra_jax.regularizer import Regularizer
+from qra_jax.trajectory import Outcome
+from qra_jax.transformer import batch, history, penalty as penalties, surrogate
+from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.model import Model, Params, score, status, wide
 from qra_jax.transformer.reward import SequenceReward, verifiable
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
+from qra_jax.transformer.surrogate import NORMALIZATIONS, ON_POLICY, objective
 from qra_jax.transformer.task import Task, Verdict
 
-NORMALIZATIONS = ("constant", "length", "tokens")
 PENALTIES = ("position", "sequence")
 DECISIONS = ("all", "pattern")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Run:
+class Run(Outcome):
     """A training run of a network.
 
     Attributes:
@@ -71,9 +76,8 @@ def train(
     reference: Params | None = None,
     optimizer: Callable[[Any], optax.GradientTransformation] = optax.adam,
     normalize: str = "constant",
-    clip: tuple[float | Array, float | Array] | None = None,
-    epochs: int = 1,
-    temperature: float | Array = 1.0,
+    off_policy: OffPolicy = ON_POLICY,
+    token_mask: TokenMask | None = None,
     decisions: str = "all",
     record_every: int = 1,
     probe: Callable[[Params], Any] | None = None,
@@ -85,25 +89,31 @@ def train(
       model: the network.
       params: where it starts.
       task: draws questions and verifies answers.
-      algorithm: turns the rewards of a group into weights. DAPO's silent groups are left out of the mean, as if the
-        batch were filled up with other questions (tabular DAPO draws the same question again: the two agree on
-        average for many questions that are alike, and with a single question nothing is left out).
+      algorithm: turns the rewards of a group into weights. Where it draws silent groups again, they are left out of
+        the mean, as if the batch were filled up with other questions (tabular training draws the same question again:
+        the two agree on average for many questions that are alike, and with a single question nothing is left out).
+        Where it rescales by the whole batch, see [`batch_scaled`][qra_jax.transformer.batch.batch_scaled].
       steps: batches of rollouts, ≥ 1.
       questions: N of a step, ≥ 1.
       learning_rate: η ≥ 0; may be traced.
-      group_size: G; the algorithm's own where left out.
-      reward: of a sequence; the perfect verifier where left out.
-      regularizers: penalties against the reference, as in tabular training.
-      penalty: what they act on: `"position"`, each token distribution along the samples, whole (k3 as in practice);
-        `"sequence"`, the probability of whole sequences, by their score (the KL of the theory, unbiased, not
-        divided by lengths; one epoch only).
-      reference: π_ref; the starting parameters where left out.
+      group_size: G; default: the algorithm's own.
+      reward: of a sequence; default: the perfect verifier.
+      regularizers: penalties against the reference, as in tabular training; with `estimate="samples"` they act on the
+        sampled tokens alone, as in trainers.
+      penalty: what exact ones act on: `"position"`, each token distribution along the samples, whole; `"sequence"`,
+        the probability of whole sequences, by their score (the KL of the theory, unbiased, not divided by lengths;
+        on-policy only).
+      reference: π_ref; default: the starting parameters.
       optimizer: from a learning rate to an optax transformation.
-      normalize: ν: `"constant"` 1, `"length"` 1/|o_i|, `"tokens"` G/Σ_j |o_j| of the group.
-      clip: (low, high) of the ratio to the policy that sampled, per token as in PPO: gains end at 1 + high for
-        positive weights, at 1 − low for negative ones.
-      epochs: gradient steps on a batch, ≥ 1; beyond the first with importance ratios.
-      temperature: of sampling *and* of the policy that learns: π ∝ exp(z/temperature).
+      normalize: ν: `"constant"` 1, `"length"` 1/|o_i|, `"tokens"` G/Σ_j |o_j| of the group, `"batch_tokens"` N·G over
+        all tokens of the batch. GSPO as published has `"length"`; with `"constant"` each sequence's loss is multiplied
+        by its length, which is LUSPO.
+      off_policy: age and temperature of the rollouts, how often they are used, and how that is corrected. A token's
+        ratio is π/μ, or π/π_old with a correction, whose own ratio is π_old/μ; the sampler's scores are divided by
+        `temperature` × `sampling_temperature`. On-policy, GSPO, its token-level variant GSPO-token and all other
+        surrogates have the same gradient; off-policy GSPO-token's is GSPO's, too, as the weights of all tokens of a
+        sequence are equal. `clip` is a range of ratios for GMPO, too: the paper's $e^{\pm.4}$ is `(.33, .49)`.
+      token_mask: which tokens the reward teaches; default: all of them.
       decisions: `"all"` tokens learn, or `"pattern"`, the first one alone.
       record_every: steps between records; divides `steps`.
       probe: `params -> pytree`, what to record, also before the first step.
@@ -112,18 +122,18 @@ def train(
       A `Run`.
 
     Raises:
-      ValueError: an argument out of range.
+      ValueError: an argument out of range, or a combination that has no meaning.
 
-    Reference: Shao et al., arXiv 2402.03300; Liu et al., arXiv 2503.20783 (1/|o|); Yu et al., arXiv 2503.14476.
+    Reference: Shao et al., arXiv 2402.03300; Liu et al., arXiv 2503.20783 (1/|o|); Yu et al., arXiv 2503.14476;
+      Zheng et al., arXiv 2507.18071, eq. 13–17 (GSPO-token); Liu et al., arXiv 2602.05261 (LUSPO).
     """
-    for name, value in (("steps", steps), ("questions", questions), ("epochs", epochs)):
+    for name, value in (("steps", steps), ("questions", questions)):
         _check.integer(name, value, low=1)
     if steps % _check.integer("record_every", record_every, low=1):
         raise ValueError(f"record_every: {record_every}; must divide steps = {steps}")
     _check.choice("normalize", normalize, NORMALIZATIONS)
     _check.choice("penalty", penalty, PENALTIES)
     _check.choice("decisions", decisions, DECISIONS)
-    _check.positive("temperature", temperature)
     _check.nonnegative("learning_rate", learning_rate)
     group = algorithm.group_size if group_size is None else group_size
     if group is None:
@@ -133,46 +143,66 @@ def train(
     if algorithm.group_size not in (None, group):
         raise ValueError(f"group_size: {group}; must be that of the algorithm, {algorithm.group_size}")
     _check.integer("group_size", group, low=1)
-    if regularizers and penalty == "sequence" and epochs > 1:
+    surrogate.check(off_policy, decisions, task.length)
+    history.check(off_policy)
+    penalties.check(regularizers, penalty)
+    if regularizers and penalty == "sequence" and not off_policy.on_policy:
         raise ValueError(
-            f"epochs: {epochs}; must be 1 with penalty='sequence', which is of on-policy samples"
+            f"off_policy: {off_policy}; must be on-policy with penalty='sequence', which is of on-policy samples"
         )
-    if clip is not None and len(clip) != 2:
-        raise ValueError(f"clip: {clip}; must be a pair (low, high)")
-    for name, bound in zip(("clip[0]", "clip[1]"), clip or (), strict=False):
-        _check.nonnegative(name, bound)
     reward, reference = reward or verifiable(), params if reference is None else reference
     optimiser = optimizer(learning_rate)
+    temperature, cooling = (
+        1.0 if one is None else one for one in (off_policy.temperature, off_policy.sampling_temperature)
+    )
     draw = partial(sample, group=group, length=task.length, end=task.end, temperature=temperature)
+    if off_policy.sampling_temperature is not None:
+        draw = partial(draw, temperature=temperature * cooling, own_temperature=temperature)
+    forced = partial(log_probs, model, temperature=temperature)
 
-    def step(carry: tuple[Params, Any], index: Array) -> tuple[tuple[Params, Any], dict[str, Array]]:
-        params, memory = carry
+    def step(
+        carry: tuple[Params, Any, Any], index: Array
+    ) -> tuple[tuple[Params, Any, Any], dict[str, Array]]:
+        params, memory, state = carry
         keys = jax.random.split(jax.random.fold_in(key, index), 4)
         asked = task.draw(keys[0], questions)
-        rollouts = draw(keys[1], model, params, asked)
+        sampler, past = history.sampler(off_policy, params, state["sampler"], index)
+        rollouts = draw(keys[1], model, sampler, asked)
         verdict = task.verify(keys[2], asked, rollouts)
         rewards = reward(keys[3], rollouts, verdict)
         weights = jax.vmap(algorithm.weights)(rewards)
-        silent = jnp.max(rewards, axis=-1) == jnp.min(rewards, axis=-1)
+        weights = batch.batch_scaled(algorithm.batch, rewards, weights)
+        silent = batch.silent(rewards)
         if algorithm.resamples_silent:
-            weights = weights * questions / jnp.maximum(jnp.sum(~silent), 1)
+            weights = weights * batch.active_scale(silent, weights.dtype)
         learns = rollouts.where
         if decisions == "pattern":
             learns = learns & (jnp.arange(task.length) == 0)[None, None]
-        anchor = None
-        if regularizers:
-            anchor = log_probs(model, reference, asked, rollouts.tokens, temperature)
-        for epoch in range(epochs):
+        anchor, scale = _references(forced, reference, state["references"], asked, rollouts.tokens)
+        below, weight = rollouts.log_prob, None
+        if off_policy.correction is not None and not off_policy.fresh:
+            below = rollouts.own
+            if off_policy.staleness:  # the policy of now, which is another than the one that sampled
+                below = penalties.at(forced(params, asked, rollouts.tokens), rollouts.tokens)
+            weight = surrogate.correction(off_policy, below, rollouts.log_prob, learns)
+        # Whether ratios are one before the first update.
+        equal = off_policy.fresh or off_policy.correction is not None
+        for epoch in range(off_policy.epochs):
             slope = jax.grad(
-                lambda params, fresh=epoch == 0: objective(
-                    log_probs(model, params, asked, rollouts.tokens, temperature),
+                lambda params, epoch=epoch: objective(
+                    forced(params, asked, rollouts.tokens),
                     rollouts.tokens,
                     learns,
                     weights,
-                    old=None if fresh else rollouts.log_prob,
-                    clip=clip,
+                    off_policy=off_policy,
+                    old=None if equal and epoch == 0 else below,
+                    sampled=None if off_policy.fresh and epoch == 0 else rollouts.log_prob,
+                    correction=weight,
                     normalize=normalize,
+                    token_mask=token_mask,
+                    key=None if token_mask is None else jax.random.fold_in(keys[3], epoch + 1),
                     anchor=anchor,
+                    scale=scale,
                     regularizers=regularizers,
                     penalty=penalty,
                 )
@@ -180,12 +210,41 @@ def train(
             descent = wide(jax.tree.map(jnp.negative, slope))
             change, memory = optimiser.update(descent, memory, wide(params))
             params = optax.apply_updates(params, change)
-        stats = statistics(rollouts, verdict, rewards)
-        return (params, memory), stats | {"silent": jnp.mean(silent.astype(rewards.dtype))}
+        later = []
+        for i, (term, last) in enumerate(zip(regularizers, state["references"], strict=True)):
+            update, kl = term.reference, None
+            if penalties.adapts(update):
+                apart = jnp.where(learns, rollouts.own - penalties.at(anchor[i], rollouts.tokens), 0.0)
+                number = rewards.size if penalty == "sequence" else jnp.sum(learns)
+                kl = jnp.sum(apart) / number
+            later.append(penalties.next_reference(update, last, params, index, kl))
+        stats = statistics(rollouts, verdict, rewards) | {"silent": jnp.mean(silent.astype(rewards.dtype))}
+        return (params, memory, {"sampler": past, "references": later}), stats
 
-    carry = params, optimiser.init(wide(params))
-    times, (params, _), seen, stats = recorded(step, carry, steps, record_every, probe)
+    state = {
+        "sampler": history.start(off_policy, params),
+        "references": penalties.start(regularizers, reference),
+    }
+    carry = params, optimiser.init(wide(params)), state
+    times, (params, *_), seen, stats = recorded(step, carry, steps, record_every, probe)
     return Run(times, params, seen, stats, status(params))
+
+
+def _references(
+    forced: Callable[..., Array],
+    reference: Params,
+    states: Sequence[dict[str, Any]],
+    asked: Questions,
+    tokens: Array,
+) -> tuple[Any, list[Array | None] | None]:
+    """log π_ref and factor of the coefficient for each term; one array for all where nothing moves or adapts."""
+    if not states:
+        return None, None
+    if not any(states):
+        return forced(reference, asked, tokens), None
+    fixed = None if all("params" in one for one in states) else forced(reference, asked, tokens)
+    anchor = [forced(one["params"], asked, tokens) if "params" in one else fixed for one in states]
+    return anchor, [one.get("scale") for one in states]
 
 
 def statistics(
@@ -285,70 +344,3 @@ def log_probs(
     """
     logits, _ = score(model, params, questions.prompt, questions.real, tokens)
     return jax.nn.log_softmax(logits / jnp.asarray(temperature, logits.dtype))
-
-
-def objective(
-    log_probs: Float[Array, "N G T V"],
-    tokens: Int[Array, "N G T"],
-    learns: Array,
-    weights: Float[Array, "N G"],
-    *,
-    old: Float[Array, "N G T"] | None = None,
-    clip: tuple[float | Array, float | Array] | None = None,
-    normalize: str = "constant",
-    anchor: Float[Array, "N G T V"] | None = None,
-    regularizers: Sequence[Regularizer] = (),
-    penalty: str = "position",
-) -> Float[Array, ""]:
-    r"""What a step ascends: only its gradient in `log_probs` has a meaning.
-
-    Args:
-      log_probs: `[N, G, T, V]`, of the policy that learns.
-      tokens: `[N, G, T]`, what was sampled.
-      learns: `[N, G, T]`, which places count.
-      weights: `[N, G]`, A_i.
-      old: `[N, G, T]`, log-probabilities when the tokens were sampled, where that was another policy.
-      anchor: `[N, G, T, V]`, log π_ref, with `regularizers`.
-
-    As for [`train`][]: `clip`, `normalize`, `regularizers`, `penalty`.
-
-    Returns:
-      Scalar.
-    """
-    emitted = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
-    emitted = jnp.where(learns, emitted, 0.0)
-    weights = jax.lax.stop_gradient(weights)
-    if regularizers and penalty == "sequence":
-        assert anchor is not None
-        base = jnp.where(learns, jnp.take_along_axis(anchor, tokens[..., None], axis=-1)[..., 0], 0.0)
-        own = jax.lax.stop_gradient(jnp.sum(emitted, axis=-1))
-        extra = sum(jax.vmap(term.advantage)(own, jnp.sum(base, axis=-1)) for term in regularizers)
-        size = tokens.shape[1]
-        if size > 1:  # the others' mean as the baseline: no bias
-            extra = (extra - jnp.mean(extra, axis=-1, keepdims=True)) * size / (size - 1)
-        gain = jnp.mean(extra * jnp.sum(emitted, axis=-1))
-    else:
-        gain = jnp.zeros((), log_probs.dtype)
-    if old is None:
-        per_token = weights[..., None] * emitted
-    else:
-        ratio = jnp.exp(jnp.where(learns, emitted - old, 0.0))
-        per_token = weights[..., None] * ratio
-        if clip is not None:
-            low, high = (jnp.asarray(bound, ratio.dtype) for bound in clip)
-            per_token = jnp.minimum(per_token, weights[..., None] * jnp.clip(ratio, 1 - low, 1 + high))
-    if regularizers and penalty == "position":
-        assert anchor is not None
-        now = jax.lax.stop_gradient(log_probs)
-        ascend = lambda now, anchor: velocity(regularizers, now, anchor)  # noqa: E731
-        for _ in range(now.ndim - 1):
-            ascend = jax.vmap(ascend)
-        # Velocities sum to zero over the vocabulary, so scores and log-probabilities have the same derivative.
-        per_token = per_token + jnp.sum(ascend(now, anchor) * log_probs, axis=-1)
-    per_token = jnp.where(learns, per_token, 0.0)
-    length = jnp.sum(learns, axis=-1, keepdims=True)
-    if normalize == "length":
-        per_token = per_token / jnp.maximum(length, 1)
-    elif normalize == "tokens":
-        per_token = per_token / jnp.maximum(jnp.mean(length, axis=-2, keepdims=True), 1)
-    return gain + jnp.sum(per_token) / (tokens.shape[0] * tokens.shape[1])

@@ -49,8 +49,10 @@ class Rollouts:
       tokens: `[N, G, T]`, up to and with the end token; 0 after it.
       where: `[N, G, T]`, which of them were sampled.
       log_prob: `[N, G, T]`, log-probability of each token when it was sampled (at the temperature of sampling).
-      entropy: `[N, G, T]`, entropy of the token distribution there, in nats.
-      mean_log_prob: `[N, G, T]`, mean over the vocabulary of the log-probability there.
+      entropy: `[N, G, T]`, entropy of the policy's token distribution there, in nats.
+      mean_log_prob: `[N, G, T]`, mean over the vocabulary of the policy's log-probability there.
+      own_log_prob: `[N, G, T]`, log-probability of each token under the policy itself, where it was sampled at another
+        temperature; `None` where that is `log_prob`.
     """
 
     tokens: Int[Array, "*b N G T"]
@@ -58,6 +60,12 @@ class Rollouts:
     log_prob: Float[Array, "*b N G T"]
     entropy: Float[Array, "*b N G T"]
     mean_log_prob: Float[Array, "*b N G T"]
+    own_log_prob: Float[Array, "*b N G T"] | None = None
+
+    @property
+    def own(self) -> Float[Array, "*b N G T"]:
+        """Log-probability of each token under the policy itself, `[N, G, T]`."""
+        return self.log_prob if self.own_log_prob is None else self.own_log_prob
 
     @property
     def length(self) -> Int[Array, "*b N G"]:
@@ -75,6 +83,7 @@ def sample(
     length: int,
     end: int,
     temperature: float | Array = 1.0,
+    own_temperature: float | Array | None = None,
     greedy: bool = False,
     opening: Int[Array, "N G S"] | None = None,
 ) -> Rollouts:
@@ -89,6 +98,7 @@ def sample(
       length: T ≥ 1, most tokens of a sequence.
       end: the token after which a sequence is over.
       temperature: above zero.
+      own_temperature: above zero, of the policy itself where the sampler has another; `None` for the same.
       greedy: take the likeliest token instead.
       opening: `[N, G, S]`, tokens that are given and not sampled; they count as part of the sequence.
 
@@ -101,7 +111,9 @@ def sample(
     uniform = jax.random.uniform(key, (length, number, group), logits.dtype)
 
     def pick(logits: Array, over: Array, at: Array) -> tuple[Array, Any]:
-        log_probs = jax.nn.log_softmax(logits / jnp.asarray(temperature, logits.dtype))
+        log_probs = own = jax.nn.log_softmax(logits / jnp.asarray(temperature, logits.dtype))
+        if own_temperature is not None:
+            own = jax.nn.log_softmax(logits / jnp.asarray(own_temperature, logits.dtype))
         token = jnp.argmax(logits, axis=-1) if greedy else _drawn(log_probs, uniform[at])
         if opening is not None:
             token = jnp.where(at < given, opening[:, :, jnp.minimum(at, given - 1)], token)
@@ -110,8 +122,9 @@ def sample(
             token,
             ~over,
             _at(log_probs, token),
-            metrics.entropy(log_probs),
-            jnp.mean(log_probs, axis=-1),
+            metrics.entropy(own),
+            jnp.mean(own, axis=-1),
+            *(() if own_temperature is None else (_at(own, token),)),
         )
 
     def turn(carry: Any, at: Array) -> tuple[Any, Any]:

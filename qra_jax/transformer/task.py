@@ -333,9 +333,9 @@ def controlled(
     Args:
       problem: `[questions, patterns]` (see `qra_jax.problem.stack`); its answer table, if any, says how pattern r
         spreads over m answers.
-      answer_key: `[questions]`, right answers in 0 … m − 1; i mod m for question i where left out.
+      answer_key: `[questions]`, right answers in 0 … m − 1; default: i mod m for question i.
       announced: chance, or one for each pattern, that the marker before the answer is there, in [0, 1].
-      steps: number of steps of each pattern, zero or above; 1, 2, … where left out.
+      steps: number of steps of each pattern, zero or above; default: 1, 2, …
       digits: tokens of a question, ≥ 1; questions share them.
       coin: an answer counts as right with its pattern's success rate, whatever it says: success rates that no
         training can change.

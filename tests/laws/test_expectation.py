@@ -30,7 +30,11 @@ def outcomes(problem, reward, log_policy):
         table = np.asarray(problem.answer_table())
         return [(r, a, policy[r] * table[r, a]) for r in range(len(policy)) for a in range(table.shape[1])]
     values, chances = (np.asarray(x) for x in reward.outcomes(problem, log_policy))
-    return [(r, values[r, o], policy[r] * chances[r, o]) for r in range(len(policy)) for o in range(values.shape[1])]
+    return [
+        (r, values[r, o], policy[r] * chances[r, o])
+        for r in range(len(policy))
+        for o in range(values.shape[1])
+    ]
 
 
 def merged(problem, reward, log_policy, lengths):
@@ -115,7 +119,7 @@ DRAWS = 20_000
 @lru_cache
 def step(name, kind, mode):
     """One step of plain gradient ascent at unit rate, as a function of keys and group size."""
-    make, low = ALGORITHMS[name]
+    make, _ = ALGORITHMS[name]
 
     def run(key, size):
         algorithm = make(8).with_group_size(size)
@@ -167,7 +171,7 @@ def test_average_of_sampled_steps_is_the_drift(name, kind):
 
 @pytest.mark.parametrize("name", BATCHED)
 def test_average_of_a_large_batch_is_its_drift(name):
-    make, low = BATCHED[name]
+    make, _ = BATCHED[name]
     copies, group = 2000, 4
     kinds = [qra.Problem.from_probs(ref=[0.2, 0.8], success=p) for p in ([0.9, 0.3], [0.2, 0.05])]
     options = {"steps": 1, "learning_rate": 1.0, "algorithm": make(group)}
@@ -229,7 +233,9 @@ def test_self_certainty_under_grpo_at_finite_groups():
         )
         exact = by_hand(qra.grpo(group), problem, qra.self_certainty(), problem.log_ref, group)
         np.testing.assert_allclose(drift, exact, atol=1e-13)
-        limit = np.asarray(flow.drift(problem, problem.log_ref, algorithm=qra.grpo(), reward=qra.self_certainty()))
+        limit = np.asarray(
+            flow.drift(problem, problem.log_ref, algorithm=qra.grpo(), reward=qra.self_certainty())
+        )
         angle = np.degrees(np.arccos(drift @ limit / np.linalg.norm(drift) / np.linalg.norm(limit)))
         assert angle > 8
 
@@ -245,7 +251,9 @@ def test_trajectory_log_prob_has_the_variance_of_its_answers():
     earned = problem.log_ref[draws] + jnp.log(said)
     np.testing.assert_allclose(np.sqrt(variance), earned.std(), rtol=3e-3)
     np.testing.assert_allclose(np.sqrt(variance), 0.675, atol=1e-3)
-    np.testing.assert_allclose(jnp.sqrt(jnp.sum(problem.ref * (rates - problem.ref @ rates) ** 2)), 0.545, atol=1e-3)
+    np.testing.assert_allclose(
+        jnp.sqrt(jnp.sum(problem.ref * (rates - problem.ref @ rates) ** 2)), 0.545, atol=1e-3
+    )
 
 
 def test_vote_of_the_group_is_even_at_the_tie():
@@ -278,7 +286,9 @@ def test_what_has_no_exact_mean_is_refused():
             mode="mean",
         ),
     ):
-        with pytest.raises(ValueError, match=r"G = 64: the exact expectation has .* terms; must be at most 2e\+06"):
+        with pytest.raises(
+            ValueError, match=r"G = 64: the exact expectation has .* terms; must be at most 2e\+06"
+        ):
             call()
     # The limit is named, and sampled training needs no expectation.
     flow.drift(wide, wide.log_ref, algorithm=qra.grpo(), reward=qra.self_certainty())
@@ -289,9 +299,21 @@ def test_what_has_no_exact_mean_is_refused():
 @pytest.mark.parametrize(
     ("algorithm", "reward", "message"),
     [
-        (qra.pass_at_k(2, 4), qra.self_certainty(), "pass@2, which weighs right and wrong rollouts; must be binary"),
-        (qra.grpo(4, resample_silent=True), qra.self_certainty(), "must be binary, and weights free of lengths"),
-        (qra.grpo(4, resample_silent=True), qra.majority_vote(), "must be binary, and weights free of lengths"),
+        (
+            qra.pass_at_k(2, 4),
+            qra.self_certainty(),
+            "pass@2, which weighs right and wrong rollouts; must be binary",
+        ),
+        (
+            qra.grpo(4, resample_silent=True),
+            qra.self_certainty(),
+            "must be binary, and weights free of lengths",
+        ),
+        (
+            qra.grpo(4, resample_silent=True),
+            qra.majority_vote(),
+            "must be binary, and weights free of lengths",
+        ),
         (qra.dpo(0.1), qra.majority_vote(), "must be a reward of single rollouts"),
         (qra.gpg(4), qra.verifiable(), "scaled by its whole batch and has no clock of one question"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qra_jax._files import Table, read_csv
 from qra_jax.fit.curve import missing
 
 LARGEST_GROUP = 256
@@ -85,35 +85,25 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
       ValueError: the file cannot be read, has no such columns or no rows, repeats a name, or holds what is not an
         accuracy, or not k/G.
     """
-    rows = _rows(Path(path))
-    header = [cell.strip() for cell in rows[0][1]]
-    found = {int(match[1]): i for i, cell in enumerate(header) if (match := VISIT.match(cell))}
-    if len(found) < 2:
-        raise ValueError(
-            f"{path}, row {rows[0][0]}: {len(found)} columns visit1, visit2, …; must be 2 or more"
-        )
-    if len(found) != sum(bool(VISIT.match(cell)) for cell in header):
-        raise ValueError(f"{path}, row {rows[0][0]}: a visit is there twice; columns must differ")
-    if len(rows) == 1:
-        raise ValueError(f"{path}: no rows under the header; must have a row for each question")
-    first, last = min(found), max(found)
-    named = header.index("prompt_id") if "prompt_id" in header else None
-    values = np.full((len(rows) - 1, last - first + 1), np.nan)
-    names: dict[str, int] = {}
-    digits = 0
-    for i, (line, row) in enumerate(rows[1:]):
-        if len(row) != len(header):
-            raise ValueError(f"{path}, row {line}: {len(row)} cells; must be {len(header)}, as in the header")
-        name = str(i) if named is None else row[named].strip()
-        if name in names:
+    table = read_csv(path, "a CSV file with columns visit1, visit2, …")
+    visits = visit_columns(table)
+    if len(visits) < 2:
+        raise ValueError(f"{path}: {len(visits)} columns visit1, visit2, …; must be 2 or more")
+    first, last = min(visits), max(visits)
+    names = table.columns.get("prompt_id", [str(row) for row in range(len(table))])
+    lines: dict[str, int] = {}
+    for line, name in zip(table.lines, names, strict=True):
+        if name in lines:
             raise ValueError(
-                f"{path}, row {line}: prompt_id {name!r} is in row {names[name]}, too; must differ"
+                f"{path}, row {line}: prompt_id {name!r} is in row {lines[name]}, too; must differ"
             )
-        names[name] = line
-        for visit, column in found.items():
-            text = row[column].strip()
+        lines[name] = line
+    values = np.full((len(table), last - first + 1), np.nan)
+    digits = 0
+    for visit, column in visits.items():
+        for row, text in enumerate(table.columns[column]):
             if not missing(text):
-                values[i, visit - first] = _rate(f"{path}, row {line}, column {header[column]}", text)
+                values[row, visit - first] = _rate(table.place(row, column), text)
                 digits = max(digits, len(text.partition(".")[2]) if "e" not in text.lower() else 9)
     seen = np.isfinite(values)
     if not seen.any():
@@ -127,24 +117,28 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     if off.any():
         i, j = np.argwhere(off)[0]
         raise ValueError(
-            f"{path}, row {rows[1 + i][0]}, visit{first + j}: {values[i, j]:.10g}; must be a multiple of 1/{size}"
+            f"{path}, row {table.lines[i]}, visit{first + j}: {values[i, j]:.10g}; must be a multiple of 1/{size}"
         )
     return Histories(correct.astype(int), seen, int(size), tuple(names))
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Numbered rows of a CSV file that are not blank."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [
-                (i, row) for i, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ValueError(f"{path}: {reason}; must be a CSV file with columns visit1, visit2, …") from None
-    if not rows:
-        raise ValueError(f"{path}: empty; must have columns visit1, visit2, …")
-    return rows
+def visit_columns(table: Table) -> dict[int, str]:
+    """Columns of a table that are visits, by their number.
+
+    Args:
+      table: a CSV file.
+
+    Raises:
+      ValueError: a visit that is there twice, such as `visit1` and `Visit 1`.
+    """
+    columns: dict[int, str] = {}
+    for name in table.columns:
+        match = VISIT.match(name)
+        if match and columns.setdefault(int(match[1]), name) != name:
+            raise ValueError(
+                f"{table.path}: columns {columns[int(match[1])]} and {name} are one visit; must differ"
+            )
+    return columns
 
 
 def _rate(place: str, text: str) -> float:

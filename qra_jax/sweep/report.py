@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qra_jax import plot
-from qra_jax.cli.words import put, say
+from qra_jax._terminal import put, say
 from qra_jax.trajectory import Status
 
 LOG_FROM = 100
@@ -45,8 +45,8 @@ def show(data: xarray.Dataset, console: Console | None = None) -> None:
     put(console, table)
     if "status" in data:
         values, counts = np.unique(data["status"].values, return_counts=True)
-        told = ", ".join(f"{_status(v)} {n}" for v, n in zip(values, counts, strict=True))
-        say(console, f"status: {told}")
+        ends = ", ".join(f"{_status(v)} {n}" for v, n in zip(values, counts, strict=True))
+        say(console, f"status: {ends}")
 
 
 def _spread(values: np.ndarray) -> tuple[str, str, str]:
@@ -103,12 +103,12 @@ def draw(
         raise ValueError(f"x, y, hue: {', '.join(used)}; must be different")
     if y in coordinates:
         if hue is not None:
-            raise ValueError("hue: given for a heat map; must be left out")
+            raise ValueError("hue: given for a heat map; must not be")
         _known("value", value, variables)
         with plot.style():
             return _heat_map(data, x, y, str(value), fixed)
     if value is not None:
-        raise ValueError(f"value: {value!r}, but y is a variable, so lines are drawn; must be left out")
+        raise ValueError(f"value: {value!r}, but y is a variable, so lines are drawn; must not be given")
     with plot.style():
         return _lines(data, x, y, hue, fixed)
 
@@ -182,11 +182,11 @@ def _quantiles(data: xarray.Dataset, value: str, names: Mapping[str, int]) -> tu
     shape = tuple(len(centres) for centres, _ in bins)
     every = np.arange(int(np.prod(shape)))
     first, last = np.searchsorted(of, every, "left"), np.searchsorted(of, every, "right")
-    found = np.full((3, len(every)), np.nan)
+    quantiles = np.full((3, len(every)), np.nan)
     some = last > first
     for i, part in enumerate((LOW, 0.5, HIGH)):
-        found[i, some] = flat[np.round(first + part * (last - first - 1)).astype(int)[some]]
-    return found.reshape(3, *shape), bins
+        quantiles[i, some] = flat[np.round(first + part * (last - first - 1)).astype(int)[some]]
+    return quantiles.reshape(3, *shape), bins
 
 
 def _lines(data: xarray.Dataset, x: str, y: str, hue: str | None, fixed: str) -> Figure:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from qra_jax import _check, _programs, orbit, theory
-from qra_jax.algorithm import Algorithm, filtered_sft, grpo, reinforce
+from qra_jax.algorithm import Algorithm, by_clock, filtered_sft, grpo, reinforce, switch
 from qra_jax.problem import Problem
 from qra_jax.trajectory import Status
 
@@ -32,32 +31,32 @@ UNSOLVED = {
 
 @dataclass(frozen=True)
 class Times:
-    """Natural log of training times; −inf already met, +inf never.
+    """Natural logarithms of training times; −inf where already met, +inf where never.
 
     Attributes:
-      transition: accuracy exceeds the second-best success rate.
-      target: π(r*) reaches the target.
+      log_transition: when accuracy exceeds the second-best success rate.
+      log_target: when π(r*) reaches the target.
       statuses: `Status` of both.
     """
 
-    transition: float
-    target: float
+    log_transition: float
+    log_target: float
     statuses: tuple[Status, Status]
 
 
 @dataclass(frozen=True)
-class Advice:
+class SftDose:
     """Supervised fine-tuning on r* alone, just long enough for the fast regime.
 
     Attributes:
-      log_time: log of the SFT time, dθ/dt = e_{r*} − π at unit learning rate.
-      mass: π(r*) then.
-      after: log of the RL time to the target from there, for each setting.
+      log_time: natural logarithm of the SFT time, dθ/dt = e_{r*} − π at unit learning rate.
+      mass: π(r*) after it.
+      log_time_after: natural logarithm of the RL time from there to the target, for each setting.
     """
 
     log_time: float
     mass: float
-    after: dict[str, float]
+    log_time_after: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,9 @@ class Diagnosis:
       gamma: γ; `None` in the fast regime or where r* has no reference mass.
       rival: r', −1 in the fast regime.
       leaders: who dominates, in order.
-      log_switches: log time under REINFORCE at which each takes the lead (−inf for the first).
+      log_switches: natural logarithm of the time under REINFORCE at which each takes the lead (−inf for the first).
       times: for each setting.
-      sft: advice; `None` in the fast regime or where r* has no reference mass.
+      sft: the least SFT that ends the entanglement; `None` in the fast regime or where r* has no reference mass.
       notes: what is not ordinary about this problem.
     """
 
@@ -88,7 +87,7 @@ class Diagnosis:
     leaders: list[int]
     log_switches: list[float]
     times: dict[str, Times]
-    sft: Advice | None
+    sft: SftDose | None
     notes: list[str] = field(default_factory=list)
 
 
@@ -108,77 +107,52 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
     Reference: Chen, Li, Zou, arXiv 2506.04695; times on the exact orbit of `qra_jax.orbit`.
 
     >>> from qra_jax.problem import examples
-    >>> found = diagnose(examples.worked())
-    >>> found.regime, found.leaders, round(float(np.exp(found.times["grpo_G8"].target)), 2)
+    >>> diagnosis = diagnose(examples.worked())
+    >>> diagnosis.regime, diagnosis.leaders, round(float(np.exp(diagnosis.times["grpo_G8"].log_target)), 2)
     ('entangled', [1, 0], 127.13)
     """
     _check.open_unit_interval("target", target)
-    found = _solved(problem, target)
-    entangled, gamma, count = bool(found["entangled"]), float(found["gamma"]), int(found["count"])
-    solved = _times(found)
+    solution = _solution(problem, target)
+    entangled, gamma, count = bool(solution["entangled"]), float(solution["gamma"]), int(solution["count"])
+    times = _times(solution)
     return Diagnosis(
         problem=problem,
         target=target,
         regime="entangled" if entangled else "fast",
-        accuracy_ref=float(found["accuracy_ref"]),
+        accuracy_ref=float(solution["accuracy_ref"]),
         gamma=gamma if entangled and np.isfinite(gamma) else None,
         best=_best(problem),
-        rival=int(found["rival"]),
-        leaders=found["leaders"][:count].tolist(),
-        log_switches=[-np.inf, *found["switches"][1:count].tolist()],
-        times=solved,
-        sft=_advice(problem, target) if entangled else None,
-        notes=_notes(problem, solved),
+        rival=int(solution["rival"]),
+        leaders=solution["leaders"][:count].tolist(),
+        log_switches=[-np.inf, *solution["switches"][1:count].tolist()],
+        times=times,
+        sft=_dose(problem, target) if entangled else None,
+        notes=_notes(problem, times),
     )
 
 
-def sft_policy(problem: Problem, log_s: Any) -> np.ndarray:
-    r"""SFT on r* alone in closed form: the policy at path parameter s.
-
-    With $ds = dt/Z$ the flow $\dot\theta = e_{r^\star} - \pi$ moves $w_r = u_r + s$ (r ≠ r*) and keeps
-    $\sum\log w$, so
-
-    $$ \log\pi_r = \log\pi_{\rm ref}(r) - \log(1+\pi_{\rm ref}(r)\,s) + {\rm const}\ (r\ne r^\star),\qquad
-       \log\pi_{r^\star} = \log\pi_{\rm ref}(r^\star)
-         + \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s) + {\rm const} $$
+def add_time(diagnosis: Diagnosis, name: str, algorithm: Algorithm) -> Diagnosis:
+    """The same diagnosis with the times of one more algorithm.
 
     Args:
-      problem: the question; r* has reference mass.
-      log_s: `[...]`, log s; any size.
+      diagnosis: the diagnosis.
+      name: what to call the algorithm.
+      algorithm: one with a clock.
 
     Returns:
-      `[..., patterns]` log π.
+      A `Diagnosis` with an entry more in `times`.
 
-    Reference: *derived here*.
+    Raises:
+      ValueError: the algorithm has no clock.
     """
-    log_ref, best = np.asarray(problem.log_ref, float), _best(problem)
-    grown = _grown(problem, np.asarray(log_s, float))
-    log_policy = log_ref - grown
-    log_policy[..., best] += grown.sum(-1)
-    return log_policy - np.logaddexp.reduce(log_policy, axis=-1, keepdims=True)
-
-
-def sft_log_time(problem: Problem, log_s: float) -> float:
-    r"""SFT on r* alone in closed form: the time at path parameter s.
-
-    $$ t = \sum_{r\ne r^\star}\log(1+\pi_{\rm ref}(r)\,s)
-         + \pi_{\rm ref}(r^\star)\int_0^s \prod_{r\ne r^\star}(1+\pi_{\rm ref}(r)\,s')\,ds' $$
-
-    Args:
-      problem: the question; r* has reference mass.
-      log_s: log s; any size.
-
-    Returns:
-      log t.
-
-    Reference: *derived here*; the integral by 64 Gauss points, exact up to 128 patterns.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(64)
-    products = _grown(problem, log_s + np.log((nodes + 1) / 2)).sum(-1)
-    log_integral = log_s + np.logaddexp.reduce(products + np.log(weights / 2))
-    log_total = np.log(_grown(problem, np.asarray(log_s, float)).sum())
-    log_share = np.asarray(problem.log_ref, float)[_best(problem)]
-    return float(np.logaddexp(log_total, log_share + log_integral))
+    problem = diagnosis.problem
+    target = orbit.hit(problem, diagnosis.target, algorithm=algorithm)
+    transition, before = -np.inf, Status.ALREADY_MET
+    if diagnosis.regime == "entangled":
+        hit = orbit.hit(problem, problem.second_best, event="accuracy", algorithm=algorithm)
+        transition, before = float(hit.log_time), Status(int(hit.status))
+    times = Times(transition, float(target.log_time), (before, Status(int(target.status))))
+    return replace(diagnosis, times={**diagnosis.times, name: times})
 
 
 def _best(problem: Problem) -> int:
@@ -186,72 +160,36 @@ def _best(problem: Problem) -> int:
     return int(np.argmax(np.asarray(problem.success)))
 
 
-def _grown(problem: Problem, log_s: np.ndarray) -> np.ndarray:
-    """log(1 + π_ref s) for each pattern, 0 for r*."""
-    log_ref = np.asarray(problem.log_ref, float)
-    others = np.where(np.arange(log_ref.size) == _best(problem), -np.inf, log_ref)
-    return np.logaddexp(0.0, others + log_s[..., None])
-
-
-def least_sft(problem: Problem) -> float | None:
-    """The least SFT on r* alone after which accuracy is at least the second-best success rate.
-
-    Args:
-      problem: the question, concrete.
-
-    Returns:
-      log s of [`sft_policy`][]; `None` where r* has no reference mass.
-    """
-    best, success = _best(problem), np.asarray(problem.success, float)
-    if not np.isfinite(np.asarray(problem.log_ref)[best]):
+def _dose(problem: Problem, target: float) -> SftDose | None:
+    """The least SFT on r* that ends the entanglement, and what RL takes after it."""
+    log_s = theory.sft_log_dose(problem)
+    if not np.isfinite(log_s):
         return None
-    second = float(success[success < success[best]].max(initial=-np.inf))
-
-    def short(log_s: float) -> bool:
-        return float(np.exp(sft_policy(problem, log_s)) @ success) < second
-
-    low, high = -30.0, 30.0
-    while short(high):  # r* takes all the mass, to the last digit, at some finite s
-        low, high = high, 2 * high
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if short(middle) else (low, middle)
-    return high
-
-
-def _advice(problem: Problem, target: float) -> Advice | None:
-    """What RL takes after the least SFT on r* that ends the entanglement."""
-    log_s = least_sft(problem)
-    if log_s is None:
-        return None
-    log_policy = sft_policy(problem, log_s)
-    tuned = replace(problem, log_ref=jnp.asarray(log_policy, problem.log_ref.dtype))
-    after = dict(zip(SETTINGS, _solved(tuned, target)["target_log_time"].tolist(), strict=True))
+    log_policy, log_time = jax.device_get(_fine_tune(problem, jnp.asarray(log_s, problem.log_ref.dtype)))
+    tuned = replace(problem, log_ref=jnp.asarray(log_policy))
+    after = dict(zip(SETTINGS, _solution(tuned, target)["target_log_time"].tolist(), strict=True))
     mass = float(np.exp(log_policy[_best(problem)]))
-    return Advice(sft_log_time(problem, log_s), mass, after)
+    return SftDose(float(log_time), mass, after)
 
 
-def _times(found: dict[str, np.ndarray]) -> dict[str, Times]:
+@_programs.kept
+def _fine_tune(problem: Problem, log_s: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """log π after SFT on r* alone, and the log of its time."""
+    return theory.sft_policy(problem, log_s), theory.sft_log_time(problem, log_s)
+
+
+def _times(solution: dict[str, np.ndarray]) -> dict[str, Times]:
     """Times of both events for each setting."""
-    times, fast = {}, not found["entangled"]
+    times, fast = {}, not solution["entangled"]
     names = ("transition_log_time", "transition_status", "target_log_time", "target_status")
-    rows = zip(*(found[name].tolist() for name in names), strict=True)
+    rows = zip(*(solution[name].tolist() for name in names), strict=True)
     for name, (transition, before, target, reached) in zip(SETTINGS, rows, strict=True):
         before = Status.ALREADY_MET if fast else Status(before)
         times[name] = Times(-np.inf if fast else transition, target, (before, Status(reached)))
     return times
 
 
-def _any_clock(params: dict[str, Any], mean: jax.Array, miss: jax.Array) -> jax.Array:
-    speeds = jnp.stack([algorithm.clock(mean, miss) for algorithm, _ in SETTINGS.values()])
-    return speeds[params["setting"].astype(int)]
-
-
-def _no_weights(params: dict[str, Any], rewards: jax.Array, where: jax.Array | None) -> jax.Array:
-    raise ValueError("algorithm: a clock chosen by number has no weights")
-
-
-def _solved(problem: Problem, target: float) -> dict[str, np.ndarray]:
+def _solution(problem: Problem, target: float) -> dict[str, np.ndarray]:
     return jax.device_get(_solve(problem, jnp.asarray(target, problem.log_ref.dtype)))
 
 
@@ -259,25 +197,27 @@ def _solved(problem: Problem, target: float) -> dict[str, np.ndarray]:
 def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
     """Regime, leaders, the log time of each switch under REINFORCE, and both events for each setting.
 
-    Four compiled searches: both events in both metrics, the clock chosen by number.
+    Four compiled searches: both events in both geometries, the clock chosen by number.
     """
+
+    clocks = [by_clock(algorithm) for algorithm, _ in SETTINGS.values()]
 
     def hits(event: str, geometry: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
         def one(target: jax.Array, setting: jax.Array) -> orbit.Hit:
-            clock = Algorithm("any", _no_weights, limit_clock=_any_clock, params={"setting": setting})
+            clock = switch(setting, clocks)
             return orbit.hit(problem, target, event=event, algorithm=clock, geometry=geometry)
 
         return jax.vmap(one)(targets, jnp.asarray(settings, target.dtype))
 
-    metrics = np.array([geometry for _, geometry in SETTINGS.values()])
-    softmax, natural = ([int(i) for i in np.flatnonzero(metrics == m)] for m in ("softmax", "natural"))
+    geometries = np.array([geometry for _, geometry in SETTINGS.values()])
+    softmax, natural = ([int(i) for i in np.flatnonzero(geometries == g)] for g in ("softmax", "natural"))
     order = np.argsort(softmax + natural)
     lead = orbit.dominance(problem)
 
     def accuracy_at(k: jax.Array) -> jax.Array:
         """Accuracy at the k-th switch, where both leaders have the same share: rounding in τ must not choose."""
         dtype = jnp.finfo(problem.log_ref.dtype)
-        tau = jnp.exp(jnp.minimum(lead.switches[k], np.log(float(dtype.max)) - 1))
+        tau = jnp.exp(jnp.minimum(lead.log_switches[k], np.log(float(dtype.max)) - 1))
         log_policy = orbit.policy(problem, tau)
         pair = lead.leaders[jnp.stack([k - 1, k])]
         tied = log_policy.at[pair].set(jax.nn.logsumexp(log_policy[pair]) - np.log(2))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qra_jax import fit, plot
-from qra_jax.cli.words import TERMS, put, say
+from qra_jax._files import read_csv
+from qra_jax._terminal import TERMS, put, say
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.dynamics import GRPO, MEAN_FIELD, REINFORCE, SHARED, SHIFT
 from qra_jax.fit.forecast import last_points
@@ -56,13 +55,12 @@ class Answer:
 
 
 def is_histories(path: str) -> bool:
-    """Whether a file holds per-question histories: a header with two visits or more, as the reader names them."""
+    """Whether a file holds histories of questions: a table with two visits or more."""
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            header = next((row for row in csv.reader(file) if any(cell.strip() for cell in row)), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        header = read_csv(path, "a CSV file").header
+    except ValueError:
         return False
-    return sum(bool(VISIT.match(cell.strip())) for cell in header) >= 2
+    return sum(bool(VISIT.match(name)) for name in header) >= 2
 
 
 def answer(
@@ -72,7 +70,7 @@ def answer(
 
     Args:
       curve: the run.
-      until: last step to fit; all of them where left out.
+      until: last step to fit; by default all of them.
       group_size: G of GRPO's clock.
       draws: per model.
       seed: of the random numbers.
@@ -93,12 +91,12 @@ def answer(
     return Answer(fitted, forecasts, steps, scores)
 
 
-def to_json(found: Answer) -> str:
+def to_json(answer: Answer) -> str:
     """One JSON object: dynamics with weights, models, what is identified, forecasts and their errors.
 
     Values are in the file's own units (see `scale`); errors are those of rates in [0, 1].
     """
-    fitted = found.fitted
+    fitted = answer.fitted
     known = fitted.identified
 
     def record(one: fit.Forecast) -> dict[str, Any]:
@@ -132,52 +130,52 @@ def to_json(found: Answer) -> str:
                 )
             ],
             "identified": asdict(known) | {"dynamics": known.dynamics, "final": known.final},
-            "steps": found.steps.tolist(),
-            "forecasts": {name: record(one) for name, one in found.forecasts.items()},
-            "scores": {name: asdict(one) for name, one in found.scores.items()},
+            "steps": answer.steps.tolist(),
+            "forecasts": {name: record(one) for name, one in answer.forecasts.items()},
+            "scores": {name: asdict(one) for name, one in answer.scores.items()},
         },
         allow_nan=False,
     )
 
 
-def show(found: Answer, console: Console | None = None) -> None:
+def show(answer: Answer, console: Console | None = None) -> None:
     """Print it in words: which dynamics, what is identified, the forecast beside the baselines, their errors.
 
     Args:
-      found: the answer.
+      answer: the answer.
       console: where to.
     """
     console = console or Console(highlight=False)
-    fitted = found.fitted
+    fitted = answer.fitted
     for line in story(fitted):
         say(console, line)
     table = Table(Column("dynamics", no_wrap=True), box=None, pad_edge=False)
-    for name in ("weight", "log likelihood", f"step {found.steps[-1]:.10g} [80 %]"):
+    for name in ("weight", "log likelihood", f"step {answer.steps[-1]:.10g} [80 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, weight in fitted.dynamics.items():
         own = np.array([model.dynamics == name for model in fitted.models])
-        end = fitted.forecast(found.steps[-1:], weights=fitted.weights * own + 1e-300 * own)
+        end = fitted.forecast(answer.steps[-1:], weights=fitted.weights * own + 1e-300 * own)
         best = fitted.log_likelihood[own].max()
         table.add_row(name, f"{weight:.2f}", f"{best:.1f}", _interval(fitted, end))
     put(console, table)
     console.print()
     table = Table(Column("forecast", no_wrap=True), box=None, pad_edge=False)
-    scored = ("error", "at end", "CRPS", "covered") if found.scores else ()
-    for name in (f"step {found.steps[-1]:.10g}", *scored):
+    scored = ("error", "at end", "CRPS", "covered") if answer.scores else ()
+    for name in (f"step {answer.steps[-1]:.10g}", *scored):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, one in found.forecasts.items():
+    for name, one in answer.forecasts.items():
         cells = [_interval(fitted, one)]
-        if name in found.scores:
-            s = found.scores[name]
+        if name in answer.scores:
+            s = answer.scores[name]
             cells += [f"{value:.3f}" for value in (s.error, s.end, s.crps)] + [f"{s.covered:.0%}"]
         table.add_row(name, *cells, style="bold" if name == THEORY else None)
     put(console, table)
-    last, end = (f"{step:.10g}" for step in (fitted.train.steps[-1], found.steps[-1]))
-    if found.scores:
-        count = last_points(len(found.steps))
+    last, end = (f"{step:.10g}" for step in (fitted.train.steps[-1], answer.steps[-1]))
+    if answer.scores:
+        count = last_points(len(answer.steps))
         say(
             console,
-            f"Mean absolute error, CRPS and cover of the 80 % interval over the {len(found.steps)} points after step "
+            f"Mean absolute error, CRPS and cover of the 80 % interval over the {len(answer.steps)} points after step "
             f"{last}, as rates; the end is the mean of the last {count}.",
         )
     else:
@@ -186,11 +184,11 @@ def show(found: Answer, console: Console | None = None) -> None:
             f"Fewer than two points come after step {last}: nothing is left to score, and the forecast goes to "
             f"step {end}, where the level is judged: {AHEAD:g} times as far as the points fitted.",
         )
-    for line in [*legend(found), TERMS]:
+    for line in [*legend(answer), TERMS]:
         say(console, line)
 
 
-def legend(found: Answer) -> list[str]:
+def legend(answer: Answer) -> list[str]:
     """What the terms of this very output mean."""
     lines = [f"{name}: {meaning}." for name, meaning in _MEANING.items()]
     lines.append(
@@ -198,7 +196,7 @@ def legend(found: Answer) -> list[str]:
         "standard deviation."
     )
     lines.append("Nats: log likelihoods are natural logarithms; 2 nats more are e² = 7.4 times as likely.")
-    if found.scores:
+    if answer.scores:
         lines.append(
             "CRPS: the error of a whole forecast distribution; that of a single number is its absolute error."
         )
@@ -243,28 +241,30 @@ def _interval(fitted: fit.Fit, one: fit.Forecast) -> str:
     return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def draw(found: Answer) -> Figure:
+def draw(answer: Answer) -> Figure:
     """The run, the forecast with its intervals, and the baselines.
 
     Args:
-      found: the answer.
+      answer: the answer.
 
     Returns:
       A figure.
     """
-    fitted = found.fitted
+    fitted = answer.fitted
     with plot.style():
         figure, ax = plot.new((7.4, 4.0))
-        path(fitted, found.steps, ax)
-        for name, one in found.forecasts.items():
+        path(fitted, answer.steps, ax)
+        for name, one in answer.forecasts.items():
             if name != THEORY:
-                ax.plot(found.steps, native(fitted, one.median), "--", color=COLORS[name], label=name, lw=1.2)
+                ax.plot(
+                    answer.steps, native(fitted, one.median), "--", color=COLORS[name], label=name, lw=1.2
+                )
         ax.set(xlabel="step", ylabel="accuracy" if fitted.curve.scale == (0, 1) else "measured")
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         known = fitted.identified
         which = known.near[0] if known.dynamics else "dynamics not identified"
         ax.set_title(
-            f"{which.capitalize()}; step {found.steps[-1]:.10g}: {_interval(fitted, found.forecasts[THEORY])}"
+            f"{which.capitalize()}; step {answer.steps[-1]:.10g}: {_interval(fitted, answer.forecasts[THEORY])}"
         )
     return figure
 
@@ -277,18 +277,18 @@ def show_histories(
     Args:
       path: a file with columns visit1, visit2, …
       as_json: one JSON object in place of words.
-      group_size: rollouts of a visit; found from the values where left out.
+      group_size: rollouts of a visit; by default inferred from the values.
       seed: of the random numbers.
       console: where to.
     """
     from qra_jax.fit import questions
 
-    found = questions.clock_exponent(questions.read_histories(path, group_size=group_size), seed=seed)
+    estimate = questions.clock_exponent(questions.read_histories(path, group_size=group_size), seed=seed)
     if as_json:
-        print(json.dumps(_plain(asdict(found)), allow_nan=False))
+        print(json.dumps(_plain(asdict(estimate)), allow_nan=False))
         return
     console = console or Console(highlight=False)
-    for line in found.summary().splitlines():
+    for line in estimate.summary().splitlines():
         say(console, line)
     say(console, EXPONENT)
 

@@ -7,29 +7,50 @@ bites by as much accuracy as is won without it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from statistics import NormalDist
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
-from qra_jax import _check, diagnosis, orbit, parts, theory
-from qra_jax.algorithm import Algorithm
+from qra_jax import _check, orbit, theory
+from qra_jax.algorithm import Algorithm, grpo
 from qra_jax.batching import many
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
-from qra_jax.regularizer import reverse_kl
+from qra_jax.registry import ALGORITHMS as REGISTERED, REGULARIZERS
 from qra_jax.reward import verifiable
-from qra_jax.training import train
-from qra_jax.trajectory import Status, Trajectory
+from qra_jax.setup import Setup
+from qra_jax.training import measure
+from qra_jax.trajectory import Status
+
+
+def _by_group(factory: Callable[..., Algorithm]) -> bool:
+    """Whether an algorithm is given by its group size alone, for one question and any rewards of 0 and 1."""
+    known = inspect.signature(factory).parameters
+    needed = {name for name, one in known.items() if one.default is one.empty}
+    if "group_size" not in known or not needed <= {"group_size"}:
+        return False
+    made = factory(group_size=2)
+    return made.batch is None and made.pairs is None
+
 
 ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
-    name: lambda group, make=parts.ALGORITHMS[name]: make(group_size=group)
-    for name in ("grpo", "dr_grpo", "dapo", "rloo", "reinforce", "filtered_sft")
-}
-"""Algorithms by name, as functions of the largest group."""
+    name: lambda group, make=factory: make(group_size=group)
+    for name, factory in REGISTERED.items()
+    if _by_group(factory)
+} | {"dynamic_sampling": lambda group: grpo(group, resample_silent=True)}
+"""Algorithms by name, as functions of the largest group: every registered one that its group size says enough of."""
+
+PENALTIES = [
+    name for name, factory in REGULARIZERS.items() if "beta" in inspect.signature(factory).parameters
+]
+"""Regularizers that a β says enough of."""
 
 RECORDS = 50
 """Times at which the paths are recorded; steps are rounded up to a multiple."""
@@ -48,11 +69,11 @@ FLAT = 0.1
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
     """Hyperparameters of the runs.
 
     Attributes:
-      algorithm: a name in `ALGORITHMS`.
+      algorithm: a name in `ALGORITHMS`, or an algorithm with a group size (then that of these settings counts).
       learning_rate: η ≥ 0 of plain gradient steps on the logits.
       group_size: G ≥ 2.
       steps: optimiser steps over epochs, ≥ 1.
@@ -63,12 +84,14 @@ class Settings:
       staleness: age of the rollouts in steps, ≥ 0.
       tpr: the verifier's true positive rate.
       fpr: its false positive rate.
+      penalty: name of the KL term, one of the registered regularizers with a β.
+      off_policy: whatever else is off-policy; its clip, epochs and staleness are those above.
 
     Raises:
       ValueError: a number out of range.
     """
 
-    algorithm: str = "grpo"
+    algorithm: str | Algorithm = "grpo"
     learning_rate: float = 0.1
     group_size: int = 16
     steps: int = 1000
@@ -79,9 +102,13 @@ class Settings:
     staleness: int = 0
     tpr: float = 1.0
     fpr: float = 0.0
+    penalty: str = "reverse_kl"
+    off_policy: OffPolicy = field(default_factory=OffPolicy)
 
     def __post_init__(self) -> None:
-        _check.choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        if not isinstance(self.algorithm, Algorithm):
+            _check.choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        _check.choice("penalty", self.penalty, tuple(PENALTIES))
         _check.nonnegative("learning_rate", self.learning_rate)
         _check.integer("group_size", self.group_size, low=2)
         _check.integer("steps", self.steps, low=1)
@@ -94,9 +121,76 @@ class Settings:
         _check.unit_interval("tpr", self.tpr)
         _check.unit_interval("fpr", self.fpr)
 
+    @classmethod
+    def of(cls, setup: Setup, **others: Any) -> tuple[Hyperparameters, list[str]]:
+        """The settings of a trainer's configuration, for one question in the tabular model.
+
+        Args:
+          setup: such as `qra.presets.read(...).setup`.
+          **others: settings that it does not say: `learning_rate` (that of a network is none of a table of logits),
+            `steps`, `tpr`, `fpr`.
+
+        Returns:
+          The settings, and a sentence for each part that one question cannot have.
+
+        Raises:
+          ValueError: an algorithm without a group size, or on pairs.
+        """
+        said, algorithm, off_policy = [], setup.algorithm, setup.tabular()["off_policy"]
+        if algorithm.group_size is None or algorithm.group_size < 2 or algorithm.pairs is not None:
+            raise ValueError(
+                f"algorithm: {algorithm}; must have a group size of 2 or above, and weigh by rewards"
+            )
+        if algorithm.batch is not None:
+            said.append(
+                f"{algorithm.name} divides by its whole batch; here by nothing, there is one question."
+            )
+            algorithm = replace(algorithm, batch=None)
+        if setup.off_policy.surrogate != off_policy.surrogate:
+            said.append("The ratio of whole sequences is that of their one decision.")
+        beta, penalty = 0.0, "reverse_kl"
+        for term in setup.regularizers:
+            if term.made is not None and term.made[0] in PENALTIES:
+                beta, penalty = float(term.params["beta"]), term.made[0]
+            else:
+                said.append(f"{term.name} acts on tokens; it is not taken.")
+        if not setup.reward.binary and "beta" in setup.reward.params:
+            beta = float(setup.reward.params["beta"])
+            said.append(
+                "The KL term in the reward is taken in the loss, where no standard deviation divides it."
+            )
+        low, high = off_policy.clip_range
+        settings = cls(
+            algorithm=algorithm,
+            group_size=algorithm.group_size,
+            beta=beta,
+            penalty=penalty,
+            clip_low=low,
+            clip_high=high,
+            epochs=off_policy.epochs,
+            staleness=off_policy.staleness,
+            off_policy=off_policy,
+            **others,
+        )
+        return settings, said
+
+    @property
+    def trained(self) -> Algorithm:
+        """The algorithm, with room for groups four times as large."""
+        largest = 4 * self.group_size
+        if isinstance(self.algorithm, Algorithm):
+            return self.algorithm.with_group_size(largest)
+        return ALGORITHMS[self.algorithm](largest)
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        table = {one.name: getattr(self, one.name) for one in fields(self)}
+        name = self.algorithm if isinstance(self.algorithm, str) else self.algorithm.name
+        return table | {"algorithm": name, "off_policy": repr(self.off_policy)}
+
 
 @dataclass(frozen=True)
-class Outcome:
+class Ending:
     """How many runs ended.
 
     Attributes:
@@ -163,17 +257,17 @@ class Advice:
     """
 
     problem: Problem
-    settings: Settings
+    settings: Hyperparameters
     runs: int
     regime: str
-    now: Outcome
+    now: Ending
     paths: Paths
     expected: float
     flat: int
     log10_steps: float
-    changes: list[Outcome]
-    first_limit: Outcome | None
-    best_change: Outcome | None
+    changes: list[Ending]
+    first_limit: Ending | None
+    best_change: Ending | None
 
     @property
     def top(self) -> float:
@@ -191,22 +285,26 @@ class Advice:
         return self.now.accuracy >= self.top - NEAR * self.room - 1e-9
 
 
-def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 2048, seed: int = 0) -> Advice:
+def advise(
+    key: PRNGKeyArray, problem: Problem, settings: Hyperparameters | None = None, *, runs: int = 2048
+) -> Advice:
     """Run the settings and a list of single changes, and say what limits training.
 
     Args:
+      key: PRNG key.
       problem: one question.
-      settings: the hyperparameters; the defaults of [`Settings`][] where left out.
+      settings: the hyperparameters; by default those of [`Hyperparameters`][].
       runs: sampled runs of the settings as they are, ≥ 64.
-      seed: of the random numbers.
 
     Returns:
       An `Advice`.
 
     Raises:
-      ValueError: an argument out of range, or a base model that never picks the best pattern.
+      ValueError: no PRNG key, an argument out of range, or a base model that never picks the best pattern.
     """
-    settings = Settings() if settings is None else settings
+    _check.key(key)
+    _check.problem(problem)
+    settings = Hyperparameters() if settings is None else settings
     _check.integer("runs", runs, low=64)
     best = problem.success == jnp.max(problem.success)
     base = float(jnp.sum(jnp.where(best, problem.ref, 0.0)))
@@ -219,7 +317,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     rest = [change for change in changes if change not in stale]
     own_rows = -(-runs // each)
     rows = [_rows(problem, settings)] * own_rows + [_rows(problem, settings, change) for change in rest]
-    keys = jax.random.split(jax.random.key(seed), len(rows) * each)
+    keys = jax.random.split(key, len(rows) * each)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, each, axis=0), stacked)
     sampled = simulate(keys, repeated)
@@ -227,7 +325,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     exact = noiseless(keys[: len(rows)], stacked)
     own, own_exact = _part(sampled, 0, own_rows * each), _part(exact, 0, 1)
 
-    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Outcome:
+    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Ending:
         floor = LOST * min(base, float(np.exp(np.asarray(exact["log_policy"]))[0, np.asarray(best)].sum()))
         return _outcome(problem, best, floor, name, limit, cost, part)
 
@@ -243,7 +341,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
     part, end = _part(own, 0, each), exact
     for again in range(3):
-        more = jax.random.split(jax.random.fold_in(jax.random.key(seed), again), each)
+        more = jax.random.split(jax.random.fold_in(key, again), each)
         part = simulate(more, {**first, "start": part["log_policy"]})
         end = noiseless(keys[: len(rows)], {**stacked, "start": end["log_policy"]})
     outcomes.append(outcome("4 × the steps", False, 4.0, part, end))
@@ -252,7 +350,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     room = float(jnp.max(problem.success) - problem.accuracy_ref)
     z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / len(outcomes))
 
-    def top(limit: bool) -> Outcome | None:
+    def top(limit: bool) -> Ending | None:
         better = [
             one
             for one in outcomes
@@ -265,7 +363,7 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
     entropy = _band(own["entropy"])
     flat = np.flatnonzero(entropy[1] < FLAT)
     step = np.asarray(own["step"][0])
-    found = Advice(
+    advice = Advice(
         problem=problem,
         settings=settings,
         runs=own_rows * each,
@@ -286,21 +384,21 @@ def advise(problem: Problem, settings: Settings | None = None, *, runs: int = 20
         first_limit=top(True),
         best_change=top(False),
     )
-    return replace(found, first_limit=None) if found.near else found
+    return replace(advice, first_limit=None) if advice.near else advice
 
 
 def _part(tree: Any, first: int, last: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[first:last], tree)
 
 
-def _log10_steps(problem: Problem, settings: Settings) -> float:
+def _log10_steps(problem: Problem, settings: Hyperparameters) -> float:
     """Steps of expected updates until the best pattern is found."""
     if settings.learning_rate == 0 or settings.tpr <= settings.fpr:
         return np.inf
     log_time = orbit.log_hitting_time(
         problem,
         target=FOUND,
-        algorithm=ALGORITHMS[settings.algorithm](settings.group_size),
+        algorithm=settings.trained.with_group_size(settings.group_size),
         reward=verifiable(settings.tpr, settings.fpr),
     )
     return float(log_time) / np.log(10) - np.log10(settings.learning_rate * settings.epochs)
@@ -315,7 +413,7 @@ class _Change:
     start: np.ndarray | None = None
 
 
-def _changes(problem: Problem, settings: Settings) -> list[_Change]:
+def _changes(problem: Problem, settings: Hyperparameters) -> list[_Change]:
     """Single changes worth a run."""
     eta, group = settings.learning_rate, settings.group_size
     ref, tuned = np.asarray(problem.ref, float), _tuned(problem)
@@ -347,9 +445,9 @@ def _changes(problem: Problem, settings: Settings) -> list[_Change]:
 
 def _tuned(problem: Problem) -> np.ndarray:
     """`[patterns]`, log policy after SFT on the best pattern: where a rival gains, as much as `qra solve` names."""
-    log_s = diagnosis.least_sft(problem) if bool(theory.regime(problem).entangled) else None
-    if log_s is not None:
-        return diagnosis.sft_policy(problem, log_s)
+    log_s = theory.sft_log_dose(problem) if bool(theory.regime(problem).entangled) else np.inf
+    if np.isfinite(log_s):
+        return np.asarray(theory.sft_policy(problem, log_s), float)
     ref, success = np.asarray(problem.ref, float), np.asarray(problem.success)
     mix = min(max(1.05 * float(theory.sft_mass_needed(problem)), SFT), 1.0)
     shares = np.where(success == success.max(), ref, 0.0)
@@ -357,14 +455,14 @@ def _tuned(problem: Problem) -> np.ndarray:
         return np.log((1 - mix) * ref + mix * shares / shares.sum())
 
 
-def _clips(settings: Settings) -> bool:
+def _clips(settings: Hyperparameters) -> bool:
     off = settings.epochs > 1 or settings.staleness > 0
     return off and (settings.clip_low is not None or settings.clip_high is not None)
 
 
-def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -> dict[str, Any]:
+def _rows(problem: Problem, settings: Hyperparameters, change: _Change | None = None) -> dict[str, Any]:
     """What may differ between runs that are compiled together."""
-    numbers = asdict(settings) | ({} if change is None else change.settings)
+    numbers = settings.plain() | ({} if change is None else change.settings)
     tuned = None if change is None else change.start
     row = {name: numbers[name] for name in ("learning_rate", "group_size", "beta", "tpr", "fpr")}
     row["clip_low"] = 1.0 if numbers["clip_low"] is None else numbers["clip_low"]
@@ -378,42 +476,41 @@ def _rows(problem: Problem, settings: Settings, change: _Change | None = None) -
     return {**row, "start": start, "problem": problem.with_ref(start)}
 
 
-def _one(settings: Settings, mode: str) -> Callable[..., dict[str, Any]]:
+def _one(settings: Hyperparameters, mode: str) -> Callable[..., dict[str, Any]]:
     """One run as a function of key and row."""
-    largest = 4 * settings.group_size
     every = -(-settings.steps // RECORDS)
-    clips, algorithm = _clips(settings), ALGORITHMS[settings.algorithm](largest)
+    clips, algorithm, penalty = _clips(settings), settings.trained, REGULARIZERS[settings.penalty]
+    # Linear in the rewards or not, a binary reward has its clock; the ratio is clipped only where it can leave one.
+    clipped = settings.off_policy.surrogate not in ("none", "sapo")
 
     def run(key: jax.Array, row: dict[str, Any]) -> dict[str, Any]:
-        path = train(
+        path = measure(
+            ("accuracy", "entropy"),
             key,
             row["problem"],
-            algorithm=algorithm,
+            algorithm=algorithm.with_group_size(row["group_size"]),
             learning_rate=row["learning_rate"],
             reward=verifiable(row["tpr"], row["fpr"]),
-            regularizers=[reverse_kl(row["beta"])],
-            group_size=row["group_size"],
-            clip=(row["clip_low"], row["clip_high"]) if clips else None,
-            epochs=settings.epochs,
-            staleness=settings.staleness,
+            regularizers=[penalty(row["beta"])],
+            off_policy=replace(
+                settings.off_policy,
+                clip=(row["clip_low"], row["clip_high"]) if clips and clipped else None,
+                dual_clip=settings.off_policy.dual_clip if clips else None,
+                epochs=settings.epochs,
+                staleness=settings.staleness,
+            ),
             log_policy0=row["start"],
             steps=every * (-(-settings.steps // every)),
             record_every=every,
-            metrics=("accuracy", "entropy"),
             mode=mode,
         )
-        assert isinstance(path, Trajectory)
-        names = ("step", "accuracy", "entropy", "silent", "clipped")
-        return {
-            "log_policy": path.log_policy[-1],
-            "status": path.status,
-            **{name: path.stats[name] for name in names},
-        }
+        stats = {name: path.stats[name] for name in ("step", "silent", "clipped")}
+        return {"log_policy": path.log_policy, "status": path.status, **path.values, **stats}
 
     return jax.jit(run)
 
 
-def _simulator(settings: Settings, chunk: int) -> Callable[..., Any]:
+def _simulator(settings: Hyperparameters, chunk: int) -> Callable[..., Any]:
     return many(_one(settings, "sampled"), block=min(256, chunk), chunk=chunk)
 
 
@@ -427,13 +524,13 @@ def _band(values: Any) -> np.ndarray:
 
 def _outcome(
     problem: Problem, best: Any, floor: float, name: str, limit: bool, cost: float, part: Any
-) -> Outcome:
+) -> Ending:
     ended = np.asarray(part["status"]) == Status.OK
     policy = np.where(ended[:, None], np.exp(np.asarray(part["log_policy"])), 0.0)
     share = policy[:, np.asarray(best)].sum(axis=1)
     other = policy[:, ~np.asarray(best)].max(axis=1, initial=0.0)
     accuracy = policy @ np.asarray(problem.success)
-    return Outcome(
+    return Ending(
         name=name,
         limit=limit,
         accuracy=float(accuracy.mean()),

@@ -1,0 +1,223 @@
+"""What each command does; JAX is loaded only here, inside the functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qra_jax.cli.arguments import unknown
+from qra_jax.cli.commands import (
+    Advise,
+    Doctor,
+    Explore,
+    Fit,
+    Reproduce,
+    Solve,
+    SweepPlot,
+    SweepRun,
+    SweepShow,
+)
+from qra_jax.cli.session import MIN_SECONDS, busy, cache_folder, start_jax, writable, wrote
+
+
+def _solve(command: Solve) -> int:
+    from qra_jax.cli import inputs
+
+    names, ref, success = inputs.read(command.ref, command.success)
+    target = inputs.number("target", command.target, "in (0, 1)")
+    preset = _preset(command.config)
+    from qra_jax import _check
+    from qra_jax.consult import diagnose, diagnosis_report
+
+    _check.open_unit_interval("target", target)
+    if command.plot is not None:  # matplotlib only where it is needed: starting up is what takes time
+        from qra_jax import film, plot
+        from qra_jax.consult import diagnosis_figure
+
+        moving = Path(command.plot).suffix.lower() in film.ENDINGS
+        writable("plot", (film if moving else plot).check_path("plot", command.plot))
+    problem = inputs.problem(command.ref, ref, success)
+    with busy("solving (the first time compiles, ~10 s)"):
+        diagnosis = diagnose(problem, target)
+        asides: list[str] = []
+        if preset is not None:
+            from qra_jax.consult import Hyperparameters, add_time
+
+            settings, asides = Hyperparameters.of(preset.setup)
+            algorithm = settings.trained.with_group_size(settings.group_size)
+            diagnosis = add_time(diagnosis, Path(command.config or "").name, algorithm)
+    if command.plot is not None:
+        with busy("drawing"):
+            if moving:
+                written = [diagnosis_figure.film(diagnosis, names).save(command.plot)]
+            else:
+                written = plot.save(diagnosis_figure.draw(diagnosis, names), command.plot)
+        wrote(written)
+    if command.json:
+        print(diagnosis_report.to_json(diagnosis, names))
+    else:
+        diagnosis_report.show(diagnosis, names)
+        _report(preset, asides)
+    return 0
+
+
+def _advise(command: Advise) -> int:
+    from qra_jax.cli import inputs
+
+    names, ref, success = inputs.read(command.ref, command.success)
+    if command.config is not None:
+        usual = Advise(command.ref)
+        for name in ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness"):
+            if getattr(command, name) != getattr(usual, name):
+                raise ValueError(f"{name}: given with a configuration; must be left to {command.config}")
+    preset = _preset(command.config)
+    import jax
+
+    from qra_jax import _check, plot
+    from qra_jax.consult import Hyperparameters, advice_figure, advice_report, advise
+
+    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
+    _check.integer("runs", command.runs, low=64)
+    own = {"learning_rate": command.eta, "steps": command.steps, "tpr": command.tpr, "fpr": command.fpr}
+    named = ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness")
+    asides: list[str] = []
+    if preset is None:
+        settings = Hyperparameters(**{name: getattr(command, name) for name in named}, **own)
+    else:
+        settings, asides = Hyperparameters.of(preset.setup, **own)
+    problem = inputs.problem(command.ref, ref, success)
+    with busy(f"training {command.runs} times as it is, then with each change"):
+        advice = advise(jax.random.key(command.seed), problem, settings, runs=command.runs)
+    if path is not None:
+        wrote(plot.save(advice_figure.draw(advice, names), path))
+    if command.json:
+        print(advice_report.to_json(advice))
+        return 0
+    advice_report.show(advice, names)
+    _report(preset, asides)
+    return 0
+
+
+def _preset(file: str | None) -> Any:
+    """A trainer's configuration; a file that is none is refused before JAX is loaded. Starts JAX."""
+    preset = None
+    if file is not None:
+        from qra_jax import presets
+
+        preset = presets.read(Path(file))
+    start_jax()
+    return preset
+
+
+def _report(preset: Any, asides: Sequence[str] = ()) -> None:
+    """What became of the fields of a configuration."""
+    if preset is not None:
+        print(preset.report())
+    for line in asides:
+        print(line)
+
+
+def _fit(command: Fit) -> int:
+    start_jax()
+    from qra_jax import fit, plot
+    from qra_jax.fit import report
+
+    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
+    if report.is_histories(command.file):
+        usual = Fit(command.file)
+        for name in ("train_until", "column", "range", "samples", "plot"):
+            if getattr(command, name) != getattr(usual, name):
+                raise ValueError(
+                    f"{name}: given with histories of questions; must not be, there is no curve to fit"
+                )
+        options = {"as_json": command.json, "group_size": command.group_size, "seed": command.seed}
+        with busy("fitting the clocks of all questions"):
+            report.show_histories(command.file, **options)
+        return 0
+    curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)
+    size = 8 if command.group_size is None else command.group_size
+    with busy("fitting each of the dynamics (the first time compiles, ~1 min)"):
+        answer = report.answer(curve, command.train_until, group_size=size, seed=command.seed)
+    if path is not None:
+        wrote(plot.save(report.draw(answer), path))
+    if command.json:
+        print(report.to_json(answer))
+    else:
+        report.show(answer)
+    return 0
+
+
+def _sweep(command: SweepRun | SweepShow | SweepPlot) -> int:
+    start_jax()
+    from qra_jax import plot, sweep
+    from qra_jax.sweep import report
+
+    if isinstance(command, SweepRun):
+        options = {name: getattr(command, name) for name in ("resume", "executor", "shard", "block")}
+        report.show(sweep.run(command.spec, command.store, shard_size=command.shard_size, **options))
+    elif isinstance(command, SweepShow):
+        report.show(sweep.open(command.store))
+    else:
+        path = writable("out", plot.check_path("out", command.out))
+        named = {"hue": command.hue, "value": command.value, "at": command.at}
+        wrote(plot.save(report.draw(sweep.open(command.store), command.x, command.y, **named), path))
+    return 0
+
+
+def _reproduce(command: Reproduce) -> int:
+    start_jax()
+    from qra_jax import studies
+    from qra_jax.studies import report
+
+    if command.list:
+        width = max(map(len, studies.REGISTRY))
+        for name in studies.REGISTRY:
+            try:
+                title = studies.load(name).TITLE
+            except Exception as error:
+                title = f"cannot be loaded: {report.one_line(error)}"
+            print(f"{name:{width}}  {title}")
+        return 0
+    from qra_jax.studies import runner
+
+    for name in command.names:
+        if name not in studies.REGISTRY:
+            raise ValueError(unknown("study", name, studies.REGISTRY, "qra reproduce --list"))
+    return runner.reproduce(
+        command.names, quick=command.quick, out=command.out, force=command.force, data=command.data
+    )
+
+
+def _explore(command: Explore) -> int:
+    import tempfile
+
+    from qra_jax.cli import explore
+
+    with tempfile.TemporaryDirectory() as folder:
+        words = explore.command(command.server, command.port, not command.headless, Path(folder))
+        return explore.serve(words, cache_folder(), MIN_SECONDS)
+
+
+def _doctor(command: Doctor) -> int:
+    start_jax()
+    from qra_jax.cli import doctor
+
+    with busy("trying known numbers, about ten seconds"):
+        checks = doctor.check()
+    if command.json:
+        print(doctor.to_json(checks))
+    else:
+        doctor.show(checks)
+    return 0 if all(one.passed for one in checks) else 1
+
+
+RUN: dict[type, Callable[[Any], int]] = {
+    Solve: _solve,
+    Advise: _advise,
+    Fit: _fit,
+    **dict.fromkeys((SweepRun, SweepShow, SweepPlot), _sweep),
+    Reproduce: _reproduce,
+    Explore: _explore,
+    Doctor: _doctor,
+}

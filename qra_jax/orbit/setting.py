@@ -1,0 +1,108 @@
+"""What an orbit depends on, gathered from arguments that are checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qra_jax import _check, expectation
+from qra_jax.algorithm import Algorithm, reinforce
+from qra_jax.geometry import GEOMETRIES
+from qra_jax.orbit.curve import Leaf
+from qra_jax.problem import Problem
+from qra_jax.reward import Reward, verifiable
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Setting:
+    """All that an orbit depends on; the leaves are what can be differentiated.
+
+    Attributes:
+      log_ref: `[patterns]`, log π_ref.
+      reward: `[patterns]`, R_r.
+      success: `[patterns]`, p_r, which events look at.
+      target: level that the event waits for.
+      algorithm: its clock sets the speed.
+    """
+
+    log_ref: Leaf
+    reward: Leaf
+    success: Leaf
+    target: Leaf
+    algorithm: Algorithm
+
+
+def parts(algorithm: Algorithm | None, reward: Reward | None) -> tuple[Algorithm, Reward]:
+    """An algorithm and a reward that were given; default: REINFORCE and the perfect verifier."""
+    algorithm = reinforce() if algorithm is None else algorithm
+    reward = verifiable() if reward is None else reward
+    return _check.part("algorithm", algorithm, Algorithm), _check.part("reward", reward, Reward)
+
+
+def gather(
+    problem: Problem,
+    algorithm: Algorithm | None,
+    reward: Reward | None,
+    geometry: str,
+    target: Any,
+    *,
+    clocked: bool = True,
+) -> tuple[Setting, bool]:
+    """Check the arguments and gather what the orbit depends on.
+
+    Args:
+      clocked: whether the algorithm's clock is asked for.
+
+    As for [`qra_jax.orbit.hit`][]: `problem`, `algorithm`, `reward`, `geometry`, `target`.
+
+    Returns:
+      The setting, and whether rewards are 0 or 1.
+
+    Raises:
+      ValueError: as for [`qra_jax.orbit.hit`][].
+    """
+    _check.choice("geometry", geometry, GEOMETRIES)
+    _check.problem(problem)
+    algorithm, reward = parts(algorithm, reward)
+    if problem.log_ref.ndim != 1:
+        raise ValueError(
+            f"problem: shape {problem.log_ref.shape}; must be one problem, qra.many or jax.vmap takes several"
+        )
+    if not reward.fixed:
+        raise ValueError(
+            f"reward: {reward.name} depends on the policy and has no closed orbit; use qra_jax.flow"
+        )
+    if clocked:
+        expectation.check_group(algorithm, reward, problem, algorithm.group_size)
+        if algorithm.pairs is not None or expectation.sees_lengths(algorithm, problem):
+            raise ValueError(f"algorithm: {algorithm.name} follows no orbit; use qra_jax.flow")
+        if not reward.binary and expectation.limit_clock(algorithm, algorithm.group_size) is None:
+            raise ValueError(_no_real_clock(algorithm, reward))
+    dtype = problem.log_ref.dtype
+    as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731
+    setting = Setting(
+        problem.log_ref,
+        as_float(reward.rates(problem)),
+        as_float(problem.success),
+        as_float(target),
+        jax.tree.map(as_float, algorithm),
+    )
+    return setting, reward.binary
+
+
+def _no_real_clock(algorithm: Algorithm, reward: Reward) -> str:
+    """Why an algorithm has no orbit under a real-valued reward, and what has."""
+    if algorithm.group_size is None:
+        return (
+            f"algorithm: {algorithm.name} has no clock for the real-valued reward {reward.name}; "
+            "must be one whose weights are linear in the rewards, such as qra.reinforce()"
+        )
+    return (
+        f"algorithm: {algorithm.name} with G = {algorithm.group_size} has no orbit under the real-valued reward "
+        f"{reward.name}, its weights are not linear in the rewards; group_size=None is the limit, sampled training "
+        "is right"
+    )
