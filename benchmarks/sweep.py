@@ -95,9 +95,9 @@ def bare(name, scale, _):
     rates = jnp.repeat(jnp.geomspace(*RATES, 100, dtype=jnp.float32), count)
 
     def train(key, rate):
-        settings = {"steps": STEPS, "record_every": STEPS, "metrics": ("accuracy", "best")}
-        run = qra.training.train(key, problem, algorithm=qra.grpo(GROUP), learning_rate=rate, **settings)
-        return run.stats["accuracy"][-1], run.stats["best"][-1], run.status
+        settings = {"steps": STEPS, "record_every": STEPS, "algorithm": qra.grpo(GROUP)}
+        run = qra.training.measure(("accuracy", "best"), key, problem, learning_rate=rate, **settings)
+        return run.values["accuracy"][-1], run.values["best"][-1], run.status
 
     found = qra.many(train)(jax.random.split(jax.random.key(0), len(rates)), rates)
     return {"points": len(found[0])}

@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import _plain_peers
@@ -120,12 +121,12 @@ def settings(repeats):
     log_ref, success = jnp.log(jnp.asarray(ref)), jnp.asarray(success)
     variants = {
         "GRPO, SGD": {},
-        "REINFORCE": {"algorithm": qra.reinforce(), "group_size": GROUP},
-        "DAPO (silent groups drawn again)": {"algorithm": qra.dapo(GROUP)},
+        "REINFORCE": {"algorithm": qra.reinforce(group_size=GROUP)},
+        "dynamic sampling (silent groups drawn again)": {"algorithm": qra.grpo(GROUP, resample_silent=True)},
         "Adam": {"optimizer": optax.adam},
         "reverse KL": {"regularizers": [qra.reverse_kl(0.01)]},
-        "4 epochs, clipped": {"epochs": 4, "clip": (0.2, 0.28)},
-        "rollouts 4 steps old, importance weights": {"staleness": 4},
+        "4 epochs, clipped": {"off_policy": qra.OffPolicy(epochs=4, clip=(0.2, 0.28))},
+        "rollouts 4 steps old, importance weights": {"off_policy": qra.OffPolicy(staleness=4)},
         "self-certainty reward": {"reward": qra.self_certainty()},
         "G = 64": {"algorithm": qra.grpo(64)},
         "mean (no noise)": {"mode": "mean"},
@@ -177,13 +178,11 @@ def compilations():
         training.train(
             jax.random.key(0),
             qra.problem.examples.worked(),
-            algorithm=qra.grpo(GROUP),
+            algorithm=replace(qra.grpo(GROUP), size=jnp.asarray(group, jnp.float32)),
             learning_rate=rate,
             regularizers=[qra.reverse_kl(beta)],
             reward=qra.verifiable(tpr, 0.1),
-            epochs=2,
-            clip=epsilon,
-            group_size=group,
+            off_policy=qra.OffPolicy(epochs=2, clip=epsilon),
             steps=steps,
         )
 

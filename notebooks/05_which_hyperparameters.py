@@ -47,8 +47,7 @@ def final(key, rate, group):
     run = qra.training.train(
         key,
         problem,
-        algorithm=qra.grpo(64),
-        group_size=group,
+        algorithm=qra.grpo(64).with_group_size(group),
         learning_rate=rate,
         steps=STEPS,
         record_every=150,

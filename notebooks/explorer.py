@@ -13,7 +13,7 @@
 #
 # One question with three reasoning patterns, and how it is trained: move a slider and see the shares of the patterns, the
 # path in the triangle of policies, the lines whose lowest one leads, and how long training takes without noise. The first
-# picture takes a while (programs are compiled; DAPO, which redraws silent groups, has one of its own), later ones a tenth
+# picture takes a while (programs are compiled; dynamic sampling has one of its own), later ones a tenth
 # of a second. `qra explore` opens this in a browser.
 
 # %%

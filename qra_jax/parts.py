@@ -1,7 +1,8 @@
 """Parts by name: problems, algorithms, rewards, regularizers and optimisers as plain data, both ways.
 
 A part is written as its name, or as a table of the name and the arguments of its factory:
-`"rloo"`, `{name = "grpo", group_size = 8}`, `{name = "reverse_kl", beta = 0.01}`. Numbers may be traced.
+`"rloo"`, `{name = "grpo", group_size = 8}`, `{name = "reverse_kl", beta = 0.01}`. What is done off-policy is a table
+without a name, `{clip = [0.2, 0.28], epochs = 4}`. Numbers may be traced.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import jax
@@ -18,8 +20,9 @@ from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
 from qra_jax import problem as _problem, registry
 from qra_jax.algorithm import Algorithm
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
-from qra_jax.regularizer import Regularizer
+from qra_jax.regularizer import Reference, Regularizer
 from qra_jax.reward import Reward
 
 Spec = str | Mapping[str, Any]
@@ -104,7 +107,7 @@ def algorithm(spec: Spec) -> Algorithm:
     """An algorithm from plain data, e.g. `{name = "grpo", group_size = 8}`.
 
     Args:
-      spec: name, or table of `name` and arguments of the factory; `reinforce` takes a `group_size`, too.
+      spec: name, or table of `name` and arguments of the factory.
 
     Returns:
       An `Algorithm`.
@@ -116,16 +119,57 @@ def algorithm(spec: Spec) -> Algorithm:
 
 
 def reward(spec: Spec) -> Reward:
-    """A reward from plain data, e.g. `{name = "verifiable", tpr = .9, fpr = .1}`; see [`algorithm`][]."""
-    return _build("reward", spec, REWARDS)
+    """A reward from plain data, e.g. `{name = "verifiable", tpr = .9, fpr = .1}`; see [`algorithm`][].
+
+    A reward of another reward holds a table of its own: `{name = "kl_in_reward", beta = .1, reward = "verifiable"}`.
+    """
+    name, arguments = _name("reward", spec, REWARDS)
+    if isinstance(arguments.get("reward"), (str, Mapping)):
+        arguments["reward"] = reward(arguments["reward"])
+    return _call("reward", REWARDS, name, arguments)
 
 
 def regularizers(specs: Spec | Sequence[Spec]) -> tuple[Regularizer, ...]:
-    """Regularizers from a list of plain data, e.g. `[{name = "reverse_kl", beta = .01}]`; see [`algorithm`][]."""
+    """Regularizers from a list of plain data, e.g. `[{name = "reverse_kl", beta = .01}]`; see [`algorithm`][].
+
+    How the reference moves is a table of its own: `{name = "k2_loss", beta = .1, reference = {every = 100}}`.
+    """
     several = [specs] if isinstance(specs, (str, Mapping)) else specs
     if not isinstance(several, Sequence):
         raise ValueError(f"regularizers: {several!r}; must be a list of tables")
-    return tuple(_build("regularizers", spec, REGULARIZERS) for spec in several)
+    return tuple(_regularizer(spec) for spec in several)
+
+
+def _regularizer(spec: Spec) -> Regularizer:
+    name, arguments = _name("regularizers", spec, REGULARIZERS)
+    if isinstance(arguments.get("reference"), Mapping):
+        arguments["reference"] = _settings(
+            f"regularizers {name!r}: reference", Reference, arguments["reference"]
+        )
+    return _call("regularizers", REGULARIZERS, name, arguments)
+
+
+def off_policy(table: Mapping[str, Any]) -> OffPolicy:
+    """What is done off-policy from plain data, e.g. `{clip = [.2, .28], epochs = 4, staleness = 3}`.
+
+    Args:
+      table: attributes of an [`OffPolicy`][qra_jax.off_policy.OffPolicy]; pairs are lists.
+
+    Returns:
+      An `OffPolicy`.
+
+    Raises:
+      ValueError: an unknown key, or a value out of range.
+
+    >>> off_policy({"clip": [0.2, 0.28], "epochs": 4})
+    OffPolicy(clip = (0.2, 0.28), epochs = 4)
+    """
+    if not isinstance(table, Mapping):
+        raise ValueError(f"off_policy: {table!r}; must be a table, such as {{clip = 0.2, epochs = 4}}")
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    if isinstance(table.get("behavior"), list):
+        given["behavior"] = jax.numpy.asarray(table["behavior"])
+    return _settings("off_policy", OffPolicy, given)
 
 
 def optimizer(spec: Spec) -> Callable[[Any], optax.GradientTransformation]:
@@ -159,6 +203,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "reward": reward,
     "regularizers": regularizers,
     "optimizer": optimizer,
+    "off_policy": off_policy,
 }
 """What builds each entry of a table of settings that is a part; the others are values."""
 
@@ -169,15 +214,16 @@ def describe(part: Any) -> dict[str, Any]:
     """The plain data of a part, from which it can be built again.
 
     Args:
-      part: a `Problem`, `Algorithm`, `Reward`, `Regularizer`, or an optimiser of [`optimizer`][].
+      part: a `Problem`, `Algorithm`, `Reward`, `Regularizer`, `OffPolicy`, or an optimiser of [`optimizer`][].
 
     Returns:
       A table; its numbers are Python's own.
 
     Raises:
-      ValueError: a part that was not made by a factory of this package, or holds traced numbers.
+      ValueError: a part that was not made by a factory of a registry, that was changed since in what its factory does
+        not take, or that holds traced numbers.
 
-    >>> describe(_algorithm.grpo(8))
+    >>> describe(algorithm({"name": "grpo", "group_size": 8}))
     {'name': 'grpo', 'group_size': 8}
     """
     if isinstance(part, Problem):
@@ -185,6 +231,8 @@ def describe(part: Any) -> dict[str, Any]:
         return {name: plain(value) for name, value in table.items() if value is not None}
     if isinstance(part, (Algorithm, Reward, Regularizer)):
         return _describe_made(part)
+    if isinstance(part, (OffPolicy, Reference)):
+        return _describe_settings(part)
     for name, factory in OPTIMIZERS.items():
         if part is factory:
             return {"name": name}
@@ -216,21 +264,63 @@ def _describe_made(part: Algorithm | Reward | Regularizer) -> dict[str, Any]:
     if part.made is None:
         raise ValueError(f"{part.name!r}: not made by this package, so it has no plain data")
     name, arguments = part.made
-    factories = {**ALGORITHMS, **REWARDS, **REGULARIZERS}
+    factories = {Algorithm: ALGORITHMS, Reward: REWARDS, Regularizer: REGULARIZERS}[type(part)]
     known = inspect.signature(factories[name]).parameters
     table = {key: value for key, value in arguments.items() if value is not None}
     for key in known:
-        if key in part.params and (key in arguments or plain(part.params[key]) != known[key].default):
-            number = plain(part.params[key])
+        if key not in part.params:
+            continue
+        value = part.params[key]
+        if isinstance(value, Reward):
+            table[key] = describe(value)
+        elif key in arguments or plain(value) != known[key].default:
+            number = plain(value)
             whole = isinstance(arguments.get(key, known[key].default), int) and float(number).is_integer()
             table[key] = int(number) if whole else number
-    if isinstance(part, Algorithm) and part.group_size is not None:
+    if isinstance(part, Algorithm):
         if part.size is not None:
             raise ValueError(f"{part.name!r}: its group size is an array, so it has no plain data")
-        table["group_size"] = part.group_size
-    if jax.tree.structure(factories[name](**table)) != jax.tree.structure(part):  # changed since it was made
-        raise ValueError(f"{part.name!r}: not made by this package, so it has no plain data")
-    return {"name": name, **table}
+        table.pop("group_size", None)
+        if part.group_size is not None:
+            table["group_size"] = part.group_size
+    if isinstance(part, Regularizer) and part.reference is not None:
+        table["reference"] = describe(part.reference)
+    table = {"name": name, **table}
+    read = {Algorithm: algorithm, Reward: reward, Regularizer: _regularizer}[type(part)]
+    try:
+        again = read(table)
+    except ValueError:
+        again = None
+    if again is None or not _same(part, again):
+        raise ValueError(f"{part.name!r}: changed since it was made, so it has no plain data")
+    return table
+
+
+def _describe_settings(part: OffPolicy | Reference) -> dict[str, Any]:
+    """The attributes of an object of settings that are not the default."""
+    table = {}
+    for one in fields(part):
+        value = getattr(part, one.name)
+        value = [plain(each) for each in value] if isinstance(value, tuple) else plain(value)
+        usual = list(one.default) if isinstance(one.default, tuple) else one.default
+        if value != usual:
+            table[one.name] = value
+    return table
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two parts compute the same: equal functions and static data, and equal numbers."""
+    (leaves, kind), (others, other_kind) = jax.tree.flatten(one), jax.tree.flatten(other)
+    return kind == other_kind and all(map(np.array_equal, leaves, others))
+
+
+def _settings(where: str, kind: Any, table: Mapping[str, Any]) -> Any:
+    """An object of settings from a table of its attributes."""
+    check_keys(where, table, [one.name for one in fields(kind)])
+    try:
+        return kind(**table)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _build(where: str, spec: Spec, factories: Factories) -> Any:

@@ -229,6 +229,7 @@ def _policy_vote(params: dict[str, Any], problem: Problem, log_policy: Array) ->
     return jnp.take(table, vote, axis=-1)
 
 
+@REWARDS.enter("kl_in_reward")
 def kl_in_reward(reward: Reward, beta: float | Array) -> Reward:
     r"""A reward minus the log-ratio to the reference, before any normalisation by the group.
 

@@ -17,8 +17,11 @@ import pytest
 from jax.errors import JaxRuntimeError
 
 from qra_jax import algorithm, orbit, parts, sweep
+from qra_jax.off_policy import OffPolicy
+from qra_jax.reward import kl_in_reward, verifiable
 from qra_jax.sweep import engine, layout, store as _store, work
 from qra_jax.sweep.axes import Axis
+from qra_jax.training import train
 
 ROOT = Path(__file__).parent.parent
 
@@ -189,7 +192,7 @@ def test_eight_devices_make_the_same_store(whole, hits, tmp_path):
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import jax\n"
         "jax.config.update('jax_enable_x64', True)\n"
-        "import test_sweep as tests; from pathlib import Path\n"
+        "from tests import test_sweep as tests; from pathlib import Path\n"
         "assert jax.local_device_count() == 8\n"
         "tests.run(tests.SPEC, Path(sys.argv[2]) / 'whole.zarr', shard_size=40)\n"
         "tests.sweep.run(tests.HITS, Path(sys.argv[2]) / 'hits.zarr', progress=False)\n"
@@ -199,7 +202,7 @@ def test_eight_devices_make_the_same_store(whole, hits, tmp_path):
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
     }
-    command = [sys.executable, "-c", code, str(ROOT / "tests"), str(tmp_path)]
+    command = [sys.executable, "-c", code, str(ROOT), str(tmp_path)]
     subprocess.run(command, check=True, env=environment, cwd=ROOT)
     assert files(tmp_path / "whole.zarr") == files(whole[1])
     assert files(tmp_path / "hits.zarr") == files(hits[1])
@@ -464,6 +467,14 @@ def dropped(*keys):
     return table(axis=[{key: value for key, value in HITS["axis"][0].items() if key not in keys}])
 
 
+def training(axis=(), **task):
+    """A small sweep over training runs."""
+    problem = {"ref": [0.2, 0.55, 0.25], "success": [0.9, 0.6, 0.1]}
+    task = {"steps": 20, "learning_rate": 0.5, "algorithm": "grpo", "metrics": ["best"], **task}
+    axes = list(axis) or [{"path": "learning_rate", "values": [0.1, 0.5]}]
+    return {"kind": "train", "problem": problem, "task": task, "axis": axes}
+
+
 GRID = {"method": "grid", "samples": None}
 BAD = {
     "unknown key": (table(kindd="hit"), "sweep: 'kindd' is not known; did you mean 'kind'?"),
@@ -475,6 +486,15 @@ BAD = {
     "unknown index": (axis(path="problem.success[3]"), "there is no entry [3]"),
     "bad path": (axis(path="problem..ref"), "must be names with dots"),
     "unknown part": (table(task={"algorithm": "grpp"}), "did you mean 'grpo'?"),
+    "unknown off-policy key": (training(off_policy={"clp": 0.2}), "'clp' is not known; did you mean 'clip'?"),
+    "unknown off-policy path": (
+        training(axis=[{"path": "off_policy.stalenes", "values": [1, 2]}]), "did you mean 'staleness'?",
+    ),
+    "old training key": (training(group_size=8), "task: 'group_size' is not known"),
+    "group size in between": (
+        training(axis=[{"path": "algorithm.group_size", "values": [4.0, 4.5]}]),
+        "axis 'group_size': 4, 4.5; group sizes must be listed as whole numbers",
+    ),
     "unknown method": (table(method="sobel"), "method: 'sobel'; must be one of 'grid', 'random', 'sobol'"),
     "no axes": (table(axis=[]), "a sweep needs at least one"),
     "no name": (dropped("name", "path"), "axis 0: name is missing"),
@@ -604,3 +624,78 @@ def test_a_path_inside_another_is_set_last(inner_first):
         jax.random.key(0), {"group_size": 8, "algorithm": "rloo", "target": 0.9}
     )
     assert (settings["algorithm"].name, settings["algorithm"].group_size) == ("RLOO", 8)
+
+
+# Training
+
+
+@pytest.mark.parametrize("kind", ["train", "hit"])
+def test_group_sizes_share_one_program_with_room_for_the_largest(tmp_path, monkeypatch, kind):
+    compiled = []
+    plain = engine.Engine._compile
+    monkeypatch.setattr(
+        engine.Engine, "_compile", lambda self, *args: (compiled.append(args), plain(self, *args))[1]
+    )
+    axis = {"name": "G", "path": "algorithm.group_size", "values": [3, 8]}
+    spec = training(mode="mean") if kind == "train" else {**HITS, "method": "grid", "samples": None}
+    value, found = {"train": "best", "hit": "log_time"}[kind], {}
+    for static in (True, False):
+        again = {**spec, "axis": [{**axis, "static": static}]}
+        found[static] = sweep.run(again, tmp_path / f"{static}.zarr", block=2, progress=False).load()[value]
+    assert len(compiled) == 2 + 1
+    np.testing.assert_allclose(found[False].values, found[True].values, rtol=1e-9)
+    assert len(np.unique(found[True].values)) == 2
+
+
+def test_a_sweep_trains_as_train_does(tmp_path):
+    axes = [
+        {"name": "high", "path": "off_policy.clip[1]", "values": [0.1, 0.9]},
+        {"path": "off_policy.staleness", "values": [0, 3]},
+        {"path": "off_policy.sampling_temperature", "values": [1.0, 1.5]},
+    ]
+    off_policy, grpo = {"clip": [0.2, 0.28], "epochs": 2}, {"name": "grpo", "group_size": 8}
+    spec = training(
+        axis=axes, learning_rate=2.0, off_policy=off_policy, algorithm=grpo, mode="mean", record_every=10
+    )
+    data = sweep.run(spec, tmp_path / "train.zarr", block=4, progress=False).load()
+    assert data["best"].dims == ("staleness", "high", "sampling_temperature", "step")
+    assert data["step"].values.tolist() == [0, 10, 20]
+    problem = parts.problem(spec["problem"])
+    for at in (
+        {"high": 0.1, "staleness": 0, "temperature": 1.0},
+        {"high": 0.9, "staleness": 3, "temperature": 1.5},
+    ):
+        off = OffPolicy(
+            clip=(0.2, at["high"]),
+            epochs=2,
+            staleness=at["staleness"],
+            sampling_temperature=at["temperature"],
+        )
+        run = train(
+            jax.random.key(0), problem, steps=20, learning_rate=2.0, algorithm=algorithm.grpo(8), mode="mean",
+            off_policy=off, record_every=10,
+        )  # fmt: skip
+        seen = data["best"].sel(
+            high=at["high"], staleness=at["staleness"], sampling_temperature=at["temperature"]
+        )
+        np.testing.assert_allclose(seen.values, run.policy[:, 0], rtol=1e-9)
+    assert len(np.unique(data["best"].isel(step=-1))) == 8
+
+
+def test_off_policy_may_be_set_by_an_axis_alone(tmp_path):
+    spec = training(
+        axis=[{"path": "off_policy.temperature", "values": [0.5, 1.0]}],
+        reward={"name": "kl_in_reward", "beta": 0.1, "reward": "verifiable"},
+        algorithm={"name": "rloo", "group_size": 4},
+        mode="mean",
+    )
+    data = sweep.run(spec, tmp_path / "train.zarr", block=2, progress=False).load()
+    problem = parts.problem(spec["problem"])
+    for temperature in (0.5, 1.0):
+        run = train(
+            jax.random.key(0), problem, steps=20, learning_rate=0.5, algorithm=algorithm.rloo(4), mode="mean",
+            reward=kl_in_reward(verifiable(), 0.1), off_policy=OffPolicy(temperature=temperature),
+        )  # fmt: skip
+        np.testing.assert_allclose(
+            float(data["best"].sel(temperature=temperature)), run.policy[-1, 0], rtol=1e-9
+        )

@@ -244,7 +244,7 @@ def test_training(tmp_path):
             "learning_rate": 0.5,
             "algorithm": "grpo",
             "metrics": ["best"],
-            "clip": [0.2, 0.3],
+            "off_policy": {"clip": [0.2, 0.3], "epochs": 2},
         },
         "axis": [
             {"name": "G", "path": "algorithm.group_size", "values": [8]},

@@ -79,11 +79,11 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import jax\n"
         "jax.config.update('jax_enable_x64', True)\n"
-        "import test_sweep_workers as tests; from pathlib import Path\n"
+        "from tests import test_sweep_workers as tests; from pathlib import Path\n"
         "tests.run(tests.spec(shards=tests.SLOW), Path(sys.argv[2]), resume=True)\n"
     )
     run(spec(shards=SLOW), tmp_path / "whole.zarr")
-    command = [sys.executable, "-c", code, str(ROOT / "tests"), str(path)]
+    command = [sys.executable, "-c", code, str(ROOT), str(path)]
     generator = random.Random(0)
     counts = []
     for _ in range(3):

@@ -6,13 +6,16 @@
     gamma = 6
     [task]                                         # arguments of orbit.hit, training.train, flow.solve, Recipe.run
     algorithm = { name = "grpo", group_size = 8 }
+    off_policy = { clip = [0.2, 0.28], epochs = 4 }  # of training.train: the attributes of an OffPolicy
     [[phase]]                                      # the phases of a recipe
     [[axis]]
     path = "problem.gamma"
 
-The path of an axis leads to the entry that it sets, such as `phase[0].time`; `task.` may be left out. Setting
-`problem.ref[i]` scales the other shares so that they still sum to one, so only one axis may. A random problem is drawn
-anew at every point, from the point's key.
+The path of an axis leads to the entry that it sets, such as `phase[0].time`, `off_policy.clip` or
+`off_policy.clip[1]`; `task.` may be left out. Setting `problem.ref[i]` scales the other shares so that they still sum
+to one, so only one axis may. A random problem is drawn anew at every point, from the point's key. An axis of group
+sizes compiles each of them, as every axis of whole numbers; with `static = false` one program with room for the largest
+computes all.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from qra_jax.training.api import METRICS
 from qra_jax.trajectory import Status
 
 Outputs = dict[str, Array]
+GROUP_SIZE = "task.algorithm.group_size"
 ATTRIBUTES = {
     "log_time": {"long_name": "log of learning rate × steps", "units": "1"},
     "log_cost": {"long_name": "log cost", "units": "1"},
@@ -59,6 +63,7 @@ class Task:
       settings: plain data of the rest.
       phases: plain data of a recipe's phases.
       paths: where each axis goes, by name.
+      largest: the largest group size, where an axis of traced ones sets it.
     """
 
     kind: str
@@ -66,6 +71,7 @@ class Task:
     settings: Mapping[str, Any]
     phases: Sequence[Any]
     paths: Mapping[str, str]
+    largest: int | None = None
 
     def __call__(self, key: Array, point: Mapping[str, Any]) -> Outputs:
         """Variables of one point."""
@@ -81,10 +87,17 @@ class Task:
             tree = put(tree, steps(path), point[name], f"axis {name!r}: path {path!r}")
         key_problem, key = jax.random.split(key)
         problem = parts.problem(tree["problem"], key_problem)
+        task = dict(tree["task"])
+        size = None
+        if self.largest is not None:
+            size = task["algorithm"]["group_size"]
+            task["algorithm"] = {**task["algorithm"], "group_size": self.largest}
         settings = {
             name: parts.READERS[name](value) if name in parts.READERS else value
-            for name, value in tree["task"].items()
+            for name, value in task.items()
         }
+        if size is not None:
+            settings["algorithm"] = settings["algorithm"].with_group_size(size)
         if self.kind == "recipe":
             settings["recipe"] = Recipe.from_dict({"phase": tree["phase"]})
         return problem, settings, key
@@ -101,13 +114,18 @@ class Task:
 
     @property
     def coords(self) -> dict[str, Any]:
-        """Times at which a flow is looked at."""
-        return {"time": self.settings["ts"]} if self.kind == "flow" and "ts" in self.settings else {}
+        """Times at which a flow is looked at, or steps at which training is recorded."""
+        if self.kind == "flow" and "ts" in self.settings:
+            return {"time": self.settings["ts"]}
+        steps, every = (self.settings.get(name) for name in ("steps", "record_every"))
+        if self.kind == "train" and isinstance(steps, int) and isinstance(every, int) and every > 0:
+            return {"step": list(range(0, steps + 1, every))}
+        return {}
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
-        """The dimension of time, of what a flow records."""
-        return dict.fromkeys(self.names, ("time",)) if self.coords else {}
+        """The dimension of time or of steps, of what is recorded."""
+        return dict.fromkeys(self.names, tuple(self.coords)) if self.coords else {}
 
 
 @dataclass(frozen=True)
@@ -168,7 +186,29 @@ def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
                 parts.check_keys(f"axis {axis.name!r}: path", [str(steps(path)[1])], ARGUMENTS[kind])
             paths[axis.name] = path
     check_apart(paths)
-    return (Pooled if kind == "hit" else Task)(kind, problem, settings, phases, paths)
+    if any(path.startswith("task.off_policy.") for path in paths.values()):
+        settings = {"off_policy": {}, **settings}
+    return (Pooled if kind == "hit" else Task)(
+        kind, problem, settings, phases, paths, largest_group(axes, paths)
+    )
+
+
+def largest_group(axes: Sequence[Axis], paths: Mapping[str, str]) -> int | None:
+    """The largest group size of an axis of traced ones; `None` where there is no such axis.
+
+    Raises:
+      ValueError: a size that is not a whole number, or a range.
+    """
+    for axis in axes:
+        if paths.get(axis.name) == GROUP_SIZE and not axis.categorical:
+            sizes = axis.numbers if not axis.ranged else axis.ends
+            if axis.ranged or any(size < 1 or size % 1 for size in sizes):
+                raise ValueError(
+                    f"axis {axis.name!r}: {', '.join(f'{size:g}' for size in sizes)}; group sizes must be listed as "
+                    "whole numbers, 1 or above"
+                )
+            return int(max(sizes))
+    return None
 
 
 def check_apart(paths: Mapping[str, str]) -> None:
@@ -251,13 +291,16 @@ def _hit(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
 
 def _train(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
     names = metrics(settings)
-    if isinstance(settings.get("clip"), list):
-        settings["clip"] = tuple(settings["clip"])
     if "steps" not in settings:
         raise ValueError("task: steps is missing; the number of training steps, 1 or above")
-    every = settings["steps"] or 1
-    run = training.train(key, problem, record_every=every, **{**settings, "metrics": names})
-    return {**{name: run.stats[name][-1] for name in run.stats if name in METRICS}, "status": run.status}
+    options = {name: value for name, value in settings.items() if name != "metrics"}
+    options.setdefault("record_every", settings["steps"] or 1)
+    run = training.measure(names, key, problem, **options)
+    recorded = "record_every" in settings
+    return {
+        **{name: run.values[name] if recorded else run.values[name][-1] for name in names},
+        "status": run.status,
+    }
 
 
 def _flow(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
@@ -288,7 +331,7 @@ ARGUMENTS = {
     "hit": ("target", "event", "algorithm", "reward", "geometry"),
     "train": (
         *("steps", "algorithm", "optimizer", "learning_rate", "reward", "regularizers", "geometry", "mode"),
-        *("group_size", "epochs", "clip", "importance", "temperature", "staleness", "correlation", "metrics"),
+        *("off_policy", "record_every", "metrics"),
     ),
     "flow": (
         *(
