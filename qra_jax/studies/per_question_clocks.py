@@ -84,7 +84,7 @@ RESOLUTION = 0.25
 """Standard error at which 0 and ½ are two apart; exponents of trained questions say nothing if theirs are larger."""
 OVERLAPS = np.array([0, 0.001, 0.01, 0.1, 1.0])
 OPTIMIZERS = {"SGD": optax.sgd, "Adam": optax.adam, "sign": optax.sign_sgd}
-ALGORITHMS = {"REINFORCE": reinforce(), "GRPO": grpo(GROUP)}
+ALGORITHMS = {"REINFORCE": reinforce(group_size=GROUP), "GRPO": grpo(GROUP)}
 
 
 def compute(*, quick: bool, seed: int = 0, folder: Path | None = None) -> dict[str, np.ndarray]:
@@ -322,7 +322,6 @@ def _train(
         learning_rate=rate,
         features=jnp.concatenate([jnp.sqrt(1 - overlap) * own, jnp.sqrt(overlap) * shared], axis=-1),
         mode=mode,
-        group_size=GROUP,
     )
     return jnp.exp(run.log_policy[:, :, 0])
 
