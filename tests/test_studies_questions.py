@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import metrics, plot
+from qra_jax import metrics, plot, theory
 from qra_jax.algorithm import grpo
 from qra_jax.studies import interference, optimizers, pass_at_k, rl_in_name_only
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF

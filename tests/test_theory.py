@@ -297,7 +297,7 @@ def test_fast_rate_under_other_clocks_and_rewards():
     close(theory.fast_rate(half), 0.5)
     close(theory.fast_rate(half, algorithm=qra.grpo(8)), 0.5 / np.sqrt(7))
     assert theory.fast_rate(half, algorithm=qra.grpo()) == 0
-    assert theory.fast_rate(half, algorithm=qra.dapo(8)) == 0
+    assert theory.fast_rate(half, algorithm=qra.grpo(8, resample_silent=True)) == 0
     assert theory.fast_rate(half, algorithm=qra.pass_at_k(4)) == np.inf
     fast = theory.fast_rate(examples.fast())
     close(fast, (1 / 0.3 + 1 / 0.8) / 3)
@@ -445,7 +445,7 @@ MEMBERS = [
     (qra.dr_grpo(4), "softmax", 1, 1),
     (qra.grpo(), "softmax", 0.5, 2),
     (qra.grpo(8), "softmax", 1, 1),
-    (qra.dapo(8), "softmax", 0, np.inf),
+    (qra.grpo(8, resample_silent=True), "softmax", 0, np.inf),
     (qra.filtered_sft(per="accepted"), "softmax", 0, 1),
     (qra.filtered_sft("both"), "softmax", 1, 1),
     (qra.pass_at_k(3), "softmax", 1, 1 / 3),
@@ -513,7 +513,7 @@ def test_exponents_reject_what_they_cannot_answer():
 
 
 def test_exponents_compiled_and_not_are_the_same():
-    for algorithm in (qra.dapo(8), qra.filtered_sft(per="accepted"), qra.pass_at_k(4)):
+    for algorithm in (qra.grpo(8, resample_silent=True), qra.filtered_sft(per="accepted"), qra.pass_at_k(4)):
         law = jax.jit(theory.exponents)(algorithm)
         for compiled, eager in zip(
             jax.tree.leaves(law), jax.tree.leaves(theory.exponents(algorithm)), strict=True

@@ -30,7 +30,6 @@ from qra_jax import flow, orbit, plot, theory
 from qra_jax.algorithm import (
     Algorithm,
     by_clock,
-    dapo,
     dr_grpo,
     filtered_sft,
     grpo,
@@ -56,7 +55,7 @@ TEN: dict[str, Algorithm] = {
     "Dr.GRPO": dr_grpo(8),
     "GRPO, G = 8": grpo(8),
     "GRPO, G → ∞": grpo(),
-    "DAPO, G = 8": dapo(8),
+    "dynamic sampling, G = 8": grpo(8, resample_silent=True),
     "filtered SFT±": filtered_sft("both"),
     "filtered SFT (per accepted)": filtered_sft(per="accepted"),
     "pass@4": pass_at_k(4),
@@ -71,7 +70,7 @@ FOUR = [
         rloo(4),
         dr_grpo(4),
         grpo(4),
-        dapo(4),
+        grpo(4, resample_silent=True),
         filtered_sft("positive"),
         filtered_sft("negative"),
     ),
@@ -84,7 +83,7 @@ COLD = np.geomspace(1e-8, 1e-1, 43)
 END = np.pi / 2
 """When the natural gradient ÷ std, started at ρ = ½, reaches ρ = 1."""
 TAIL = np.geomspace(1e-1, 1e24, 151)
-SHOWN = ("pass@4", "REINFORCE", "GRPO, G = 8", "GRPO, G → ∞", "DAPO, G = 8", "natural gradient")
+SHOWN = ("pass@4", "REINFORCE", "GRPO, G = 8", "GRPO, G → ∞", "dynamic sampling, G = 8", "natural gradient")
 """Algorithms whose tail is drawn."""
 
 

@@ -37,7 +37,6 @@ parametric bootstrap, and √G is the rival scaling (that of a signal-to-noise a
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -102,7 +101,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
 
 def _members(group: int, baseline: float = 0.0) -> tuple[Algorithm, Algorithm]:
     """The algorithms of `NAMES`."""
-    return replace(reinforce(baseline), group_size=group), grpo(group)
+    return reinforce(baseline, group_size=group), grpo(group)
 
 
 def _best(log_policy: jax.Array, problem: Problem) -> jax.Array:
@@ -114,10 +113,16 @@ def _runner(group: int, mode: str, steps: int, every: int) -> Any:
 
     def run(key: jax.Array, which: jax.Array, start: jax.Array, rate: jax.Array) -> jax.Array:
         problem = Problem(jnp.log(jnp.stack([start, 1 - start])), jnp.asarray(SUCCESS, start.dtype))
-        options: dict[str, Any] = {"mode": mode, "record_every": every, "metrics": {"best": _best}}
-        return training.train(
-            key, problem, steps=steps, algorithm=switch(which, _members(group)), learning_rate=rate, **options
-        ).stats["best"]
+        options: dict[str, Any] = {"mode": mode, "record_every": every}
+        return training.measure(
+            {"best": _best},
+            key,
+            problem,
+            steps=steps,
+            algorithm=switch(which, _members(group)),
+            learning_rate=rate,
+            **options,
+        ).values["best"]
 
     return run
 
@@ -197,17 +202,16 @@ def _diversity(key: jax.Array, groups: tuple[int, ...], seeds: int) -> dict[str,
         key, which, rate, size, line, ref = args
         problem = Problem(jnp.log(ref), jnp.full(PATTERNS, RATE, ref.dtype))
         tilt = line * _tilt(problem.log_ref)
-        path = training.train(
+        path = training.measure(
+            {"h": lambda log_policy, _: metrics.herfindahl(log_policy) - jnp.sum(tilt * log_policy)},
             key,
             problem,
             steps=steps,
-            algorithm=switch(which, _members(most, RATE)),
-            group_size=size,
+            algorithm=switch(which, _members(most, RATE)).with_group_size(size),
             learning_rate=rate,
             record_every=every,
-            metrics={"h": lambda log_policy, _: metrics.herfindahl(log_policy) - jnp.sum(tilt * log_policy)},
         )
-        return path.stats["h"]
+        return path.values["h"]
 
     def law(which: jax.Array, ref: jax.Array, group: int) -> jax.Array:
         problem = Problem(jnp.log(ref), jnp.full(PATTERNS, RATE, ref.dtype))

@@ -21,7 +21,6 @@ of later points from earlier ones.
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -34,6 +33,7 @@ from matplotlib.figure import Figure
 from qra_jax import flow, metrics, plot, training
 from qra_jax.algorithm import grpo, reinforce, switch
 from qra_jax.batching import many
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem, random
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
@@ -50,7 +50,7 @@ SOURCES = {
 }
 GROUP, SURE, LEADING = 8, 2.575829, 0.1
 """Rollouts; half a 99 % interval in standard errors; what a leading-order law may be off by (relative)."""
-PAIR = (replace(reinforce(), group_size=GROUP), grpo(GROUP))
+PAIR = (reinforce(group_size=GROUP), grpo(GROUP))
 """REINFORCE and GRPO, between which runs choose by number."""
 REF = tuple(1 / r / sum(1 / s for s in range(1, 9)) for r in range(1, 9))
 PROBLEMS = {
@@ -181,14 +181,14 @@ def _split(key: jax.Array, runs: int) -> dict[str, Any]:
     steps = round(SPAN / RATES[0])
 
     def one(key: jax.Array, p: jax.Array, rate: jax.Array) -> jax.Array:
-        path = training.train(
+        path = training.measure(
+            {"rates": _rates},
             key,
             _problem(p),
             steps=steps,
             learning_rate=rate,
             algorithm=grpo(GROUP),
-            metrics={"rates": _rates},
-        ).stats["rates"]
+        ).values["rates"]
         before = jnp.arange(steps + 1) < jnp.round(SPAN / rate)
         last = path[jnp.round(SPAN / rate).astype(int), 0]
         terms = jnp.sum(jnp.where(before[:, None], path[:, 1:], 0.0), axis=0)
@@ -212,20 +212,18 @@ def _runner(way: tuple[int, int, float, int], high: bool, importance: bool = Tru
 
     def run(key: jax.Array, p: jax.Array, low: jax.Array, top: jax.Array) -> tuple[jax.Array, ...]:
         clip = (low, top if high else None) if importance else None
-        stats = training.train(
+        surrogate = "clip" if importance else "none"
+        seen = training.measure(
+            ("entropy", "accuracy"),
             key,
             _problem(p),
             steps=steps,
             learning_rate=rate,
             algorithm=grpo(GROUP),
-            epochs=epochs,
-            staleness=age,
-            clip=clip,
-            importance=importance,
+            off_policy=OffPolicy(surrogate, clip, epochs=epochs, staleness=age),
             record_every=steps // RECORDS,
-            metrics=("entropy", "accuracy"),
-        ).stats
-        return stats["entropy"], stats["accuracy"], stats["clipped"]
+        )
+        return seen.values["entropy"], seen.values["accuracy"], seen.stats["clipped"]
 
     return run
 
@@ -294,7 +292,8 @@ def _laws(key: jax.Array, questions: int) -> dict[str, Any]:
     """H and accuracy of expected GRPO on many questions of each family, `[family, question, record]`."""
 
     def run(problem: Problem) -> tuple[jax.Array, jax.Array]:
-        stats = training.train(
+        values = training.measure(
+            ("entropy", "accuracy"),
             jax.random.key(0),
             problem,
             steps=800,
@@ -302,9 +301,8 @@ def _laws(key: jax.Array, questions: int) -> dict[str, Any]:
             algorithm=grpo(GROUP),
             mode="mean",
             record_every=8,
-            metrics=("entropy", "accuracy"),
-        ).stats
-        return stats["entropy"], stats["accuracy"]
+        ).values
+        return values["entropy"], values["accuracy"]
 
     keys = jax.random.split(key, questions)
     drawn = [jax.vmap(partial(_family, name))(keys) for name in FAMILIES]

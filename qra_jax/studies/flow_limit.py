@@ -20,7 +20,7 @@ success rates (1, .5, 0), G = 8, t = 4.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import jax
@@ -30,7 +30,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import flow, plot, theory, training
-from qra_jax.algorithm import Algorithm, dapo, grpo, reinforce, switch
+from qra_jax.algorithm import Algorithm, grpo, reinforce, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import Verdict, verdict
@@ -38,7 +38,7 @@ from qra_jax.studies.base import Verdict, verdict
 TITLE = "Flow limit: the spread of runs shrinks like √η and their bias like η, with the predicted constants"
 SOURCE = "theory of this package, §3"
 REF, SUCCESS, GROUP, TIME = (0.1, 0.2, 0.7), (1.0, 0.5, 0.0), 8, 4.0
-NAMES = ("REINFORCE", "GRPO", "DAPO")
+NAMES = ("REINFORCE", "GRPO", "dynamic sampling")
 STEPS = {True: (8, 16, 32, 64, 128), False: (8, 16, 32, 64, 128, 256)}
 """Steps to time t, for quick and for full runs."""
 SEEDS = {True: (16384, 2048), False: (65_536, 8192)}
@@ -65,10 +65,10 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """z at time t for many seeds, three ways of training and a ladder of η; the expansion around the flow."""
     rates, seeds = TIME / np.array(STEPS[quick]), SEEDS[quick]
     key = jax.random.key(seed)
-    pair = (replace(reinforce(), group_size=GROUP), grpo(GROUP))
+    pair = (reinforce(group_size=GROUP), grpo(GROUP))
     families: list[tuple[tuple[str, ...], Any]] = [
         (NAMES[:2], lambda which: switch(which, pair)),
-        (NAMES[2:], lambda _: dapo(GROUP)),  # dynamic sampling is another program
+        (NAMES[2:], lambda _: grpo(GROUP, resample_silent=True)),  # another program
     ]
     data: dict[str, Any] = {"rates": rates, "seeds": np.array(seeds), "time": np.linspace(0, TIME, 65)}
     with ThreadPoolExecutor(len(families)) as pool:  # compiling takes longer than running
@@ -128,10 +128,16 @@ def _runner(problem: Problem, family: Any, mode: str, steps: int) -> Any:
 
     def run(key: jax.Array, rate: jax.Array, which: jax.Array) -> jax.Array:
         question = jax.tree.map(lambda x: x.astype(jnp.float32 if mode == "sampled" else float), problem)
-        options: dict[str, Any] = {"mode": mode, "record_every": EVERY, "metrics": {"z": _logit}}
-        return training.train(
-            key, question, steps=steps, algorithm=family(which), learning_rate=rate, **options
-        ).stats["z"]
+        options: dict[str, Any] = {"mode": mode, "record_every": EVERY}
+        return training.measure(
+            {"z": _logit},
+            key,
+            question,
+            steps=steps,
+            algorithm=family(which),
+            learning_rate=rate,
+            **options,
+        ).values["z"]
 
     return run
 

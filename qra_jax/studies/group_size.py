@@ -10,13 +10,15 @@ about 1/(2√(G−1) ρ₀). In the same place its noise does not fall like 1/G 
 weight √(G−1), so both drift and noise are those of REINFORCE at a learning rate √(G−1) times higher, and a
 rollout is worth about the same in any group.
 
-Controls: RLOO (speed 1), Dr.GRPO ((G−1)/G), DAPO (silent groups drawn again, and counted); sampled runs; and at
-equal numbers of rollouts the best learning rate for every G, chosen on one half of the seeds and measured on
-the other. That problem has success rates (.8, .4, 0) and base shares (x, 2x, 1 − 3x), ρ₀ = 1.6 x; training is
-over when ρ ≥ .72, nine tenths of what can be reached, and a run locked into the second pattern never is.
+Controls: RLOO (speed 1), Dr.GRPO ((G−1)/G), DAPO's dynamic sampling (silent groups drawn again, and counted);
+sampled runs; and at equal numbers of rollouts the best learning rate for every G, chosen on one half of the
+seeds and measured on the other. That problem has success rates (.8, .4, 0) and base shares (x, 2x, 1 − 3x),
+ρ₀ = 1.6 x; training is over when ρ ≥ .72, nine tenths of what can be reached, and a run locked into the second
+pattern never is.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,11 +28,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot, theory, training
-from qra_jax.algorithm import Algorithm, dapo, dr_grpo, grpo, rloo, switch
+from qra_jax.algorithm import Algorithm, dr_grpo, grpo, rloo, switch
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
-from qra_jax.training import groups, moments
+from qra_jax.training import moments
 
 TITLE = "Group size: GRPO's mean path slows down below ρ ~ 1/G, and a rollout is worth about the same in any group"
 SOURCES = {
@@ -42,7 +44,12 @@ SOURCES = {
 SHARES = {8: 0.26, 16: 0.37, 64: 0.67}
 """Reported drift of GRPO at ρ = .01 as a share of its mean field."""
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512)
-MAKERS = {"GRPO": grpo, "RLOO": rloo, "Dr.GRPO": dr_grpo, "DAPO": dapo}
+MAKERS = {
+    "GRPO": grpo,
+    "RLOO": rloo,
+    "Dr.GRPO": dr_grpo,
+    "dynamic sampling": partial(grpo, resample_silent=True),
+}
 LEVELS = (0.01, 0.1, 0.5)
 """Accuracies at which noise is looked at."""
 LOGITS = np.linspace(np.log(1e-6), 0, 1501)
@@ -92,7 +99,7 @@ def _exact(algorithm: Algorithm, sizes: jax.Array, rho: jax.Array) -> dict[str, 
     rates = jnp.array(TOP)
 
     def push(size: jax.Array) -> tuple[jax.Array, jax.Array]:
-        tables = groups.weight_tables(algorithm, group, size)
+        tables = algorithm.tables(group, size)
 
         def at(policy: jax.Array, rho: jax.Array) -> tuple[jax.Array, jax.Array]:
             found = moments.spread(policy, rates, tables, size, resamples=resamples)
@@ -121,11 +128,18 @@ def _runs(key: jax.Array, size: int, cold: float, seeds: int) -> dict[str, np.nd
     steps = BUDGET // size // every * every
 
     def run(key: jax.Array, ref: jax.Array, success: jax.Array, rate: jax.Array, which: jax.Array) -> Any:
-        options: dict[str, Any] = {"record_every": every, "metrics": ("accuracy",)}
         algorithm = switch(which, (grpo(size), rloo(size)))
         problem = Problem(jnp.log(ref), success)
-        run = training.train(key, problem, steps=steps, algorithm=algorithm, learning_rate=rate, **options)
-        return run.stats["accuracy"]
+        run = training.measure(
+            ("accuracy",),
+            key,
+            problem,
+            steps=steps,
+            algorithm=algorithm,
+            learning_rate=rate,
+            record_every=every,
+        )
+        return run.values["accuracy"]
 
     rho = np.array(LEVELS)
     refs = np.asarray(_shares(rho))

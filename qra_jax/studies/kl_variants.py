@@ -22,7 +22,6 @@ an estimate has the same mean, but sees a pattern of share δ in one rollout of 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -135,7 +134,7 @@ def _by_clock() -> tuple[Algorithm, ...]:
 
 def _runner(penalty: Any, mode: str, steps: int, every: int) -> Any:
     """`(key, settings of one case) -> π [records, 3]`."""
-    sampled = replace(reinforce(), group_size=GROUP), grpo(GROUP)
+    sampled = reinforce(group_size=GROUP), grpo(GROUP)
     members = _by_clock() if mode == "mean" else sampled
 
     def run(

@@ -39,7 +39,7 @@ from qra_jax.batching import many
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
 from qra_jax.studies.rl_in_name_only import path_distance
-from qra_jax.training import gradient_covariance, train
+from qra_jax.training import gradient_covariance, measure, train
 
 TITLE = "Optimisers: SGD waits out an entanglement, Adam, signs and the natural gradient walk round it"
 SOURCE = "theory of this package"
@@ -175,17 +175,17 @@ def _samples(key: Array, problems: Problem, seeds: int, options: dict[str, Any])
     """Sampled groups: settled steps `[problems, rates, seeds]`."""
 
     def one(key: Array, problem: Problem, rate: Array) -> Array:
-        run = train(
+        run = measure(
+            ("best",),
             key,
             problem,
             steps=SAMPLED_STEPS,
             record_every=EVERY,
             algorithm=grpo(GROUP),
             learning_rate=rate,
-            metrics=("best",),
             **options,
         )
-        return _settled(run.stats["best"])
+        return _settled(run.values["best"])
 
     problems = _short(problems)
     shape = (problems.success.shape[0], len(RATES), seeds)

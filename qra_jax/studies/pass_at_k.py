@@ -34,6 +34,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import metrics, plot
+from qra_jax._roots import bisect
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo, pass_at_k
 from qra_jax.batching import many
 from qra_jax.problem import Problem
@@ -174,19 +175,12 @@ def _together(
 
 def _matched(log_policy: Array, success: Array, entropy: Array) -> Array:
     """Accuracy at the one temperature for each population at which its mean entropy is the given one."""
-    goal = jnp.mean(entropy, axis=1)
 
-    def tempered(log_temperature: Array) -> Array:
-        return jax.nn.log_softmax(log_policy / jnp.exp(log_temperature)[:, None, None], axis=-1)
+    def tempered(questions: Array, goal: Array) -> Array:
+        at = lambda log_t: jax.nn.log_softmax(questions / jnp.exp(log_t), axis=-1)  # noqa: E731
+        return at(bisect(lambda log_t: jnp.mean(metrics.entropy(at(log_t))) - goal, -6.0, 6.0))
 
-    def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = (ends[0] + ends[1]) / 2
-        hot = jnp.mean(metrics.entropy(tempered(middle)), axis=1) > goal
-        return jnp.where(hot, ends[0], middle), jnp.where(hot, middle, ends[1])
-
-    ends = jnp.full_like(goal, -6.0), jnp.full_like(goal, 6.0)
-    ends = jax.lax.fori_loop(0, 50, halve, ends)
-    return metrics.accuracy(tempered(ends[0]), success)
+    return metrics.accuracy(jax.vmap(tempered)(log_policy, jnp.mean(entropy, axis=1)), success)
 
 
 def gap(data: Mapping[str, np.ndarray], name: str, k: Any, against: str = "base") -> tuple[Any, Any]:

@@ -39,6 +39,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot
+from qra_jax._roots import brent
 from qra_jax.algorithm import grpo, reinforce
 from qra_jax.fit.questions import Histories, Model, Run, clock_tables, likelihood, read_histories
 from qra_jax.problem import Problem
@@ -84,7 +85,7 @@ RESOLUTION = 0.25
 """Standard error at which 0 and ½ are two apart; exponents of trained questions say nothing if theirs are larger."""
 OVERLAPS = np.array([0, 0.001, 0.01, 0.1, 1.0])
 OPTIMIZERS = {"SGD": optax.sgd, "Adam": optax.adam, "sign": optax.sign_sgd}
-ALGORITHMS = {"REINFORCE": reinforce(), "GRPO": grpo(GROUP)}
+ALGORITHMS = {"REINFORCE": reinforce(group_size=GROUP), "GRPO": grpo(GROUP)}
 
 
 def compute(*, quick: bool, seed: int = 0, folder: Path | None = None) -> dict[str, np.ndarray]:
@@ -135,12 +136,12 @@ def simulate(
       The histories.
     """
     place = lambda length: 1 / (1 + np.exp(-_path(table, z0, length * np.linspace(0, 1, visits))))  # noqa: E731
-    low, high = 0.0, 30.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        rho = place(middle)
-        low, high = (middle, high) if rho[:, -1].mean() - rho[:, 0].mean() < RISE else (low, middle)
-    correct = rng.binomial(group, place(high))
+
+    def above(length: float) -> float:
+        rho = place(length)
+        return rho[:, -1].mean() - rho[:, 0].mean() - RISE
+
+    correct = rng.binomial(group, place(brent(above, 0.0, 30.0)))
     return Histories(correct, np.ones(correct.shape, bool), group, tuple(map(str, range(len(z0)))))
 
 
@@ -322,7 +323,6 @@ def _train(
         learning_rate=rate,
         features=jnp.concatenate([jnp.sqrt(1 - overlap) * own, jnp.sqrt(overlap) * shared], axis=-1),
         mode=mode,
-        group_size=GROUP,
     )
     return jnp.exp(run.log_policy[:, :, 0])
 

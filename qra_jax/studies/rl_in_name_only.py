@@ -42,6 +42,7 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo, switch
 from qra_jax.batching import many
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, verdict
@@ -98,7 +99,7 @@ COLORS = dict(
 )
 CONDITIONS: dict[str, dict[str, Any]] = {
     "on policy": {},
-    "8 epochs": {"epochs": 8, "importance": False},
+    "8 epochs": {"off_policy": OffPolicy("none", epochs=8)},
     "KL": {"regularizers": [reverse_kl(0.5)]},
     "Adam": {"optimizer": optax.adam, "learning_rate": 0.02},
     "shared": {"shared": True},
@@ -106,7 +107,10 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 RATE, STEPS, RECORDS = 0.5, 1000, 200
 PARTED = 0.01
 """Largest difference in a share beyond which two paths have parted; the error of the discrete steps is below."""
-EPOCHS: dict[str, dict[str, Any]] = {"one epoch": {}, "four epochs": {"epochs": 4, "importance": False}}
+EPOCHS: dict[str, dict[str, Any]] = {
+    "one epoch": {},
+    "four epochs": {"off_policy": OffPolicy("none", epochs=4)},
+}
 """Gradient steps on the same rollouts, as supervised learning would take them: without ratios."""
 SAMPLED_STEPS = 200
 RATES = np.array([0.03, 0.1, 0.3, 1.0, 3.0])

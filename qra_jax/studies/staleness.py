@@ -34,8 +34,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import flow, plot, theory, training
-from qra_jax.algorithm import reinforce, rloo
+from qra_jax.algorithm import Algorithm, reinforce, rloo
 from qra_jax.batching import many
+from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import examples
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict
@@ -63,6 +64,8 @@ LOADS = (0.25, 0.5, 0.75, 0.9)
 """η/η_c of sampled runs."""
 SEEDS = {True: 512, False: 4096}
 LEADING, SURE = 0.1, 2.575829
+ONE = reinforce(group_size=1)
+"""Its mean is that of any group size; with one it is enumerated at once."""
 
 
 def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
@@ -75,7 +78,7 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         "curvature": k,
         "optimum": np.exp(optimum),
     }
-    data["fresh"] = measured(training.Staleness(0))
+    data["fresh"] = measured(OffPolicy())
     data["fresh_predicted"] = [
         limit(partial(delayed_radius, age=0, momentum=m), between=BRACKET) for m in MOMENTA
     ]
@@ -86,11 +89,11 @@ def compute(*, quick: bool, seed: int = 0) -> dict[str, np.ndarray]:
         data[f"{schedule}/measured"] = [
             data["fresh"]
             if schedule == "held" and s == 1
-            else measured(training.Staleness(s, schedule, of="gradient"))
+            else measured(OffPolicy(staleness=s, schedule=schedule, of="gradient"))
             for s in ages
         ]
-    for kind, options in _kinds().items():
-        data[f"{kind}/measured"] = measured(training.Staleness(AGE), momenta=(0.0,), **options)[0]
+    for kind, (algorithm, off_policy) in _kinds().items():
+        data[f"{kind}/measured"] = measured(off_policy, momenta=(0.0,), algorithm=algorithm)[0]
         now, old = (jacobian / k for jacobian in _jacobians(kind))  # so that the rate is the load ηK
         data[f"{kind}/predicted"] = limit(
             partial(two_time_radius, age=AGE, now=now, old=old), between=BRACKET
@@ -119,13 +122,14 @@ def curvature(beta: float = BETA) -> tuple[float, np.ndarray, np.ndarray]:
     return float(values[-1]), vectors[:, -1], np.asarray(optimum)
 
 
-def _kinds() -> dict[str, dict[str, Any]]:
-    """Ways in which only the rollouts are old: arguments of `train`."""
+def _kinds() -> dict[str, tuple[Algorithm, OffPolicy]]:
+    """Ways in which only the rollouts are old."""
+    plain, ratios = (OffPolicy(surrogate, staleness=AGE) for surrogate in ("none", "clip"))
     return {
-        "REINFORCE, rollouts": {"importance": False},
-        "RLOO, rollouts": {"importance": False, "algorithm": rloo(2)},
-        "REINFORCE, rollouts, ratios": {"importance": True},
-        "REINFORCE, rollouts, ratios, clip": {"importance": True, "clip": 0.2},
+        "REINFORCE, rollouts": (ONE, plain),
+        "RLOO, rollouts": (rloo(2), plain),
+        "REINFORCE, rollouts, ratios": (ONE, ratios),
+        "REINFORCE, rollouts, ratios, clip": (ONE, OffPolicy(clip=0.2, staleness=AGE)),
     }
 
 
@@ -151,38 +155,30 @@ def _heavy_ball(momentum: jax.Array) -> Callable[[Any], optax.GradientTransforma
 
 
 def measured(
-    staleness: training.Staleness,
-    *,
-    momenta: tuple[float, ...] = MOMENTA,
-    algorithm: Any = None,
-    **options: Any,
+    off_policy: OffPolicy, *, momenta: tuple[float, ...] = MOMENTA, algorithm: Algorithm = ONE
 ) -> np.ndarray:
     """Threshold ηK of mean training for each momentum, by bisection; inf where BRACKET's end is stable."""
     k, direction, optimum = curvature()
     start = jax.nn.log_softmax(jnp.asarray(optimum + OFF * direction))
     problem = examples.worked()
-    fixed: dict[str, Any] = {
-        "mode": "mean",
-        "steps": STEPS,
-        "regularizers": [reverse_kl(BETA)],
-        "log_policy0": start,
-    }
-    fixed |= {"algorithm": algorithm or reinforce(), "staleness": staleness, **options}
-    if algorithm is None:
-        fixed["group_size"] = 1
 
     def distance(log_policy: jax.Array, _: Any) -> jax.Array:
         return jnp.max(jnp.abs(log_policy - optimum))
 
     def unstable(momentum: jax.Array, load: jax.Array) -> jax.Array:
-        gap = training.train(
+        gap = training.measure(
+            {"gap": distance},
             jax.random.key(0),
             problem,
+            steps=STEPS,
+            algorithm=algorithm,
             optimizer=_heavy_ball(momentum),
             learning_rate=load / k,
-            metrics={"gap": distance},
-            **fixed,
-        ).stats["gap"]
+            regularizers=[reverse_kl(BETA)],
+            mode="mean",
+            off_policy=off_policy,
+            log_policy0=start,
+        ).values["gap"]
         quarter = STEPS // 4
         early, late = jnp.max(gap[quarter : 2 * quarter]), jnp.max(gap[3 * quarter :])
         rises = ~(late <= early) & ~(late < OFF / 1000)  # below, it is rounding
@@ -203,28 +199,27 @@ def _beyond(rates: np.ndarray) -> dict[str, np.ndarray]:
     """The last policies of mean runs from π_ref, `[η, step, pattern]`, by what is AGE steps old."""
     problem = examples.worked()
 
-    def run(options: dict[str, Any], rate: jax.Array) -> jax.Array:
+    def run(off_policy: OffPolicy, rate: jax.Array) -> jax.Array:
         path = training.train(
             jax.random.key(0),
             problem,
             steps=STEPS,
-            mode="mean",
-            group_size=1,
+            algorithm=ONE,
             learning_rate=rate,
             regularizers=[reverse_kl(BETA)],
-            **options,
+            mode="mean",
+            off_policy=off_policy,
         )
         return jnp.exp(path.log_policy[-LAST:])
 
-    gradient = training.Staleness(AGE, of="gradient")
     ways = {
-        "gradient": {"staleness": gradient},
-        "ratios": {"staleness": AGE},
-        "clip": {"staleness": AGE, "clip": 0.2},
+        "gradient": OffPolicy(staleness=AGE, of="gradient"),
+        "ratios": OffPolicy(staleness=AGE),
+        "clip": OffPolicy(clip=0.2, staleness=AGE),
     }
     return {
-        f"beyond/{name}": np.asarray(jax.jit(jax.vmap(partial(run, options)))(jnp.asarray(rates)))
-        for name, options in ways.items()
+        f"beyond/{name}": np.asarray(jax.jit(jax.vmap(partial(run, off_policy)))(jnp.asarray(rates)))
+        for name, off_policy in ways.items()
     }
 
 
@@ -232,9 +227,8 @@ def _noise(key: jax.Array, seeds: int) -> dict[str, Any]:
     """Variance of sampled runs along the direction of K, and linear theory's, fresh and AGE steps old."""
     k, direction, optimum = curvature(NOISE_BETA)
     problem, data = examples.worked(), {}
-    covariance = training.gradient_covariance(
-        problem, jnp.asarray(optimum), algorithm=reinforce(), group_size=GROUP
-    )
+    algorithm = reinforce(group_size=GROUP)
+    covariance = training.gradient_covariance(problem, jnp.asarray(optimum), algorithm=algorithm)
     strength = float(direction @ np.asarray(covariance) @ direction)
 
     small = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), problem)
@@ -244,10 +238,10 @@ def _noise(key: jax.Array, seeds: int) -> dict[str, Any]:
             key,
             small,
             steps=120,
-            group_size=GROUP,
+            algorithm=algorithm,
             learning_rate=rate,
             regularizers=[reverse_kl(NOISE_BETA)],
-            staleness=training.Staleness(age, of="gradient"),
+            off_policy=OffPolicy(staleness=age, of="gradient"),
             log_policy0=jnp.asarray(optimum, jnp.float32),
             record_every=120,
         ).log_policy[-1]

@@ -103,9 +103,9 @@ def _worked(runs: int, seed: int) -> dict[str, np.ndarray]:
     starts = jnp.stack([problem.log_ref, *(each.log_ref for each in after[SOME])])
 
     def hitting(key: jax.Array, start: jax.Array) -> jax.Array:
-        options = {"learning_rate": RATE, "record_every": EVERY, "metrics": ("best",), "log_policy0": start}
-        path = training.train(key, problem, steps=STEPS, algorithm=clock, **options)
-        reached = path.stats["best"] >= TARGET
+        options = {"learning_rate": RATE, "record_every": EVERY, "log_policy0": start}
+        seen = training.measure(["best"], key, problem, steps=STEPS, algorithm=clock, **options)
+        reached = seen.values["best"] >= TARGET
         first = jnp.where(jnp.any(reached), jnp.argmax(reached), reached.shape[0])
         return jnp.log(RATE * EVERY * jnp.maximum(first, 1).astype(start.dtype))
 

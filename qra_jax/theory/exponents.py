@@ -54,7 +54,7 @@ def exponents(algorithm: Algorithm, *, reward: Reward = _VERIFIABLE, geometry: s
     | REINFORCE, RLOO | $1/(2\rho_0)$ | $1/(2t)$ |
     | GRPO, mean field | $1/\sqrt{\rho_0}$ | $1/t^2$ |
     | GRPO, finite G | $1/(2\sqrt{G-1}\,\rho_0)$ | $1/(2\sqrt{G-1}\,t)$ |
-    | DAPO, finite G | $G\log(1/\rho_0)/(2\sqrt{G-1})$ | $e^{-2\sqrt{G-1}\,t/G}$ |
+    | GRPO, finite G, dynamic sampling | $G\log(1/\rho_0)/(2\sqrt{G-1})$ | $e^{-2\sqrt{G-1}\,t/G}$ |
     | filtered SFT per accepted rollout | $\tfrac12\log(1/\rho_0)$ | $1/(2t)$ |
     | pass@k | $1/(2k\rho_0)$ | $(2k^2t)^{-1/k}$ |
     | natural gradient, unit clock | $\log(1/\rho_0)$ | $e^{-t}$ |

@@ -37,7 +37,8 @@ def delayed_radius(load: float, *, age: int, momentum: float = 0.0) -> float:
     Raises:
       ValueError: an argument out of range.
 
-    Reference: *derived here*; without momentum the classical delayed difference equation (Levin and May 1976).
+    Reference: *derived here*; without momentum the classical delayed difference equation (Levin and May,
+      *Theoretical Population Biology* 9:178, 1976).
 
     >>> print(round(delayed_radius(1.0, age=1), 6))
     1.0
@@ -176,7 +177,7 @@ def delay_limit(age: int) -> float:
     Raises:
       ValueError: S < 0.
 
-    Reference: Levin and May 1976, for the delayed difference equation.
+    Reference: Levin and May, *Theoretical Population Biology* 9:178, 1976, for the delayed difference equation.
 
     >>> [round(delay_limit(age), 3) for age in (0, 1, 2)]
     [2.0, 1.0, 0.618]

@@ -78,9 +78,16 @@ def test_real_clocks_only_where_all_have_one():
     members = [reinforce(), grpo()]
     for index, expected in enumerate([1.0, 4.0]):
         family = switch(index, members)
-        assert family.real_clock is not None
-        np.testing.assert_allclose(family.real_clock(family.params, jnp.asarray(0.25)), expected)
-    assert switch(0, [reinforce(), tsallis(0.5)]).real_clock is None
+        assert family.real_clock is None  # GRPO's is exact in the limit alone
+        assert family.limit_real_clock is not None
+        speed = family.limit_real_clock(family.params, jnp.asarray(0.25), jnp.inf)
+        np.testing.assert_allclose(speed, expected)
+    exact = switch(1, [reinforce(), dr_grpo()])
+    assert exact.real_clock is not None
+    np.testing.assert_allclose(exact.real_clock(exact.params, jnp.asarray(0.25), 4.0), 0.75)
+    mixed = switch(0, [reinforce(), tsallis(0.5)])
+    assert mixed.real_clock is None
+    assert mixed.limit_real_clock is None
     sizeless = Algorithm("none", lambda params, rewards, where: rewards)
     assert switch(0, [sizeless, sizeless]).limit_clock is None
 
