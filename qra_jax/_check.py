@@ -134,8 +134,7 @@ def group_size(value: Any, *, low: int) -> int:
     """The group size of an algorithm: static, as its table of weights has that many rows."""
     if isinstance(value, Tracer):
         raise ValueError(
-            "group_size: traced; must be a static whole number "
-            "(with_group_size takes a traced one)"
+            "group_size: traced; must be a static whole number (with_group_size takes a traced one)"
         )
     return integer("group_size", value, low=low)
 

@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
@@ -89,7 +90,7 @@ def _key(value: Any, within: tuple[int, ...]) -> Any:
         return "itself", within.index(id(value))
     within = (*within, id(value))
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended) or value.size > LARGEST:
+        if jnp.issubdtype(value.dtype, jax.dtypes.extended) or value.size > LARGEST:
             return _Same(value)
         array = np.asarray(value)
         return type(value), str(array.dtype), array.shape, array.tobytes()

@@ -273,9 +273,9 @@ def weight_table(algorithm: Algorithm, labels: Labels, group: int) -> Table:
 
     def table(rewards: Array, weights: Array, chance: np.ndarray | float = 1.0) -> Table:
         silent = jnp.max(rewards, axis=-1) == jnp.min(rewards, axis=-1)
-        chance = jnp.asarray(chance, weights.dtype)
+        share = jnp.asarray(chance, weights.dtype)
         up, down = jnp.maximum(weights, 0.0), jnp.minimum(weights, 0.0)
-        return Table(*(chance * each for each in (up, down, rewards[..., 0], silent.astype(weights.dtype))))
+        return Table(*(share * each for each in (up, down, rewards[..., 0], silent.astype(weights.dtype))))
 
     if labels.answer is None:
         rewards = labels.value[rollouts]

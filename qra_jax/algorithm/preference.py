@@ -65,10 +65,10 @@ def _by_log_ratio(params: Params, rewards: Array, where: Array | None) -> Array:
 
 def pair_weights(
     beta: Array,
-    right: Float[Array, patterns * cells],
-    wrong: Float[Array, patterns * cells],
-    log_ratio: Float[Array, patterns * cells],
-) -> Float[Array, patterns * cells]:
+    right: Float[Array, " patterns *cells"],
+    wrong: Float[Array, " patterns *cells"],
+    log_ratio: Float[Array, " patterns *cells"],
+) -> Float[Array, " patterns *cells"]:
     r"""Summed weights of the patterns over all pairs, $w_r = \sum_s [a_r b_s\,g(r,s) - a_s b_r\,g(s,r)]$ with
     $g(r,s)=\beta\,\sigma(-\beta(\ell_r-\ell_s))$.
 

@@ -137,7 +137,8 @@ class Hyperparameters:
           ValueError: an algorithm without a group size, or on pairs.
         """
         said, algorithm, off_policy = [], setup.algorithm, setup.tabular()["off_policy"]
-        if algorithm.group_size is None or algorithm.group_size < 2 or algorithm.pairs is not None:
+        group = algorithm.group_size
+        if group is None or group < 2 or algorithm.pairs is not None:
             raise ValueError(
                 f"algorithm: {algorithm}; must have a group size of 2 or above, and weigh by rewards"
             )
@@ -162,7 +163,7 @@ class Hyperparameters:
         low, high = off_policy.clip_range
         settings = cls(
             algorithm=algorithm,
-            group_size=algorithm.group_size,
+            group_size=group,
             beta=beta,
             penalty=penalty,
             clip_low=low,

@@ -206,10 +206,10 @@ def pair_expectation(
     source = problem.ref if algorithm.pairs == "reference" else policy
     rates = jnp.where(source > 0, reward.rates(problem, log_policy), 0.0)
     right, wrong = source * rates, source * (1 - rates)
-    shares = [x / jnp.where(jnp.sum(x) > 0, jnp.sum(x), 1.0) for x in (right, wrong)]
+    right, wrong = (x / jnp.where(jnp.sum(x) > 0, jnp.sum(x), 1.0) for x in (right, wrong))
     known = ~jnp.isneginf(log_policy) & ~jnp.isneginf(problem.log_ref)
     log_ratio = jnp.where(known, log_policy, 0.0) - jnp.where(known, problem.log_ref, 0.0)
-    return pair_weights(jnp.asarray(algorithm.params["beta"], policy.dtype), *shares, log_ratio)
+    return pair_weights(jnp.asarray(algorithm.params["beta"], policy.dtype), right, wrong, log_ratio)
 
 
 def shifted(rates: Array, alive: Array) -> tuple[Array, Array]:

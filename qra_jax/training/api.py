@@ -283,7 +283,7 @@ def _run(
         time, found = run(key, problem, start, behavior)
         return time, found, problem
     time, found = jax.vmap(run, in_axes=(0, 0, 0, None if behavior is None else 0))(
-        jax.random.split(key, shape[0]), problem, start, behavior
+        jax.random.split(key, len(problem.log_ref)), problem, start, behavior
     )
     return time, found, problem
 

@@ -207,7 +207,7 @@ def run(
             up, down, ratio = shares.up, shares.down, jnp.ones_like(policy)
             if split and (not fresh or epoch > 0):
                 drawn = alive & ((up != 0) | (down != 0))
-                if counted:
+                if shares.count is not None:
                     drawn = drawn | (alive & (shares.count > 0))
                 ratio = jnp.exp(jnp.where(drawn, log_policy - log_behavior, 0.0))
                 between = jnp.exp(jnp.where(drawn, log_policy - log_old, 0.0))
@@ -258,11 +258,11 @@ def run(
         """The reference and its coefficient after a step."""
         log_ref, coefficient = reference
         now = logits(params)
-        if number["target_kl"] is not None:
-            excess = part["divergence"](normalised(now), normalised(log_ref)) / number["target_kl"][0] - 1
-            coefficient = coefficient * (1 + jnp.clip(excess, -0.2, 0.2) / number["horizon"][0])
-        if plan.reference_every is not None:
-            mixing = number["mixing"]
+        target, horizon, mixing = (number[name] for name in ("target_kl", "horizon", "mixing"))
+        if target is not None and horizon is not None:
+            excess = part["divergence"](normalised(now), normalised(log_ref)) / target[0] - 1
+            coefficient = coefficient * (1 + jnp.clip(excess, -0.2, 0.2) / horizon[0])
+        if plan.reference_every is not None and mixing is not None:
             moved = jnp.where(alive, mixing * safe_of(now) + (1 - mixing) * safe_of(log_ref), log_ref)
             log_ref = jnp.where((index + 1) % plan.reference_every == 0, moved, log_ref)
         return log_ref, coefficient

@@ -169,9 +169,10 @@ class Rollouts:
     def _weigh_pairs(self, behavior: Array, drawn: Any, reference: Array) -> Shares:
         assert self.beta is not None
         right, wrong = groups.numbers_of(drawn)
-        both = (each / jnp.maximum(jnp.sum(each, axis=0, keepdims=True), 1) for each in (right, wrong))
+        of_right, of_wrong = (x / jnp.maximum(jnp.sum(x, axis=0, keepdims=True), 1) for x in (right, wrong))
         known = lambda z: jnp.where(self.alive, _normalised(self.learned(z)), 0.0)  # noqa: E731
-        weights = pair_weights(expand(self.beta, right.ndim + 1), *both, known(behavior) - known(reference))
+        log_ratio = known(behavior) - known(reference)
+        weights = pair_weights(expand(self.beta, right.ndim + 1), of_right, of_wrong, log_ratio)
         accepted = drawn[0][-1]
         silent = (accepted == 0) | (accepted == self.size)
         count = (right + wrong) / self.size if self.counted else None
