@@ -211,7 +211,7 @@ def simplex(policy: Any, *, ax: Axes | None = None, **line: Any) -> Axes:
 
     Args:
       policy: `[times, 3]`, π along the path.
-      ax: Axes of `simplex_axes`; new ones where left out.
+      ax: Axes of `simplex_axes`; default: new ones.
       **line: as for `Axes.plot`: `color`, `label`, `linestyle`, `marker`, …
 
     Returns:
@@ -253,7 +253,7 @@ def policies(
       policy: `[times, patterns]`, π.
       best: index of r*, drawn in its own colour on top.
       rival: index of r', where there is one.
-      labels: `[patterns]`, names; `pattern 0`, … where left out.
+      labels: `[patterns]`, names; default: `pattern 0`, ….
       ax: where to draw.
 
     Returns:

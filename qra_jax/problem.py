@@ -60,7 +60,7 @@ class Problem:
 
         Args:
           ref: `[patterns]`, base policy; non-negative, sums to one within 1e-3 (then renormalised).
-          success: `[patterns]`, success rates in [0, 1]; may be left out when `answers` is given.
+          success: `[patterns]`, success rates in [0, 1]; optional when `answers` is given.
           answers: `[patterns, answers]`, answer table; rows sum to one, column 0 is the right answer.
           lengths: `[patterns]`, tokens of a rollout of each pattern, > 0.
 

@@ -122,7 +122,7 @@ class Fit:
         """Median and 80 % interval of each parameter of a model, by its draws.
 
         Args:
-          model: one of `models`; the most likely one where left out.
+          model: one of `models`; default: the most likely one.
 
         Returns:
           (median, low, high) by name, those of `fit.dynamics.physical`; `rate` and `rest` per training window.
@@ -144,7 +144,7 @@ class Fit:
         Args:
           steps: `[steps]`, increasing, none before the first point.
           weights: `[models]`, in place of the posterior ones.
-          seed: of the random numbers; that of the fit where left out.
+          seed: of the random numbers; default: that of the fit.
 
         Returns:
           A `Forecast`; members are draws, so its quantiles carry Monte Carlo error.
@@ -181,8 +181,8 @@ def fit(
 
     Args:
       curve: the run.
-      until: last step to fit; all points where left out.
-      horizon: how far `identified` looks, in training windows ≥ 1; left out, to the end of the curve, or three where
+      until: last step to fit; default: all points.
+      horizon: how far `identified` looks, in training windows ≥ 1; default: to the end of the curve, or three where
         nothing comes after the last point fitted.
       group_size: G ≥ 2 of GRPO's clock.
       models: which models to try.

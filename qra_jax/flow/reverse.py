@@ -68,7 +68,7 @@ def end(
       system: what to solve.
       time: when to end.
 
-    As for `flow.solve`, none left out: `solver`, `rtol`, `atol`, `max_steps`.
+    As for `flow.solve`, none optional: `solver`, `rtol`, `atol`, `max_steps`.
 
     Returns:
       An [`End`][].

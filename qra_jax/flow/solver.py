@@ -54,18 +54,18 @@ def solve(
       reward: what is ascended.
       regularizers: terms added to it.
       geometry: `"softmax"` or `"natural"`.
-      log_policy0: `[patterns]`, log π at t = 0, normalised or not; the reference policy where left out.
+      log_policy0: `[patterns]`, log π at t = 0, normalised or not; default: the reference policy.
       train_answers: let the answers learn too, see [`answer_drift`][]; `success` is then
         `[times, patterns]`.
       event: stop early: `"best"` when π(best) ≥ target, `"accuracy"` when ρ ≥ target, `"peak"` when ρ stops
         rising, `"steady"` when every logit is slower than target.
       target: in (0, 1); above 0 for `"steady"`; not used by `"peak"`.
-      solver: a diffrax solver; Tsit5 where left out, or Kvaerno5 with `stiff=True`.
+      solver: a diffrax solver; default: Tsit5, or Kvaerno5 with `stiff=True`.
       stiff: use the implicit default; for strong regularizers over long times.
-      rtol: relative tolerance; 1e-8 in float64 and 1e-5 in float32 where left out.
-      atol: absolute tolerance on logits; as `rtol` where left out.
+      rtol: relative tolerance; default: 1e-8 in float64 and 1e-5 in float32.
+      atol: absolute tolerance on logits; default: as `rtol`.
       max_steps: most solver steps.
-      adjoint: how diffrax differentiates: reverse mode (`RecursiveCheckpointAdjoint`) where left out; give
+      adjoint: how diffrax differentiates (default: reverse mode, `RecursiveCheckpointAdjoint`); give
         `diffrax.ForwardMode()` for `jax.jvp` and `jax.jacfwd`, `diffrax.DirectAdjoint()` for both at
         more memory.
 
@@ -126,7 +126,7 @@ def sft(
       problem: the question; its success rates are only read off.
       mixture: `[patterns]`, μ; non-negative, sums to one within 1e-3 (then renormalised).
       ts: `[times]`, when to save; increasing, zero or above; unit learning rate.
-      log_policy0: `[patterns]`, log π at t = 0; the reference policy where left out.
+      log_policy0: `[patterns]`, log π at t = 0; default: the reference policy.
 
     As in [`solve`][]: `event`, `target`, `solver`, `stiff`, `rtol`, `atol`, `max_steps`, `adjoint`.
 
@@ -283,7 +283,7 @@ def follow(
       ts: `[times]`, when to save.
       remaining: `state -> number`, zero or negative once the event that stops the flow has happened.
 
-    As for [`solve`][], none but the last left out: `solver`, `rtol`, `atol`, `max_steps`, `adjoint`.
+    As for [`solve`][], none but the last optional: `solver`, `rtol`, `atol`, `max_steps`, `adjoint`.
 
     Returns:
       A [`Found`][].

@@ -87,7 +87,7 @@ def optimize(
       objective: `"cost"`, log of the total cost (phases that end at `until`); `"accuracy"`, minus the final mean
         accuracy; or a function of the [`Run`][] to be minimised, such as `lambda run: -run.pass_at_k(8)`.
       budget: total of price × time over all phases, for recipes whose phases all have a `time` and no `until`.
-      optimizer: optax transformation; Adam with a rate that falls from 0.1 to 0 where left out.
+      optimizer: optax transformation; default: Adam with a rate that falls from 0.1 to 0.
       steps: of the optimizer, ≥ 1.
       restarts: searches, ≥ 1; all but the first start from a normal distance away.
       spread: its standard deviation, in logarithms and logits.

@@ -55,7 +55,7 @@ class Phase:
       steps: for mean and sampled; with `until`, the most steps.
       until: level at which the phase ends.
       event: what reaches it: `"best"`, π(r*), or `"accuracy"`, the mean ρ over questions.
-      learning_rate: η(s); in orbit and flow a factor on the velocity, 1 where left out.
+      learning_rate: η(s); default: in orbit and flow a factor on the velocity, 1.
       beta: β(s) of the KL term.
       penalty: `"reverse_kl"` or `"k3_loss"`, which KL term.
       q: q(s) of the Tsallis family, in place of the algorithm's.
@@ -223,14 +223,14 @@ def rlvr(
         when to give up.
       event: what reaches it, `"best"` or `"accuracy"`.
       learning_rate: η ≥ 0, a number or a [`Schedule`][]; with `time` a factor on the speed.
-      algorithm: REINFORCE where left out; Tsallis with a `q`.
-      reward: the perfect verifier where left out.
+      algorithm: default: REINFORCE; Tsallis with a `q`.
+      reward: default: the perfect verifier.
       regularizers: terms added to it.
       beta: β ≥ 0 of a KL term, a number or a [`Schedule`][].
       penalty: which KL term, `"reverse_kl"` or `"k3_loss"`.
       q: in [0, 1], of the Tsallis family, a number or a [`Schedule`][].
       geometry: `"softmax"` or `"natural"` (orbit and flow only).
-      runner: `"orbit"`, `"flow"`, `"mean"` or `"sampled"`; where left out the orbit if it has a closed form, else
+      runner: `"orbit"`, `"flow"`, `"mean"` or `"sampled"`; default: the orbit if it has a closed form, else
         the flow; the mean with `steps`.
       optimizer: a function of the learning rate that makes an optax optimiser, for steps.
       price: cost of a unit of time, or of a step, ≥ 0.
@@ -264,7 +264,7 @@ def rlif(
     """Reinforcement learning from internal feedback.
 
     Args:
-      reward: self-certainty where left out.
+      reward: default: self-certainty.
 
     As for [`rlvr`][]: `time`, `steps`, `until`, `event`, `learning_rate`, `algorithm`, `regularizers`, `beta`,
     `penalty`, `geometry`, `runner`, `optimizer`, `price`.
@@ -357,7 +357,7 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
         if q is not None:
             schedule.check("q", q, share=True)
             if "q" not in given["algorithm"].params:
-                raise ValueError(f"q: given with {given['algorithm'].name}; must be left out but for tsallis")
+                raise ValueError(f"q: given with {given['algorithm'].name}; must be None but for tsallis")
         if get("beta") is not None:
             schedule.check("beta", given["beta"])
     if teaches:
@@ -404,7 +404,7 @@ def _runner(given: dict[str, Any], trains: bool, teaches: bool) -> str:
         if given.get("geometry", "softmax") == "natural":
             raise ValueError(f"geometry: 'natural' with runner {runner!r}; must be 'softmax'")
     elif steps is not None:
-        raise ValueError(f"steps: {steps} with runner {runner!r}; must be left out, give a time")
+        raise ValueError(f"steps: {steps} with runner {runner!r}; must be None, give a time")
     elif time is None and (until is None or runner == "flow"):
         raise ValueError(f"time: missing; runner {runner!r} needs a time, zero or above")
     return runner

@@ -74,13 +74,13 @@ class Recipe:
         Args:
           problem: the question, or several (leading axis `[questions]`) that share settings.
           key: PRNG key; needed by sampled phases.
-          log_policy0: `[*questions, patterns]`, log π to start from; the reference policy where left out.
+          log_policy0: `[*questions, patterns]`, log π to start from; default: the reference policy.
           features: `[questions, patterns, features]`, Φ of shared parameters, θ_q = log π_q + Φ_q w with w = 0 at the
             start of each phase; not for orbits.
           saves: policies to save on the way of each phase.
           max_steps: most solver steps of a flow; a gradient keeps as many states.
           stiff: implicit solver for flows, for strong KL terms over long times.
-          adjoint: how flows are differentiated: in reverse mode where left out; `diffrax.ForwardMode()` for
+          adjoint: how flows are differentiated (default: in reverse mode); `diffrax.ForwardMode()` for
             `jax.jvp` and `jax.jacfwd`.
 
         Returns:

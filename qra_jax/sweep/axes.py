@@ -27,7 +27,7 @@ class Axis:
     categorical: one program each.
 
     Attributes:
-      name: of the dimension and coordinate; the last name of the path where left out.
+      name: of the dimension and coordinate; default: the last name of the path.
       path: dotted path into the specification (`problem.gamma`, `algorithm.q`, `task.learning_rate`,
         `problem.ref[0]`); the name, for a sweep of a function.
       values: list of values.

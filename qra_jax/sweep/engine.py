@@ -41,7 +41,7 @@ class Engine:
     Args:
       spec: the sweep.
       boxes: its shards.
-      block: points in a block; chosen with [`Engine.choose`][] where left out.
+      block: points in a block; default: chosen with [`Engine.choose`][].
     """
 
     def __init__(self, spec: Spec, boxes: Boxes, block: int | None = None):

@@ -114,7 +114,7 @@ class Layout:
         ranged = [axis for axis in self.axes if axis.ranged]
         if self.method == "grid":
             if self.samples is not None:
-                raise ValueError(f"samples: {self.samples} with method 'grid'; must be left out")
+                raise ValueError(f"samples: {self.samples} with method 'grid'; must be None")
         else:
             if not ranged:
                 raise ValueError(f"method: {self.method!r}, but no axis has low and high to draw from")

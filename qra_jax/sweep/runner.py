@@ -42,7 +42,7 @@ def run(
       executor: where: `None` for all devices of this machine; a name or an executor as
         [`workers`][qra_jax.sweep.executors.workers] says.
       shard: `(i, n)` or `"i/n"`: only every n-th shard from the i-th, for arrays of batch jobs.
-      block: points that are vectorised together, ≥ 1; where left out, 64 on a CPU (128 for hitting times) and
+      block: points that are vectorised together, ≥ 1; default: 64 on a CPU (128 for hitting times) and
         elsewhere what memory allows; halved where memory runs out. Kept in the store.
       shard_size: points in a shard, about; kept in the store.
       progress: show a bar, the rate, the time left and what comes out.

@@ -113,7 +113,7 @@ def success_path(
       accuracy_ref: ρ_ref in [0, 1].
       beta: β ≥ 0, strength of the KL term.
       steps: number of rounds, 0 or more.
-      logit0: logit of ρ_0; that of ρ_ref where left out.
+      logit0: logit of ρ_0; default: that of ρ_ref.
       epsilon: ε ≥ 0.
       anchor: α in [0, 1], weight of the fixed reference.
 

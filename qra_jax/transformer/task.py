@@ -226,7 +226,7 @@ class Controlled:
         Args:
           key: PRNG key for the choice of questions and for the answers that stand in `tokens`, drawn as the problem
             says; where left out (with `number`), all questions with their right answers.
-          number: N; all questions where left out.
+          number: N; default: all questions.
           mixture: `[patterns]` or `[questions, patterns]`, shares of the patterns in place of π_ref: for SFT.
           success: `[patterns]` or `[questions, patterns]`, success rates in place of the problem's; the rest is
             spread over wrong answers as the problem spreads it.

@@ -116,7 +116,7 @@ def clock_tables(group_size: int) -> dict[str, np.ndarray]:
     [`grpo`][] for the group size.
 
     Args:
-      group_size: G ≥ 1; with G = 1 GRPO stands still and is left out.
+      group_size: G ≥ 1; with G = 1 GRPO stands still and is not fitted.
 
     Returns:
       `[FINE]` by name.

@@ -76,7 +76,7 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     Args:
       path: CSV file with columns `visit1`, `visit2`, … (accuracies k/G; empty: missing) and, if questions have
         names, `prompt_id`; other columns are ignored. Visits count as equally far apart.
-      group_size: G; left out, the smallest G ≤ 256 of which all values are multiples, to the digits printed.
+      group_size: G; default: the smallest G ≤ 256 of which all values are multiples, to the digits printed.
 
     Returns:
       The [`Histories`][].
