@@ -404,6 +404,8 @@ def _check_mode(
         raise ValueError(
             f"off_policy: {off_policy} with {algorithm.name}; must be on-policy, pairs have no ratio"
         )
+    if off_policy.surrogate == "none" and any(term.estimate == "corrected" for term in terms):
+        raise ValueError("estimate: 'corrected' with surrogate 'none'; must be 'samples', there is no ratio")
     if off_policy.surrogate in SEQUENCE_SURROGATES:
         raise ValueError(
             f"surrogate: {off_policy.surrogate!r}; must be 'clip' in the tabular model, whose answers have one decision"
