@@ -238,7 +238,7 @@ def _multisets(labels: int, others: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return members, counts, factorial[others] - factorial[counts.astype(int)].sum(axis=1)
 
 
-class Table(NamedTuple):
+class WeightTable(NamedTuple):
     """For each multiset of the others and each label of the one, `[sets, labels]`."""
 
     up: Array
@@ -247,7 +247,7 @@ class Table(NamedTuple):
     silent: Array
 
 
-def weight_table(algorithm: Algorithm, labels: Labels, group: int) -> Table:
+def weight_table(algorithm: Algorithm, labels: Labels, group: int) -> WeightTable:
     """The weights of a rollout by its label and by the labels of the others.
 
     Args:
@@ -256,7 +256,7 @@ def weight_table(algorithm: Algorithm, labels: Labels, group: int) -> Table:
       group: G.
 
     Returns:
-      A `Table`.
+      A `WeightTable`.
     """
     count = labels.value.shape[0]
     members, _, _ = _multisets(count, group - 1)
@@ -271,11 +271,13 @@ def weight_table(algorithm: Algorithm, labels: Labels, group: int) -> Table:
             return jax.vmap(jax.vmap(lambda r: algorithm.weights(r)[0]))(rewards)
         return jax.vmap(jax.vmap(lambda r, size: algorithm.weights(r, None, size)[0]))(rewards, lengths)
 
-    def table(rewards: Array, weights: Array, chance: np.ndarray | float = 1.0) -> Table:
+    def table(rewards: Array, weights: Array, chance: np.ndarray | float = 1.0) -> WeightTable:
         silent = jnp.max(rewards, axis=-1) == jnp.min(rewards, axis=-1)
         share = jnp.asarray(chance, weights.dtype)
         up, down = jnp.maximum(weights, 0.0), jnp.minimum(weights, 0.0)
-        return Table(*(share * each for each in (up, down, rewards[..., 0], silent.astype(weights.dtype))))
+        return WeightTable(
+            *(share * each for each in (up, down, rewards[..., 0], silent.astype(weights.dtype)))
+        )
 
     if labels.answer is None:
         rewards = labels.value[rollouts]
@@ -292,7 +294,7 @@ def weight_table(algorithm: Algorithm, labels: Labels, group: int) -> Table:
     return jax.tree.map(lambda *each: sum(each[1:], each[0]), *terms)
 
 
-def expected(labels: Labels, table: Table, policy: Float[Array, " patterns"], group: int) -> Expected:
+def expected(labels: Labels, table: WeightTable, policy: Float[Array, " patterns"], group: int) -> Expected:
     """The expectation over groups drawn from a policy.
 
     Args:

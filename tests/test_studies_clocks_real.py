@@ -10,8 +10,8 @@ import pytest
 from qra_jax import algorithm, theory
 from qra_jax.fit.questions import (
     Histories,
-    Model,
-    Run,
+    MeasuredRun,
+    QuestionModel,
     clock_exponent,
     clock_tables,
     likelihood,
@@ -82,7 +82,7 @@ def test_other_refusals(tmp_path):
     with pytest.raises(ValueError, match="must have 2 or more"):
         clock_exponent(made_by("REINFORCE").part(visits=slice(0, 1)))
     with pytest.raises(ValueError, match="rates"):
-        Model(rates="any")
+        QuestionModel(rates="any")
     assert study.find(tmp_path / "nothing") is None
 
 
@@ -109,8 +109,8 @@ def test_grpo_has_its_exact_clock():
     assert "GRPO, G = 1" not in clock_tables(1)
 
 
-def kinds(run: Histories, model: Model, *theta: float) -> np.ndarray:
-    fitting = Run(run, model)
+def kinds(run: Histories, model: QuestionModel, *theta: float) -> np.ndarray:
+    fitting = MeasuredRun(run, model)
     args = (jnp.zeros(len(likelihood.FINE)), Z0, fitting.right, fitting.wrong)
     return np.asarray(jax.jit(likelihood.log_likelihood, static_argnums=0)(model, jnp.array(theta), *args))
 
@@ -118,7 +118,7 @@ def kinds(run: Histories, model: Model, *theta: float) -> np.ndarray:
 def test_missing_visits_are_left_out():
     run, missing = made_by("REINFORCE").part(slice(0, 20)), 4
     gap = Histories(run.correct, np.arange(VISITS)[None] != np.full((20, 1), missing), GROUP, run.names)
-    difference = kinds(run, Model(), 0.5, -2.5) - kinds(gap, Model(), 0.5, -2.5)
+    difference = kinds(run, QuestionModel(), 0.5, -2.5) - kinds(gap, QuestionModel(), 0.5, -2.5)
     path = study._path(TABLES["GRPO, mean field"], Z0, [missing * np.exp(-2.5)])
     right = run.correct[:, missing, None]
     visit = -right * np.logaddexp(0, -path[:, 0]) - (GROUP - right) * np.logaddexp(0, path[:, 0])
@@ -127,10 +127,13 @@ def test_missing_visits_are_left_out():
 
 def test_a_drift_of_nothing_is_no_drift():
     run = made_by("GRPO, mean field").part(slice(0, 20))
-    still, plain = kinds(run, Model(drift=True), 0.5, -2.5, -20.0), kinds(run, Model(), 0.5, -2.5)
+    still, plain = (
+        kinds(run, QuestionModel(drift=True), 0.5, -2.5, -20.0),
+        kinds(run, QuestionModel(), 0.5, -2.5),
+    )
     likely = plain > plain.max(axis=1, keepdims=True) - 30
     np.testing.assert_allclose(still[likely], plain[likely], rtol=1e-6)
-    moving = kinds(run, Model(drift=True), 0.5, -2.5, -2.0)
+    moving = kinds(run, QuestionModel(drift=True), 0.5, -2.5, -2.0)
     assert np.abs(moving[likely] - plain[likely]).max() > 0.1
 
 
@@ -164,7 +167,7 @@ def test_the_clock_is_recovered(estimates):
 def test_intervals_cover_about_as_often_as_they_say():
     excess = []
     for seed in range(12):
-        fitting = Run(made_by("GRPO, mean field", seed + 10))
+        fitting = MeasuredRun(made_by("GRPO, mean field", seed + 10))
         best, true = fitting.fit(), fitting.fit(exponent=0.5)
         excess.append(2 * float(best.log_likelihood.sum() - true.log_likelihood.sum()))
     assert (np.array(excess) > -1e-2).all()

@@ -89,7 +89,7 @@ def test_gain_is_read_where_the_others_peak():
 def test_runs_tiny(monkeypatch):
     monkeypatch.setattr(study, "WIDTH", 8)
     monkeypatch.setattr(study, "GROUP", 2)
-    monkeypatch.setattr(study, "QUICK", study.Size(2, 6, 2, 2, 1, 1e-3, (1.0,), 1))
+    monkeypatch.setattr(study, "QUICK", study.RunSize(2, 6, 2, 2, 1, 1e-3, (1.0,), 1))
     data = study.compute(quick=True)
     assert data["policy"].shape == (2, 5, 2, 3, 6, 3)
     assert all(np.isfinite(value).all() for value in data.values())

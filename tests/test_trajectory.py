@@ -8,7 +8,7 @@ import pytest
 import qra_jax as qra
 from qra_jax import Status
 from qra_jax.recipe.design import Sensitivity
-from qra_jax.recipe.run import Run
+from qra_jax.recipe.run import RecipeRun
 from qra_jax.trajectory import Outcome
 
 ORDER = ["OK", "ALREADY_MET", "UNREACHABLE", "NOT_CONVERGED", "OUT_OF_PRECISION", "DIVERGED", "INVALID"]
@@ -78,7 +78,7 @@ def test_results_count_their_endings():
         jax.jit(lambda hit: hit.explain() and 0)(many)
 
 
-@pytest.mark.parametrize("kind", [qra.Trajectory, qra.orbit.Hit, Run, Sensitivity])
+@pytest.mark.parametrize("kind", [qra.Trajectory, qra.orbit.Hit, RecipeRun, Sensitivity])
 def test_every_result_with_a_status_has_both(kind):
     assert issubclass(kind, Outcome)
     assert "status" in kind.__dataclass_fields__

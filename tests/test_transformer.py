@@ -415,7 +415,7 @@ def test_ratios_of_one_are_on_policy(batch):
 
 # Rewards
 
-NOTHING = tf.Verdict(*(jnp.zeros((2, SIZE), kind) for kind in (bool, bool, int, bool, int)))
+NOTHING = tf.Verification(*(jnp.zeros((2, SIZE), kind) for kind in (bool, bool, int, bool, int)))
 
 
 def spoken(params=SPEECH):
@@ -471,7 +471,9 @@ def test_internal_rewards_by_hand():
 def judged(answer, formatted=True, right=False):
     answer = jnp.asarray(answer)
     fill = lambda value, kind: jnp.broadcast_to(jnp.asarray(value, kind), answer.shape)  # noqa: E731
-    verdict = tf.Verdict(fill(right, bool), fill(formatted, bool), fill(0, int), fill(True, bool), answer)
+    verdict = tf.Verification(
+        fill(right, bool), fill(formatted, bool), fill(0, int), fill(True, bool), answer
+    )
     numbers = jnp.zeros((*answer.shape, 1))
     return Rollouts(numbers.astype(int), numbers == 0, numbers, numbers, numbers), verdict
 

@@ -371,7 +371,7 @@ def test_overlong_sequences_are_punished_softly():
     zeros = jnp.zeros(where.shape)
     rollouts = tf.Rollouts(where.astype(int), where, zeros, zeros, zeros)
     fill = jnp.ones(length.shape, bool)
-    verdict = tf.Verdict(fill, fill, length, fill, length)
+    verdict = tf.Verification(fill, fill, length, fill, length)
     found = rewards.overlong(rewards.verifiable(), 10, 4)(KEY, rollouts, verdict)
     np.testing.assert_allclose(found, [[1, 1, 0.75, 0.5, 0, 0]], rtol=1e-12)
     for name, options in (("length", (0, 1)), ("buffer", (4, 0)), ("buffer: 5", (4, 5))):

@@ -4,14 +4,14 @@ from qra_jax.fit.baselines import BASELINES, baselines
 from qra_jax.fit.curve import Curve, read
 from qra_jax.fit.dynamics import DYNAMICS, MODELS, Model
 from qra_jax.fit.forecast import Forecast, Score, rest_of, score
-from qra_jax.fit.inference import Fit, Identified, fit, fit_many
+from qra_jax.fit.inference import CurveFit, Identified, fit, fit_many
 
 __all__ = [
     "BASELINES",
     "DYNAMICS",
     "MODELS",
     "Curve",
-    "Fit",
+    "CurveFit",
     "Forecast",
     "Identified",
     "Model",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qra_jax import plot
-from qra_jax.fit.inference import Fit
+from qra_jax.fit.inference import CurveFit
 
 THEORY = "theory"
 """What the mixture of all dynamics is called beside the baselines."""
@@ -21,13 +21,13 @@ COLORS = {
 """One colour for each way to forecast."""
 
 
-def native(fit: Fit, values: Any) -> np.ndarray:
+def native(fit: CurveFit, values: Any) -> np.ndarray:
     """Rates in the file's own units."""
     low, high = fit.curve.scale
     return low + (high - low) * np.asarray(values)
 
 
-def path(fit: Fit, steps: np.ndarray, ax: Any) -> None:
+def path(fit: CurveFit, steps: np.ndarray, ax: Any) -> None:
     """Points, fit and forecast of one run.
 
     Args:

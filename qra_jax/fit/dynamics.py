@@ -137,7 +137,7 @@ Leaf = Any
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Lookup:
+class EvenGrid:
     """A function on an even grid, linear in between and constant outside.
 
     Attributes:
@@ -171,10 +171,10 @@ class Clocks:
       clock: c(ρ) scaled to speed 1 logit at ρ = ½, on a grid of z, and 1 for the natural gradient.
     """
 
-    forth: Lookup
-    back: Lookup
-    signal: Lookup
-    clock: Lookup
+    forth: EvenGrid
+    back: EvenGrid
+    signal: EvenGrid
+    clock: EvenGrid
 
 
 @lru_cache
@@ -207,10 +207,10 @@ def clocks(group_size: int) -> Clocks:
         back = [np.interp(np.linspace(f[0], f[-1], _CELLS + 1), f, z) for f in forth]
         edge = np.full(len(speeds), _EDGE)
         return Clocks(
-            Lookup(-edge, edge, np.array(forth)),
-            Lookup(lows, highs, np.array(back)),
-            Lookup(-edge, edge, np.array(speeds)),
-            Lookup(-edge, edge, np.array(scaled)),
+            EvenGrid(-edge, edge, np.array(forth)),
+            EvenGrid(lows, highs, np.array(back)),
+            EvenGrid(-edge, edge, np.array(speeds)),
+            EvenGrid(-edge, edge, np.array(scaled)),
         )
 
 

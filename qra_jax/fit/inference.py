@@ -66,7 +66,7 @@ class Identified:
 
 
 @dataclass(frozen=True)
-class Fit:
+class CurveFit:
     """Posterior over models and their parameters.
 
     Attributes:
@@ -172,7 +172,7 @@ def fit(
     models: Sequence[Model] = MODELS,
     draws: int = 512,
     seed: int = 0,
-) -> Fit:
+) -> CurveFit:
     r"""Fit every model to the first part of a curve.
 
     $$ p(\text{model}\mid y) \propto \int L(y\mid u)\,N(u)\,du $$
@@ -190,7 +190,7 @@ def fit(
       seed: of the random numbers.
 
     Returns:
-      A `Fit`.
+      A `CurveFit`.
 
     Raises:
       ValueError: fewer than four points up to there, or an argument out of range.
@@ -206,7 +206,7 @@ def fit_many(
     models: Sequence[Model] = MODELS,
     draws: int = 512,
     seed: int = 0,
-) -> list[Fit]:
+) -> list[CurveFit]:
     """[`fit`][] for several curves at once, on all cores.
 
     Args:
@@ -216,7 +216,7 @@ def fit_many(
     As for [`fit`][]: `horizon`, `group_size`, `models`, `draws`, `seed`.
 
     Returns:
-      A `Fit` for each.
+      A `CurveFit` for each.
 
     Raises:
       ValueError: as for [`fit`][].
@@ -263,7 +263,7 @@ def fit_many(
             note = f"draws did not reach the posterior of {lost}: no result for these dynamics"
             curve = replace(curve, notes=(*curve.notes, note))
         fits.append(
-            Fit(
+            CurveFit(
                 curve,
                 train,
                 models,
@@ -317,7 +317,7 @@ def _windows(curve: Curve, train: Curve, steps: np.ndarray) -> np.ndarray:
     return (curve.time(steps) - begin) / (end - begin)
 
 
-def _forecast(fit: Fit, steps: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Forecast:
+def _forecast(fit: CurveFit, steps: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Forecast:
     # Each model gets its share of the members; the odd ones by lot.
     places = (np.arange(_MEMBERS) + rng.random()) / _MEMBERS
     model = np.searchsorted(np.cumsum(weights) / np.sum(weights), places).clip(0, len(weights) - 1)
@@ -341,7 +341,7 @@ def _forecast(fit: Fit, steps: np.ndarray, weights: np.ndarray, rng: np.random.G
     return Forecast(steps, np.median(members, axis=0), members, logged.clip(0, 1))
 
 
-def _identified(fit: Fit) -> Identified:
+def _identified(fit: CurveFit) -> Identified:
     names = list(fit.dynamics)
     odds = np.log([max(fit.dynamics[name], 1e-300) for name in names])
     lost = {model.dynamics for model, arrived in zip(fit.models, fit.arrived, strict=True) if not arrived}
@@ -378,7 +378,7 @@ def _identified(fit: Fit) -> Identified:
     )
 
 
-def _step_at(fit: Fit, guess: float) -> float:
+def _step_at(fit: CurveFit, guess: float) -> float:
     """The step at the horizon, where time is no step count."""
     last = float(fit.train.steps[-1])
     beyond = lambda step: float(_windows(fit.curve, fit.train, np.array([step]))[0]) - fit.horizon  # noqa: E731

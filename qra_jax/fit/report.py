@@ -38,7 +38,7 @@ EXPONENT = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class FitReport:
     """A fit with its forecasts.
 
     Attributes:
@@ -48,7 +48,7 @@ class Answer:
       scores: by name, where points came.
     """
 
-    fitted: fit.Fit
+    fitted: fit.CurveFit
     forecasts: dict[str, fit.Forecast]
     steps: np.ndarray
     scores: dict[str, fit.Score]
@@ -65,7 +65,7 @@ def is_histories(path: str) -> bool:
 
 def answer(
     curve: fit.Curve, until: float | int | None, *, group_size: int = 8, draws: int = 512, seed: int = 0
-) -> Answer:
+) -> FitReport:
     """Fit a curve up to a step and forecast the rest of it.
 
     Args:
@@ -76,7 +76,7 @@ def answer(
       seed: of the random numbers.
 
     Returns:
-      An `Answer`.
+      An `FitReport`.
     """
     fitted = fit.fit(curve, until, group_size=group_size, draws=draws, seed=seed)
     last = float(fitted.train.steps[-1])
@@ -88,10 +88,10 @@ def answer(
         steps = rest.steps
     forecasts = {THEORY: fitted.forecast(steps), **fit.baselines(curve, last, steps, seed=seed)}
     scores = {} if rest is None else {name: fit.score(one, rest) for name, one in forecasts.items()}
-    return Answer(fitted, forecasts, steps, scores)
+    return FitReport(fitted, forecasts, steps, scores)
 
 
-def to_json(answer: Answer) -> str:
+def to_json(answer: FitReport) -> str:
     """One JSON object: dynamics with weights, models, what is identified, forecasts and their errors.
 
     Values are in the file's own units (see `scale`); errors are those of rates in [0, 1].
@@ -138,7 +138,7 @@ def to_json(answer: Answer) -> str:
     )
 
 
-def show(answer: Answer, console: Console | None = None) -> None:
+def show(answer: FitReport, console: Console | None = None) -> None:
     """Print it in words: which dynamics, what is identified, the forecast beside the baselines, their errors.
 
     Args:
@@ -188,7 +188,7 @@ def show(answer: Answer, console: Console | None = None) -> None:
         say(console, line)
 
 
-def legend(answer: Answer) -> list[str]:
+def legend(answer: FitReport) -> list[str]:
     """What the terms of this very output mean."""
     lines = [f"{name}: {meaning}." for name, meaning in _MEANING.items()]
     lines.append(
@@ -203,7 +203,7 @@ def legend(answer: Answer) -> list[str]:
     return lines
 
 
-def story(fitted: fit.Fit) -> list[str]:
+def story(fitted: fit.CurveFit) -> list[str]:
     """What was read, and what the curve says and leaves open, a sentence or two each."""
     train, known = fitted.train, fitted.identified
     fitted_of, points = len(train.steps), len(fitted.curve.steps)
@@ -236,12 +236,12 @@ def story(fitted: fit.Fit) -> list[str]:
     return lines
 
 
-def _interval(fitted: fit.Fit, one: fit.Forecast) -> str:
+def _interval(fitted: fit.CurveFit, one: fit.Forecast) -> str:
     middle, low, high = native(fitted, np.array([one.median[-1], one.low[-1], one.high[-1]]))
     return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def draw(answer: Answer) -> Figure:
+def draw(answer: FitReport) -> Figure:
     """The run, the forecast with its intervals, and the baselines.
 
     Args:

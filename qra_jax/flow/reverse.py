@@ -35,7 +35,7 @@ class End(NamedTuple):
     rejected: Array
 
 
-class Plan(NamedTuple):
+class ReversePlan(NamedTuple):
     """What is static: the velocity as `(held, state)`, which of the values held are floats, solver, most steps."""
 
     velocity: Any
@@ -78,11 +78,14 @@ def end(
     fixed = [leaf for leaf, is_smooth in zip(held, smooth, strict=True) if not is_smooth]
     constants = [leaf for leaf, is_smooth in zip(held, smooth, strict=True) if is_smooth]
     return _end(
-        Plan(velocity, tuple(smooth), solver, max_steps), (time, rtol, atol, fixed), constants, system.start
+        ReversePlan(velocity, tuple(smooth), solver, max_steps),
+        (time, rtol, atol, fixed),
+        constants,
+        system.start,
     )
 
 
-def _solution(plan: Plan, numbers: Any, constants: Any, start: State, saveat: Any) -> diffrax.Solution:
+def _solution(plan: ReversePlan, numbers: Any, constants: Any, start: State, saveat: Any) -> diffrax.Solution:
     time, rtol, atol, fixed = numbers
     return diffrax.diffeqsolve(
         plan.term(fixed, constants),
@@ -105,19 +108,19 @@ def _ended(solution: diffrax.Solution, state: State) -> End:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _end(plan: Plan, numbers: Any, constants: Any, start: State) -> End:
+def _end(plan: ReversePlan, numbers: Any, constants: Any, start: State) -> End:
     solution = _solution(plan, numbers, constants, start, diffrax.SaveAt(t1=True))
     return _ended(solution, jax.tree.map(lambda leaf: leaf[0], solution.ys))
 
 
-def _forward(plan: Plan, numbers: Any, constants: Any, start: State) -> tuple[End, Any]:
+def _forward(plan: ReversePlan, numbers: Any, constants: Any, start: State) -> tuple[End, Any]:
     solution = _solution(plan, numbers, constants, start, diffrax.SaveAt(t0=True, steps=True))
     count = solution.stats["num_accepted_steps"]
     state = jax.tree.map(lambda leaf: leaf[count], solution.ys)
     return _ended(solution, state), (numbers, constants, solution.ts, solution.ys, count)
 
 
-def _backward(plan: Plan, kept: Any, cotangent: Any) -> tuple[None, Any, Any]:
+def _backward(plan: ReversePlan, kept: Any, cotangent: Any) -> tuple[None, Any, Any]:
     numbers, constants, times, states, count = kept
 
     def advance(i: Array, state: State, constants: Any) -> State:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qra_jax.presets import source, trl, verl
 from qra_jax.presets.fields import TRAINERS
-from qra_jax.presets.reader import Config, Part, Plan, Read
+from qra_jax.presets.reader import Config, Draft, Part, Read
 
 if TYPE_CHECKING:
     from qra_jax.setup import Setup
@@ -125,7 +125,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if rest <= 0 else f"{', '.join(names[:LISTED])} and {rest} more"
 
 
-def make(plan: Plan) -> Setup:
+def make(plan: Draft) -> Setup:
     """The setup of a plan; from here on JAX is needed.
 
     Args:

@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 
 @dataclass
-class Plan:
+class Draft:
     """A setup in plain data, made before JAX is needed."""
 
     algorithm: Part

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from qra_jax.presets.optimizer import rule, schedule
-from qra_jax.presets.reader import Config, Part, Plan
+from qra_jax.presets.reader import Config, Draft, Part
 
 EPSILON = 1e-4
 """What TRL adds to the standard deviation."""
@@ -34,7 +34,7 @@ MEANING = {
 MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 
 
-def read(config: Config) -> Plan:
+def read(config: Config) -> Draft:
     """A plan from TRL's fields.
 
     Args:
@@ -49,7 +49,7 @@ def read(config: Config) -> Plan:
     group = config.whole("num_generations", 8, low=2)
     config.use("num_generations")
     config.assume("num_generations", 8, "G")
-    plan = Plan(_advantage(config, group))
+    plan = Draft(_advantage(config, group))
     _surrogate(config, plan)
     _sampler(config, plan)
     updates = _batches(config, plan, group)
@@ -106,7 +106,7 @@ def _advantage(config: Config, group: int) -> Part:
     return Part("grpo", (group,), {"ddof": 1, "epsilon": EPSILON, "scale": scale})
 
 
-def _surrogate(config: Config, plan: Plan) -> None:
+def _surrogate(config: Config, plan: Draft) -> None:
     loss = config.word("loss_type", "dapo", tuple(LOSSES))
     level = config.word("importance_sampling_level", "token", ("token", "sequence"))
     if loss == "luspo" and level != "sequence":
@@ -158,7 +158,7 @@ def _surrogate(config: Config, plan: Plan) -> None:
         config.ignore(name, f"{loss} does not clip by it")
 
 
-def _dual_clip(config: Config, plan: Plan, delta: Any, level: str) -> None:
+def _dual_clip(config: Config, plan: Draft, delta: Any, level: str) -> None:
     if delta is None:
         return
     if delta <= 1:
@@ -176,7 +176,7 @@ def _contradiction(config: Config, name: str, wanted: str, loss: str, level: str
     config.refuse("loss_type", f"needs {name} = {wanted}, and the default is {level}")
 
 
-def _sampler(config: Config, plan: Plan) -> None:
+def _sampler(config: Config, plan: Draft) -> None:
     temperature = config.number("temperature", 1.0, low=0, open=True)
     config.use("temperature")
     if temperature != 1:
@@ -215,7 +215,7 @@ def _sampler(config: Config, plan: Plan) -> None:
         plan.off_policy["mask_old_negatives"] = threshold
 
 
-def _batches(config: Config, plan: Plan, group: int) -> int | None:
+def _batches(config: Config, plan: Draft, group: int) -> int | None:
     """Batches, epochs and steps; the number of updates where the file says it."""
     micro = config.whole("per_device_train_batch_size", 8, low=1)
     accumulated = config.whole("gradient_accumulation_steps", 1, low=1)
@@ -275,7 +275,7 @@ def _batches(config: Config, plan: Plan, group: int) -> int | None:
     return int(total)
 
 
-def _penalties(config: Config, plan: Plan) -> None:
+def _penalties(config: Config, plan: Draft) -> None:
     beta = config.number("beta", 0.0, low=0)
     corrected = config.switch("use_bias_correction_kl", False)
     synced = config.switch("sync_ref_model", False)
@@ -310,7 +310,7 @@ def _penalties(config: Config, plan: Plan) -> None:
     config.use("entropy_coef", None if weight else "no bonus")
 
 
-def _optimizer(config: Config, plan: Plan, updates: int | None) -> None:
+def _optimizer(config: Config, plan: Draft, updates: int | None) -> None:
     made = rule(config, "optim", "adamw")
     made["b1"] = config.number("adam_beta1", 0.9, low=0)
     made["b2"] = config.number("adam_beta2", 0.999, low=0)

@@ -6,7 +6,7 @@ import math
 
 from qra_jax.presets.fields import ACTOR, ROLLOUT
 from qra_jax.presets.optimizer import rule, schedule
-from qra_jax.presets.reader import Config, Part, Plan
+from qra_jax.presets.reader import Config, Draft, Part
 
 EPSILON = 1e-6
 """What verl adds to the standard deviation."""
@@ -68,7 +68,7 @@ OVERLONG = (
 CORRECTION = "algorithm.rollout_correction."
 
 
-def read(config: Config) -> Plan:
+def read(config: Config) -> Draft:
     """A plan from verl's fields.
 
     Args:
@@ -83,7 +83,7 @@ def read(config: Config) -> Plan:
     group = config.whole(f"{ROLLOUT}n", 1, low=1)
     config.use(f"{ROLLOUT}n")
     config.assume(f"{ROLLOUT}n", 1, "G")
-    plan = Plan(_advantage(config, group))
+    plan = Draft(_advantage(config, group))
     _surrogate(config, plan)
     _correction(config, plan)
     _sampler(config, plan)
@@ -147,7 +147,7 @@ def _advantage(config: Config, group: int) -> Part:
     return Part(plain, (group,))
 
 
-def _surrogate(config: Config, plan: Plan) -> None:
+def _surrogate(config: Config, plan: Draft) -> None:
     mode_name = config.first(f"{ACTOR}policy_loss.loss_mode", f"{ACTOR}loss_mode")
     mode = config.word(mode_name, "vanilla", tuple(LOSSES))
     config.use(mode_name, LOSSES[mode])
@@ -213,7 +213,7 @@ def _surrogate(config: Config, plan: Plan) -> None:
     _covariance(config, plan, mode)
 
 
-def _covariance(config: Config, plan: Plan, mode: str) -> None:
+def _covariance(config: Config, plan: Draft, mode: str) -> None:
     prefix = f"{ACTOR}policy_loss."
     share = config.number(f"{prefix}clip_cov_ratio", 2e-4, low=0, high=1)
     bounds = config.number(f"{prefix}clip_cov_lb", 1.0), config.number(f"{prefix}clip_cov_ub", 5.0)
@@ -232,7 +232,7 @@ def _covariance(config: Config, plan: Plan, mode: str) -> None:
             config.use(prefix + name)
 
 
-def _correction(config: Config, plan: Plan) -> None:
+def _correction(config: Config, plan: Draft) -> None:
     """The ratio between trainer and sampler, as three generations of verl spell it."""
     names = [f"{CORRECTION}rollout_is", "algorithm.rollout_is_level"]
     name = config.first(*names)
@@ -308,7 +308,7 @@ def _correction(config: Config, plan: Plan) -> None:
                 config.use(other, "no correction")
 
 
-def _sampler(config: Config, plan: Plan) -> None:
+def _sampler(config: Config, plan: Draft) -> None:
     temperature = config.number(f"{ROLLOUT}temperature", 1.0, low=0, open=True)
     config.use(f"{ROLLOUT}temperature")
     if temperature != 1:
@@ -323,7 +323,7 @@ def _sampler(config: Config, plan: Plan) -> None:
             config.ignore(f"{ROLLOUT}{name}")
 
 
-def _batches(config: Config, plan: Plan) -> int:
+def _batches(config: Config, plan: Draft) -> int:
     """Batches and epochs; updates of a training step."""
     batch = config.whole("data.train_batch_size", 1024, low=1)
     config.whole("data.gen_batch_size", None, low=1)
@@ -364,7 +364,7 @@ def _batches(config: Config, plan: Plan) -> int:
     return shared * epochs
 
 
-def _penalties(config: Config, plan: Plan) -> None:
+def _penalties(config: Config, plan: Draft) -> None:
     in_loss = config.switch(f"{ACTOR}use_kl_loss", False)
     beta = config.number(f"{ACTOR}kl_loss_coef", 0.001, low=0)
     kind = config.word(f"{ACTOR}kl_loss_type", "low_var_kl", (*KL, "mse+", "k2+", "full"))
@@ -415,7 +415,7 @@ def _penalties(config: Config, plan: Plan) -> None:
         config.use("algorithm.kl_ctrl.type", "fixed")
 
 
-def _overlong(config: Config, plan: Plan) -> None:
+def _overlong(config: Config, plan: Draft) -> None:
     prefix = next((one for one in OVERLONG if config.given(f"{one}enable")), OVERLONG[0])
     if not config.switch(f"{prefix}enable", False):
         config.use(f"{prefix}enable", "off")
@@ -439,7 +439,7 @@ def _overlong(config: Config, plan: Plan) -> None:
         config.use(name)
 
 
-def _optimizer(config: Config, plan: Plan, per_step: int) -> None:
+def _optimizer(config: Config, plan: Draft, per_step: int) -> None:
     prefix = f"{ACTOR}optim."
     made = rule(config, f"{prefix}optimizer", "adamw")
     betas = config.numbers(f"{prefix}betas")

@@ -7,14 +7,14 @@ improves them and [`sensitivity`][] says what to teach first.
 from qra_jax.recipe.design import Design, Sensitivity, optimize, sensitivity
 from qra_jax.recipe.phases import Phase, interleaved, rlif, rlvr, sft
 from qra_jax.recipe.recipe import Recipe
-from qra_jax.recipe.run import Run
+from qra_jax.recipe.run import RecipeRun
 from qra_jax.recipe.schedule import Schedule
 
 __all__ = [
     "Design",
     "Phase",
     "Recipe",
-    "Run",
+    "RecipeRun",
     "Schedule",
     "Sensitivity",
     "interleaved",

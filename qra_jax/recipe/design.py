@@ -17,12 +17,12 @@ from qra_jax import _check, orbit, parts
 from qra_jax.algorithm import Algorithm
 from qra_jax.problem import Problem
 from qra_jax.recipe.recipe import Recipe
-from qra_jax.recipe.run import Run
+from qra_jax.recipe.run import RecipeRun
 from qra_jax.recipe.schedule import Schedule
 from qra_jax.reward import Reward
 from qra_jax.trajectory import Outcome, Status
 
-OBJECTIVES: dict[str, Callable[[Run], Array]] = {
+OBJECTIVES: dict[str, Callable[[RecipeRun], Array]] = {
     "cost": lambda run: run.log_cost,
     "accuracy": lambda run: -jnp.mean(run.accuracy),
 }
@@ -59,7 +59,7 @@ def optimize(
     problem: Problem,
     *,
     free: Sequence[str],
-    objective: str | Callable[[Run], Array] = "cost",
+    objective: str | Callable[[RecipeRun], Array] = "cost",
     budget: float | None = None,
     optimizer: optax.GradientTransformation | None = None,
     steps: int = 100,
@@ -85,7 +85,7 @@ def optimize(
         `Schedule` gives all its knots. Fields: time, learning_rate, beta, weight, unsolved, demonstrations, q, until,
         mixture.
       objective: `"cost"`, log of the total cost (phases that end at `until`); `"accuracy"`, minus the final mean
-        accuracy; or a function of the [`Run`][] to be minimised, such as `lambda run: -run.pass_at_k(8)`.
+        accuracy; or a function of the [`RecipeRun`][] to be minimised, such as `lambda run: -run.pass_at_k(8)`.
       budget: total of price × time over all phases, for recipes whose phases all have a `time` and no `until`.
       optimizer: optax transformation; default: Adam with a rate that falls from 0.1 to 0.
       steps: of the optimizer, ≥ 1.

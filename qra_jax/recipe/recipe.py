@@ -60,8 +60,8 @@ class Recipe:
         max_steps: int = 1024,
         stiff: bool = False,
         adjoint: diffrax.AbstractAdjoint | None = None,
-    ) -> _run.Run:
-        r"""Run the phases one after the other, each from where the one before ended.
+    ) -> _run.RecipeRun:
+        r"""RecipeRun the phases one after the other, each from where the one before ended.
 
         KL terms and demonstrations refer to the problem's own reference policy throughout. The outcome is
         differentiable in every number of the recipe, the problem and `log_policy0` where all phases run as orbit,
@@ -84,7 +84,7 @@ class Recipe:
             `jax.jvp` and `jax.jacfwd`.
 
         Returns:
-          A `Run`.
+          A `RecipeRun`.
 
         Raises:
           ValueError: shapes that do not fit, no key for a sampled phase, or something that a phase cannot do.

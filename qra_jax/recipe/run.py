@@ -25,7 +25,7 @@ from qra_jax.trajectory import Outcome, Status
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Run(Outcome):
+class RecipeRun(Outcome):
     """What a recipe did.
 
     Attributes:
@@ -97,8 +97,8 @@ def run(
     max_steps: int,
     stiff: bool,
     adjoint: diffrax.AbstractAdjoint | None,
-) -> Run:
-    """Run checked phases.
+) -> RecipeRun:
+    """RecipeRun checked phases.
 
     Args:
       phases: what to do.
@@ -112,7 +112,7 @@ def run(
       adjoint: how it is differentiated, for flows.
 
     Returns:
-      A [`Run`][].
+      A [`RecipeRun`][].
     """
     options = default_options(start.dtype, stiff=stiff, max_steps=max_steps, adjoint=adjoint)
     bounds, outcomes = [start], []
@@ -128,7 +128,7 @@ def run(
         outcomes.append(outcome)
         bounds.append(outcome.log_policy)
     log_cost, log_costs = _cost(phases, outcomes)
-    return Run(
+    return RecipeRun(
         log_policy=bounds[-1],
         success=problem.success,
         log_cost=log_cost,

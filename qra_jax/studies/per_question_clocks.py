@@ -41,7 +41,14 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax._roots import brent
 from qra_jax.algorithm import grpo, reinforce
-from qra_jax.fit.questions import Histories, Model, Run, clock_tables, likelihood, read_histories
+from qra_jax.fit.questions import (
+    Histories,
+    MeasuredRun,
+    QuestionModel,
+    clock_tables,
+    likelihood,
+    read_histories,
+)
 from qra_jax.problem import Problem
 from qra_jax.studies.base import ONLY_IF, Verdict, verdict, wilson
 from qra_jax.training import train
@@ -61,15 +68,15 @@ BINNED = ("natural gradient", "GRPO, mean field", EXACT, "REINFORCE")
 REPORTED = {"GRPO, mean field": 125, EXACT: 252, "REINFORCE": 333}
 FAMILY = {-0.5: 1198, -0.1: 26, 0.25: 29, 0.5: 125, 1.0: 333}
 """Nats by which an exponent is said to fall short of a = 0."""
-VARIANTS: dict[str, Model] = {
-    "one rate": Model(),
-    "middle starters": Model(),
-    "middle, lognormal rates": Model(rates="lognormal"),
-    "free course of time": Model(course=6),
-    "lognormal rates": Model(rates="lognormal"),
-    "normal rates": Model(rates="normal"),
-    "random walks": Model(drift=True),
-    "own ceilings": Model(ceilings=True),
+VARIANTS: dict[str, QuestionModel] = {
+    "one rate": QuestionModel(),
+    "middle starters": QuestionModel(),
+    "middle, lognormal rates": QuestionModel(rates="lognormal"),
+    "free course of time": QuestionModel(course=6),
+    "lognormal rates": QuestionModel(rates="lognormal"),
+    "normal rates": QuestionModel(rates="normal"),
+    "random walks": QuestionModel(drift=True),
+    "own ceilings": QuestionModel(ceilings=True),
 }
 QUICK = ("one rate",)
 TRIED = np.array([-0.75, -0.25, 0.0, 0.5, 1.0])
@@ -147,7 +154,7 @@ def simulate(
 
 def _clocks(run: Histories) -> dict[str, Any]:
     """Each clock's log likelihood by question, the family's, and how adequate the best is."""
-    fitting = Run(run)
+    fitting = MeasuredRun(run)
     named = {name: fitting.fit(table=table) for name, table in clock_tables(run.group_size).items()}
     family = [fitting.fit(exponent=a) for a in FAMILY]
     dispersion = fitting.dispersion(named["natural gradient"])
@@ -164,7 +171,7 @@ def _variant(name: str, run: Histories) -> dict[str, Any]:
     if name.startswith("middle"):
         early = run.accuracy(slice(0, CHOOSING))
         run = run.part(np.flatnonzero((early >= MIDDLE[0]) & (early <= MIDDLE[1])), slice(CHOOSING, None))
-    fitting = Run(run, VARIANTS[name])
+    fitting = MeasuredRun(run, VARIANTS[name])
     best = fitting.fit()
     tried = [fitting.fit(exponent=float(a), start=best.theta) for a in TRIED]
     best = max([best, *tried], key=lambda found: float(found.log_likelihood.sum()))
@@ -181,7 +188,7 @@ def _binned(run: Histories) -> dict[str, Any]:
 
     Predicted for each clock from its fit, the starts given the odd early visits.
     """
-    fitting, tables = Run(run), clock_tables(run.group_size)
+    fitting, tables = MeasuredRun(run), clock_tables(run.group_size)
     odd = run.accuracy(ODD)
     bins = np.digitize(odd, EDGES) - 1
     end = LATE if run.visits >= LATE.stop else slice(max(run.visits - 10, 0), run.visits)
@@ -236,13 +243,13 @@ def _controls(rng: np.random.Generator, run: Histories | None, size: int, repeat
     for i, maker in enumerate(makers):
         starts, weights = None, None
         if run is not None:
-            fitting = Run(run)
+            fitting = MeasuredRun(run)
             starts, weights = np.asarray(fitting.z0), np.asarray(fitting.fit(table=tables[maker]).weights)
         for j in range(repeats):
             z0 = rng.normal(MEAN, SPREAD, size)
             if starts is not None and weights is not None:
                 z0 = rng.choice(starts, size, p=weights / weights.sum())
-            fitting = Run(simulate(rng, tables[maker], z0))
+            fitting = MeasuredRun(simulate(rng, tables[maker], z0))
             best = fitting.fit()
             found[i, j] = float(best.theta[0])
             totals = [float(fitting.fit(table=tables[name]).log_likelihood.sum()) for name in makers]
@@ -295,7 +302,9 @@ def _measured(
     at = np.linspace(0, last, VISITS)
     seen = np.stack([np.interp(at, np.arange(len(gain)), row) for row in rho])
     correct = rng.binomial(GROUP, np.clip(seen, 0, 1))
-    fitting = Run(Histories(correct, np.ones(correct.shape, bool), GROUP, tuple(map(str, range(TRAINED)))))
+    fitting = MeasuredRun(
+        Histories(correct, np.ones(correct.shape, bool), GROUP, tuple(map(str, range(TRAINED))))
+    )
     best = fitting.fit()
     a, step = float(best.theta[0]), 0.2
     beside = fitting.fit(exponent=a + step, start=best.theta)

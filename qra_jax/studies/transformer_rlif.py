@@ -41,7 +41,7 @@ from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, Verdict, bounded, decide
 from qra_jax.transformer import learning, model as network, reward as rewards, rl
 from qra_jax.transformer.model import Decoder, Model, Params
 from qra_jax.transformer.sampling import Rollouts
-from qra_jax.transformer.task import Controlled, Demonstrations, Verdict as Judged, controlled
+from qra_jax.transformer.task import Controlled, Demonstrations, Verification as Judged, controlled
 
 TITLE = "Internal feedback in a network: what a token reward can see decides what rises and what falls"
 SOURCE = "Zhang et al., arXiv 2506.17219"
@@ -59,7 +59,7 @@ WIDTH, GROUP = 64, 8
 """Width of the network, rollouts of a question."""
 
 
-class Size(NamedTuple):
+class RunSize(NamedTuple):
     """Extent of a version."""
 
     seeds: int
@@ -76,8 +76,8 @@ class Size(NamedTuple):
     depth: int
 
 
-FULL = Size(8, 12, 300, 120, 4, 2e-4, (0.1, 0.2, 0.5, 1.0), 2)
-QUICK = Size(2, 6, 150, 30, 2, 8e-4, (0.2, 1.0), 1)
+FULL = RunSize(8, 12, 300, 120, 4, 2e-4, (0.1, 0.2, 0.5, 1.0), 2)
+QUICK = RunSize(2, 6, 150, 30, 2, 8e-4, (0.2, 1.0), 1)
 NEAR, STILL = 0.1, 0.02
 """How near a share must be to the predicted one; up to what change a success rate is said to stay."""
 

@@ -54,7 +54,7 @@ ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class Task:
+class SweepTask:
     """One point of a sweep of named parts.
 
     Attributes:
@@ -129,7 +129,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Pooled(Task):
+class Pooled(SweepTask):
     """Hitting times, searched for many points at once, so that none waits for the slowest."""
 
     def pool(self, keys: Array, points: Mapping[str, Any], lanes: int) -> Outputs:
@@ -153,7 +153,7 @@ class Pooled(Task):
         return {"log_time": found.log_time, "status": found.status}
 
 
-def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
+def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> SweepTask:
     """The task of a specification.
 
     Raises:
@@ -188,7 +188,7 @@ def from_table(table: Mapping[str, Any], axes: Sequence[Axis]) -> Task:
     check_apart(paths)
     if any(path.startswith("task.off_policy.") for path in paths.values()):
         settings = {"off_policy": {}, **settings}
-    return (Pooled if kind == "hit" else Task)(
+    return (Pooled if kind == "hit" else SweepTask)(
         kind, problem, settings, phases, paths, largest_group(axes, paths)
     )
 

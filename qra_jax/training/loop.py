@@ -21,7 +21,7 @@ from qra_jax.algorithm import Tables, batch_scale
 from qra_jax.training import bits
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import each, expand
-from qra_jax.training.rollouts import Rollouts
+from qra_jax.training.rollouts import GroupSampler
 from qra_jax.trajectory import Status
 
 
@@ -139,7 +139,7 @@ def run(
     constant_cells = None
     if fixed_rates and not by_vote and plan.weighing == "rollouts":
         constant_cells = part["cells"](normalised(start))
-    rollouts = Rollouts(
+    rollouts = GroupSampler(
         weighing=plan.weighing,
         group=group or 1,
         size=size,

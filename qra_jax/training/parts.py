@@ -27,7 +27,7 @@ from qra_jax.training import loop, moments
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import trailing
 from qra_jax.training.loop import Plan
-from qra_jax.training.rollouts import Rollouts
+from qra_jax.training.rollouts import GroupSampler
 
 
 def reference_of(regularizers: Sequence[Regularizer]) -> Reference | None:
@@ -323,7 +323,7 @@ def cells_of(reward: Reward, problem: Problem, log_policy: Array) -> tuple[Array
 
 
 def weighing_of(algorithm: Algorithm, reward: Reward, problem: Problem) -> str:
-    """What the weights of a sampled group are found by, as [`Rollouts`][] has it."""
+    """What the weights of a sampled group are found by, as [`GroupSampler`][] has it."""
     if algorithm.pairs is not None:
         return "pairs"
     return "counts" if expectation.counts_suffice(algorithm, reward, problem) else "rollouts"
@@ -331,7 +331,7 @@ def weighing_of(algorithm: Algorithm, reward: Reward, problem: Problem) -> str:
 
 def rollouts_of(
     algorithm: Algorithm, reward: Reward, problem: Problem, log_policy: Array, seed: Array
-) -> Rollouts:
+) -> GroupSampler:
     """The rollouts of one question, for a loop of its own.
 
     Args:
@@ -342,7 +342,7 @@ def rollouts_of(
       seed: `[2]`, the run's words.
 
     Returns:
-      [`Rollouts`][] of a single cell.
+      [`GroupSampler`][] of a single cell.
     """
     group, dtype = algorithm.group_size, log_policy.dtype
     assert group is not None
@@ -355,7 +355,7 @@ def rollouts_of(
             jax.eval_shape(lambda: cells_of(reward, problem, log_policy))[0].shape[0] // problem.patterns
         )
         lengths = jnp.repeat(problem.lengths, outcomes)
-    return Rollouts(
+    return GroupSampler(
         weighing=weighing,
         group=group,
         size=jnp.asarray(group, dtype),

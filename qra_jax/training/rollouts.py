@@ -30,7 +30,7 @@ def _as_it_is(logits: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Rollouts:
+class GroupSampler:
     """How the group of a step is drawn and weighed.
 
     Attributes:
@@ -99,10 +99,10 @@ class Rollouts:
 
         Args:
           behavior: `[patterns, *cells]`, logits of the policy before its temperatures.
-          numbers: from [`Rollouts.numbers`][].
+          numbers: from [`GroupSampler.numbers`][].
 
         Returns:
-          What [`Rollouts.weigh`][] takes: counts, and what else the group has drawn.
+          What [`GroupSampler.weigh`][] takes: counts, and what else the group has drawn.
         """
         halves, shared = numbers
         scores = self.tempered(behavior)
@@ -141,7 +141,7 @@ class Rollouts:
 
         Args:
           behavior: `[patterns, *cells]`, logits of the policy that learns (used by pairs).
-          drawn: from [`Rollouts.draw`][].
+          drawn: from [`GroupSampler.draw`][].
           reference: `[patterns, *cells]`, logits of the reference (used by pairs).
 
         Returns:

@@ -32,7 +32,7 @@ from qra_jax.transformer.probe import read_out
 from qra_jax.transformer.procedures import Arithmetic, arithmetic
 from qra_jax.transformer.rl import Run, train
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
-from qra_jax.transformer.task import Controlled, Demonstrations, Task, Verdict, controlled
+from qra_jax.transformer.task import Controlled, Demonstrations, Task, Verification, controlled
 
 __all__ = [
     "Arithmetic",
@@ -45,7 +45,7 @@ __all__ = [
     "Run",
     "Task",
     "TokenMask",
-    "Verdict",
+    "Verification",
     "arithmetic",
     "batch",
     "controlled",

@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from qra_jax import _check
 from qra_jax.transformer.sampling import PAD, Questions, Rollouts
-from qra_jax.transformer.task import KINDS, NONE, Demonstrations, Verdict
+from qra_jax.transformer.task import KINDS, NONE, Demonstrations, Verification
 
 PATTERNS = ("columns", "running", "split", "guess")
 OPERATIONS = ("+", "×")
@@ -212,7 +212,7 @@ class Arithmetic:
         opens = jnp.arange(self.vocabulary) >= self.first_digit
         return Demonstrations(questions, tokens, tokens != PAD, weight, place, opens, self.patterns)
 
-    def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verdict:
+    def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verification:
         """Judge answers, and the steps before them.
 
         The answer is what the last two digits before the end say; the marker has to stand before them or nowhere.
@@ -223,7 +223,7 @@ class Arithmetic:
           rollouts: `[N, G, T]`.
 
         Returns:
-          `Verdict`; a sequence that is not of the form `pattern, digits, (marker,) two digits, end` has neither
+          `Verification`; a sequence that is not of the form `pattern, digits, (marker,) two digits, end` has neither
           answer nor pattern.
         """
         tokens, place = rollouts.tokens, jnp.arange(rollouts.tokens.shape[-1])[None, None]
@@ -248,7 +248,7 @@ class Arithmetic:
         written = tokens[..., 1 : 1 + own.shape[-1]]
         same = (written == own + self.first_digit) | (place[..., : own.shape[-1]] >= count[..., None])
         followed = known & (stop - 3 - marks == count) & jnp.all(same, axis=-1)
-        return Verdict(
+        return Verification(
             right=said == answer[:, None],
             formatted=known & (marks == 1),
             pattern=jnp.where(known, pattern, NONE),

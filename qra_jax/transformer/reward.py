@@ -19,9 +19,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from qra_jax import _check
 from qra_jax.transformer.sampling import Rollouts
-from qra_jax.transformer.task import NONE, Verdict
+from qra_jax.transformer.task import NONE, Verification
 
-Function = Callable[[dict[str, Any], Array, Rollouts, Verdict], Array]
+Function = Callable[[dict[str, Any], Array, Rollouts, Verification], Array]
 
 
 @jax.tree_util.register_dataclass
@@ -39,7 +39,7 @@ class SequenceReward:
     function: Function = field(metadata={"static": True})
     params: dict[str, Any] = field(default_factory=dict)
 
-    def __call__(self, key: Array, rollouts: Rollouts, verdict: Verdict) -> Float[Array, "N G"]:
+    def __call__(self, key: Array, rollouts: Rollouts, verdict: Verification) -> Float[Array, "N G"]:
         """Rewards of G sequences for each of N questions, without gradient.
 
         Args:
@@ -76,11 +76,11 @@ def verifiable(
     return SequenceReward("verifiable", _verify_announced if announced else _verify, rates)
 
 
-def _verify(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _verify(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     return _noisy(params, key, verdict.right, rollouts.log_prob.dtype)
 
 
-def _verify_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _verify_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     return _noisy(params, key, verdict.right & verdict.formatted, rollouts.log_prob.dtype)
 
 
@@ -101,7 +101,7 @@ def self_certainty() -> SequenceReward:
     return SequenceReward("self-certainty", _self_certainty)
 
 
-def _self_certainty(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _self_certainty(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     return -_mean(rollouts, rollouts.mean_log_prob)
 
 
@@ -116,7 +116,7 @@ def token_entropy() -> SequenceReward:
     return SequenceReward("token entropy", _token_entropy)
 
 
-def _token_entropy(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _token_entropy(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     return -_mean(rollouts, rollouts.entropy)
 
 
@@ -131,7 +131,9 @@ def trajectory_log_prob() -> SequenceReward:
     return SequenceReward("trajectory log-prob", _trajectory_log_prob)
 
 
-def _trajectory_log_prob(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _trajectory_log_prob(
+    params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification
+) -> Array:
     return jnp.sum(rollouts.own, axis=-1)
 
 
@@ -154,11 +156,11 @@ def majority_vote(*, announced: bool = True) -> SequenceReward:
     return SequenceReward("majority vote", _vote_announced if announced else _vote)
 
 
-def _vote(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _vote(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     return _majority(key, verdict.answer, verdict.answer != NONE, rollouts.log_prob.dtype)
 
 
-def _vote_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _vote_announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     voting = (verdict.answer != NONE) & verdict.formatted
     return _majority(key, verdict.answer, voting, rollouts.log_prob.dtype)
 
@@ -203,7 +205,7 @@ def overlong(reward: SequenceReward, length: ArrayLike, buffer: ArrayLike) -> Se
     return SequenceReward(f"{reward.name}, not overlong", _overlong, params)
 
 
-def _overlong(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verdict) -> Array:
+def _overlong(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     earned = params["reward"](key, rollouts, verdict)
     length, buffer = (jnp.asarray(params[name], earned.dtype) for name in ("length", "buffer"))
     over = jnp.clip((rollouts.length - (length - buffer)) / buffer, 0, 1)

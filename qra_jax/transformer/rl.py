@@ -32,7 +32,7 @@ from qra_jax.transformer.model import Model, Params, score, status, wide
 from qra_jax.transformer.reward import SequenceReward, verifiable
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
 from qra_jax.transformer.surrogate import NORMALIZATIONS, ON_POLICY, objective
-from qra_jax.transformer.task import Task, Verdict
+from qra_jax.transformer.task import Task, Verification
 
 PENALTIES = ("position", "sequence")
 DECISIONS = ("all", "pattern")
@@ -248,7 +248,7 @@ def _references(
 
 
 def statistics(
-    rollouts: Rollouts, verdict: Verdict, rewards: Float[Array, "N G"]
+    rollouts: Rollouts, verdict: Verification, rewards: Float[Array, "N G"]
 ) -> dict[str, Float[Array, ""]]:
     """Means over a batch: reward, right answers, formatted ones, length, and entropy of a token in nats."""
     tokens = jnp.sum(rollouts.where)

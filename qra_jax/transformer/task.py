@@ -25,7 +25,7 @@ KINDS = ("pattern", "step", "marker", "answer", "end")
 """Kinds of tokens after the prompt."""
 
 
-class Verdict(NamedTuple):
+class Verification(NamedTuple):
     """What a verifier says of `[N, G]` sequences."""
 
     right: Bool[Array, "N G"]
@@ -98,7 +98,7 @@ class Task(Protocol):
         """What a base model learns from."""
         ...
 
-    def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verdict:
+    def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verification:
         """Judge answers."""
         ...
 
@@ -292,7 +292,7 @@ class Controlled:
         kind = jnp.asarray([NONE, 0, 1, 3, NONE])[kind + 1]
         return jnp.where(tokens == self.MARKER, 2, jnp.where(tokens == self.end, 4, kind))
 
-    def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verdict:
+    def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verification:
         """Judge sequences by comparing them with the corpus.
 
         Args:
@@ -301,7 +301,7 @@ class Controlled:
           rollouts: `[N, G, T]`.
 
         Returns:
-          `Verdict`; a sequence that is none of the corpus' (but for its answer) has neither answer nor pattern.
+          `Verification`; a sequence that is none of the corpus' (but for its answer) has neither answer nor pattern.
         """
         rows, places = self._skeleton()
         tokens = rollouts.tokens[:, :, None]  # [N, G, 1, T] against [2n, T]
@@ -315,7 +315,7 @@ class Controlled:
         right = answer == self.key[questions.truth][:, None]
         chance = jnp.take_along_axis(self.problem.success[questions.truth], which % self.patterns, axis=1)
         right = jnp.where(self.coin, known & (jax.random.uniform(key, chance.shape) < chance), right)
-        return Verdict(right, known & (which < self.patterns), pattern, known, answer)
+        return Verification(right, known & (which < self.patterns), pattern, known, answer)
 
 
 def controlled(

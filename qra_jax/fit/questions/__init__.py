@@ -1,15 +1,15 @@
 """Runs with a history for every question: by which clock do the questions move?
 
 `read_histories` reads a table of accuracies, question by visit; `clock_exponent` fits the exponent a of
-ż ∝ (4ρ(1 − ρ))^a and compares the clocks of known algorithms; [`Model`][] says what else may vary.
+ż ∝ (4ρ(1 − ρ))^a and compares the clocks of known algorithms; [`QuestionModel`][] says what else may vary.
 """
 
 from qra_jax.fit.questions.exponent import (
     Clock as Clock,
     ClockExponent as ClockExponent,
-    Run as Run,
+    MeasuredRun as MeasuredRun,
     clock_exponent as clock_exponent,
     clock_tables as clock_tables,
 )
 from qra_jax.fit.questions.histories import Histories as Histories, read_histories as read_histories
-from qra_jax.fit.questions.likelihood import Model as Model
+from qra_jax.fit.questions.likelihood import QuestionModel as QuestionModel

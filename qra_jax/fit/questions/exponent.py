@@ -14,7 +14,7 @@ from jaxtyping import Array
 from qra_jax import _check, algorithm
 from qra_jax.fit.questions import likelihood, mixture
 from qra_jax.fit.questions.histories import Histories
-from qra_jax.fit.questions.likelihood import FINE, Model
+from qra_jax.fit.questions.likelihood import FINE, QuestionModel
 
 NATURAL, MEAN_FIELD, REINFORCE, NATURAL_STD = (
     *("natural gradient", "GRPO, mean field", "REINFORCE", "natural gradient ÷ std"),
@@ -24,7 +24,7 @@ EXPONENTS = {NATURAL: 0.0, MEAN_FIELD: 0.5, REINFORCE: 1.0, NATURAL_STD: -0.5}
 LOW, HIGH = likelihood.EXPONENTS
 NORMAL, CHI2 = 1.959964, 3.841459
 """97.5 % quantile of the normal distribution, and its square."""
-_BASE = Model()
+_BASE = QuestionModel()
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ClockExponent:
     questions: int
     visits: int
     group_size: int
-    model: Model
+    model: QuestionModel
 
     @property
     def identified(self) -> bool:
@@ -134,7 +134,12 @@ def clock_tables(group_size: int) -> dict[str, np.ndarray]:
 
 
 def clock_exponent(
-    histories: Histories, model: Model = _BASE, *, bootstrap: int = 100, seed: int = 0, clocks: bool = True
+    histories: Histories,
+    model: QuestionModel = _BASE,
+    *,
+    bootstrap: int = 100,
+    seed: int = 0,
+    clocks: bool = True,
 ) -> ClockExponent:
     r"""Estimate the exponent of the clock from the questions' histories.
 
@@ -145,7 +150,7 @@ def clock_exponent(
 
     Args:
       histories: counts of right rollouts by question and visit.
-      model: what else may vary, see [`Model`][].
+      model: what else may vary, see [`QuestionModel`][].
       bootstrap: draws of the questions, ≥ 0. Each takes two Newton steps from â with the Hessian of all data, and
         the distribution of starts is fitted anew.
       seed: of the draws.
@@ -165,7 +170,7 @@ def clock_exponent(
         raise ValueError("jax_enable_x64: False; must be True for likelihoods of many rollouts")
     if histories.visits < 2:
         raise ValueError(f"histories: {histories.visits} visit; must have 2 or more")
-    run = Run(histories, model)
+    run = MeasuredRun(histories, model)
     best = run.fit()
     named: dict[str, Clock] = {}
     if clocks:
@@ -196,10 +201,10 @@ def clock_exponent(
     )
 
 
-class Run:
+class MeasuredRun:
     """The histories of a run and a model of them, ready to fit."""
 
-    def __init__(self, histories: Histories, model: Model = _BASE) -> None:
+    def __init__(self, histories: Histories, model: QuestionModel = _BASE) -> None:
         self.model = model
         self.right, self.wrong = likelihood.counts(histories)
         tries = int(histories.group_size * histories.seen.sum(axis=1).max())
@@ -279,24 +284,26 @@ class Run:
         return ratio, float((ratio - 1) / deviation) if deviation > 0 else 0.0
 
 
-def _kinds(model: Model, log_speed: Array, z0: Array, right: Array, wrong: Array) -> Callable[[Array], Array]:
+def _kinds(
+    model: QuestionModel, log_speed: Array, z0: Array, right: Array, wrong: Array
+) -> Callable[[Array], Array]:
     return lambda theta: likelihood.log_likelihood(model, theta, log_speed, z0, right, wrong)
 
 
 @partial(jax.jit, static_argnums=0)
 def _fit(
-    model: Model, theta: Array, free: Array, counts: Array, log_speed: Array, *data: Array
+    model: QuestionModel, theta: Array, free: Array, counts: Array, log_speed: Array, *data: Array
 ) -> mixture.Mixture:
     return mixture.fit(_kinds(model, log_speed, *data), theta, free, counts)
 
 
 @partial(jax.jit, static_argnums=0)
-def _slope(model: Model, theta: Array, counts: Array, *data: Array) -> Array:
+def _slope(model: QuestionModel, theta: Array, counts: Array, *data: Array) -> Array:
     return mixture.slope(_kinds(model, jnp.zeros(len(FINE)), *data), theta, counts)
 
 
 @partial(jax.jit, static_argnums=0)
-def _again(model: Model, theta: Array, inverse: Array, counts: Array, *data: Array) -> Array:
+def _again(model: QuestionModel, theta: Array, inverse: Array, counts: Array, *data: Array) -> Array:
     kinds = _kinds(model, jnp.zeros(len(FINE)), *data)
 
     def one(counts: Array) -> Array:
@@ -310,6 +317,6 @@ def _again(model: Model, theta: Array, inverse: Array, counts: Array, *data: Arr
 
 @partial(jax.jit, static_argnums=0)
 def _forecast_errors(
-    model: Model, theta: Array, weights: Array, z0: Array, right: Array, wrong: Array
+    model: QuestionModel, theta: Array, weights: Array, z0: Array, right: Array, wrong: Array
 ) -> tuple[Array, Array]:
     return likelihood.forecast_errors(model, theta, jnp.zeros(len(FINE)), weights, z0, right, wrong)

@@ -37,7 +37,7 @@ RATES = ("one", "lognormal", "normal")
 
 
 @dataclass(frozen=True)
-class Model:
+class QuestionModel:
     """What questions may do besides moving at one constant rate.
 
     Attributes:
@@ -87,7 +87,7 @@ class Model:
 
 
 def log_likelihood(
-    model: Model, theta: Array, log_speed: Array, z0: Array, right: Array, wrong: Array
+    model: QuestionModel, theta: Array, log_speed: Array, z0: Array, right: Array, wrong: Array
 ) -> Array:
     """Log chance of each history for each kind of question, without binomial coefficients.
 
@@ -122,7 +122,13 @@ def log_likelihood(
 
 
 def forecast_errors(
-    model: Model, theta: Array, log_speed: Array, weights: Array, z0: Array, right: Array, wrong: Array
+    model: QuestionModel,
+    theta: Array,
+    log_speed: Array,
+    weights: Array,
+    z0: Array,
+    right: Array,
+    wrong: Array,
 ) -> tuple[Array, Array]:
     """How far each visit is from its forecast by the visits before, summed over visits.
 
@@ -165,7 +171,7 @@ def forecast_errors(
     return jnp.sum(error, axis=0), jnp.sum(variance, axis=0)
 
 
-def variants(model: Model, theta: Array) -> tuple[Array, Array, Array]:
+def variants(model: QuestionModel, theta: Array) -> tuple[Array, Array, Array]:
     """Rates (over the common one) and ceilings that occur, and their shares where these are not free (else 1)."""
     rates, shares = jnp.ones(1), jnp.ones(1)
     if model.rates != "one":
@@ -181,7 +187,7 @@ def _clock(theta: Array, log_speed: Array) -> Array:
     return log_speed + jnp.clip(theta[0], *EXPONENTS) * log_slope(jnp.asarray(FINE))
 
 
-def times(model: Model, theta: Array, visits: int) -> Array:
+def times(model: QuestionModel, theta: Array, visits: int) -> Array:
     """Course of time at the visits, `[visits]`, in logits at accuracy ½; 0 at the first."""
     steps = max(visits - 1, 1)
     rates = jnp.exp(theta[1 : 1 + model.course])
