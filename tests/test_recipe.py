@@ -248,7 +248,7 @@ def test_plain_sampled_phases_are_runs_of_training():
     for beta in (0.1, R.Schedule([0.1, 0.1])):
         plan = R.Recipe((R.rlvr(beta=beta, **options),))
         keys = jax.random.split(jax.random.key(4), 4000)
-        ends.append(jax.jit(jax.vmap(lambda key: plan.run(WORKED, key, saves=2).path[0]))(keys))  # noqa: B023
+        ends.append(jax.jit(jax.vmap(lambda key: plan.run(WORKED, key=key, saves=2).path[0]))(keys))  # noqa: B023
     error = jnp.sqrt(ends[0].var(0) + ends[1].var(0)) / np.sqrt(4000)
     assert jnp.abs((ends[0].mean(0) - ends[1].mean(0)) / error).max() < 4.5
 

@@ -52,8 +52,8 @@ class Recipe:
     def run(
         self,
         problem: Problem,
-        key: Any = None,
         *,
+        key: Any = None,
         log_policy0: Any = None,
         features: Any = None,
         saves: int = 0,

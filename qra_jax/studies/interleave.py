@@ -157,7 +157,7 @@ def _one(
         algorithm=grpo(GROUP),
         runner=runner,
     )
-    found = recipe.Recipe((phase,)).run(problem, key, features=features, saves=SAVES)
+    found = recipe.Recipe((phase,)).run(problem, key=key, features=features, saves=SAVES)
     assert found.path is not None
     path = jnp.einsum("sqr,qr->s", jnp.exp(found.path[0]), problem.success) / questions
     # Where there is SFT late, the rate is the same as early.

@@ -170,7 +170,7 @@ def _sampled(ref: Array, success: Array, mixture: Array, key: Array) -> Array:
     steps = round(max(SAMPLES) / SFT_RATE), round(BUDGET / RATE)
     teach = recipe.sft(mixture=mixture, steps=steps[0], learning_rate=SFT_RATE, batch=BATCH, runner="sampled")
     train = recipe.rlvr(steps=steps[1], learning_rate=RATE, algorithm=grpo(GROUP), runner="sampled")
-    return recipe.Recipe((teach, train)).run(Problem(jnp.log(ref), success), key).log_policy
+    return recipe.Recipe((teach, train)).run(Problem(jnp.log(ref), success), key=key).log_policy
 
 
 def changes(data: Mapping[str, np.ndarray]) -> list[list[np.ndarray]]:

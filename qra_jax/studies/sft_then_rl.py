@@ -298,7 +298,7 @@ def _schedules(runs: int, seed: int) -> dict[str, np.ndarray]:
 
     def sampled(knots: jax.Array, log_ref: jax.Array, success: jax.Array, rate: Any, key: Any) -> jax.Array:
         groups = _scheduled(knots, rate, algorithm=tsallis(0.0, GROUP), runner="sampled")
-        return groups.run(Problem(log_ref, success), key).accuracy
+        return groups.run(Problem(log_ref, success), key=key).accuracy
 
     exact, slopes = jax.vmap(lambda *rest: jax.vmap(lambda k: jax.value_and_grad(mean)(k, *rest))(knots))(
         log_ref, success

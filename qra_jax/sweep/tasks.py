@@ -315,7 +315,7 @@ def _flow(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
 def _recipe(key: Array, problem: Problem, settings: dict[str, Any]) -> Outputs:
     names = metrics(settings)
     options = {name: value for name, value in settings.items() if name not in ("metrics", "recipe")}
-    run = settings["recipe"].run(problem, key, **options)
+    run = settings["recipe"].run(problem, key=key, **options)
     found = {name: METRICS[name](run.log_policy, problem) for name in names}
     return {**found, "log_cost": run.log_cost, "status": Status.worst(run.status, axis=None)}
 

@@ -139,7 +139,15 @@ def step(name, kind, mode):
     return jax.jit(jax.vmap(run, (0, None)))
 
 
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
+SAMPLED = [
+    (name, kind)
+    for name, kind in PAIRS
+    if kind not in ("noisy verifier", "answer_entropy", "policy_vote") or name in ("reinforce", "grpo")
+]
+"""Each way of drawing and weighing with every algorithm; rewards that share one of them with two."""
+
+
+@pytest.mark.parametrize(("name", "kind"), SAMPLED)
 def test_average_of_sampled_steps_is_the_drift(name, kind):
     make, low = ALGORITHMS[name]
     keys = jax.random.split(jax.random.key(7), DRAWS)
@@ -150,6 +158,8 @@ def test_average_of_sampled_steps_is_the_drift(name, kind):
         drift = flow.drift(PROBLEM, jnp.log(POLICY), algorithm=make(group), reward=REWARDS[kind])
         error = np.maximum(moved.std(axis=0) / np.sqrt(DRAWS), 1e-12)
         assert np.abs((moved.mean(axis=0) - drift) / error).max() < 5, group
+        if group != 3:
+            continue
         # Mean training takes the same step, and says the same of the groups.
         exact = training.train(
             keys[0],
