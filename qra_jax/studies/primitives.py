@@ -280,7 +280,8 @@ def judge(data: Mapping[str, np.ndarray]) -> list[Verdict]:
     ratio = law_time[:-1] / law_time[:-1, :1]
     gap = LEAD[0] - LEAD[1]
     starts = np.stack([*(np.full(k.shape, q) for q in MASSES), 1 / (k + 1)])
-    law = theory.equal_rivals_time(jnp.asarray(starts), TARGET, gap=gap, rivals=jnp.asarray(k, float))
+    rivals = jnp.asarray(np.broadcast_to(k, starts.shape), float)
+    law = theory.equal_rivals_time(jnp.asarray(starts), TARGET, gap=gap, rivals=rivals)
     off = np.abs(law_time / np.asarray(law) - 1).max(axis=1)
     split, margin = np.diff(data["split/time"], axis=0)[0], data["split/margin"]
     fast, entangled = split[margin >= 0], split[margin < 0]
