@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -301,18 +302,27 @@ def random(
     _check.key(key)
     _check.integer("patterns", patterns, low=1)
     _check.positive("concentration", concentration)
-    key_ref, key_success = jax.random.split(key)
-    # log-Gamma draws keep tiny masses that a Dirichlet draw in probabilities would round to zero.
-    log_ref = jax.nn.log_softmax(jax.random.loggamma(key_ref, concentration, (patterns,)))
-    if success is None:
-        rates = jax.random.uniform(key_success, (patterns,))
-    elif isinstance(success, tuple):
+    rates, shape = None, None
+    if isinstance(success, tuple):
         a, b = success
         _check.positive("success (a)", a)
         _check.positive("success (b)", b)
-        rates = jax.random.beta(key_success, a, b, (patterns,))
-    else:
+        shape = success
+    elif success is not None:
         rates = jnp.asarray(_check.unit_interval("success", success, ndim=1))
         if rates.shape != (patterns,):
             raise ValueError(f"success: length {rates.shape[0]}; must be {patterns}, one rate a pattern")
-    return Problem(log_ref, rates)
+    return Problem(*_draw(key, concentration, shape, rates, patterns))
+
+
+@partial(jax.jit, static_argnames="patterns")
+def _draw(key: Array, concentration: Any, shape: Any, rates: Array | None, patterns: int) -> tuple[Array, Array]:
+    """log π_ref and success rates: as given, Beta-distributed with these parameters, or else uniform."""
+    key_ref, key_success = jax.random.split(key)
+    # log-Gamma draws keep tiny masses that a Dirichlet draw in probabilities would round to zero.
+    log_ref = jax.nn.log_softmax(jax.random.loggamma(key_ref, concentration, (patterns,)))
+    if shape is not None:
+        rates = jax.random.beta(key_success, *shape, (patterns,))
+    elif rates is None:
+        rates = jax.random.uniform(key_success, (patterns,))
+    return log_ref, rates
