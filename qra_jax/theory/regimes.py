@@ -73,7 +73,11 @@ def regime(problem: Problem) -> Regime:
     >>> regime(examples.worked()), regime(examples.fast()).name
     (Regime(entangled, γ = 6, best 0, rival 1; 1 rival), 'fast')
     """
-    _check.problem(problem)
+    return _regime(_check.problem(problem))
+
+
+@jax.jit
+def _regime(problem: Problem) -> Regime:
     p, log_ref = problem.success, problem.log_ref
     is_rival = (p > problem.accuracy_ref) & (p < jnp.max(p))
     entangled = jnp.any(is_rival)
