@@ -178,18 +178,20 @@ def problem(value: Any, name: str = "problem") -> Any:
             raise ValueError(f"{field}: {_said(getattr(value, field))}; must be an array [patterns]")
     if shape != rates:
         raise ValueError(f"success: shape {rates}; must be {shape}, as log_ref has")
-    array = _concrete("log_ref", value.log_ref, None)
+    log_distribution("log_ref", value.log_ref, " (for probabilities use Problem.from_probs)")
+    return value
+
+
+def log_distribution(name: str, value: Any, hint: str = "") -> None:
+    """Logarithms of probabilities that sum to one over the last axis; NaN is left to the status."""
+    array = _concrete(name, value, None)
     if isinstance(array, np.ndarray):
         with np.errstate(over="ignore"):
             total = np.sum(np.exp(array, dtype=float), axis=-1)
-        off = np.abs(total - 1) > SUM_TOLERANCE  # NaN is left to the status
+        off = np.abs(total - 1) > SUM_TOLERANCE
         if off.any():
             row = "" if total.ndim == 0 else f"[{', '.join(map(str, np.argwhere(off)[0]))}]"
-            raise ValueError(
-                f"log_ref{row}: exponentials sum to {total[off][0]:.3g}; must sum to 1 "
-                "(for probabilities use Problem.from_probs)"
-            )
-    return value
+            raise ValueError(f"{name}{row}: exponentials sum to {total[off][0]:.3g}; must sum to 1{hint}")
 
 
 def key(value: Any, name: str = "key") -> Any:

@@ -1,7 +1,8 @@
 """Parts as pytrees: a name is no part of a compile key, and a function is one by what it computes.
 
 `jax.jit` compiles again when static data differ. A function made anew at every call of a factory is another object each
-time, though it computes the same: here functions are equal when their code and everything they close over are equal.
+time, though it computes the same: here such functions are equal when their code is, and everything that it closes over
+or reads from its module. Functions of a module itself are there once, and are equal only to themselves.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Function:
 
     def __init__(self, function: Callable[..., Any] | None) -> None:
         self.function = function
-        self.key = _key(function, ())
+        self.key = key(function)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Function) and (self.function is other.function or self.key == other.key)
@@ -78,8 +79,16 @@ class _Same:
         return id(self.value)
 
 
-def _key(value: Any, within: tuple[int, ...]) -> Any:
-    """A hashable value that is equal for equal functions, numbers, arrays and containers of these."""
+def key(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """A hashable value that is equal for equal functions, numbers, arrays and containers of these.
+
+    Args:
+      value: anything; what is none of these equals itself alone.
+      within: identities of the objects that it is part of.
+
+    Returns:
+      The value to compare.
+    """
     if value is None or isinstance(value, (bool, int, str, bytes, types.CodeType, types.ModuleType, type)):
         return type(value), value
     if isinstance(value, (float, complex)):
@@ -95,23 +104,33 @@ def _key(value: Any, within: tuple[int, ...]) -> Any:
         array = np.asarray(value)
         return type(value), str(array.dtype), array.shape, array.tobytes()
     if isinstance(value, functools.partial):
-        return "partial", _key(value.func, within), _key(value.args, within), _key(value.keywords, within)
+        return "partial", key(value.func, within), key(value.args, within), key(value.keywords, within)
     if isinstance(value, types.MethodType):
-        return "method", _key(value.__func__, within), _key(value.__self__, within)
+        return "method", key(value.__func__, within), key(value.__self__, within)
     if isinstance(value, types.FunctionType):
+        if "<locals>" not in value.__qualname__ and value.__name__ != "<lambda>":
+            return _Same(value)
         cells = tuple(_cell(cell, within) for cell in value.__closure__ or ())
-        defaults = _key(value.__defaults__, within), _key(value.__kwdefaults__, within)
-        return "function", value.__code__, id(value.__globals__), cells, defaults
+        defaults = key(value.__defaults__, within), key(value.__kwdefaults__, within)
+        names = _names(value.__code__)
+        read = tuple((one, key(value.__globals__[one], within)) for one in names if one in value.__globals__)
+        return "function", value.__code__, id(value.__globals__), cells, defaults, read
     if isinstance(value, (tuple, list)):
-        return type(value), tuple(_key(one, within) for one in value)
+        return type(value), tuple(key(one, within) for one in value)
     if isinstance(value, dict):
-        return type(value), tuple((_key(k, within), _key(v, within)) for k, v in value.items())
+        return type(value), tuple((key(k, within), key(v, within)) for k, v in value.items())
     return _Same(value)
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """Names that code, and the code within it, may read from its module."""
+    nested = (one for one in code.co_consts if isinstance(one, types.CodeType))
+    return sorted({*code.co_names, *(name for one in nested for name in _names(one))})
 
 
 def _cell(cell: Any, within: tuple[int, ...]) -> Any:
     try:
-        return _key(cell.cell_contents, within)
+        return key(cell.cell_contents, within)
     except ValueError:  # not filled yet
         return None
 

@@ -88,9 +88,15 @@ def check_group(algorithm: Algorithm, reward: Reward, problem: Problem, group: i
         )
     if counts_suffice(algorithm, reward, problem):
         return
-    if algorithm.pairs is not None and reward.by_vote:
+    if algorithm.batch is not None:
         raise ValueError(
-            f"reward: {reward.name!r} with {algorithm.name}; must be a reward of single rollouts"
+            f"reward: {reward.name!r} with {algorithm.name}, which is scaled by its batch; must be a binary reward of "
+            "single rollouts, with weights free of lengths"
+        )
+    if algorithm.pairs is not None and not reward.fixed:
+        raise ValueError(
+            f"reward: {reward.name!r} with {algorithm.name}; must be a reward of single rollouts that does not depend "
+            "on the policy"
         )
     if algorithm.pairs is None and algorithm.resamples_silent and group is not None:
         raise ValueError(

@@ -8,7 +8,7 @@ of them are the plain policy gradient; they part as soon as the ratio leaves one
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float
 
-from qra_jax import _check, _show
+from qra_jax import _check, _pytrees, _show
 
 SURROGATES = ("clip", "cispo", "gspo", "gmpo", "sapo", "none")
 """Names of the surrogate objectives."""
@@ -27,7 +27,6 @@ CORRECTIONS = ("truncate", "mask")
 LEVELS = ("token", "sequence")
 
 
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False)
 class OffPolicy:
     r"""What the rollouts of a step are drawn from, how often they are used, and how their age is corrected.
@@ -48,7 +47,7 @@ class OffPolicy:
       correction_level: `"token"` or `"sequence"` (networks; an answer of one decision has only one).
       mask_old_negatives: δ ≥ 0 in nats; rollouts of negative weight are dropped where the mean of log(μ/π) > δ.
       epochs: gradient steps on the same rollouts, ≥ 1.
-      staleness: age S ≥ 0 of the rollouts in steps.
+      staleness: age S ≥ 0 of the rollouts in steps (with `"held"` at most S − 1).
       schedule: `"delayed"`, at every step the policy of S steps ago; `"held"`, the policy is handed to the sampler
         every S steps and kept in between.
       of: `"rollouts"`, only they are old; `"gradient"`, the whole gradient, penalties too, is taken at the old policy.
@@ -67,26 +66,30 @@ class OffPolicy:
       negatives).
     """
 
-    surrogate: str = field(default="clip", metadata={"static": True})
+    surrogate: str = "clip"
     clip: Any = None
     dual_clip: Any = None
     gate: Any = (1.0, 1.05)
-    correction: str | None = field(default=None, metadata={"static": True})
+    correction: str | None = None
     correction_cap: Any = 2.0
-    correction_level: str = field(default="token", metadata={"static": True})
+    correction_level: str = "token"
     mask_old_negatives: Any = None
-    epochs: int = field(default=1, metadata={"static": True})
-    staleness: int = field(default=0, metadata={"static": True})
-    schedule: str = field(default="delayed", metadata={"static": True})
-    of: str = field(default="rollouts", metadata={"static": True})
+    epochs: int = 1
+    staleness: int = 0
+    schedule: str = "delayed"
+    of: str = "rollouts"
     sampling_temperature: Any = None
     temperature: Any = None
     behavior: Float[Array, "*questions patterns"] | None = None
     correlation: Any = None
 
     def __post_init__(self) -> None:
-        if _placeholder(self.correction_cap, *(self.gate or (None,))):
-            return
+        if isinstance(self.clip, list):
+            object.__setattr__(self, "clip", tuple(self.clip))
+        if isinstance(self.clip, tuple) and len(self.clip) != 2:
+            raise ValueError(f"clip: {self.clip}; must be one number, or a pair (low, high)")
+        if not isinstance(self.gate, (tuple, list)) or len(self.gate) != 2:
+            raise ValueError(f"gate: {self.gate!r}; must be a pair, for positive and for negative weights")
         _check.choice("surrogate", self.surrogate, SURROGATES)
         _check.integer("epochs", self.epochs, low=1)
         _check.integer("staleness", self.staleness, low=0)
@@ -139,6 +142,8 @@ class OffPolicy:
             raise ValueError(f"staleness: {self.staleness} with a behavior policy of its own; must be 0")
         if self.of == "gradient" and self.staleness and self.epochs > 1:
             raise ValueError(f"epochs: {self.epochs} with a stale gradient; must be 1")
+        if self.of == "gradient" and self.staleness and self.correction is not None:
+            raise ValueError(f"correction: {self.correction!r} with a stale gradient; must be None")
 
     def __repr__(self) -> str:
         usual = OffPolicy()
@@ -199,6 +204,20 @@ class OffPolicy:
         return corrected(self.correction, ratio, self.correction_cap)
 
 
+_NUMBERS = (
+    "clip",
+    "dual_clip",
+    "gate",
+    "correction_cap",
+    "mask_old_negatives",
+    "sampling_temperature",
+    "temperature",
+    "behavior",
+    "correlation",
+)
+_pytrees.register(OffPolicy, children=_NUMBERS, functions=(), labels=())
+
+
 def factor(
     surrogate: str, ratio: Array, positive: bool, *, low: Any, high: Any, dual_clip: Any, gate: Any
 ) -> Array:
@@ -231,9 +250,3 @@ def corrected(correction: str | None, ratio: Array, cap: Any) -> Array:
     if correction == "truncate":
         return jnp.minimum(ratio, cap)
     return jnp.where(ratio <= cap, ratio, 0.0)
-
-
-def _placeholder(*values: Any) -> bool:
-    """Whether these are the placeholders of tree transformations, which nothing is asked of."""
-    kinds = (int, float, np.ndarray, np.generic, jax.Array, Tracer)
-    return any(not isinstance(value, kinds) for value in values)

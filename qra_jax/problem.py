@@ -316,7 +316,9 @@ def random(
 
 
 @partial(jax.jit, static_argnames="patterns")
-def _draw(key: Array, concentration: Any, shape: Any, rates: Array | None, patterns: int) -> tuple[Array, Array]:
+def _draw(
+    key: Array, concentration: Any, shape: Any, rates: Array | None, patterns: int
+) -> tuple[Array, Array]:
     """log π_ref and success rates: as given, Beta-distributed with these parameters, or else uniform."""
     key_ref, key_success = jax.random.split(key)
     # log-Gamma draws keep tiny masses that a Dirichlet draw in probabilities would round to zero.

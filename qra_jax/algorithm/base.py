@@ -312,8 +312,13 @@ class Algorithm:
         count = jnp.arange(most + 1, dtype=mean.dtype)
         others = jnp.maximum(size - count, 0.0)
         square = (tables.right**2 * count + tables.wrong**2 * others) / size
-        silent = chance[0] + jnp.sum(jnp.where(count == size, chance, 0.0))
-        return mean, jnp.sum(chance * square), silent
+        mixed = (count > 0) & (count < size)
+        silent = jnp.sum(jnp.where(mixed, 0.0, chance))
+        if not self.resamples_silent:
+            return mean, jnp.sum(chance * square), silent
+        kept = jnp.where(mixed, chance, 0.0)
+        kept = kept / jnp.where(jnp.sum(kept) > 0, jnp.sum(kept), 1.0)
+        return jnp.sum(kept * count) / size, jnp.sum(kept * square), jnp.zeros_like(silent)
 
 
 _pytrees.register(
@@ -325,7 +330,7 @@ _pytrees.register(
 
 
 def batch_scale(rule: str | None, reward: Array, square: Array, silent: Array) -> Array:
-    """The factor by which a whole batch scales its weights.
+    """The factor by which a whole batch scales its weights, with population moments over all of its rollouts.
 
     Args:
       rule: one of `BATCH_RULES`, or `None`.

@@ -16,7 +16,6 @@ from qra_jax.registry import ALGORITHMS
 @ALGORITHMS.enter(
     "reinforce",
     color="C0",
-    trainers={"verl": "adv_estimator=reinforce"},
     note="The reference: every clock is a multiple of its own.",
 )
 def reinforce(baseline: float | Array = 0.0, *, group_size: int | None = None) -> Algorithm:
@@ -104,8 +103,8 @@ def grpo(
 
     Args:
       group_size: G ≥ 2 (G = 1 is always silent); default: the mean-field limit.
-      ddof: 0 divides by the population standard deviation, 1 by the sample one.
-      epsilon: ε ≥ 0, added to the standard deviation.
+      ddof: 0 divides by the population standard deviation of the group, 1 by the sample one; not used by other scales.
+      epsilon: ε ≥ 0, added to the standard deviation of the group; not used by other scales.
       scale: `"group"`; `"batch"` divides by the standard deviation of the whole batch of questions instead (TRL's
         `scale_rewards="batch"`; needs stacked questions), `"none"` by nothing, which is Dr.GRPO.
       resample_silent: silent groups are drawn again (DAPO's dynamic sampling): the clock is divided by
@@ -123,6 +122,8 @@ def grpo(
     _check.choice("ddof", ddof, (0, 1))
     _check.nonnegative("epsilon", epsilon)
     _check.choice("scale", scale, ("group", "batch", "none"))
+    if scale == "batch" and group is None:
+        raise ValueError("group_size: None with scale='batch'; must be 2 or above, a batch has groups")
     if scale != "group":
         plain = dr_grpo(group, resample_silent=resample_silent)
         return plain if scale == "none" else replace(plain, name="GRPO (÷ batch std)", batch="std")
@@ -324,7 +325,7 @@ def _opo(params: Params, rewards: Array, where: Array | None, lengths: Array) ->
 @ALGORITHMS.enter(
     "gpg",
     color="C8",
-    trainers={"verl": "adv_estimator=gpg"},
+    trainers={"verl": "adv_estimator=gpg (there α is one over the mean reward)"},
     note="Dr.GRPO with the batch's silent groups made up for: questions keep REINFORCE's relative clocks.",
 )
 def gpg(group_size: int) -> Algorithm:
@@ -358,7 +359,8 @@ def gpg(group_size: int) -> Algorithm:
 def reinforce_pp(group_size: int, *, baseline: str = "batch") -> Algorithm:
     r"""REINFORCE++: rewards whitened over the batch, clock $1/\sigma_B$; or, with the group's baseline, $R_i-\bar R$
     over the standard deviation of the batch's advantages, clock
-    $\sqrt{(G-1)/G}\,/\sqrt{\overline{\rho_q(1-\rho_q)}}$.
+    $\sqrt{(G-1)/G}\,/\sqrt{\overline{\rho_q(1-\rho_q)}}$. Trainers take both moments over tokens, which is the same at
+    equal lengths.
 
     Args:
       group_size: G ≥ 1, or ≥ 2 with `baseline="group"`.

@@ -19,7 +19,7 @@ from qra_jax.algorithm.base import Algorithm, Params
 # and what they need travels in `params`.
 
 
-_ALIKE = ("resamples_silent", "by_length", "normalize", "batch", "greedy_baseline", "pairs")
+_ALIKE = ("resamples_silent", "normalize", "batch", "greedy_baseline")
 """What all members must have in common: it decides how a program draws and weighs."""
 
 
@@ -48,6 +48,11 @@ def switch(index: Any, members: Iterable[Algorithm]) -> Algorithm:
     _check_index(index, len(members))
     first = members[0]
     for i, member in enumerate(members):
+        if member.size is not None or member.pairs is not None or member.by_length:
+            raise ValueError(
+                f"members[{i}]: {member.name} has a traced group size, pairs or lengths; must weigh by rewards "
+                "alone, and take its size from switch(...).with_group_size(size)"
+            )
         if member.group_size != first.group_size:
             raise ValueError(
                 f"members[{i}]: group size {member.group_size}; must be {first.group_size}, that of members[0]"
@@ -89,8 +94,10 @@ def by_clock(algorithm: Algorithm) -> Algorithm:
       ValueError: the algorithm has no clock.
     """
     _check.part("algorithm", algorithm, Algorithm)
+    if algorithm.uses_lengths:
+        raise ValueError(f"algorithm: {algorithm.name} weighs by length; must be one that has a clock")
+    algorithm.clock_function()  # raises where there is none
     if algorithm.group_size is None:
-        algorithm.clock_function()  # raises where there is none
         return algorithm
     table = algorithm.speed_table()
     if algorithm.size is not None:

@@ -78,6 +78,8 @@ def velocity_function(
     `alive` marks the patterns with mass. The two arguments are the same policy: a term that needs only one of
     them leaves the other to be removed by the compiler.
     """
+    if algorithm.batch is not None:
+        algorithm.clock_function()  # refuses: one question has no batch
     way = expectation.kind(algorithm, reward, problem, algorithm.group_size)
     if way in ("pairs", "sum"):
         advantage = (_pairs if way == "pairs" else _sum)(problem, alive, algorithm, reward)
@@ -170,7 +172,7 @@ def _sum(
     """The expected weight of a rollout of each pattern, summed over all groups: `(policy, log_policy) -> advantage`."""
     group = algorithm.group_size
     assert group is not None
-    constant = expectation.labels_of(algorithm, reward, problem, problem.log_ref)
+    constant = expectation.labels_of(algorithm, reward, problem, jnp.where(alive, 0.0, -jnp.inf))
     held = expectation.weight_table(algorithm, constant, group) if reward.fixed or reward.by_vote else None
 
     def advantage(policy: Array, log_policy: Array) -> Array:

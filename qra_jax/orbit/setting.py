@@ -78,6 +78,8 @@ def gather(
         )
     if clocked:
         expectation.check_group(algorithm, reward, problem, algorithm.group_size)
+        if algorithm.batch is not None:
+            algorithm.clock_function()  # refuses: one question has no batch
         if algorithm.pairs is not None or expectation.sees_lengths(algorithm, problem):
             raise ValueError(f"algorithm: {algorithm.name} follows no orbit; use qra_jax.flow")
         if not reward.binary and expectation.limit_clock(algorithm, algorithm.group_size) is None:

@@ -346,6 +346,8 @@ def _phase(given: dict[str, Any], kind: str) -> Phase:
             given["reward"] = _reward.verifiable()
         _check.part("algorithm", given["algorithm"], Algorithm)
         _check.part("reward", given["reward"], Reward)
+        if given["algorithm"].size is not None:
+            raise ValueError("group_size: traced; must be a static whole number in a recipe")
         if given["algorithm"].batch is not None:
             raise ValueError(
                 f"algorithm: {given['algorithm'].name} is scaled by a batch of questions; must be another one in a "

@@ -247,6 +247,8 @@ def _run(
     for name, value in (("log_policy0", log_policy0), ("behavior", behavior)):
         if value is not None and value.shape != shape:
             raise ValueError(f"{name}: shape {value.shape}; must be {shape}")
+    if behavior is not None:
+        _check.log_distribution("behavior", behavior)
     _check_mode(mode, reward, algorithm, off_policy, problem, terms)
     reference = reference_of(terms)
     plan = Plan(
@@ -404,6 +406,18 @@ def _check_mode(
         raise ValueError(
             f"off_policy: {off_policy} with {algorithm.name}; must be on-policy, pairs have no ratio"
         )
+    reference = reference_of(terms)
+    if algorithm.pairs is not None and reference is not None:
+        raise ValueError(
+            f"reference: moves, with {algorithm.name}; must be None, its pairs are weighed against π_ref"
+        )
+    if off_policy.behavior is not None and not reward.fixed and not reward.by_vote:
+        raise ValueError(
+            f"behavior: given with the reward {reward.name!r}, which depends on the policy; must be None, or the "
+            "reward one that does not"
+        )
+    if mode == "sde" and any(term.estimate != "exact" for term in terms):
+        raise ValueError("estimate: of samples, with mode='sde'; must be 'exact'")
     if off_policy.surrogate == "none" and any(term.estimate == "corrected" for term in terms):
         raise ValueError("estimate: 'corrected' with surrogate 'none'; must be 'samples', there is no ratio")
     if off_policy.surrogate in SEQUENCE_SURROGATES:

@@ -19,7 +19,7 @@ from qra_jax.algorithm import Tables
 from qra_jax.training.lanes import expand
 
 UNROLLED = 64
-"""GroupSampler up to which loops over a group are written out; the compiler fuses them, but slowly for long ones."""
+"""Rollouts up to which loops over a group are written out; the compiler fuses them, but slowly for long ones."""
 
 
 class Shares(NamedTuple):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from qra_jax import off_policy
+from qra_jax._check import SUM_TOLERANCE
 from qra_jax.algorithm import Tables, batch_scale
 from qra_jax.training import bits
 from qra_jax.training.groups import Shares
@@ -196,7 +197,8 @@ def run(
         params: Array, memory: Any, behavior: Array, shares: Shares, reference: Any
     ) -> tuple[Array, Any, Array]:
         log_behavior = normalised(tempered(behavior))
-        log_old = normalised(learned(logits(params))) if plan.correction else log_behavior
+        corrects = plan.correction is not None and not fresh
+        log_old = normalised(learned(logits(params))) if corrects else log_behavior
         clipped = jnp.zeros(start.shape[1:], dtype)
         log_ref, coefficient = reference
         if moves or number["temperature"] is not None:
@@ -211,9 +213,10 @@ def run(
                     drawn = drawn | (alive & (shares.count > 0))
                 ratio = jnp.exp(jnp.where(drawn, log_policy - log_behavior, 0.0))
                 between = jnp.exp(jnp.where(drawn, log_policy - log_old, 0.0))
-                trust = off_policy.corrected(
-                    plan.correction, jnp.exp(jnp.where(drawn, log_old - log_behavior, 0.0)), number["cap"]
-                )
+                trust = jnp.ones_like(ratio)
+                if corrects:
+                    trust = jnp.exp(jnp.where(drawn, log_old - log_behavior, 0.0))
+                    trust = off_policy.corrected(plan.correction, trust, number["cap"])
                 assert down is not None
                 factor = partial(
                     off_policy.factor,
@@ -224,12 +227,13 @@ def run(
                     dual_clip=number["dual_clip"],
                     gate=(number["gate_up"], number["gate_down"]),
                 )
-                whole = jnp.sum((up - down) * between * trust, axis=0)
+                whole = (up - down) * between * trust
                 up, down = up * factor(True) * trust, down * factor(False) * trust
                 if number["mask_old"] is not None:
                     old = log_behavior - log_policy > number["mask_old"]
                     down = jnp.where(drawn & old, 0.0, down)
-                lost = whole - jnp.sum(up - down, axis=0)
+                lost = jnp.sum(jnp.maximum(whole - (up - down), 0.0), axis=0)
+                whole = jnp.sum(whole, axis=0)
                 clipped = clipped + lost / jnp.where(whole > 0, whole, 1.0) / plan.epochs
             weights = up if down is None else up + down
             for estimate in estimated:
@@ -254,13 +258,15 @@ def run(
     moves = plan.reference_every is not None or number["target_kl"] is not None
     unmoved = fixed["log_ref"], jnp.ones(start.shape[1:], dtype)
 
-    def follow(reference: Any, params: Array, index: Array) -> Any:
-        """The reference and its coefficient after a step."""
+    def follow(reference: Any, before: Array, params: Array, index: Array) -> Any:
+        """The reference and its coefficient after a step; the divergence is that of the step's beginning."""
         log_ref, coefficient = reference
         now = logits(params)
         target, horizon, mixing = (number[name] for name in ("target_kl", "horizon", "mixing"))
         if target is not None and horizon is not None:
-            excess = part["divergence"](normalised(now), normalised(log_ref)) / target[0] - 1
+            excess = (
+                part["divergence"](normalised(learned(before)), normalised(learned(log_ref))) / target[0] - 1
+            )
             coefficient = coefficient * (1 + jnp.clip(excess, -0.2, 0.2) / horizon[0])
         if plan.reference_every is not None and mixing is not None:
             moved = jnp.where(alive, mixing * safe_of(now) + (1 - mixing) * safe_of(log_ref), log_ref)
@@ -288,7 +294,7 @@ def run(
         elif behavior is not None:
             upcoming = behavior
         drawn = draw(upcoming, state.numbers)
-        reference = follow(reference, params, index) if moves else None
+        reference = follow(reference, logits(state.params), params, index) if moves else None
         state = State(params, memory, behavior, history, drawn, numbers(index + 2), reference)
         sums = sums[0] + shares.reward, sums[1] + shares.silent.astype(dtype), sums[2] + clipped
         return (state, sums), None
@@ -330,6 +336,9 @@ def run(
     state, (seen, means) = jax.lax.scan(window, state, jnp.arange(0, plan.steps, plan.record_every))
     seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
     sound = _sound(fixed, part, normalised(start), group, lanes)
+    if pairs == "reference":  # a pattern that the reference has and the policy lacks cannot be learned from
+        held = jnp.all(alive | jnp.isneginf(fixed["log_ref"]), axis=0)
+        sound = sound & (jnp.all(held, axis=-1) if held.ndim > lanes else held)
     diverged = jnp.any(seen["wrong"], axis=0)
     status = jnp.where(sound, jnp.where(diverged, Status.DIVERGED, Status.OK), Status.INVALID)
     policies = normalised(logits(state.params))[None] if plan.metrics else seen["log_policy"]
@@ -353,6 +362,14 @@ def _sound(
     sound = jnp.all(jnp.where(alive, good, True), axis=0) & jnp.any(alive, axis=0)
     penalty = part["penalty"](start, fixed["log_ref"], jnp.ones(start.shape[1:], start.dtype))
     sound = sound & jnp.all(jnp.isfinite(penalty), axis=0)
+    for name in part:
+        if name.startswith("pull_"):
+            pull = part[name](start, fixed["log_ref"], jnp.ones(start.shape[1:], start.dtype))
+            sound = sound & jnp.all(jnp.isfinite(pull), axis=0)
+    behavior = fixed["behavior"]
+    if behavior is not None:  # a distribution, over patterns that the policy can pick
+        off = jnp.abs(jnp.sum(jnp.exp(behavior), axis=0) - 1) > SUM_TOLERANCE
+        sound = sound & ~off & ~jnp.any(~jnp.isneginf(behavior) & ~alive, axis=0)
     if sound.ndim > lanes:  # questions that are trained together
         sound = jnp.all(sound, axis=-1)
     tiny, huge = float(jnp.finfo(start.dtype).tiny), float(jnp.finfo(start.dtype).max)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from qra_jax import expectation, metrics, regularizer
+from qra_jax import _pytrees, expectation, metrics, regularizer
 from qra_jax._closures import hoisted
 from qra_jax.algorithm import Algorithm, Tables
 from qra_jax.flow.velocity import clock_function, pair_expectation
@@ -33,7 +33,7 @@ from qra_jax.training.rollouts import GroupSampler
 def reference_of(regularizers: Sequence[Regularizer]) -> Reference | None:
     """The one reference that the regularizers follow."""
     given = [term.reference for term in regularizers if term.reference is not None]
-    if len({(one.every, str(one.mixing), str(one.target_kl), str(one.horizon)) for one in given}) > 1:
+    if len({_pytrees.key((one.every, one.mixing, one.target_kl, one.horizon)) for one in given}) > 1:
         raise ValueError("regularizers: references that change differently; must be one and the same")
     return given[0] if given else None
 
@@ -100,14 +100,19 @@ def simulate(
         return lambda *args: jax.vmap(function, in_axes=(0, *(-1 for _ in args)), out_axes=-1)(problem, *args)
 
     def rates(problem: Problem, log_policy: Array) -> Array:
-        return reward.rates(problem, log_policy)
+        return reward.rates(tempered(problem), log_policy)
+
+    def tempered(problem: Problem) -> Problem:
+        """The question with the reference policy at the temperature of learning, as rewards that see it compare it."""
+        heat = settings["off_policy"]["temperature"]
+        return problem if heat is None or reward.fixed else problem.with_ref(problem.log_ref / heat)
 
     def moody(problem: Problem, tpr: Array, fpr: Array) -> Array:
         """Acceptance where one draw decides for the whole group."""
         return replace(reward, params={"tpr": tpr, "fpr": fpr}).rates(problem)
 
     def cells(problem: Problem, log_policy: Array) -> tuple[Array, Array]:
-        return cells_of(reward, problem, log_policy)
+        return cells_of(reward, tempered(problem), log_policy)
 
     def scaled(
         problem: Problem, terms: Sequence[Regularizer], coefficient: Array
@@ -246,6 +251,8 @@ def _expectation(
         if number["sampling_temperature"] is not None:
             scores = scores / number["sampling_temperature"]
         policy = jax.nn.softmax(scores)
+        if number["temperature"] is not None and not reward.fixed:
+            problem = problem.with_ref(problem.log_ref / number["temperature"])
         rates = jnp.where(policy > 0, reward.rates(problem, log_policy), 0.0)
         shares, square = weights(problem, policy, log_policy, rates, numbers, reference)
         return shares._replace(count=policy), square

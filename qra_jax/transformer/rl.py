@@ -143,6 +143,11 @@ def train(
     if algorithm.group_size not in (None, group):
         raise ValueError(f"group_size: {group}; must be that of the algorithm, {algorithm.group_size}")
     _check.integer("group_size", group, low=1)
+    if algorithm.size is not None or algorithm.normalize != "constant" or algorithm.pairs is not None:
+        raise ValueError(
+            f"algorithm: {algorithm.name} with a traced group size, a normalization or pairs of its own; must have "
+            "none in a network (normalize= divides by lengths)"
+        )
     surrogate.check(off_policy, decisions, task.length)
     history.check(off_policy)
     penalties.check(regularizers, penalty)
@@ -159,6 +164,7 @@ def train(
     if off_policy.sampling_temperature is not None:
         draw = partial(draw, temperature=temperature * cooling, own_temperature=temperature)
     forced = partial(log_probs, model, temperature=temperature)
+    alone = partial(sample, group=1, length=task.length, end=task.end, greedy=True)
 
     def step(
         carry: tuple[Params, Any, Any], index: Array
@@ -170,7 +176,18 @@ def train(
         rollouts = draw(keys[1], model, sampler, asked)
         verdict = task.verify(keys[2], asked, rollouts)
         rewards = reward(keys[3], rollouts, verdict)
-        weights = jax.vmap(algorithm.weights)(rewards)
+        if algorithm.greedy_baseline:
+            best = alone(keys[1], model, sampler, asked)
+            judged = task.verify(jax.random.fold_in(keys[2], 1), asked, best)
+            rewards_of_best = reward(jax.random.fold_in(keys[3], 1), best, judged)
+            weights = jax.vmap(algorithm.weights)(rewards - rewards_of_best)
+        elif algorithm.by_length:
+            lengths = rollouts.length.astype(rewards.dtype)
+            weights = jax.vmap(lambda earned, tokens: algorithm.weights(earned, None, tokens))(
+                rewards, lengths
+            )
+        else:
+            weights = jax.vmap(algorithm.weights)(rewards)
         weights = batch.batch_scaled(algorithm.batch, rewards, weights)
         silent = batch.silent(rewards)
         if algorithm.resamples_silent:
