@@ -1,5 +1,6 @@
 """Parts as arguments of compiled functions: the same part made twice compiles once, another one compiles again."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -135,6 +136,22 @@ def test_functions_are_equal_where_they_compute_the_same(make, other):
     assert Function(make()) == Function(make())
     assert hash(Function(make())) == hash(Function(make()))
     assert Function(make()) != Function(other())
+
+
+SCALE = 1.0
+
+
+def test_globals_that_a_nested_function_reads_are_part_of_it(monkeypatch):
+    make = lambda: lambda x: (lambda y: SCALE * y)(x)  # noqa: E731
+    first = Function(make())
+    assert first == Function(make())
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 2.0)
+    assert first != Function(make())
+
+
+def test_a_function_of_a_module_is_only_itself():
+    assert Function(adder) == Function(adder)
+    assert Function(adder) != Function(countdown)
 
 
 def test_a_nan_that_is_closed_over_is_itself():

@@ -28,7 +28,7 @@ BATCHED = [qra.grpo(4, scale="batch"), qra.gpg(5), qra.reinforce_pp(5), qra.rein
 @pytest.mark.parametrize("algorithm", BATCHED, ids=lambda one: one.name)
 @pytest.mark.parametrize("reward", [qra.self_certainty(), qra.majority_vote()], ids=lambda one: one.name)
 def test_a_batch_scales_binary_rewards_of_single_rollouts_alone(algorithm, reward):
-    message = "must be a binary reward|which weighs right and wrong rollouts"
+    message = r"must be a binary reward|which weighs right and wrong rollouts"
     for mode in ("mean", "sampled"):
         with pytest.raises(ValueError, match=message):
             training.train(KEY, PAIR, algorithm=algorithm, reward=reward, mode=mode, **STEP)
@@ -37,7 +37,7 @@ def test_a_batch_scales_binary_rewards_of_single_rollouts_alone(algorithm, rewar
     with pytest.raises(ValueError, match="has no clock of one question"):
         flow.drift(WORKED, WORKED.log_ref, algorithm=algorithm)
     with pytest.raises(
-        ValueError, match="has no clock of one question|must be a binary reward|right and wrong"
+        ValueError, match=r"has no clock of one question|must be a binary reward|right and wrong"
     ):
         orbit.hit(WORKED, 0.5, algorithm=algorithm, reward=qra.self_certainty())
     with pytest.raises(ValueError, match="has no clock of one question"):
@@ -70,11 +70,11 @@ def test_a_behavior_must_be_one_that_the_policy_could_have():
     for mode in ("mean", "sampled"):
         run = training.train(KEY, missing, algorithm=qra.grpo(3), off_policy=even, mode=mode, **STEP)
         assert run.status == Status.INVALID
+    probabilities = qra.OffPolicy(behavior=jnp.array([0.3, 0.3, 0.4]))
     with pytest.raises(ValueError, match="behavior: exponentials sum to"):
-        probabilities = qra.OffPolicy(behavior=jnp.array([0.3, 0.3, 0.4]))
         training.train(KEY, WORKED, algorithm=qra.grpo(3), off_policy=probabilities, **STEP)
+    reward = qra.kl_in_reward(qra.verifiable(), 0.1)
     with pytest.raises(ValueError, match=r"behavior: given with the reward .* which depends on the policy"):
-        reward = qra.kl_in_reward(qra.verifiable(), 0.1)
         training.train(KEY, WORKED, algorithm=qra.grpo(3), off_policy=even, reward=reward, **STEP)
 
 
@@ -100,8 +100,8 @@ def test_pairs_have_one_reference():
         ValueError, match="must be a reward of single rollouts that does not depend on the policy"
     ):
         training.train(KEY, WORKED, algorithm=offline, reward=qra.policy_vote(), **STEP)
+    moving = qra.reverse_kl(0.1, reference=qra.Reference(every=2))
     with pytest.raises(ValueError, match="reference: moves, with DPO"):
-        moving = qra.reverse_kl(0.1, reference=qra.Reference(every=2))
         training.train(KEY, WORKED, algorithm=offline, regularizers=[moving], **STEP)
     lacks = jnp.log(jnp.array([0.0, 0.5, 0.5]))
     run = training.train(KEY, WORKED, algorithm=offline, log_policy0=lacks, **STEP)
@@ -162,7 +162,7 @@ def test_a_greedy_baseline_is_a_rollout_of_its_own_in_a_network_too():
     from qra_jax import transformer as tf
 
     task = tf.controlled(qra.problem.stack([WORKED] * 2))
-    model = tf.Decoder(task.vocabulary, width=8, layers=1, heads=1)
+    model = tf.Decoder(task.vocabulary, width=8, depth=1, heads=1)
     params = tf.init(KEY, model)
     options = {"steps": 1, "questions": 2, "learning_rate": 0.1, "optimizer": optax.sgd}
     ends = [
