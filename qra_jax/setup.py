@@ -257,7 +257,8 @@ class Setup:
 
         if not {"tpr", "fpr"} <= set(self.reward.params):
             raise ValueError(f"reward: {self.reward.name!r}; must be 'verifiable' for a network")
-        reward = of_sequences(self.reward.params["tpr"], self.reward.params["fpr"])
+        tpr, fpr = (jnp.asarray(self.reward.params[name]) for name in ("tpr", "fpr"))
+        reward = of_sequences(tpr, fpr)
         if self.overlong is not None:
             length, buffer, *penalty = self.overlong
             if penalty and penalty[0] != 1:
@@ -287,7 +288,7 @@ def dapo(
     dynamic_sampling: bool = True,
     clip_low: Any = 0.2,
     clip_high: Any = 0.28,
-    normalize: str = "tokens",
+    normalize: str = "batch_tokens",
     overlong: tuple[Any, ...] | None = None,
     ddof: int = 1,
     epsilon: Any = 1e-6,
@@ -305,7 +306,8 @@ def dapo(
       dynamic_sampling: draw silent groups again.
       clip_low: ε_low in [0, 1].
       clip_high: ε_high ≥ 0.
-      normalize: `"tokens"`, `"length"` or `"constant"`.
+      normalize: `"batch_tokens"`, one over the tokens of the batch as in use; `"tokens"`, over those of the group as in
+        the formula; `"length"` or `"constant"`.
       overlong: `(length, buffer)` of the soft punishment, in tokens; default none.
       ddof: 1 for the sample's standard deviation as trainers compute it, 0 for the paper's formula.
       epsilon: added to the standard deviation, ≥ 0.

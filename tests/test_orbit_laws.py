@@ -263,7 +263,7 @@ def test_invalid_input_is_a_status_under_jit():
         ({"geometry": "fisher"}, "geometry: 'fisher'; must be one of 'softmax', 'natural'"),
         ({"reward": qra.majority_vote()}, "reward: majority-vote depends on the policy"),
         (
-            {"reward": qra.self_certainty(), "algorithm": qra.dapo(8).__class__("odd", qra.grpo(8).weigh, 8)},
+            {"reward": qra.self_certainty(), "algorithm": qra.Algorithm("odd", qra.grpo(8).weigh, 8)},
             "algorithm: odd with G = 8 has no orbit under the real-valued reward self-certainty",
         ),
     ],

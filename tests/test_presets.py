@@ -781,7 +781,8 @@ def test_grpo_of_verl():
 def test_reinforce_of_verl_has_the_kl_in_its_reward():
     preset = presets.read(DATA / "verl_reinforce.json")
     assert preset.setup.reward.name != qra.verifiable().name
-    assert preset.setup.network()["reward"] is preset.setup.reward
+    with pytest.raises(ValueError, match="must be 'verifiable' for a network"):
+        preset.setup.network()
     assert preset.setup.off_policy.correction_cap == 3.0
     assert preset.unknown == ("trainer.sav_freq",)
     assert "algorithm.kl_ctrl.target_kl" in {one.field for one in preset.ignored}
@@ -953,7 +954,7 @@ def test_dapo_is_its_parts():
     setup = dapo(8)
     assert setup.algorithm.resamples_silent
     assert setup.off_policy.clip == (0.2, 0.28)
-    assert (setup.normalize, setup.overlong) == ("tokens", None)
+    assert (setup.normalize, setup.overlong) == ("batch_tokens", None)
     assert not dapo(8, dynamic_sampling=False).algorithm.resamples_silent
     assert dapo(8, clip_low=0.1, clip_high=0.1, normalize="length").off_policy.clip == (0.1, 0.1)
     with pytest.raises(ValueError, match="group_size: 1; must be 2 or above"):

@@ -14,7 +14,7 @@ from rich.progress import (
     BarColumn,
     Progress as Bar,
     ProgressColumn,
-    SweepTask,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -32,7 +32,7 @@ KEPT = 4096
 class Rate(ProgressColumn):
     """Points a second."""
 
-    def render(self, task: SweepTask) -> Text:
+    def render(self, task: Task) -> Text:
         """The rate, once there is one."""
         return Text(f"{task.speed:,.0f} points/s" if task.speed else "")
 
