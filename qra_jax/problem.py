@@ -324,7 +324,6 @@ def _draw(
     # log-Gamma draws keep tiny masses that a Dirichlet draw in probabilities would round to zero.
     log_ref = jax.nn.log_softmax(jax.random.loggamma(key_ref, concentration, (patterns,)))
     if shape is not None:
-        rates = jax.random.beta(key_success, *shape, (patterns,))
-    elif rates is None:
-        rates = jax.random.uniform(key_success, (patterns,))
-    return log_ref, rates
+        a, b = shape
+        return log_ref, jax.random.beta(key_success, a, b, (patterns,))
+    return log_ref, jax.random.uniform(key_success, (patterns,)) if rates is None else rates

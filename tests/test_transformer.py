@@ -822,7 +822,11 @@ def test_silent_groups_are_left_out_by_dynamic_sampling():
     problem = stack([hopeless, jax.tree.map(lambda x: x[1], WORLD)])
     task = tf.controlled(problem, coin=True, steps=(0, 1, 2))
     dapo = jax.jit(
-        jax.vmap(lambda key: lookup_run(key, task, algorithm=rules.grpo(4, resample_silent=True), steps=2, record_every=1))
+        jax.vmap(
+            lambda key: lookup_run(
+                key, task, algorithm=rules.grpo(4, resample_silent=True), steps=2, record_every=1
+            )
+        )
     )(CROWD[:40])
     grpo = jax.tree.map(lambda x: x[:40], crowd(CROWD, task))
     mixed = np.flatnonzero(grpo.stats["silent"][:, 0] == 0.5)

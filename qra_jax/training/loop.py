@@ -337,8 +337,8 @@ def run(
     seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
     sound = _sound(fixed, part, normalised(start), group, lanes)
     if pairs == "reference":  # a pattern that the reference has and the policy lacks cannot be learned from
-        held = jnp.all(alive | jnp.isneginf(fixed["log_ref"]), axis=0)
-        sound = sound & (jnp.all(held, axis=-1) if held.ndim > lanes else held)
+        has_all = jnp.all(alive | jnp.isneginf(fixed["log_ref"]), axis=0)
+        sound = sound & (jnp.all(has_all, axis=-1) if has_all.ndim > lanes else has_all)
     diverged = jnp.any(seen["wrong"], axis=0)
     status = jnp.where(sound, jnp.where(diverged, Status.DIVERGED, Status.OK), Status.INVALID)
     policies = normalised(logits(state.params))[None] if plan.metrics else seen["log_policy"]
