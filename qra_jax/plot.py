@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -35,35 +36,30 @@ BEST, RIVAL, ACCURACY, MUTED = _BLUE, _VERMILLION, "#000000", "#B0B0B0"
 _UNDATED = {".pdf": {"CreationDate": None}, ".png": {"Software": None}, ".svg": {"Date": None}}
 """The kinds of files that can be written, and what keeps dates out of them."""
 
-_COLORS = {
-    "reinforce": _BLUE,
-    "rloo": _SKY,
-    "grpo": _VERMILLION,
-    "dr.grpo": _ORANGE,
-    "dr.grpo, dynamic sampling": "#B07C00",
-    "grpo, dynamic sampling": _PINK,
-    "grpo pass@k": "#B39CD0",
-    "grpo ÷ batch std": "#8C2D04",
-    "dapo": _PINK,
-    "reinforce++": "#003F66",
-    "maxrl": "#A6761D",
-    "rewards ±1": "#4393C3",
-    "remax": "#35978F",
-    "opo": "#B2ABD2",
-    "gpg": "#F4A582",
-    "dpo": "#999933",
-    "filtered sft": _GREEN,
-    "filtered sft⁺": _GREEN,
-    "filtered sft per accepted": "#00563F",
-    "filtered sft⁻": "#7FCFB8",
-    "filtered sft±": "#4D8C00",
-    "pass@k": _PURPLE,
-    "tsallis": "#8C6D31",
+_METHODS = {
+    "DAPO": _PINK,
     "natural gradient": _GREY,
-    "sft": _GREEN,
-    "rlvr": _BLUE,
-    "rlif": _VERMILLION,
+    "SFT": _GREEN,
+    "RLVR": _BLUE,
+    "RLIF": _VERMILLION,
 }
+"""Colours of what is no algorithm of the registry."""
+
+
+def _key(name: str) -> str:
+    """A name without what does not matter to its colour."""
+    return name.lower().translate(str.maketrans("_-", "  ", "()")).replace("dr grpo", "dr.grpo").strip()
+
+
+@cache
+def _colors() -> dict[str, str]:
+    """Colours by key: those that algorithms were registered with, and those of other methods."""
+    from qra_jax import algorithm, registry  # on first use: a figure's path is checked without them
+
+    assert algorithm.__all__  # importing it fills the registry
+    entries = registry.ALGORITHMS.entries.values()
+    named = [*_METHODS.items(), *(pair for entry in entries for pair in entry.colors.items())]
+    return {_key(name): value for name, value in named}
 
 
 def color(name: str) -> str:
@@ -80,13 +76,13 @@ def color(name: str) -> str:
     >>> color("GRPO") == color("grpo G8") == color("grpo_mean_field") != color("REINFORCE")
     True
     """
-    key = name.lower().translate(str.maketrans("_-", "  ", "()")).replace("dr grpo", "dr.grpo").strip()
-    if key in _COLORS:
-        return _COLORS[key]
+    key, colors = _key(name), _colors()
+    if key in colors:
+        return colors[key]
     if key.startswith("pass@"):
-        return _COLORS["pass@k"]
-    known = [start for start in _COLORS if key.startswith(start)]
-    return _COLORS[max(known, key=len)] if known else CYCLE[crc32(key.encode()) % len(CYCLE)]
+        return colors["pass@k"]
+    known = [start for start in colors if key.startswith(start)]
+    return colors[max(known, key=len)] if known else CYCLE[crc32(key.encode()) % len(CYCLE)]
 
 
 def pattern_colors(patterns: int, best: int = 0, rival: int | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 A factory is entered with a decorator. Specifications in TOML, colours of figures, advice, the explorer and the
 documents read the list; a part remembers how it was made, so that it can be described as plain data.
 
-    @ALGORITHMS.enter("my_rule", color="C7")
+    @ALGORITHMS.enter("my_rule", colors={"my rule": "#117733"})
     def my_rule(group_size: int) -> Algorithm: ...
 """
 
@@ -26,14 +26,14 @@ class Entry:
     Attributes:
       name: what specifications call it.
       factory: makes the part.
-      color: of its lines in figures, one for a family; `None` leaves it to the figure.
+      colors: of its lines in figures, by what figures call it (names of the parts that it makes).
       trainers: what trainers call it, by trainer.
       note: one line for the documents: where it parts from the others.
     """
 
     name: str
     factory: Callable[..., Any]
-    color: str | None = None
+    colors: Mapping[str, str] = field(default_factory=dict)
     trainers: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 

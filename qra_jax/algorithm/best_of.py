@@ -14,7 +14,7 @@ from qra_jax.registry import ALGORITHMS
 
 @ALGORITHMS.enter(
     "pass_at_k",
-    color="C3",
+    colors={"pass@k": "#7F3C8D"},
     trainers={"paper": "PKPO"},
     note="Stops learning once k tries are enough.",
 )
@@ -66,7 +66,7 @@ def _pkpo(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "grpo_passk",
-    color="C3",
+    colors={"GRPO-pass@k": "#B39CD0"},
     trainers={"verl": "adv_estimator=grpo_passk"},
     note="Learns only from groups with a single right rollout: a cold start as REINFORCE's, then it stops.",
 )
@@ -111,7 +111,7 @@ def _best_minus_second(params: Params, rewards: Array, where: Array | None) -> A
 
 @ALGORITHMS.enter(
     "passk_training",
-    color="C3",
+    colors={"pass@k training": "#7F3C8D"},
     trainers={"paper": "pass@k training, analytic advantage"},
     note="A standardised pass@k objective: fast on hard questions, all but still on easy ones.",
 )

@@ -13,7 +13,13 @@ from qra_jax.registry import ALGORITHMS
 
 @ALGORITHMS.enter(
     "filtered_sft",
-    color="C4",
+    colors={
+        "filtered SFT": "#009E73",
+        "filtered SFT⁺": "#009E73",
+        "filtered SFT (per accepted)": "#00563F",
+        "filtered SFT⁻": "#7FCFB8",
+        "filtered SFT±": "#4D8C00",
+    },
     trainers={"papers": "STaR, RFT, NSR, F-ISFT"},
     note="REINFORCE's orbit; averaged over the accepted rollouts alone it is maximum likelihood.",
 )
@@ -87,7 +93,7 @@ def _per_accepted(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "tsallis",
-    color="C4",
+    colors={"Tsallis": "#8C6D31"},
     note="Between expected reward (q = 0) and log-likelihood (q = 1).",
 )
 def tsallis(q: float | Array, group_size: int | None = None) -> Algorithm:

@@ -15,7 +15,7 @@ from qra_jax.registry import ALGORITHMS
 
 @ALGORITHMS.enter(
     "reinforce",
-    color="C0",
+    colors={"REINFORCE": "#0072B2"},
     note="The reference: every clock is a multiple of its own.",
 )
 def reinforce(baseline: float | Array = 0.0, *, group_size: int | None = None) -> Algorithm:
@@ -46,7 +46,7 @@ def _reinforce(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "rloo",
-    color="C0",
+    colors={"RLOO": "#56B4E9"},
     trainers={"TRL": "RLOOTrainer", "verl": "adv_estimator=rloo"},
     note="REINFORCE's clock with less noise.",
 )
@@ -78,7 +78,7 @@ def _rloo(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "grpo",
-    color="C1",
+    colors={"GRPO": "#D55E00", "GRPO, dynamic sampling": "#CC79A7", "GRPO ÷ batch std": "#8C2D04"},
     trainers={
         "TRL": "GRPOTrainer (ddof=1, epsilon=1e-4)",
         "verl": "adv_estimator=grpo (ddof=1, epsilon=1e-6)",
@@ -152,7 +152,7 @@ def _grpo(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "dr_grpo",
-    color="C2",
+    colors={"Dr.GRPO": "#E69F00", "Dr.GRPO, dynamic sampling": "#B07C00"},
     trainers={"TRL": 'scale_rewards="none"', "verl": "norm_adv_by_std_in_grpo=False"},
     note="REINFORCE's relative clocks; the baseline costs 1/G of the speed.",
 )
@@ -188,7 +188,7 @@ def _centred(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "maxrl",
-    color="C4",
+    colors={"MaxRL": "#A6761D"},
     trainers={"TRL": 'scale_rewards="mean"'},
     note="Maximum likelihood of the right answer: as fast as 1/ρ on hard questions, no faster on easy ones.",
 )
@@ -231,7 +231,7 @@ def _inverse_mean(params: Params, mean: Array, miss: Array) -> Array:
 
 @ALGORITHMS.enter(
     "signed",
-    color="C5",
+    colors={"rewards ±1": "#4393C3"},
     trainers={"many": "rewards of ±1 without a baseline"},
     note="REINFORCE's orbit at twice the rate; noise and silent groups differ.",
 )
@@ -258,7 +258,7 @@ def _signed(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "remax",
-    color="C6",
+    colors={"ReMax": "#35978F"},
     trainers={"verl": "adv_estimator=remax"},
     note="REINFORCE's clock; the baseline is one greedy rollout, so a certain policy has no noise.",
 )
@@ -294,7 +294,7 @@ def _plain(params: Params, rewards: Array, where: Array | None) -> Array:
 
 @ALGORITHMS.enter(
     "opo",
-    color="C7",
+    colors={"OPO": "#B2ABD2"},
     trainers={"verl": "adv_estimator=opo"},
     note="Dr.GRPO where lengths are equal; else long rollouts set the baseline, and the path is no orbit.",
 )
@@ -324,7 +324,7 @@ def _opo(params: Params, rewards: Array, where: Array | None, lengths: Array) ->
 
 @ALGORITHMS.enter(
     "gpg",
-    color="C8",
+    colors={"GPG": "#F4A582"},
     trainers={"verl": "adv_estimator=gpg (there α is one over the mean reward)"},
     note="Dr.GRPO with the batch's silent groups made up for: questions keep REINFORCE's relative clocks.",
 )
@@ -349,7 +349,7 @@ def gpg(group_size: int) -> Algorithm:
 
 @ALGORITHMS.enter(
     "reinforce_pp",
-    color="C9",
+    colors={"REINFORCE++": "#003F66"},
     trainers={
         "verl": "adv_estimator=reinforce_plus_plus, reinforce_plus_plus_baseline",
         "OpenRLHF": "advantage_estimator=reinforce, reinforce_baseline",

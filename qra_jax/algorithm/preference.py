@@ -17,7 +17,7 @@ from qra_jax.registry import ALGORITHMS
 
 @ALGORITHMS.enter(
     "dpo",
-    color="C6",
+    colors={"DPO": "#999933"},
     trainers={"TRL": "DPOTrainer, OnlineDPOTrainer"},
     note="No orbit: pulls fade as the log-ratio of a pair grows, and bystanders move only by the softmax.",
 )
