@@ -38,6 +38,7 @@ _UNDATED = {".pdf": {"CreationDate": None}, ".png": {"Software": None}, ".svg": 
 
 _METHODS = {
     "DAPO": _PINK,
+    "dynamic sampling": _PINK,
     "natural gradient": _GREY,
     "SFT": _GREEN,
     "RLVR": _BLUE,

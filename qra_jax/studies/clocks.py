@@ -221,7 +221,7 @@ def draw(data: Mapping[str, np.ndarray]) -> Figure:
         fourth.plot(TAIL, np.exp(data[f"{name}/tail"]), color=_color(name), label=_tail_label(data, name))
     fourth.set(xscale="log", yscale="log", xlim=(0.3, 1e11), ylim=(1e-9, 1), xlabel="time t from ρ = ½")
     fourth.set_ylabel("what is left, 1 − ρ")
-    fourth.legend(loc="upper right", bbox_to_anchor=(1.03, 0.7))
+    fourth.legend(loc="upper right", bbox_to_anchor=(1.04, 0.72), fontsize=7, handlelength=1.2)
     fourth.set_title("Tails range from t$^{−1/4}$ to exponential")
     return figure
 
