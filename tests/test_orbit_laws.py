@@ -427,3 +427,23 @@ def test_wrong_objects_are_refused(options, message, monkeypatch):
     for function in asked:
         with pytest.raises(ValueError, match="^" + message):
             function(problem, **options)
+
+
+def test_derivatives_do_not_depend_on_how_they_are_taken():
+    """The gradient goes along with the walk: however the program is compiled, both take the same panels."""
+    problem, unit = qra.problem.examples.worked(), jnp.eye(3)[0]
+    for algorithm in (qra.tsallis(0.5, 8), qra.grpo(8)):
+
+        def log_time(h, algorithm=algorithm):
+            asked = problem.with_ref(jnp.log((1 - h) * problem.ref + h * unit))
+            return orbit.log_hitting_time(asked, 0.95, algorithm=algorithm)
+
+        step = 1e-5
+        expected = (log_time(step) - log_time(-step)) / (2 * step)
+        for slope in (
+            jax.grad(log_time)(0.0),
+            jax.jit(jax.grad(log_time))(0.0),
+            jax.grad(jax.jit(log_time))(0.0),
+            jax.jvp(log_time, (0.0,), (1.0,))[1],
+        ):
+            np.testing.assert_allclose(slope, expected, rtol=1e-6)

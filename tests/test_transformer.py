@@ -775,8 +775,9 @@ def test_a_lookup_table_trains_as_the_tabular_model(algorithm, group, regularize
         return params, chosen(params)
 
     found = jax.jit(lambda params: jax.lax.scan(step, params, length=steps)[1])(LISTED)
-    options = {"group_size": group, "learning_rate": rate, "regularizers": regularizers, "mode": "mean"}
-    expected = training.train(KEY, WORLD, steps=steps, algorithm=algorithm, **options)
+    options = {"learning_rate": rate, "regularizers": regularizers, "mode": "mean"}
+    sized = algorithm.with_group_size(group)
+    expected = training.train(KEY, WORLD, steps=steps, algorithm=sized, **options)
     np.testing.assert_allclose(found, jnp.moveaxis(expected.log_policy, 0, 1)[1:], atol=1e-12, rtol=0)
     assert jnp.abs(found[-1] - WORLD.log_ref).max() > 0.2
 

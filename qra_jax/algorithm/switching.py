@@ -100,10 +100,13 @@ def by_clock(algorithm: Algorithm) -> Algorithm:
     if algorithm.group_size is None:
         return algorithm
     table = algorithm.speed_table()
+    params = {"table": table, "member": algorithm}
     if algorithm.size is not None:
+        params["table"] = elevate(table, algorithm.size - 1)
         if algorithm.resamples_silent:
-            raise ValueError(f"group_size: traced with {algorithm.name}; must be a static whole number")
-        table = elevate(table, algorithm.size - 1)
+            count = jnp.arange(algorithm.group_size + 1, dtype=table.dtype)
+            mixed = jnp.where((count > 0) & (count < algorithm.size), 1.0, 0.0).astype(table.dtype)
+            params["mixed"] = elevate(mixed, algorithm.size)
     clock = _table_clock_resampled if algorithm.resamples_silent else _table_clock
     return Algorithm(
         algorithm.name,
@@ -113,7 +116,7 @@ def by_clock(algorithm: Algorithm) -> Algorithm:
         _member_real_clock if algorithm.real_clock is not None else None,
         binary_only=algorithm.binary_only,
         closed_log_clock=_member_log_clock if algorithm.closed_log_clock is not None else None,
-        params={"table": table, "member": algorithm},
+        params=params,
     )
 
 
@@ -175,7 +178,10 @@ def _table_clock(params: Params, mean: Array, miss: Array) -> Array:
 
 
 def _table_clock_resampled(params: Params, mean: Array, miss: Array) -> Array:
-    return bernstein(params["table"], mean, miss) / not_silent(params["table"].shape[0], mean, miss)
+    speed = bernstein(params["table"], mean, miss)
+    if "mixed" in params:
+        return speed / bernstein(params["mixed"], mean, miss)
+    return speed / not_silent(params["table"].shape[0], mean, miss)
 
 
 def _member_log_clock(params: Params, mean: Array, miss: Array) -> Array:

@@ -279,10 +279,21 @@ def _find_jvp(
     event: str, geometry: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
 ) -> Any:
     (setting,), (dsetting,) = primals, tangents
-    first = _first(event, geometry, binary, setting)
-    place = first.place
     along = TimeGradient(geometry, binary, setting)
-    _, gradient = along.advance(along.start(), first.before.tried)
+
+    def advance(state: tuple[Search, Setting, Setting]) -> tuple[Search, Setting, Setting]:
+        """One panel more of the search, its gradient so far, and the gradient up to the bracket."""
+        last, total, kept = state
+        now = step(event, geometry, binary, (setting, along.lines), last)
+        bracketed = now.before.tried != last.before.tried
+        kept = jax.tree.map(lambda a, b: jnp.where(bracketed, a, b), total, kept)
+        return now, along.add(total, last.walk, now.walk), kept
+
+    nothing = along.nothing()
+    begun = begin(event, geometry, setting), nothing, nothing
+    ended, _, gradient = jax.lax.while_loop(lambda state: ~over(event, state[0]), advance, begun)
+    first = finish(event, geometry, binary, setting, ended)
+    place = first.place
     time_gradient, log_speed = along.finish(gradient, first.before, first.distance)
 
     def value(setting: Setting, tau: Array) -> Array:
@@ -329,26 +340,25 @@ def find_many(event: str, geometry: str, binary: bool, settings: Setting, lanes:
 
 
 class TimeGradient:
-    """Sums ∂ log t/∂(setting) at fixed τ along the panels of a walk, each weighted by its share of the time."""
+    """Sums ∂ log t/∂(setting) at fixed τ along the panels of a walk, each weighted by its share of the time.
+
+    It goes along with the walk: a second walk over the same orbit, compiled beside other things, need not take the same
+    panels, as their lengths follow from errors that are rounding.
+    """
 
     def __init__(self, geometry: str, binary: bool, setting: Setting):
         self.geometry, self.binary, self.setting = geometry, binary, setting
         self.lines = Lines.through(setting.log_ref, setting.reward, geometry)
         self.rate = _panels.rate_function(self.lines, setting.algorithm, binary)
 
-    def start(self) -> tuple[Walk, Setting]:
-        """The walk at t = 0 and a zero gradient."""
-        return _panels.begin(self.lines), jax.tree.map(jnp.zeros_like, self.setting)
+    def nothing(self) -> Setting:
+        """The gradient at t = 0."""
+        return jax.tree.map(jnp.zeros_like, self.setting)
 
-    def advance(self, state: tuple[Walk, Setting], tried: Array) -> tuple[Walk, Setting]:
-        """Walk on until `tried` panels have been tried."""
-
-        def step(state: tuple[Walk, Setting]) -> tuple[Walk, Setting]:
-            walk, total = state
-            _, length, good, after = _panels.attempt(self.lines, self.rate, walk)
-            return after, self._add(total, walk, length, good)[0]
-
-        return jax.lax.while_loop(lambda state: state[0].tried < tried, step, state)
+    def add(self, total: Setting, before: Walk, after: Walk) -> Setting:
+        """The gradient after one more panel, if the walk went on by one."""
+        moved = (after.place.tau != before.place.tau) | (after.log_time != before.log_time)
+        return self._add(total, before, after.last, moved)[0]
 
     def finish(self, total: Setting, walk: Walk, distance: Array) -> tuple[Setting, Float[Array, ""]]:
         """The gradient `distance` beyond the end of the walk, and log dt/dτ there."""

@@ -18,16 +18,21 @@ from qra_jax.orbit.setting import Setting
 from qra_jax.trajectory import Status
 
 
-def _until(lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array) -> tuple[Walk, Array, Array, Array]:
-    """Walk up to the panel that contains `log_time`: the walk before it, its length and log share, and success."""
+def _until(
+    lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array, total: Any, add: Any
+) -> tuple[Walk, Array, Array, Array, Any]:
+    """Walk up to the panel that contains `log_time`: the walk before it, its length, log share, success, and a total.
+
+    `add` is `(total, walk before a panel, walk after it) -> total`.
+    """
     nothing = jnp.zeros_like(walk.step)
 
-    def going(state: tuple[Walk, Array, Array, Array]) -> Array:
-        walk, _, _, over = state
+    def going(state: tuple[Walk, Array, Array, Array, Any]) -> Array:
+        walk, _, _, over, _ = state
         return ~over & ~_panels.exhausted(walk)
 
-    def step(state: tuple[Walk, Array, Array, Array]) -> tuple[Walk, Array, Array, Array]:
-        before = state[0]
+    def step(state: tuple[Walk, Array, Array, Array, Any]) -> tuple[Walk, Array, Array, Array, Any]:
+        before, total = state[0], state[-1]
         tried, length, good, after = _panels.attempt(lines, rate, before)
         reached = good & (after.log_time >= log_time)
         # Time may converge (natural gradient with a clock that diverges): the orbit then stays at its end.
@@ -38,9 +43,10 @@ def _until(lines: Lines, rate: _panels.Rate, walk: Walk, log_time: Array) -> tup
             jnp.where(reached, length, 0.0),
             jnp.where(reached, tried.log_time, -jnp.inf),
             reached | stuck,
+            add(total, before, walk),
         )
 
-    return jax.lax.while_loop(going, step, (walk, nothing, nothing - jnp.inf, jnp.asarray(False)))
+    return jax.lax.while_loop(going, step, (walk, nothing, nothing - jnp.inf, jnp.asarray(False), total))
 
 
 def _within(
@@ -69,19 +75,26 @@ def _within(
     return jnp.where(empty, 0.0, jnp.exp(log_distance))
 
 
-def _sample(geometry: str, binary: bool, setting: Setting, log_times: Array) -> tuple[Place, Array, Any]:
+def _sample(
+    geometry: str, binary: bool, setting: Setting, log_times: Array, along: TimeGradient | None = None
+) -> tuple[Place, Array, Any]:
+    """Places, status, and what derivatives need: the last walk's panels, distances and the gradient of time at each."""
     lines = Lines.through(setting.log_ref, setting.reward, geometry)
     rate = _panels.rate_function(lines, setting.algorithm, binary)
 
-    def save(walk: Walk, log_time: Array) -> tuple[Walk, tuple[Place, Array, Walk, Array]]:
-        walk, length, log_share, reached = _until(lines, rate, walk, log_time)
+    add = (lambda total, before, after: total) if along is None else along.add
+
+    def save(carry: tuple[Walk, Any], log_time: Array) -> tuple[tuple[Walk, Any], Any]:
+        walk, length, log_share, reached, total = _until(lines, rate, carry[0], log_time, carry[1], add)
         distance = _within(lines, rate, walk, length, log_share, log_time)
         place = replace(
             walk.place, gaps=_curve.gaps_at(lines, walk.place, distance), tau=walk.place.tau + distance
         )
-        return walk, (place, reached, walk, distance)
+        gradient = None if along is None else along.finish(total, walk, distance)
+        return (walk, total), (place, reached, walk.tried, distance, gradient)
 
-    _, (places, reached, walks, distances) = jax.lax.scan(save, _panels.begin(lines), log_times)
+    begun = _panels.begin(lines), None if along is None else along.nothing()
+    _, (places, reached, tried, distances, gradients) = jax.lax.scan(save, begun, log_times)
     valid = (
         jnp.all(jnp.isfinite(lines.reward))
         & ~jnp.any(jnp.isnan(setting.log_ref))
@@ -91,7 +104,7 @@ def _sample(geometry: str, binary: bool, setting: Setting, log_times: Array) -> 
         jnp.where(jnp.all(reached), Status.OK, Status.NOT_CONVERGED),
         jnp.where(valid, Status.OK, Status.INVALID),
     )
-    return places, status, (walks, distances)
+    return places, status.astype(jnp.int32), (tried[-1], distances, gradients)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -99,8 +112,8 @@ def _differentiable_sample(
     geometry: str, binary: bool, setting: Setting, log_times: Float[Array, " times"]
 ) -> tuple[Float[Array, " times"], Place, Array, Array]:
     """τ at increasing log times (with first derivatives), the places, the status and the panel count."""
-    places, status, (walks, _) = _sample(geometry, binary, setting, log_times)
-    return places.tau, places, status, walks.tried[-1]
+    places, status, (tried, _, _) = _sample(geometry, binary, setting, log_times)
+    return places.tau, places, status, tried
 
 
 @_differentiable_sample.defjvp
@@ -109,23 +122,14 @@ def _sample_jvp(
 ) -> Any:
     setting, log_times = primals
     dsetting, dlog_times = tangents
-    places, status, (walks, distances) = _sample(geometry, binary, setting, log_times)
-
     along = TimeGradient(geometry, binary, setting)
-
-    def gradient_at(
-        state: tuple[Walk, Setting], save: tuple[Walk, Array]
-    ) -> tuple[tuple[Walk, Setting], Any]:
-        walk, distance = save
-        state = along.advance(state, walk.tried)
-        return state, along.finish(state[1], walk, distance)
-
-    _, (gradients, log_speeds) = jax.lax.scan(gradient_at, along.start(), (walks, distances))
+    places, status, (tried, distances, (gradients, log_speeds)) = _sample(
+        geometry, binary, setting, log_times, along
+    )
     moved = jnp.isfinite(log_times) & (distances > 0)
     scale = jnp.exp(jnp.where(moved, log_times - log_speeds, 0.0))
     change = dlog_times - jax.vmap(inner, in_axes=(0, None))(gradients, dsetting)
     dtau = jnp.where(moved, scale * change, 0.0)
-    tried = walks.tried[-1]
     return (places.tau, places, status, tried), (dtau, zero_tangent(places), *zero_tangent((status, tried)))
 
 
