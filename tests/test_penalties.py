@@ -117,10 +117,10 @@ def plain_loop(every, mixing, target, horizon, still=0.0):
         advantage = success - BETA * coefficient * (np.log(policy) - np.log(softmax(reference)))
         advantage = advantage - still * (np.log(policy) - first)
         theta = theta + RATE * policy * (advantage - policy @ advantage)
-        policy = softmax(theta)
-        if target is not None:
+        if target is not None:  # the divergence of the policy that the step began with
             divergence = policy @ (np.log(policy) - np.log(softmax(reference)))
             coefficient *= 1 + np.clip(divergence / target - 1, -0.2, 0.2) / horizon
+        policy = softmax(theta)
         if every is not None and step % every == 0:
             reference = mixing * theta + (1 - mixing) * reference
         path.append(np.log(policy))

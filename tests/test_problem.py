@@ -263,7 +263,9 @@ def test_problems_of_lists(monkeypatch):
 
 
 def test_the_package_lists_its_names():
-    assert {name for name in dir(qra) if not name.startswith("__")} == set(qra.__all__)
+    factories = {*qra.registry.ALGORITHMS, *qra.registry.REWARDS, *qra.registry.REGULARIZERS}
+    assert {name for name in dir(qra) if not name.startswith("__")} == set(qra.__all__) | factories
+    assert all(callable(getattr(qra, name)) for name in factories)
 
 
 @pytest.mark.parametrize("draw", [lambda key: random(key, 3), lambda key: examples.internal_feedback(key, 3)])

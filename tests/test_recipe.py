@@ -311,9 +311,7 @@ def test_sensitivities():
     time = lambda ref, success: qra.orbit.log_hitting_time(  # noqa: E731
         replace(WORKED.with_ref(jnp.log(ref)), success=success), algorithm=GRPO
     )
-    time = jax.jit(
-        time
-    )  # to about 1e-9: steps so small that its error would show in the differences are none
+    time = jax.jit(time)
     np.testing.assert_allclose(found.log_time, time(WORKED.ref, WORKED.success))
     for r in range(3):
         unit, step = jnp.zeros(3).at[r].set(1.0), 1e-5
