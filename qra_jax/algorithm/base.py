@@ -106,7 +106,9 @@ class Algorithm:
 
     def __repr__(self) -> str:
         size = "any G" if self.group_size is None else f"G = {self.group_size}"
-        return f"Algorithm({', '.join([self.name, size, *_show.parameters(self.params)])})"
+        given = {} if self.made is None else self.made[1]
+        shown = {key: value for key, value in self.params.items() if key in given or not _is_zero(value)}
+        return f"Algorithm({', '.join([self.name, size, *_show.parameters(shown)])})"
 
     def with_group_size(self, group_size: Any) -> Algorithm:
         """The same rule for groups of another size.
@@ -354,6 +356,11 @@ def batch_scale(rule: str | None, reward: Array, square: Array, silent: Array) -
 
 def _inverse(value: Array) -> Array:
     return jnp.where(value > 0, 1 / jnp.where(value > 0, value, 1.0), 0.0)
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether a parameter is a plain zero, which stands for its absence."""
+    return isinstance(value, (int, float)) and value == 0
 
 
 def resolved_group(group_size: int | None, *, low: int = 2) -> int | None:
