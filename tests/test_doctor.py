@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qra_jax import cli
-from qra_jax.cli import doctor
+from qra_jax.cli import actions, doctor
 
 
 def dies(problem):
@@ -16,7 +16,7 @@ def dies(problem):
 def broken(monkeypatch):
     checks = {"dies": (dies, 1.0), "is not a number": (lambda problem: float("nan"), 1.0)}
     monkeypatch.setattr(doctor, "CHECKS", checks | {"is well": (lambda problem: 0.5, 1.0)})
-    monkeypatch.setattr(cli, "_start_jax", lambda: None)
+    monkeypatch.setattr(actions, "start_jax", lambda: None)
 
 
 def test_a_check_that_dies_is_told_with_all_the_rest(broken, capsys):

@@ -230,7 +230,7 @@ def return_time(
             ends = np.log(rho) / reference + np.log1p(-rho) / (1 - reference)
             return ends - np.log(reference - rho) / (reference * (1 - reference))
 
-        return np.asarray(primitive(target) - primitive(start)) / (2 * beta)
+        return np.asarray((primitive(target) - primitive(start)) / (2 * beta))
     middle = np.log(reference) - np.log1p(-reference)
 
     def primitive(rho: Any) -> Any:
@@ -238,7 +238,7 @@ def return_time(
         sinh, cosh = shichi(y)
         return np.log(y) + np.cosh(middle) * cosh - np.sinh(middle) * sinh
 
-    return np.asarray(primitive(start) - primitive(target)) / beta
+    return np.asarray((primitive(start) - primitive(target)) / beta)
 
 
 def _forward(log_ref: Array, rates: Array, b: Array) -> Array:
