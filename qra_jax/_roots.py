@@ -8,28 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
 from jaxtyping import Array, Float
 
 _MOST = 100
 """Halvings at most: the width of the bracket times 2⁻¹⁰⁰ is below any rounding that matters."""
 
 Scalar = Float[Array, ""]
-
-
-class BracketedBisection(optx.Bisection):
-    """Bisection that stops when the bracket is narrow, however steep the function is.
-
-    With `flip=True` it also ends at the upper end where the function is zero there, which is what diffrax
-    asks of the trajectories of a batch that had no event.
-    """
-
-    def terminate(
-        self, fn: Any, y: Array, args: Any, options: Any, state: Any, tags: Any
-    ) -> tuple[Array, Any]:
-        """The bracket is as narrow as asked."""
-        width = jnp.abs(state.upper - state.lower)
-        return width <= self.atol + self.rtol * jnp.abs(y), optx.RESULTS.successful
 
 
 def bisect(increasing: Callable[[Scalar], Scalar], low: Any, high: Any) -> Scalar:
@@ -46,6 +30,10 @@ def bisect(increasing: Callable[[Scalar], Scalar], low: Any, high: Any) -> Scala
     >>> print(round(float(bisect(lambda x: x**2 - 2, 0.0, 2.0)), 6))
     1.414214
     """
+    import optimistix as optx  # slow to load, and not wanted by every command
+
+    from qra_jax._bisection import BracketedBisection
+
     low, high = jax.lax.stop_gradient(jnp.broadcast_arrays(*map(jnp.asarray, (low, high))))
     dtype = jnp.result_type(low, high, float)
     low, high = low.astype(dtype), high.astype(dtype)
@@ -82,6 +70,27 @@ def root(increasing: Callable[[Scalar], Scalar], low: Any, high: Any) -> Scalar:
     step = increasing(at) / jnp.where(slope == 0, 1.0, slope)
     near = 1e-3 * (1 + jnp.abs(at))  # where two roots meet the slope is rounding, and the step too
     return at - jnp.clip(jnp.where(jnp.isfinite(step), step, 0.0), -near, near)
+
+
+def halve(increasing: Callable[[float], float], low: float, high: float) -> float:
+    """What [`brent`][] finds, by halving alone: for cheap functions where SciPy would take longer to load.
+
+    Args:
+      increasing: the function of Python numbers; it need not be continuous.
+      low: lower end.
+      high: upper end.
+
+    Returns:
+      A number at which the function is zero or positive; `low` where it is so there, `high` where it is so nowhere.
+
+    >>> round(halve(lambda x: x**2 - 2, 0.0, 2.0), 6)
+    1.414214
+    """
+    if increasing(low) >= 0:
+        return low
+    while low < (middle := 0.5 * (low + high)) < high:
+        low, high = (middle, high) if increasing(middle) < 0 else (low, middle)
+    return high
 
 
 def brent(increasing: Callable[[float], float], low: float, high: float) -> float:

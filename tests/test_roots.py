@@ -42,7 +42,7 @@ def test_a_root_is_differentiable_and_a_bisection_is_constant():
         assert derivative(of(_roots.bisect))(2.0) == 0
 
 
-@pytest.mark.parametrize("find", [_roots.bisect, _roots.brent])
+@pytest.mark.parametrize("find", [_roots.bisect, _roots.brent, _roots.halve])
 def test_without_a_change_of_sign_the_nearer_end_is_the_answer(find):
     assert find(lambda x: x + 5, 0.0, 1.0) == pytest.approx(0, abs=1e-12)
     assert find(lambda x: x - 5, 0.0, 1.0) == pytest.approx(1, abs=1e-12)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from qra_jax import _check, metrics
-from qra_jax._roots import BracketedBisection
+from qra_jax._bisection import BracketedBisection
 from qra_jax.flow.system import State, System
 from qra_jax.problem import Problem
 

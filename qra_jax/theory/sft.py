@@ -151,7 +151,7 @@ def sft_log_dose(problem: Problem) -> float:
     high = -_LEAST
     while excess(high) < 0:  # r* takes all the mass, to the last digit, at some finite s
         high *= 2
-    return _roots.brent(excess, _LEAST, high)
+    return _roots.halve(excess, _LEAST, high)
 
 
 _LEAST = -30.0
