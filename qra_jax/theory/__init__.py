@@ -29,13 +29,6 @@ if TYPE_CHECKING:
         Expansion as Expansion,
         small_step_expansion as small_step_expansion,
     )
-    from qra_jax.theory.scaling import (
-        Exponents as Exponents,
-        exponents as exponents,
-        grpo_crossover as grpo_crossover,
-        grpo_drift_share as grpo_drift_share,
-        grpo_poisson_share as grpo_poisson_share,
-    )
     from qra_jax.theory.feedback import (
         initial_slope as initial_slope,
         rlif_initial_slope as rlif_initial_slope,
@@ -84,6 +77,13 @@ if TYPE_CHECKING:
         Regime as Regime,
         gamma as gamma,
         regime as regime,
+    )
+    from qra_jax.theory.scaling import (
+        Exponents as Exponents,
+        exponents as exponents,
+        grpo_crossover as grpo_crossover,
+        grpo_drift_share as grpo_drift_share,
+        grpo_poisson_share as grpo_poisson_share,
     )
     from qra_jax.theory.sft import (
         sft_log_dose as sft_log_dose,
