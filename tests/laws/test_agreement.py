@@ -158,6 +158,7 @@ def test_an_estimate_on_samples_where_the_reference_has_nothing_is_invalid():
         assert run.status == Status.INVALID
 
 
+@pytest.mark.usefixtures("compiled_plainly")
 def test_a_greedy_baseline_is_a_rollout_of_its_own_in_a_network_too():
     from qra_jax import transformer as tf
 
