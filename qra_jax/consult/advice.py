@@ -481,7 +481,7 @@ def _one(settings: Hyperparameters, mode: str) -> Callable[..., dict[str, Any]]:
     """One run as a function of key and row."""
     every = -(-settings.steps // RECORDS)
     clips, algorithm, penalty = _clips(settings), settings.trained, REGULARIZERS[settings.penalty]
-    # Linear in the rewards or not, a binary reward has its clock; the ratio is clipped only where it can leave one.
+    # Other surrogates have no ratio to clip.
     clipped = settings.off_policy.surrogate not in ("none", "sapo")
 
     def run(key: jax.Array, row: dict[str, Any]) -> dict[str, Any]:
