@@ -92,7 +92,7 @@ def train(
       algorithm: turns the rewards of a group into weights. Where it draws silent groups again, they are left out of
         the mean, as if the batch were filled up with other questions (tabular training draws the same question again:
         the two agree on average for many questions that are alike, and with a single question nothing is left out).
-        Where it rescales by the whole batch, see [`batch_scaled`][qra_jax.transformer.batch.batch_scaled].
+        Where it rescales by the whole batch, see `qra_jax.transformer.batch.batch_scaled`.
       steps: batches of rollouts, ≥ 1.
       questions: N of a step, ≥ 1.
       learning_rate: η ≥ 0; may be traced.
