@@ -1,0 +1,1 @@
+"""Studies of how fast training goes: clocks of algorithms, optimisers, staleness."""

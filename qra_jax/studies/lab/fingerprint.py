@@ -1,0 +1,245 @@
+"""Fingerprints: what a kept result depends on, so that nothing stale is ever called finished.
+
+A result depends on the functions that computed it: their code, what they read from their module, and every file of
+the package that these import, followed to the end; and on the versions of the libraries. Comments, docstrings and
+formatting are no part of it, nor is what only draws or words.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import qra_jax
+
+ROOT = Path(qra_jax.__file__).parent
+LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "diffrax", "optimistix", "optax", "flax")
+"""Libraries whose versions are part of a fingerprint of data."""
+WORDS = ("plot", "film", "registry", "studies.papers", "studies.lab")
+"""Modules of the package that no number depends on."""
+WHOLE = "qra_jax.*"
+"""Stands for every module of the package but the studies."""
+NUMBERS = ("studies.lab.arms",)
+"""Modules among these on which numbers do depend."""
+
+
+def of_data(functions: Iterable[Callable[..., Any]], *settings: Any) -> str:
+    """Fingerprint of what functions of a study compute.
+
+    Args:
+      functions: of one module.
+      settings: anything else it depends on, as JSON data.
+
+    Returns:
+      Hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for function in functions:
+        module = sys.modules[function.__module__]
+        pieces, imports = _slice(Path(inspect.getfile(module)), function.__name__, module.__name__)
+        digest.update("\n".join(pieces).encode())
+        digest.update(_closure(imports).encode())
+    digest.update(json.dumps([versions(), *settings], sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def of_call(function: Callable[..., Any], args: Any, options: Mapping[str, Any]) -> str:
+    """Fingerprint of a call: the function's, and its arguments'."""
+    import jax
+
+    leaves, tree = jax.tree.flatten((args, dict(options)))
+    said = [_said(leaf) for leaf in leaves]
+    return of_data([function], str(tree), said)
+
+
+def of_page(module: Any) -> str:
+    """Fingerprint of how a study words and draws its data: its own file, the laboratory, the style of plots."""
+    files = [
+        Path(inspect.getfile(module)),
+        ROOT / "plot.py",
+        ROOT / "qra.mplstyle",
+        ROOT / "studies" / "papers.py",
+    ]
+    files += sorted((ROOT / "studies" / "lab").glob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    digest.update(json.dumps([metadata.version("matplotlib"), metadata.version("scipy")]).encode())
+    return digest.hexdigest()
+
+
+def of_folder(folder: Path | None) -> str:
+    """Fingerprint of a folder of measured data."""
+    if folder is None:
+        return ""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    content = b"".join(file.name.encode() + hashlib.sha256(file.read_bytes()).digest() for file in files)
+    return hashlib.sha256(content).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions that numbers depend on."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def _said(leaf: Any) -> Any:
+    import jax
+
+    if isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if isinstance(leaf, (np.ndarray, np.generic, jax.Array)):
+        array = np.asarray(leaf)
+        return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+    return repr(leaf)
+
+
+@functools.cache
+def _tree(file: Path, modified: float) -> ast.Module:
+    return _bare(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def _parsed(file: Path) -> ast.Module:
+    return _tree(file, file.stat().st_mtime)
+
+
+def _bare(tree: ast.Module) -> ast.Module:
+    """A module without docstrings, those of constants and attributes among them."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            kept = [
+                line
+                for line in body
+                if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+            node.body = kept or [ast.Pass()]  # pyright: ignore[reportAttributeAccessIssue]
+    return tree
+
+
+def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]:
+    """The definitions of a module that a function needs, and the modules of the package that these use."""
+    tree = _parsed(file)
+    defined: dict[str, list[ast.AST]] = {}
+    imported: dict[str, set[str]] = {}
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for name, targets in _bindings(node, module).items():
+                imported[name] = targets
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.setdefault(node.name, []).append(node)
+        else:
+            for name in {
+                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }:
+                defined.setdefault(name, []).append(node)
+    todo, seen, pieces, modules = [function], set(), [], set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name == "study":
+            continue
+        seen.add(name)
+        modules |= imported.get(name, set())
+        for node in defined.get(name, ()):
+            pieces.append(ast.dump(node))
+            modules |= {t for inner in ast.walk(node) for t in _targets(inner, module)}
+            todo += [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    return sorted(pieces), modules
+
+
+def _bindings(node: ast.Import | ast.ImportFrom, module: str) -> dict[str, set[str]]:
+    """Names that an import binds, and the modules of the package behind each."""
+    out: dict[str, set[str]] = {}
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.split(".")[0] == "qra_jax":
+                out[alias.asname or "qra_jax"] = {alias.name if alias.asname and "." in alias.name else WHOLE}
+        return out
+    base = node.module or ""
+    if node.level:
+        parts = module.split(".")
+        base = ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
+    if base.split(".")[0] == "qra_jax":
+        for alias in node.names:
+            inner = f"{base}.{alias.name}"
+            whole = {WHOLE} if base == "qra_jax" and not _files(inner) else {inner}
+            out[alias.asname or alias.name] = whole if base == "qra_jax" else {base, inner}
+    return out
+
+
+def _targets(node: ast.AST, module: str) -> set[str]:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return set().union(*_bindings(node, module).values())
+    return set()
+
+
+def _files(target: str) -> list[Path]:
+    """Files of a module of the package: of a package all of its modules; of the whole package all that computes."""
+    if target == WHOLE:
+        return [file for file in sorted(ROOT.rglob("*.py")) if "studies" not in file.parts[len(ROOT.parts) :]]
+    parts = target.split(".")[1:]
+    path = ROOT.joinpath(*parts)
+    if not parts:
+        return []
+    if path.is_dir():
+        return (
+            sorted(path.rglob("*.py"))
+            if len(parts) == 1 and parts[0] != "studies"
+            else sorted(path.glob("*.py"))
+        )
+    return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else []
+
+
+def _module(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _counts(module: str) -> bool:
+    """Whether numbers depend on a module."""
+    short = module.removeprefix("qra_jax").removeprefix(".")
+    if not short or short == "studies":
+        return False
+    if any(short == name or short.startswith(name + ".") for name in NUMBERS):
+        return True
+    return not any(short == name or short.startswith(name + ".") for name in WORDS)
+
+
+@functools.cache
+def _imports(file: Path, modified: float) -> frozenset[str]:
+    tree, module = _tree(file, modified), _module(file)
+    inside = module if file.name != "__init__.py" else module + ".__init__"
+    return frozenset(target for node in ast.walk(tree) for target in _targets(node, inside))
+
+
+@functools.cache
+def _dumped(file: Path, modified: float) -> str:
+    return hashlib.sha256(ast.dump(_tree(file, modified)).encode()).hexdigest()
+
+
+def _closure(targets: Iterable[str]) -> str:
+    """Every file of the package that some modules import, followed to the end, as digests by name."""
+    todo, seen = list(targets), set()
+    files: dict[str, str] = {}
+    while todo:
+        target = todo.pop()
+        if target in seen:
+            continue
+        seen.add(target)
+        for file in _files(target):
+            name = _module(file)
+            if _counts(name) and name not in files:
+                files[name] = _dumped(file, file.stat().st_mtime)
+                todo += list(_imports(file, file.stat().st_mtime))
+    return json.dumps(files, sort_keys=True)

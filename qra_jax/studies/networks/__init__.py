@@ -1,0 +1,1 @@
+"""Studies of small transformers beside the theory."""

@@ -1,0 +1,1 @@
+"""Studies of sampling noise and of noisy verifiers."""

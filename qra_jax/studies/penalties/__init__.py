@@ -1,0 +1,1 @@
+"""Studies of penalties and bonuses: KL, entropy, regularised policy iteration."""

@@ -1,0 +1,1 @@
+"""Studies of many questions at once."""

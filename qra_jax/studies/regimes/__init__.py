@@ -1,0 +1,1 @@
+"""Studies of where training goes: regimes, stalls, optima."""

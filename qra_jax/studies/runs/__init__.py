@@ -1,0 +1,1 @@
+"""Studies of measured runs and of forecasts."""

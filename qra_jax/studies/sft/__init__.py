@@ -1,0 +1,1 @@
+"""Studies of SFT before and between RL."""

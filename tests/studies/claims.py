@@ -1,0 +1,66 @@
+"""Every claim can fail: mutations of a study's quick data that turn each of its verdicts, and that leave it open."""
+
+import functools
+import importlib
+import os
+import tempfile
+from pathlib import Path
+
+from qra_jax.studies.lab import Bank, store
+
+KINDS = {"holds": ("holds", "holds only if"), "fails": ("fails",), "open": ("open",)}
+
+
+@functools.cache
+def quick(study):
+    """The quick data of a study: those of a finished run where its fingerprints agree, otherwise computed and kept."""
+    places = [Path(os.environ[name]) for name in ("QRA_ARTIFACTS",) if name in os.environ]
+    places.append(Path(tempfile.gettempdir()) / "qra-jax-studies")
+    prints = study.fingerprints(quick=True)
+    kept = places[-1] / study.name
+    known = {}
+    for place in places:
+        for name, print_ in prints.items():
+            path = store.path(place / study.name, name, print_)
+            if name not in known and path.is_file():
+                known[name] = store.read(path)
+    return study.compute(
+        quick=True,
+        known=known,
+        bank=Bank(places[-1] / "bank"),
+        keep=lambda name, result: store.write(store.path(kept, name, prints[name]), result),
+    )
+
+
+def tables(subject):
+    """`(study, claim id, wanted kind)` of a subject's tables, and of the claims that lack one."""
+    package = importlib.import_module(f"qra_jax.studies.{subject}")
+    rows = []
+    for file in sorted(Path(package.__file__).parent.glob("[!_]*.py")):
+        study = importlib.import_module(f"{package.__name__}.{file.stem}").study
+        table = importlib.import_module(f"tests.studies.tables.{file.stem}").TABLE
+        for claim in study.claims:
+            entry = table.get(claim.split("/")[1], {})
+            rows += [(study, claim, kind, entry.get(kind)) for kind in ("open", *(k for k in entry if k != "open"))]
+            if not set(entry) & {"holds", "fails"}:
+                rows.append((study, claim, "turned", None))
+        unknown = set(table) - {claim.split("/")[1] for claim in study.claims}
+        assert not unknown, f"tables/{file.stem}.py: {unknown} are no claims of {study.name}"
+    return rows
+
+
+def verdicts(study, data):
+    """Kind of verdict by claim."""
+    return {finding.claim.id: finding.verdict.kind for finding in study.judge(data)}
+
+
+def check(study, claim, kind, mutate):
+    """A mutation of the quick data gives the claim a verdict of this kind, which is another one than without it."""
+    assert mutate is not None, f"{claim}: no mutation to {kind!r} in its table"
+    data = quick(study)
+    if claim not in verdicts(study, data):
+        return  # of measured data that are not here
+    before, after = verdicts(study, data)[claim], verdicts(study, mutate(data))[claim]
+    assert after in KINDS[kind], f"{claim}: {after} after a mutation that should give {kind!r}"
+    turned = [k for k in ("holds", "fails") if before not in KINDS[k]]
+    assert kind in [*turned, "open"], f"{claim}: is {before!r} already; its table must turn it"

@@ -1,0 +1,12 @@
+"""Studies of where training goes: each claim can fail, and can be left open."""
+
+import pytest
+
+from tests.studies import claims
+
+
+@pytest.mark.parametrize(
+    ("study", "claim", "kind", "mutate"), claims.tables("regimes"), ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_claims_can_fail(study, claim, kind, mutate):
+    claims.check(study, claim, kind, mutate)
