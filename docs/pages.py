@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 import qra_jax
 
 ROOT = Path(__file__).parent.parent
-MODULES = [*qra_jax._MODULES, "studies.base", "sweep.executors", "explorer", "explorer.widget"]
+MODULES = [*qra_jax._MODULES, "studies.lab", "sweep.executors", "explorer", "explorer.widget"]
 MODULES += ["consult.diagnosis", "consult.advice"]
 
 

@@ -166,26 +166,38 @@ def _sweep(command: SweepRun | SweepShow | SweepPlot) -> int:
 
 
 def _reproduce(command: Reproduce) -> int:
-    start_jax()
     from qra_jax import studies
-    from qra_jax.studies import report
 
+    for subject in command.subject:
+        if subject not in studies.subjects():
+            raise ValueError(unknown("subject", subject, studies.subjects(), "qra reproduce --list"))
+    wanted = [name for subject in command.subject for name in studies.names(subject)]
+    for name in command.names:
+        if name not in studies.names():
+            raise ValueError(unknown("study", name, studies.names(), "qra reproduce --list"))
+    start_jax()
     if command.list:
-        width = max(map(len, studies.REGISTRY))
-        for name in studies.REGISTRY:
+        from qra_jax.studies import report
+
+        for name in wanted or studies.names():
             try:
-                title = studies.load(name).TITLE
+                study = studies.load(name)
+                print(f"{study.subject}/{name}: {study.title}")
+                for claim in study.claims.values():
+                    print(f"    {claim.id}  {claim.statement}")
             except Exception as error:
-                title = f"cannot be loaded: {report.one_line(error)}"
-            print(f"{name:{width}}  {title}")
+                print(f"{name}: cannot be loaded: {report.one_line(error)}")
         return 0
     from qra_jax.studies import runner
 
-    for name in command.names:
-        if name not in studies.REGISTRY:
-            raise ValueError(unknown("study", name, studies.REGISTRY, "qra reproduce --list"))
     return runner.reproduce(
-        command.names, quick=command.quick, out=command.out, force=command.force, data=command.data
+        [*command.names, *wanted],
+        quick=command.quick,
+        out=command.out,
+        force=command.force,
+        data=command.data,
+        jobs=command.jobs,
+        claim=command.claim,
     )
 
 

@@ -179,20 +179,26 @@ Sweep = (
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Run the studies: data, figures, a verdict on each claim, and a report."""
+    """Run the studies: data, figures, a verdict on each claim, and a report that is there from the first minute on."""
 
     names: tyro.conf.Positional[Annotated[tuple[str, ...], _arg("[STUDY ...]")]] = ()
     """Studies to run; default: all."""
     quick: Flag = False
-    """Coarser versions of all of them in about nine minutes."""
+    """Smaller versions: fewer members, coarser grids; more claims stay open."""
     out: Annotated[str, _arg("DIR")] = "results"
     """Folder for the results."""
     force: Flag = False
     """Run finished studies again."""
     data: Annotated[str | None, _arg("DIR")] = None
     """Folder of measured training runs (CSV), for the studies that use some."""
+    jobs: Annotated[int | None, _arg("N")] = None
+    """Studies side by side; default: one for each core, as far as memory allows."""
+    subject: Annotated[tuple[str, ...], _arg("SUBJECT ...")] = ()
+    """Run the studies of these subjects, such as regimes, clocks, noise."""
+    claim: Annotated[str | None, _arg("ID")] = None
+    """Run the study of one claim, and show all that is known of that claim."""
     list: Flag = False
-    """List the studies and stop."""
+    """List studies and claims, and stop."""
 
 
 @dataclass(frozen=True)

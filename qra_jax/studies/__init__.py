@@ -1,69 +1,105 @@
-"""Studies: one file for each, which computes its data, draws its figure and states its verdicts.
+"""Studies of the literature's claims: a file for each, in the folder of its subject.
 
-To add one, write `studies/<name>.py` with what [`base.Study`][] lists and add its name to `REGISTRY`.
+A study is a module `studies/<subject>/<name>.py` that holds a [`Study`][qra_jax.studies.lab.Study] called
+`study`. Files are found by looking; there is no list to add one to. Another folder of the same form, named by the
+environment variable `QRA_STUDIES`, adds studies from outside the package.
 """
 
-import importlib
-from typing import cast
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
 
 from qra_jax import _check
-from qra_jax.studies.base import Study, Verdict
 
-REGISTRY: dict[str, str] = {
-    name: f"{__name__}.{name.replace('-', '_')}"
-    for name in (
-        "optimal-policy",
-        "regimes",
-        "transition-time",
-        "stall-atlas",
-        "clocks",
-        "noisy-verifier",
-        "internal-feedback",
-        "sft-first",
-        "flow-limit",
-        "group-size",
-        "collapse-map",
-        "entropy",
-        "kl-variants",
-        "staleness",
-        "optimizers",
-        "policy-iteration",
-        "pass-at-k",
-        "interference",
-        "rl-in-name-only",
-        "sft-then-rl",
-        "what-to-teach",
-        "interleave",
-        "primitives",
-        "forecast",
-        "real-forecast",
-        "per-question-clocks",
-        "transformer-selection",
-        "transformer-rlif",
-        "transformer-sft-first",
-        "critical-tokens",
-        "arithmetic",
-    )
-}
-"""Every study in the order of the report: its name, and the module that holds it."""
+ORDER = (
+    "regimes",
+    "clocks",
+    "noise",
+    "penalties",
+    "sft",
+    "questions",
+    "networks",
+    "weights",
+    "credit",
+    "runs",
+)
+"""Subjects in the order of the report; others follow."""
+OWN = "QRA_STUDIES"
+"""Environment variable with a folder of further studies."""
 
-__all__ = ["REGISTRY", "Study", "Verdict", "load"]
+__all__ = ["load", "names", "subjects"]
 
 
-def load(name: str) -> Study:
-    """The module of a study.
+def _files() -> dict[str, Path]:
+    """File of each study by name, in the order of the report."""
+    here = Path(__file__).parent
+    roots = [here, *([Path(os.environ[OWN])] if os.environ.get(OWN) else [])]
+    folders = [folder for root in roots for folder in sorted(root.iterdir()) if folder.is_dir()]
+    folders.sort(key=lambda folder: ORDER.index(folder.name) if folder.name in ORDER else len(ORDER))
+    files = [
+        file
+        for folder in folders
+        if folder != here / "lab"
+        for file in sorted(folder.glob("[!_]*.py"))
+    ]
+    return {file.stem.replace("_", "-"): file for file in files}
+
+
+def names(subject: str | None = None) -> tuple[str, ...]:
+    """Names of all studies, or of those of one subject, in the order of the report.
 
     Args:
-      name: a name in `REGISTRY`, e.g. `"optimal-policy"`.
+      subject: a folder of `qra_jax/studies/`; default: all of them.
+
+    Raises:
+      ValueError: there is no such subject.
+    """
+    if subject is not None:
+        _check.choice("subject", subject, subjects())
+    return tuple(name for name, file in _files().items() if subject in (None, file.parent.name))
+
+
+def subjects() -> tuple[str, ...]:
+    """Subjects that have studies, in the order of the report."""
+    return tuple(dict.fromkeys(file.parent.name for file in _files().values()))
+
+
+def load(name: str):  # noqa: ANN201  (the laboratory is imported only here)
+    """The study of this name.
+
+    Args:
+      name: one of [`names`][], e.g. `"optimal-policy"`.
 
     Returns:
-      The module.
+      The [`Study`][qra_jax.studies.lab.Study].
 
     Raises:
       ValueError: there is no such study.
 
-    >>> load("regimes").TITLE
-    'Two regimes: from the same success rates, one start rises at once and the other falls first'
+    >>> load("optimal-policy").subject
+    'regimes'
     """
-    _check.choice("study", name, tuple(REGISTRY))
-    return cast(Study, importlib.import_module(REGISTRY[name]))
+    _check.choice("study", name, names())
+    file = _files()[name]
+    if file.is_relative_to(Path(__file__).parent):
+        return importlib.import_module(f"{__name__}.{file.parent.name}.{file.stem}").study
+    return _outside(file).study
+
+
+def _outside(file: Path) -> ModuleType:
+    """The module of a file outside the package."""
+    module_name = f"own.{file.parent.name}.{file.stem}"
+    if module_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module_name, file)
+        assert spec is not None and spec.loader is not None
+        sys.modules[module_name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[module_name])
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    return sys.modules[module_name]

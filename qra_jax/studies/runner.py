@@ -1,21 +1,20 @@
-"""`qra reproduce`: run studies, keep what is finished, go on when one crashes, write the report."""
+"""`qra reproduce`: each study is a process of its own, some run side by side; the report is there from the start."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import json
-import platform
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
-import traceback
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import jax
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -27,12 +26,33 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-import qra_jax
-from qra_jax import _check, _files, plot, studies
-from qra_jax.studies import report
-from qra_jax.studies.base import DataMissing
+from qra_jax import _check, _files, studies
+from qra_jax.studies import report, worker
 
-STAMP, DATA, FIGURE, VERDICTS, ERROR = "done.json", "data.npz", "figure", "verdicts.json", "error.txt"
+MEMORY = 3.0
+"""GiB that a study may take: no more run side by side than fit."""
+UNKNOWN = 30.0
+"""Seconds of a study that has never been run."""
+
+
+@dataclass
+class _Job:
+    """A study that is running."""
+
+    name: str
+    process: subprocess.Popen[str]
+    start: float
+    log: list[str] = field(default_factory=list)
+    said: str = "starting"
+    listener: threading.Thread | None = None
+
+    def listen(self) -> None:
+        """Take its lines; the last one says what it is doing."""
+        assert self.process.stdout is not None
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.log.append(line)
+                self.said = line.strip() or self.said
 
 
 def reproduce(
@@ -42,176 +62,218 @@ def reproduce(
     out: str | Path = "results",
     force: bool = False,
     data: str | Path | None = None,
+    jobs: int | None = None,
+    claim: str | None = None,
     console: Console | None = None,
 ) -> int:
-    """Run studies into `out/<name>/`, then write `out/report.html` and `out/claims.json` from what is there.
+    """Run studies into `out/<name>/`, and keep `out/report.html`, `claims.json` and `claims.md` up to date.
 
-    A study is finished once its stamp is written, last of all; the stamp names the package version, quick or
-    full, and a hash of the study's source, so whatever is stale or half written is done again. A full result
-    also serves where a quick one is asked for, and one with measured data where none are given; an old result stays
-    until the new data are computed.
+    A study is finished once its stamp is written, last of all. The stamp holds fingerprints: of what each dataset
+    depends on, and of what words and draws it. What is stale is done again, and only that. A full result serves where a
+    quick one is asked for, and one with measured runs where none are given. Each study is a process: a crash, or a
+    kill, loses that one. Half of the places take the quickest study that is left, the others the longest.
 
     Args:
       names: studies to run; all of them where empty.
-      quick: coarser versions, some minutes for all of them on two cores.
+      quick: smaller versions: fewer members and coarser grids; more claims stay open.
       out: folder for the results.
       force: run finished studies again, too.
-      data: folder of measured runs, for the studies that use some; one that needs them is skipped without.
+      data: folder of measured runs, for the studies that use some; their claims are left out without.
+      jobs: studies side by side, ≥ 1; default: as many as there are cores, and as memory allows.
+      claim: id of a claim: its study is run, and only this claim is shown, with its controls.
       console: where progress goes.
 
     Returns:
       Exit status: 0, 1 if a study crashed, 130 if interrupted. A claim that fails is a result, not an error.
 
     Raises:
-      ValueError: an unknown study, `out` is a file, or `data` is no folder.
+      ValueError: an unknown study or claim, `out` is a file, `data` is no folder, or jobs below 1.
     """
     out, console = Path(out), console or Console()
     measured = None if data is None else Path(data)
     if measured is not None and not measured.is_dir():
         raise ValueError(f"data: {str(measured)!r} is no folder; must be one that holds measured runs")
-    for name in names:
-        _check.choice("study", name, tuple(studies.REGISTRY))
     if out.exists() and not out.is_dir():
         raise ValueError(f"out: {str(out)!r} is a file; must be a folder or not exist yet")
-    chosen = [name for name in studies.REGISTRY if name in names or not names]
-    interrupted, errors = False, {}
+    if jobs is not None:
+        _check.integer("jobs", jobs, low=1)
+    for name in names:
+        _check.choice("study", name, studies.names())
+    if claim is not None:
+        study = claim.split("/")[0]
+        _check.choice("claim", study, studies.names())
+        _check.choice("claim", claim, tuple(studies.load(study).claims))
+        names = (study,)
+    known = _seconds(out, quick)
+    chosen = [name for name in studies.names() if name in names or not names]
+    state = {
+        name: worker.finished(name, out / name, quick=quick if name in chosen else None, measured=measured)
+        for name in studies.names()
+        if name in chosen or worker.stamp(out / name)
+    }
+    todo = [name for name in chosen if force or not state[name]]
+    for name in chosen:
+        if name not in todo:
+            console.print(f"[dim]∙ {name}: already finished[/dim]")
+    todo.sort(key=lambda name: known.get(name, UNKNOWN))
+    errors: dict[str, str] = {}
+
+    def write(waiting: Sequence[str]) -> list[report.Result]:
+        results = collect(out, [name for name in state if state[name] and name not in waiting], errors)
+        report.write(results, out, waiting=waiting, quick=quick)
+        return results
+
+    out.mkdir(parents=True, exist_ok=True)
+    write(todo)
+    interrupted = False
+    places = jobs or _places()
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(chosen))
+        task = progress.add_task("", total=len(todo))
+        running: dict[int, _Job] = {}
         try:
-            for name in chosen:
-                progress.update(task, description=name)
-                said, error = _run(name, out / name, quick=quick, force=force, measured=measured)
-                errors |= {} if error is None else {name: error}
-                progress.console.print(said)
-                progress.advance(task)
+            while todo or running:
+                for place in range(places):
+                    if place not in running and todo:
+                        name = todo.pop(0 if place % 2 == 0 else -1)
+                        running[place] = _start(name, out, quick, force, measured)
+                for place, job in list(running.items()):
+                    if job.process.poll() is None:
+                        continue
+                    del running[place]
+                    said = _ended(job, out / job.name, errors)
+                    state[job.name] = job.name not in errors
+                    progress.console.print(said)
+                    progress.advance(task)
+                    write([*todo, *(one.name for one in running.values())])
+                progress.update(task, description=_doing(running, todo, known, places))
+                time.sleep(0.1)
         except KeyboardInterrupt:
             interrupted = True
-            console.print("interrupted; finished studies are kept, run again to go on")
-    results = collect(out, errors)
-    report.write(results, out)
-    console.print(report.listing(results))
+            for job in running.values():
+                _stop(job)
+                state[job.name] = job.process.returncode == 0
+            console.print("interrupted; what was computed is kept, run again to go on")
+    results = write([])
+    if claim is not None:
+        console.print(report.details([row for row in report.claims(results) if row["id"] == claim]))
+    else:
+        console.print(report.listing([result for result in results if result.name in chosen], quick=quick))
     console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
     return 130 if interrupted else int(bool(errors))
 
 
-def _run(
-    name: str, folder: Path, *, quick: bool, force: bool, measured: Path | None
-) -> tuple[str, str | None]:
-    """Run one study; say how it went, and give the traceback if it crashed."""
-    if not force and finished(name, folder, quick=quick, measured=measured):
-        return f"[dim]∙ {name}: already finished[/dim]", None
-    start = time.perf_counter()
+def _start(name: str, out: Path, quick: bool, force: bool, measured: Path | None) -> _Job:
+    words = [sys.executable, "-m", "qra_jax.studies.worker", name, str(out)]
+    words += ["--quick"] * quick + ["--force"] * force
+    words += [] if measured is None else ["--data", str(measured)]
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    )
+    job = _Job(name, process, time.perf_counter())
+    job.listener = threading.Thread(target=job.listen, daemon=True)
+    job.listener.start()
+    return job
+
+
+def _stop(job: _Job) -> None:
+    """End a study's process, and wait for its last lines."""
+    job.process.terminate()
     try:
-        study = studies.load(name)
-        options: dict[str, Any] = {"folder": measured} if hasattr(study, "DATA_NEEDED") else {}
-        data = study.compute(quick=quick, **options)
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **data)
-        for file in (STAMP, VERDICTS, f"{FIGURE}.pdf", f"{FIGURE}.png", DATA, ERROR):
-            (folder / file).unlink(missing_ok=True)
-        _files.write(folder / DATA, content.getvalue())
-        with np.load(folder / DATA) as saved:
-            data = dict(saved)
-        with plot.style():
-            plot.save(study.draw(data), folder / FIGURE)
-        verdicts = [verdict.record() for verdict in study.judge(data)]
-        _files.write(folder / VERDICTS, _json(verdicts))
-        seconds = time.perf_counter() - start
-        _files.write(
-            folder / STAMP,
-            _json(stamp(name, quick=quick, measured=measured) | environment() | {"seconds": seconds}),
+        job.process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        job.process.kill()
+        job.process.wait()
+    _heard(job)
+
+
+def _heard(job: _Job) -> None:
+    if job.listener is not None:
+        job.listener.join(timeout=10)
+
+
+def _ended(job: _Job, folder: Path, errors: dict[str, str]) -> str:
+    """What a study's process has left, in a line; its error, if it crashed or was killed."""
+    seconds, code = time.perf_counter() - job.start, job.process.returncode
+    _heard(job)
+    if code == 0:
+        untested = worker.stamp(folder).get("untested", [])
+        more = (
+            f"; {len(untested)} claims on measured runs left out (--data gives their folder)"
+            if untested
+            else ""
         )
-    except DataMissing as missing:
-        return f"[dim]∙ {name}: skipped, {escape(str(missing))}[/dim]", None
-    except Exception as error:
-        text, where = traceback.format_exc(), ""
-        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
-            _files.write(folder / ERROR, text)
-            where = f" (see {escape(str(folder / ERROR))})"
-        return f"[red]✗ {name}: crashed, {escape(report.one_line(error))}[/red]{where}", text
-    return f"[green]✓[/green] {name}: {seconds:.1f} s", None
+        return f"[green]✓[/green] {job.name}: {seconds:.1f} s{more}"
+    text = "".join(job.log[-200:])
+    if code < 0:
+        text += f"killed by {signal.Signals(-code).name}, after it said: {job.said}\n"
+        with contextlib.suppress(OSError):
+            _files.write(folder / worker.ERROR, text)
+    with contextlib.suppress(OSError):
+        text = (folder / worker.ERROR).read_text(encoding="utf-8")
+    errors[job.name] = text or f"ended with exit status {code}"
+    where = escape(str(folder / worker.ERROR))
+    return f"[red]✗ {job.name}: crashed, {escape(report.one_line(errors[job.name]))}[/red] (see {where})"
 
 
-def stamp(name: str, *, quick: bool, measured: Path | None = None) -> dict[str, Any]:
-    """What a finished result must agree on with the code and data that would make it now."""
-    study = studies.load(name)
-    source = Path(study.__file__).read_bytes()
-    found = {"quick": quick, "qra_jax": qra_jax.__version__, "source": hashlib.sha256(source).hexdigest()}
-    if measured is not None and hasattr(study, "DATA_NEEDED"):
-        files = sorted(file for file in measured.iterdir() if file.is_file())
-        content = b"".join(file.name.encode() + hashlib.sha256(file.read_bytes()).digest() for file in files)
-        found["data"] = hashlib.sha256(content).hexdigest()
-    return found
-
-
-def environment() -> dict[str, str]:
-    """Device and versions."""
-    device = jax.devices()[0]
-    packages = ("jax", "jaxlib", "diffrax", "optax", "numpy", "matplotlib")
-    return {
-        "device": f"{device.platform} ({device.device_kind})",
-        "machine": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in packages},
-    }
-
-
-def finished(name: str, folder: Path, *, quick: bool | None = None, measured: Path | None = None) -> bool:
-    """Whether a folder holds the whole result of the study as its code is now.
-
-    Args:
-      name: the study.
-      folder: its folder.
-      quick: which version is wanted; a full one serves as a quick one; either where left out.
-      measured: the measured data it must have been made with; any, or none, where left out.
-
-    Returns:
-      True or False.
-    """
-    try:
-        found = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        wanted = stamp(name, quick=False if quick is False else bool(found["quick"]), measured=measured)
-    except Exception:  # no stamp, an unreadable one, or a study that cannot even be loaded
-        return False
-    files = (DATA, f"{FIGURE}.pdf", f"{FIGURE}.png", VERDICTS)
-    return {key: found.get(key) for key in wanted} == wanted and all(
-        (folder / file).is_file() for file in files
+def _doing(running: dict[int, _Job], todo: Sequence[str], known: dict[str, float], places: int) -> str:
+    """What is under way, and how long the rest may take."""
+    now = time.perf_counter()
+    left = [max(known.get(job.name, UNKNOWN) - (now - job.start), 1.0) for job in running.values()]
+    rest = (sum(left) + sum(known.get(name, UNKNOWN) for name in todo)) / places
+    rest = max([rest, *left]) if left else rest
+    words = ", ".join(
+        f"{job.name} ({job.said})" if job.said != job.name else job.name for job in running.values()
+    )
+    return escape(
+        f"{words}; about {rest / 60:.0f} min left" if rest >= 90 else f"{words}; about {rest:.0f} s left"
     )
 
 
-def collect(out: Path, errors: Mapping[str, str] | None = None) -> list[report.Result]:
-    """What a folder holds: finished studies with their verdicts, and crashed ones, in order.
+def _seconds(out: Path, quick: bool) -> dict[str, float]:
+    """How long each study took: in this folder if it was run there, otherwise where the package was made."""
+    bundled = json.loads(
+        resources.files("qra_jax.studies").joinpath("seconds.json").read_text(encoding="utf-8")
+    )
+    known = dict(bundled["quick" if quick else "full"])
+    for name in studies.names():
+        before = worker.stamp(out / name)
+        if before and before["quick"] == quick:
+            known[name] = before["seconds"]
+    return known
+
+
+def _places() -> int:
+    """Studies side by side: one for each core this process may use, as far as memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (ValueError, OSError, AttributeError):
+        available = MEMORY * cores
+    return max(1, min(cores, int(available / MEMORY)))
+
+
+def collect(out: Path, names: Sequence[str], errors: dict[str, str] | None = None) -> list[report.Result]:
+    """Results of finished studies in a folder, and of those that crashed, in the order of the report.
 
     Args:
       out: folder of the results.
-      errors: traceback for each study that crashed just now, whatever its folder holds.
-
-    Returns:
-      A result for each study that was run.
+      names: studies that are finished there.
+      errors: traceback of each study that crashed.
     """
     results = []
-    for name in studies.REGISTRY:
+    for name in studies.names():
         folder = out / name
         if errors and name in errors:
-            results.append(report.Result(name, name, "", error=errors[name]))
-        elif finished(name, folder):
-            study = studies.load(name)
-            results.append(
-                report.Result(
-                    name,
-                    study.TITLE,
-                    study.__doc__ or "",
-                    verdicts=json.loads((folder / VERDICTS).read_text(encoding="utf-8")),
-                    stamp=json.loads((folder / STAMP).read_text(encoding="utf-8")),
-                    figure=(folder / f"{FIGURE}.png").read_bytes(),
-                )
-            )
-        elif (folder / ERROR).is_file():
-            error = (folder / ERROR).read_text(encoding="utf-8")
-            results.append(report.Result(name, name, "", error=error))
+            results.append(report.Result(name, "", name, "", error=errors[name]))
+        elif name in names:
+            done = worker.stamp(folder)
+            rows = json.loads((folder / worker.CLAIMS).read_text(encoding="utf-8"))
+            picture = folder / f"{worker.FIGURE}.png"
+            figure = picture.read_bytes() if picture.is_file() else b""
+            title, text = done["title"], done["text"]
+            results.append(report.Result(name, done["subject"], title, text, rows, done, figure))
+        elif (folder / worker.ERROR).is_file():
+            error = (folder / worker.ERROR).read_text(encoding="utf-8")
+            results.append(report.Result(name, "", name, "", error=error))
     return results
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

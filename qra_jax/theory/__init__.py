@@ -64,32 +64,39 @@ if TYPE_CHECKING:
     from qra_jax.theory.policy_iteration import (
         FixedPoints as FixedPoints,
         TwoCycles as TwoCycles,
+        cycle_length as cycle_length,
         flip_betas as flip_betas,
         fold_betas as fold_betas,
+        overshoot_beta as overshoot_beta,
         policy_iteration_round as policy_iteration_round,
         success_fixed_points as success_fixed_points,
         success_map as success_map,
         success_multiplier as success_multiplier,
         success_path as success_path,
+        success_tail as success_tail,
         success_two_cycles as success_two_cycles,
     )
     from qra_jax.theory.regimes import (
         Regime as Regime,
+        first_move as first_move,
         gamma as gamma,
         regime as regime,
     )
     from qra_jax.theory.scaling import (
         Exponents as Exponents,
         exponents as exponents,
+        grpo_cold_exponent as grpo_cold_exponent,
         grpo_crossover as grpo_crossover,
         grpo_drift_share as grpo_drift_share,
         grpo_poisson_share as grpo_poisson_share,
     )
     from qra_jax.theory.sft import (
+        best_split as best_split,
         sft_log_dose as sft_log_dose,
         sft_log_time as sft_log_time,
         sft_mass_needed as sft_mass_needed,
         sft_policy as sft_policy,
+        sft_policy_after as sft_policy_after,
         sft_quality as sft_quality,
     )
     from qra_jax.theory.stability import (
@@ -117,7 +124,14 @@ _NAMES = {
     "coupling": ["influence", "shared_logit_speed"],
     "entropy": ["entropy_hessian", "entropy_rate", "entropy_step"],
     "expansion": ["Expansion", "small_step_expansion"],
-    "scaling": ["Exponents", "exponents", "grpo_crossover", "grpo_drift_share", "grpo_poisson_share"],
+    "scaling": [
+        "Exponents",
+        "exponents",
+        "grpo_cold_exponent",
+        "grpo_crossover",
+        "grpo_drift_share",
+        "grpo_poisson_share",
+    ],
     "feedback": ["initial_slope", "rlif_initial_slope", "rlif_rise_probability"],
     "length": ["class_weights", "stop_drift"],
     "mixtures": ["demonstrations", "least_share_that_pays", "rest_point"],
@@ -128,17 +142,20 @@ _NAMES = {
     "policy_iteration": [
         "FixedPoints",
         "TwoCycles",
+        "cycle_length",
         "flip_betas",
         "fold_betas",
+        "overshoot_beta",
         "policy_iteration_round",
         "success_fixed_points",
         "success_map",
         "success_multiplier",
         "success_path",
+        "success_tail",
         "success_two_cycles",
     ],
-    "regimes": ["Regime", "gamma", "regime"],
-    "sft": ["sft_log_dose", "sft_log_time", "sft_mass_needed", "sft_policy", "sft_quality"],
+    "regimes": ["Regime", "first_move", "gamma", "regime"],
+    "sft": ["best_split", "sft_log_dose", "sft_log_time", "sft_mass_needed", "sft_policy", "sft_policy_after", "sft_quality"],
     "stability": [
         "delay_limit",
         "delayed_radius",

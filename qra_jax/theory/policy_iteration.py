@@ -12,12 +12,13 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from qra_jax import _check, _roots, metrics
 from qra_jax.problem import Problem
 
-_GRID, _CYCLES = 512, 3
+_GRID, _CYCLES, _GONE = 512, 3, 200.0
 
 Number = float | Array
 
@@ -289,6 +290,98 @@ def flip_betas(accuracy_ref: Number, *, epsilon: Number = 0.0, anchor: Number = 
     """
     _, ref, _, epsilon, anchor = _arguments(0.0, accuracy_ref, 1.0, epsilon, anchor)
     return _flip_betas(ref, epsilon, anchor)
+
+
+def overshoot_beta(accuracy_ref: Number) -> Float[Array, ""]:
+    r"""Strength of the KL term below which the first round from the reference jumps past the upper fixed point.
+
+    $$ \beta = \frac{\cosh(z_{\rm ref}/2)}{-z_{\rm ref}} $$
+
+    The map is even in z (ε = 0, α = 1), so that the reference goes where $-z_{\rm ref}$ goes; below this β that state
+    lies above the upper fixed point, and rounds run to 1 although a fixed point may hold others.
+
+    Args:
+      accuracy_ref: ρ_ref in [0, 1].
+
+    Returns:
+      β; inf for ρ_ref = 0, NaN from ρ_ref = ½ on.
+
+    Raises:
+      ValueError: ρ_ref out of range.
+
+    Reference: *derived here*.
+
+    >>> print(round(float(overshoot_beta(0.001)), 2))
+    2.29
+    """
+    _, ref, *_ = _arguments(0.0, accuracy_ref, 1.0, 0.0, 1.0)
+    below = ref < 0
+    safe = jnp.where(below & jnp.isfinite(ref), ref, -1.0)
+    beta = jnp.cosh(safe / 2) / -safe
+    return jnp.where(jnp.isneginf(ref), jnp.inf, jnp.where(below, beta, jnp.nan))
+
+
+def success_tail(
+    accuracy_ref: Number,
+    beta: Number,
+    rounds: int | Array,
+    *,
+    logit0: Number,
+    anchor: Number = 1.0,
+    last: int = 64,
+) -> Float[Array, " last"]:
+    """The last of many rounds of policy iteration (ε = 0): what a run settles to.
+
+    Args:
+      accuracy_ref: ρ_ref in (0, 1).
+      beta: β > 0, strength of the KL term.
+      rounds: rounds before those that are returned, ≥ 0; may be traced.
+      logit0: logit of ρ_0.
+      anchor: α in [0, 1], weight of the fixed reference.
+      last: how many rounds to return, ≥ 1.
+
+    Returns:
+      `[last]`, logit ρ; inf once it has passed 200, whence with ε = 0 no run returns.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    >>> print(jax.nn.sigmoid(success_tail(0.001, 5.0, 400, logit0=0.0, last=2)).round(4))
+    [0.0023 0.0608]
+    """
+    _check.integer("last", last, low=1)
+    start, ref, beta, epsilon, anchor = _arguments(logit0, accuracy_ref, beta, 0.0, anchor)
+
+    def step(z: Array, _: None = None) -> tuple[Array, Array]:
+        after = _step(z, ref, beta, epsilon, anchor)
+        after = jnp.where(after > _GONE, jnp.inf, after)
+        return after, z
+
+    state = jax.lax.fori_loop(0, rounds, lambda _, z: step(z)[0], start)
+    return jax.lax.scan(step, state, None, length=last)[1]
+
+
+def cycle_length(
+    tail: Float[np.ndarray, "*runs rounds"], *, tolerance: float = 1e-3
+) -> Int[np.ndarray, "*runs"]:
+    """After how many rounds a run repeats itself.
+
+    Args:
+      tail: `[..., rounds]`, logits of its last rounds, 17 or more; inf once it has gone.
+      tolerance: largest difference that counts as the same state, > 0.
+
+    Returns:
+      `[...]`, the least period from 1 to 16; 0 for none of them (chaos, or a longer cycle), −1 for a run that has gone.
+
+    >>> cycle_length(np.array([[0.0] * 20, [0.0, 1.0] * 10, [np.inf] * 20])).tolist()
+    [1, 2, -1]
+    """
+    gone = ~np.isfinite(tail[..., -1])
+    still = np.where(np.isfinite(tail), tail, 0.0)
+    length = np.zeros(gone.shape, int)
+    for period in range(16, 0, -1):
+        length[np.abs(still[..., period:] - still[..., :-period]).max(axis=-1) < tolerance] = period
+    return np.where(gone, -1, length)
 
 
 def _arguments(

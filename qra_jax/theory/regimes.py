@@ -118,3 +118,27 @@ def gamma(problem: Problem) -> Float[Array, ""]:
     6.0
     """
     return regime(problem).gamma
+
+
+def first_move(problem: Problem) -> Float[Array, ""]:
+    r"""Slope of log π(r*) at the start of the softmax policy-gradient flow (β = 0, unit clock).
+
+    $$ \frac{d}{dt}\log\pi(r^\star)\Big|_0 = \pi_\star(p_\star-\rho) - \sum_r \pi_r^2 (p_r-\rho),
+       \qquad \pi = \pi_{\rm ref} $$
+
+    It is negative where rivals are big and not only good: in part of Regime 2, never in Regime 1.
+
+    Args:
+      problem: the question.
+
+    Returns:
+      The slope, per unit time.
+
+    Reference: *derived here*; compare Theorem 5.4 of arXiv 2506.04695.
+
+    >>> from qra_jax.problem import examples
+    >>> first_move(examples.worked()) < 0 < first_move(examples.fast())
+    Array(True, dtype=bool)
+    """
+    pull = problem.ref * (problem.success - problem.accuracy_ref)
+    return pull[problem.best] - jnp.sum(problem.ref * pull)

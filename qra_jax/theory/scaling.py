@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float
 
@@ -16,6 +18,7 @@ from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
 
 _VERIFIABLE = verifiable()
+_LOADED = 100.0
 _NEAR = 1e-12
 """Distance from an end at which power laws are read off, far inside the asymptotic range."""
 
@@ -187,3 +190,38 @@ def grpo_poisson_share(load: float | Array, *, terms: int = 400) -> Float[Array,
     k = k.reshape((-1,) + (1,) * load.ndim)
     log_chance = k * jnp.log(load)[None] - load[None] - jax.lax.lgamma(k + 1)
     return jnp.sum(jnp.exp(log_chance) * jnp.sqrt(k), axis=0) / jnp.sqrt(load)
+
+
+def grpo_cold_exponent(load: Any) -> np.ndarray:
+    r"""Local exponent of GRPO's cold start against the mean number of right rollouts in a group, λ = ρ₀G.
+
+    With success rates (1, 0) and drift share s(λ) of [`grpo_poisson_share`][] the time from ρ₀ ≪ 1 on is
+
+    $$ T \propto \int_{\lambda}^{\infty}\frac{x^{-3/2}}{s(x)}\,dx, \qquad
+       -\frac{d\log T}{d\log\rho_0} = \frac{\lambda^{-1/2}/s(\lambda)}{\int_\lambda^\infty x^{-3/2}/s(x)\,dx}, $$
+
+    1 for λ ≪ 1 and ½ for λ ≫ 1, in the limit G → ∞.
+
+    Args:
+      load: `[...]`, λ in (0, 100].
+
+    Returns:
+      `[...]`, in (½, 1).
+
+    Raises:
+      ValueError: λ out of range.
+
+    Reference: *derived here*.
+
+    >>> [round(float(grpo_cold_exponent(x)), 2) for x in (1e-4, 0.3, 100.0)]
+    [0.99, 0.75, 0.5]
+    """
+    load = np.asarray(load, float)
+    if not np.all((load > 0) & (load <= _LOADED)):
+        raise ValueError(f"load: {load}; must be in (0, {_LOADED:g}]")
+    x = np.geomspace(min(load.min(), 0.1), 200.0, 4001)
+    slow = 1 / np.asarray(grpo_poisson_share(x))
+    # Per step of log x; beyond the grid the share is 1 − 1/(8x).
+    parts = np.diff(np.log(x)) * np.convolve(slow / np.sqrt(x), [0.5, 0.5], "valid")
+    rest = np.append(np.cumsum(parts[::-1])[::-1], 0.0) + 2 / np.sqrt(x[-1]) + x[-1] ** -1.5 / 12
+    return np.interp(np.log(load), np.log(x), slow / np.sqrt(x) / rest)

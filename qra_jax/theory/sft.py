@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from qra_jax import _check, _roots
 from qra_jax.problem import Problem
@@ -113,6 +113,27 @@ def sft_log_time(problem: Problem, log_s: Float[Array, ""] | float) -> Float[Arr
     return jnp.logaddexp(log_others, problem.log_ref[problem.best] + log_integral)
 
 
+def sft_policy_after(problem: Problem, time: Float[Array, ""] | float) -> Float[Array, " patterns"]:
+    """The policy that SFT on r* alone has reached after a time, by the root of [`sft_log_time`][].
+
+    Args:
+      problem: the question; r* has reference mass.
+      time: t > 0, in units where dθ/dt has unit learning rate.
+
+    Returns:
+      `[patterns]`, log π.
+
+    Reference: *derived here*.
+
+    >>> from qra_jax.problem import examples
+    >>> print(jnp.exp(sft_policy_after(examples.worked(), 1.4993)).round(3))
+    [0.282 0.457 0.261]
+    """
+    log_time = jnp.log(jnp.asarray(time, problem.log_ref.dtype))
+    log_s = _roots.bisect(lambda log_s: sft_log_time(problem, log_s) - log_time, -_MOST, _MOST)
+    return sft_policy(problem, log_s)
+
+
 def sft_log_dose(problem: Problem) -> float:
     r"""The least SFT on r* alone after which accuracy is at least the second-best success rate.
 
@@ -154,8 +175,57 @@ def sft_log_dose(problem: Problem) -> float:
     return _roots.halve(excess, _LEAST, high)
 
 
+def best_split(
+    times: np.ndarray, log_rl_time: np.ndarray, price: ArrayLike = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Where the cost of SFT and of the RL after it is least, between the points of a grid.
+
+    $$ \min_T\; T + c\,T_{\rm rl}(T) $$
+
+    Between three neighbouring points log T_rl is taken as a parabola.
+
+    Args:
+      times: `[times]`, T of the grid, increasing; at least three.
+      log_rl_time: `[..., times]`, log T_rl after SFT for each of them.
+      price: c ≥ 0, cost of a unit of RL time in units of SFT time, broadcast against `[...]`.
+
+    Returns:
+      `[...]` each: T of the least cost, the first or last time of the grid where it lies there, and the cost.
+
+    Raises:
+      ValueError: fewer than three times, or times that do not increase.
+
+    Reference: *derived here*.
+
+    >>> times = np.linspace(0.0, 20.0, 41)
+    >>> split, cost = best_split(times, np.log(50.0) - 0.3 * times)
+    >>> print(round(float(split), 3), round(float(cost), 3))
+    9.027 12.36
+    """
+    times = np.asarray(times, float)
+    if times.size < 3 or np.any(np.diff(times) <= 0):
+        raise ValueError(f"times: {times.size} values; must be at least three, increasing")
+    price = np.asarray(price, float)[..., None]
+    log_rl_time = np.maximum(log_rl_time, _MET)
+    cost, log_rl_time = np.broadcast_arrays(times + price * np.exp(log_rl_time), log_rl_time)
+    middle = np.clip(np.argmin(cost, axis=-1), 1, times.size - 2)[..., None]
+    (a, b, c), (ya, yb, yc) = (
+        [np.take_along_axis(x, middle + i, axis=-1) for i in (-1, 0, 1)]
+        for x in (np.broadcast_to(times, cost.shape), log_rl_time)
+    )
+    slope, bend = (yb - ya) / (b - a), ((yc - yb) / (c - b) - (yb - ya) / (b - a)) / (c - a)
+    fine = a + (c - a) * np.linspace(0, 1, 2001)
+    between = fine + price * np.exp(ya + (fine - a) * slope + (fine - a) * (fine - b) * bend)
+    least = np.argmin(between, axis=-1)[..., None]
+    return tuple(np.take_along_axis(x, least, axis=-1)[..., 0] for x in (fine, between))  # pyright: ignore
+
+
 _LEAST = -30.0
 """log s that is as good as no SFT."""
+_MOST = 300.0
+"""log s that no time reaches."""
+_MET = -60.0
+"""log T_rl where SFT itself has met the target."""
 
 
 def _growth(problem: Problem, log_s: Float[Array, ""]) -> Float[Array, " patterns"]:

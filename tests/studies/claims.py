@@ -41,7 +41,9 @@ def tables(subject):
         table = importlib.import_module(f"tests.studies.tables.{file.stem}").TABLE
         for claim in study.claims:
             entry = table.get(claim.split("/")[1], {})
-            rows += [(study, claim, kind, entry.get(kind)) for kind in ("open", *(k for k in entry if k != "open"))]
+            rows += [
+                (study, claim, kind, entry.get(kind)) for kind in ("open", *(k for k in entry if k != "open"))
+            ]
             if not set(entry) & {"holds", "fails"}:
                 rows.append((study, claim, "turned", None))
         unknown = set(table) - {claim.split("/")[1] for claim in study.claims}

@@ -18,6 +18,7 @@ from qra_jax.studies.lab.evidence import (
     difference,
     exact,
     explained,
+    line,
     mean,
     measured,
     misfit,
@@ -28,6 +29,7 @@ from qra_jax.studies.lab.evidence import (
     share,
     slope,
     somewhere,
+    stacked,
     statistic,
 )
 from qra_jax.studies.lab.origin import Asked, Derived, Paper
@@ -57,6 +59,7 @@ __all__ = [
     "difference",
     "exact",
     "explained",
+    "line",
     "mean",
     "measured",
     "misfit",
@@ -68,6 +71,7 @@ __all__ = [
     "share",
     "slope",
     "somewhere",
+    "stacked",
     "static",
     "statistic",
 ]

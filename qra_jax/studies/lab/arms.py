@@ -88,13 +88,10 @@ class Data(Mapping[str, xr.Dataset]):
         """
         old = self._parts[name]
         new = {key: value(old[key]) if callable(value) else value for key, value in values.items()}
-        fitted = {
-            key: value
-            if isinstance(value, xr.DataArray)
-            else old[key].copy(data=np.broadcast_to(value, old[key].shape))
-            for key, value in new.items()
-        }
-        return Data({**self._parts, name: old.assign(fitted)}, self._skipped)
+        for key, value in new.items():
+            if not isinstance(value, xr.DataArray):
+                new[key] = old[key].copy(data=np.broadcast_to(np.asarray(value), old[key].shape))
+        return Data({**self._parts, name: old.assign(new)}, self._skipped)
 
     def select(self, name: str, **indexers: Any) -> Data:
         """The same results with a part of one experiment, by position along its dimensions (`isel`)."""
@@ -219,7 +216,7 @@ def cells(
             cell = SimpleNamespace(**chosen, **values)
             return function(cell) if seeds is None else function(cell, own)
 
-        own = np.zeros(members * repeats)
+        own: Any = np.zeros(members * repeats)
         if seeds is not None:
             assert key is not None, "seeds need a key"
             own = _keys(key, combination, index, fixed, traced, common, members, seeds)
@@ -259,7 +256,7 @@ def static(values: Sequence[Any]) -> Static:
     return Static(tuple(values))
 
 
-def _alone(one: Callable[..., Mapping[str, Any]], own: np.ndarray) -> dict[str, np.ndarray]:
+def _alone(one: Callable[..., Mapping[str, Any]], own: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(value)[None] for name, value in jax.jit(lambda: one({}, own[0]))().items()}
 
 
@@ -309,7 +306,7 @@ def _keys(
 
 def _joined(found: list[xr.Dataset], fixed: Mapping[str, Any]) -> xr.Dataset:
     """Datasets of all combinations of fixed axes as one with these as dimensions."""
-    for name, values in reversed(fixed.items()):
+    for name, values in reversed(list(fixed.items())):
         size, labels = len(values), _labels(tuple(values))
         groups = [found[i : i + size] for i in range(0, len(found), size)]
         coordinate = xr.DataArray(labels, dims=name, name=name)

@@ -199,7 +199,7 @@ class Test(Evidence):
             return 0.0
         low, high = self.estimate.interval(level)
         half = float(np.max((np.asarray(high) - np.asarray(low)) / 2))
-        return half * (1 + stats.norm.ppf(POWER) / stats.norm.ppf(1 - level / 2))
+        return float(half * (1 + stats.norm.ppf(POWER) / stats.norm.ppf(1 - level / 2)))
 
     def record(self, level: float) -> dict[str, Any]:
         """The comparison as plain data."""
@@ -498,7 +498,7 @@ def mean(quantity: str, values: Any, over: str = "seed") -> Estimate:
     error = (
         values.std(over, ddof=1, skipna=False) / math.sqrt(n) if n > 1 else values.mean(over) * 0 + math.inf
     )
-    return measured(quantity, values.mean(over, skipna=False), error, n=n, freedom=max(n - 1, 1))
+    return measured(quantity, values.mean(over, skipna=False), error, n=n, freedom=float(max(n - 1, 1)))
 
 
 def difference(quantity: str, first: Any, second: Any, over: str = "seed") -> Estimate:
@@ -574,7 +574,7 @@ def statistic(
     drawn = [random.integers(0, n, n) for _ in range(draws if n > 1 else 0)]
     again = [to(xr.DataArray(function(*(array.isel({over: i}) for array in arrays)))) for i in drawn]
     error = xr.concat(again, "_draw").std("_draw", ddof=1) if again else value * 0 + math.inf
-    plain = measured(quantity, to(value), error, n=n, freedom=max(n - 1, 1))
+    plain = measured(quantity, to(value), error, n=n, freedom=float(max(n - 1, 1)))
 
     def interval(level: float) -> tuple[Any, Any]:
         low, high = plain.interval(level)
@@ -619,10 +619,10 @@ def misfit(quantity: str, z: Any, *, parameters: int = 0) -> Estimate:
         high = 1.0
         while beyond(high) > 0:
             high *= 2
-        return float(optimize.brentq(beyond, 1e-12, high))
+        return optimize.brentq(beyond, 1e-12, high)  # pyright: ignore[reportReturnType]
 
     def interval(level: float) -> tuple[Any, Any]:
-        return tuple(math.sqrt(end(tail) / z.size) for tail in (1 - level / 2, level / 2))
+        return math.sqrt(end(1 - level / 2) / z.size), math.sqrt(end(level / 2) / z.size)
 
     value = xr.DataArray(math.sqrt(max(total - freedom, 0) / z.size))
     return Estimate(quantity, value, interval, z.size, how="noncentral χ² interval")
@@ -655,10 +655,65 @@ def same_curve(quantity: str, values: Any, *, over: str, error: Any = None) -> E
 
     def interval(level: float) -> tuple[Any, Any]:
         half = stats.norm.ppf(1 - level / 2) * spread
-        return tuple(math.sqrt(max(end, 0.0)) for end in (excess - half, excess + half))
+        return math.sqrt(max(excess - half, 0.0)), math.sqrt(max(excess + half, 0.0))
 
     value = xr.DataArray(math.sqrt(max(excess, 0.0)))
     return Estimate(quantity, value, interval, int(values.size), how="parametric bootstrap")
+
+
+def line(
+    quantity: str, y: xr.DataArray, x: xr.DataArray, error: xr.DataArray, *, use: Any = True
+) -> Estimate:
+    """Slope of a straight line through values with standard errors: weighted least squares, with an intercept.
+
+    Args:
+      quantity: what it is.
+      y: values, of any shape.
+      x: where they were measured, broadcast against `y`.
+      error: standard errors of `y`, > 0.
+      use: which of them to use; default: all. A value used that is NaN leaves the slope open, and so do fewer than three.
+
+    >>> x = xr.DataArray([0.0, 1.0, 2.0], dims="point")
+    >>> line("y against x", 2 * x + 1, x, x * 0 + 0.1).value.item()
+    2.0
+    """
+    parts = xr.broadcast(*(xr.DataArray(part) for part in (y, x, error, use)))
+    used = parts[3].values.ravel().astype(bool)
+    value, place, sd = (part.values.ravel()[used].astype(float) for part in parts[:3])
+    if used.sum() < 3:
+        return measured(quantity, math.nan, math.inf)
+    weight = sd**-2 / np.sum(sd**-2)
+    dx = place - np.sum(weight * place)
+    square = np.sum(weight * dx**2)
+    found = np.sum(weight * dx * (value - np.sum(weight * value))) / square
+    return measured(quantity, found, 1 / np.sqrt(square * np.sum(sd**-2)), n=int(used.sum()))
+
+
+def stacked(axis: str, estimates: Mapping[Any, Estimate]) -> Estimate:
+    """Estimates of one quantity as a single one, along a new axis, so that a claim can be decided per value of it.
+
+    Args:
+      axis: name of the new dimension.
+      estimates: by label, a word or a number.
+
+    >>> two = stacked("arm", {"a": exact("x", 1.0), "b": exact("x", 2.0)})
+    >>> str(two.above(1.5).per("arm").decide(.05))
+    'holds only if arm is b'
+    """
+    first = next(iter(estimates.values()))
+
+    def joined(parts: Sequence[Any]) -> xr.DataArray:
+        arrays = [
+            xr.broadcast(xr.DataArray(part), one.value)[0]
+            for part, one in zip(parts, estimates.values(), strict=True)
+        ]
+        return xr.concat(arrays, dim=axis).assign_coords({axis: list(estimates)})
+
+    def interval(level: float) -> tuple[Any, Any]:
+        ends = [one.interval(level) for one in estimates.values()]
+        return joined([low for low, _ in ends]), joined([high for _, high in ends])
+
+    return replace(first, value=joined([one.value for one in estimates.values()]), interval=interval)
 
 
 def all_of(*parts: Evidence) -> Evidence:
@@ -691,10 +746,8 @@ def _condition(outcome: xr.DataArray) -> str:
         low, high = outcome.min(others), outcome.max(others)
         if bool(((low == YES) | (high < YES)).all()):  # this axis alone decides
             return _one_axis(low) + _undecided(outcome)
-    cells = outcome.stack(_cell=outcome.dims)
-    cells = [
-        _named(outcome[dict(zip(outcome.dims, i, strict=True))]) for i in np.argwhere(outcome.values == YES)
-    ]
+    places = [dict(zip(outcome.dims, i.tolist(), strict=True)) for i in np.argwhere(outcome.values == YES)]
+    cells = [_named(outcome, place) for place in places]
     return f"in {len(cells)} of {outcome.size} cells: " + "; ".join(cells) + _undecided(outcome)
 
 
@@ -736,9 +789,9 @@ def _said(value: Any, show: Callable[[float], str]) -> str:
     return f"{show(float(array[0]))} to {show(float(array[-1]))}, each its own"
 
 
-def _plain(value: np.ndarray) -> Any:
+def _plain(value: Any) -> Any:
     """Numbers as strict JSON: words for infinity and NaN."""
-    if value.ndim:
+    if np.ndim(value):
         return [_plain(part) for part in value]
     number = value.item()
     return number if math.isfinite(number) else str(number)

@@ -63,20 +63,19 @@ def of_call(function: Callable[..., Any], args: Any, options: Mapping[str, Any])
     return of_data([function], str(tree), said)
 
 
-def of_page(module: Any) -> str:
-    """Fingerprint of how a study words and draws its data: its own file, the laboratory, the style of plots."""
-    files = [
-        Path(inspect.getfile(module)),
-        ROOT / "plot.py",
-        ROOT / "qra.mplstyle",
-        ROOT / "studies" / "papers.py",
-    ]
-    files += sorted((ROOT / "studies" / "lab").glob("*.py"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes() if file.is_file() else b"")
-    digest.update(json.dumps([metadata.version("matplotlib"), metadata.version("scipy")]).encode())
+def of_page(module: str) -> str:
+    """Fingerprint of how a study words, judges and draws its data: its own file, and every file that this imports."""
+    file = Path(inspect.getfile(sys.modules[module]))
+    digest = hashlib.sha256(file.read_bytes() + (ROOT / "qra.mplstyle").read_bytes())
+    digest.update(_closure(_imports(file, file.stat().st_mtime), counts=lambda name: True).encode())
+    libraries = (*LIBRARIES, "matplotlib", "xarray")
+    digest.update(json.dumps([metadata.version(name) for name in libraries]).encode())
     return digest.hexdigest()
+
+
+def joined(prints: Mapping[str, str]) -> str:
+    """One fingerprint of several."""
+    return hashlib.sha256(json.dumps(dict(prints), sort_keys=True).encode()).hexdigest()
 
 
 def of_folder(folder: Path | None) -> str:
@@ -202,6 +201,8 @@ def _files(target: str) -> list[Path]:
 
 
 def _module(file: Path) -> str:
+    if not file.is_relative_to(ROOT):  # a study of the user's own
+        return file.stem
     parts = file.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -228,7 +229,7 @@ def _dumped(file: Path, modified: float) -> str:
     return hashlib.sha256(ast.dump(_tree(file, modified)).encode()).hexdigest()
 
 
-def _closure(targets: Iterable[str]) -> str:
+def _closure(targets: Iterable[str], counts: Callable[[str], bool] = _counts) -> str:
     """Every file of the package that some modules import, followed to the end, as digests by name."""
     todo, seen = list(targets), set()
     files: dict[str, str] = {}
@@ -239,7 +240,7 @@ def _closure(targets: Iterable[str]) -> str:
         seen.add(target)
         for file in _files(target):
             name = _module(file)
-            if _counts(name) and name not in files:
+            if counts(name) and name not in files:
                 files[name] = _dumped(file, file.stat().st_mtime)
                 todo += list(_imports(file, file.stat().st_mtime))
     return json.dumps(files, sort_keys=True)

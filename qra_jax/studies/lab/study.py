@@ -20,7 +20,7 @@ from qra_jax.studies.lab.origin import Origin
 
 LEVEL = 0.05
 """Probability that any interval of a study misses, over all of its comparisons together."""
-Judge = Callable[[Data], Evidence]
+Judge = Callable[..., Evidence]
 
 
 @dataclass(frozen=True)
@@ -226,13 +226,18 @@ class Study:
 
     # ---- what the runner does with it
 
-    def fingerprints(self, *, quick: bool, seed: int = 0, folder: Path | None = None) -> dict[str, str]:
-        """Of each experiment: what its dataset depends on."""
+    def fingerprints(self, *, quick: bool, seed: int = 0, data: str = "") -> dict[str, str]:
+        """What the dataset of each experiment depends on.
+
+        Args:
+          quick, seed: as for [`compute`][].
+          data: fingerprint of the folder of measured runs; empty for none.
+        """
         out: dict[str, str] = {}
         for name, experiment in self.experiments.items():
-            data = fingerprint.of_folder(folder) if experiment.measured else ""
             before = [out[other] for other in experiment.after]
-            out[name] = fingerprint.of_data([experiment.source], quick, seed, data, before)
+            measured = data if experiment.measured else ""
+            out[name] = fingerprint.of_data([experiment.source], quick, seed, measured, before)
         return out
 
     def compute(

@@ -1,0 +1,269 @@
+"""Why does one base model learn at once while another, with the same patterns, first gets worse?
+
+Regime 1: if base accuracy exceeds the success rate of every suboptimal pattern, the best pattern's share should rise
+monotonically and reach 1 − ε in a time O(1/ε). Regime 2: a rival r' is better than base accuracy; it grows first, and a
+transition time T₀ passes before accuracy exceeds p(r'). Theorem 5.4 has one rival; here there may be several.
+
+The reason shows in the envelope: up to a common factor the inverse shares 1/π move as straight lines u_r − R_r τ under
+a common shift, so the lowest line leads. Two problems with success rates (.9, .6, .1) differ in who has the mass. The
+tail follows too, 1 − π(r*) ≃ K/t with K = Σ 1/(p* − p_s) ÷ n c(p*), as does the first move, which is down where
+Σ π²(p − ρ) > π*(p* − ρ): a rival has to be big for that, not only good.
+
+Experiment: exact orbits of both problems beside an independent ODE solver; random problems with 3, 5 and 10 patterns
+(Dirichlet(1) policies, success rates U[0, 1]) along their orbits; tails of random problems in Regime 1, under
+REINFORCE's clock and, as the control, under that of pass@2, which stops at a perfect pattern.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qra_jax import orbit, plot, theory
+from qra_jax.algorithm import pass_at_k, reinforce
+from qra_jax.problem import Problem, examples, random
+from qra_jax.studies import papers
+from qra_jax.studies.regimes._draws import narrowed, raised, solved
+
+# isort: off
+from qra_jax.studies.lab import (
+    Asked, Data, Derived, Evidence, Run, Study, all_of, close, dataset, exact, explained, never, panels, scale,
+)  # fmt: skip
+
+TITLE = "Two regimes: from the same success rates, one start rises at once and the other falls first"
+study = Study(__name__, title=TITLE)
+
+PATTERNS = ["best, p = .9", "rival, p = .6", "poor, p = .1"]
+TIMES, FLOW_TIMES, LATE = np.logspace(-1, 3, 161), np.logspace(-1, 3, 17), np.array([1e9, 1e12])
+FAST, WORKED = 0, 1
+WIDTH, FELL = 10, 1e-9
+
+
+@study.experiment(
+    {"problem": scale(range(26), range(102)), "algorithm": [reinforce(), pass_at_k(2)], "perfect": [0, 1]},
+    dims={"policy": ["time", "pattern"], "log_rest": ["late"]}
+    | {name: ["pattern"] for name in ("offset", "reward")}
+    | {name: ["piece"] for name in ("leader", "switch")},
+    coords={"time": TIMES, "late": LATE, "pattern": PATTERNS},
+)
+def paths(cell):
+    """Orbits of both examples and of random problems in Regime 1; what is not on r* late; lines and leaders."""
+    drawn = raised(random(jax.random.fold_in(jax.random.key(0), cell.problem), 3))
+    chosen = [cell.problem == FAST, cell.problem == WORKED]
+    problem = jax.tree.map(
+        lambda *leaves: jnp.select(chosen, leaves[:2], leaves[2]), examples.fast(), examples.worked(), drawn
+    )
+    best = jnp.arange(3) == problem.best
+    problem = Problem(problem.log_ref, jnp.where(best & (cell.perfect == 1), 1.0, problem.success))
+    path = orbit.solve(problem, np.append(TIMES, LATE), algorithm=cell.algorithm)
+    lead, lines = orbit.dominance(problem), orbit.lines(problem)
+    rest = jnp.where(best, -jnp.inf, path.log_policy[len(TIMES) :])
+    return {
+        "policy": path.policy[: len(TIMES)],
+        "log_rest": jax.nn.logsumexp(rest, axis=1),
+        "constant": theory.fast_rate(problem, algorithm=cell.algorithm),
+        "plain": theory.fast_rate(problem),
+        "entangled": theory.regime(problem).entangled,
+        "offset": lines[0],
+        "reward": lines[1],
+        "leader": lead.leaders,
+        "switch": jnp.exp(lead.log_switches),
+    }
+
+
+@study.experiment()
+def solver(run: Run) -> xr.Dataset:
+    """The gradient flow from both examples by an ODE solver that knows no orbit."""
+    both = [solved(examples.fast(), FLOW_TIMES), solved(examples.worked(), FLOW_TIMES)]
+    return dataset({"policy": (("problem", "time", "pattern"), both)}, {"problem": [FAST, WORKED]})
+
+
+@study.experiment({"patterns": [3, 5, WIDTH]}, seeds=scale(2000, 6000))
+def survey(cell, key):
+    """How π(r*) moves along the orbit of a random problem, and what may decide its first move."""
+    problem = narrowed(random(key, WIDTH), cell.patterns)
+    log_best = problem.log_ref[problem.best]
+    taus = jnp.exp(jnp.linspace(-12, 6, 91) - log_best)
+    shares = jax.vmap(lambda tau: orbit.policy(problem, tau)[problem.best])(taus)
+    steps, regime = jnp.diff(shares, prepend=log_best), theory.regime(problem)
+    log_rival = problem.log_ref[regime.rival]
+    return {
+        "entangled": regime.entangled,
+        "one_rival": regime.rivals == 1,
+        "falls_first": steps[0] < 0,
+        "falls": jnp.min(steps) < -FELL,
+        "crowded": theory.first_move(problem) < 0,
+        "bigger": log_rival > log_best,
+        "tenfold": log_rival > log_best + jnp.log(10.0),
+    }
+
+
+def _one(data: Data, problem: int) -> xr.Dataset:
+    return data.paths.sel(problem=problem, algorithm="REINFORCE", perfect=0)
+
+
+def _among(data: Data, name: str, *, regime: int) -> np.ndarray:
+    return data.survey[name].values[data.survey.entangled.values == (regime == 2)]
+
+
+def _falls(data: Data, regime: int) -> Evidence:
+    return never("random problems in which π(r*) falls somewhere", _among(data, "falls", regime=regime))
+
+
+@study.claim("Regime 1: π(r*) rises monotonically.", origin=papers.QRA_2_MONOTONE)
+def rises(data):
+    example = _one(data, FAST).policy[:, 0].diff("time").min(skipna=False)
+    return all_of(_falls(data, 1), exact("least step of π(r*) in the example", example).above(0))
+
+
+@rises.null("problems of Regime 2")
+def _(data):
+    return _falls(data, 2)
+
+
+def _exponent(data: Data, algorithm: str, perfect: int) -> Evidence:
+    cell = data.paths.sel(algorithm=algorithm, perfect=perfect).drop_sel(problem=WORKED)
+    steep = cell.log_rest.diff("late").isel(late=0) / np.log(LATE[1] / LATE[0])
+    return all_of(
+        exact("exponent of 1 − π(r*) in t, from 1e9 to 1e12", steep).below(-0.99),
+        close("problems that are not in Regime 1", cell.entangled.sum(), within=0.5),
+    )
+
+
+@study.claim("Regime 1: the time until π(r*) is 1 − ε is O(1/ε).", origin=papers.QRA_2_RATE)
+def rate(data):
+    return _exponent(data, "REINFORCE", 0)
+
+
+@rate.null("the objective pass@2 beside a perfect best pattern, where learning fades as accuracy nears 1")
+def _(data):
+    return _exponent(data, "pass@2", 1)
+
+
+def _constant(data: Data, name: str) -> Evidence:
+    cell = data.paths.sel(perfect=0)
+    product = np.exp(cell.log_rest.isel(late=-1)) * LATE[-1]
+    return close("t (1 − π(r*))/K at t = 1e12", product / cell[name], 1.0, within=0.01)
+
+
+@study.claim(
+    "The bound is sharp: 1 − π(r*) ≃ K/t with the constant K of the gaps between success rates.",
+    origin=Derived("theory.fast_rate", (papers.QRA_2_RATE,)),
+)
+def constant(data):
+    return _constant(data, "constant")
+
+
+@constant.null("K without the algorithm's clock")
+def _(data):
+    return _constant(data, "plain")
+
+
+def _transition(one: xr.Dataset) -> float:
+    """When accuracy exceeds the rival's success rate, on the grid of times; 0: at the start."""
+    accuracy, rival = one.policy.values @ one.reward.values, float(one.reward[1])
+    return 0.0 if accuracy[0] > rival else float(np.exp(np.interp(rival, accuracy, np.log(TIMES))))
+
+
+def _stall(data: Data, problem: int) -> Evidence:
+    one = _one(data, problem)
+    best = one.policy[:, 0]
+    return all_of(
+        exact("by how much π(r*) falls", best[0] - best.min(skipna=False)).above(1e-3),
+        exact("T₀, when accuracy exceeds p(r')", _transition(one)).above(1),
+    )
+
+
+@study.claim(
+    "Regime 2, worked example: π(r*) falls at first, and a transition time passes before accuracy exceeds p(r').",
+    origin=papers.QRA_3,
+)
+def transition(data):
+    return _stall(data, WORKED)
+
+
+@transition.null("the same success rates in Regime 1")
+def _(data):
+    return _stall(data, FAST)
+
+
+def _whenever(data: Data, *, regime: int = 2, rivals: str = "any") -> Evidence:
+    among = {name: _among(data, name, regime=regime) for name in data.survey}
+    kept = among["one_rival"] | (rivals == "any")
+    rules = {
+        "Σ π²(p − ρ) > π*(p* − ρ) at the start": among["crowded"][kept],
+        "the largest rival has more mass than r*": among["bigger"][kept],
+        "the largest rival has ten times the mass of r*": among["tenfold"][kept],
+    }
+    return explained("π(r*) falls at first", among["falls_first"][kept], rules, sure=0.95)
+
+
+ENTANGLED = Asked("The theorem calls r* and r' entangled: does r* have to fall?", (papers.QRA_3,))
+
+
+@study.claim("Regime 2 with one rival, as Theorem 5.4 assumes: π(r*) falls at first.", origin=ENTANGLED)
+def one_rival(data):
+    return _whenever(data, rivals="one")
+
+
+@study.claim("Regime 2 with any number of rivals: π(r*) falls at first.", origin=ENTANGLED)
+def any_rivals(data):
+    return _whenever(data)
+
+
+@any_rivals.null("problems of Regime 1")
+@one_rival.null("problems of Regime 1")
+def _(data):
+    return _whenever(data, regime=1)
+
+
+@study.figure
+def draw(data: Data) -> Figure:
+    """Regime 1 on the left, Regime 2 on the right: runs above, envelopes below."""
+    figure, axes = plot.new((7.4, 5.4), nrows=2, ncols=2, height_ratios=[1.25, 1])
+    for column, problem in zip(axes.T, (FAST, WORKED), strict=True):
+        _run(data, problem, column[0])
+        _envelope(_one(data, problem), column[1])
+    axes[0, 0].set_title("Regime 1: the best pattern rises at once")
+    axes[0, 1].set_title("Regime 2: it falls first, and T₀ has to pass")
+    axes[1, 0].set_title("because its line is nearly the lowest")
+    axes[1, 1].set_title("because its line starts far above")
+    axes[0, 0].set_xlabel("time t   (lines: exact orbit, dots: ODE solver)")
+    axes[0, 0].legend(loc="center left", bbox_to_anchor=(0.0, 0.47))
+    for ax in axes[:, 1]:
+        ax.set_ylabel("")
+    return figure
+
+
+def _run(data: Data, problem: int, ax: Axes) -> None:
+    one, dots = _one(data, problem), data.solver.policy.sel(problem=problem).values
+    plot.policies(TIMES, one.policy.values, best=0, rival=1, labels=PATTERNS, ax=ax)
+    ax.plot(
+        TIMES, one.policy.values @ one.reward.values, color=plot.ACCURACY, linestyle="--", label="accuracy ρ"
+    )
+    colors = plot.pattern_colors(3, best=0, rival=1)
+    for values, color in zip([*dots.T, dots @ one.reward.values], [*colors, "black"], strict=True):
+        ax.plot(FLOW_TIMES, values, "o", color=color, markersize=3.5, mec="white", mew=0.5, zorder=4)
+    if (transition := _transition(one)) > 0:
+        panels.mark(transition, ax, f"T₀ = {transition:.1f}", before=True, dash="-")
+        best = one.policy.values[:, 0]
+        text = f"falls from .05 to {best.min():.3f}".replace("0.", ".")
+        low = (TIMES[best.argmin()], best.min())
+        panels.note(low, ax, text, shift=(-25, 62), color=plot.BEST, line=True)
+
+
+def _envelope(one: xr.Dataset, ax: Axes) -> None:
+    leaders = one.leader.values[one.leader.values >= 0]
+    switches = one.switch.values[1 : len(leaders)]
+    end = 1.9 * switches[-1]
+    lines = one.offset.values[:, None] - one.reward.values[:, None] * np.array([0, end])
+    colors = plot.pattern_colors(3, best=0, rival=1)
+    for line, color in zip(lines, colors, strict=True):
+        ax.plot([0, end], line, color=color, linewidth=1.0)
+    for leader, *piece in zip(leaders, [0, *switches], [*switches, end], strict=True):
+        ax.plot(piece, np.interp(piece, [0, end], lines[leader]), color=colors[leader], linewidth=3.5)
+        if piece[0] > 0:
+            panels.mark(piece[0], ax, f"new leader, τ = {piece[0]:.3g}", dash="-")
+    ax.set(xlabel="orbit time τ", ylabel="1/π_ref − p τ   (lowest leads)", xlim=(0, end))

@@ -1,0 +1,284 @@
+r"""Which pattern, if supervised fine-tuning (SFT) raised it a little, saves most RL time?
+
+The time T to π(r*) = .99 is differentiable, with $g_r=\partial\log T/\partial\theta_r$, θ the logits of π_ref. Teaching
+pattern r a little means one of two things: moving a *point of probability* to it, $g_r/\pi_r$; or a *unit of SFT* on
+demonstrations of it, which moves the logits by e_r − π, $g_r-g\cdot\pi$. A point of success rate is worth
+$\partial\log T/\partial p_r$ (`recipe.sensitivity`).
+
+The literature says that SFT on good data should come first, not what good data are. Asked here: is r* always the best
+to teach, is any pattern better than the model's own accuracy worth teaching and a worse one not, and is a better r*
+worth more than a more frequent one?
+
+Predictions, *derived here*. Where a stall is deep, T grows like γ^{n−1} (study transition-time), so that a percent more
+of r* saves n − 1 percent of time; it is then worth (n − 1)/π_ref(r*) a point, which no success rate can match once r*
+is rare. A rival above the base accuracy grows at first at the cost of r*, which is the stall; teaching it costs time.
+
+Experiment: derivatives for random problems with 3 and 10 patterns, Dirichlet(1) base policies and uniform success
+rates (with 2 patterns as a control), on a map, and in deep stalls, all under REINFORCE in expectation; and sampled
+training by GRPO with groups of 8 after SFT on each pattern of the worked example.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qra_jax import plot, theory
+from qra_jax.problem import examples
+from qra_jax.studies import papers
+from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, dataset, evidence, panels, scale
+from qra_jax.studies.sft import _curves
+
+study = Study(__name__, title="What to teach: which patterns save RL time when SFT raises them a little")
+
+SIZES, RIVAL, GAMMAS, TAUGHT, CASES = (2, 3, 10), 0.6, [1.5, 1e5], 2.0, scale(400, 2048)
+TRAINING = {"group": 8, "rate": 0.1, "steps": 4000, "every": 10}
+"""Sampled training, three times as long as needed, after SFT for the time TAUGHT."""
+PATTERNS = ["best, p = .9", "rival, p = .6", "poor, p = .1"]
+SHADES = dict(zip(SIZES[1:], (plot.CYCLE[2], plot.CYCLE[6]), strict=True))
+ASKED = Asked("Good data should come first; what is good is left open, and may be read so.", (papers.QRA_5,))
+
+
+@study.experiment()
+def cases(run: Run) -> xr.Dataset:
+    """Every pattern of random problems, ordered by success rate: its slopes, and what its problem is like."""
+    return _curves.patterns_of_random_problems(run.seed, SIZES, run(CASES))
+
+
+@study.experiment()
+def landscape(run: Run) -> xr.Dataset:
+    """Rates (.9, .6, p′), shares (m, ¾ (1 − m), ¼ (1 − m)): a unit of SFT on the third pattern over m and p′."""
+    points = run(scale(15, 41))
+    masses, rates = np.geomspace(1e-3, 0.9, points), np.linspace(0.01, 0.89, points)
+    rate, mass = (x.ravel() for x in np.meshgrid(rates, masses, indexing="ij"))
+    ref = np.stack([mass, 0.75 * (1 - mass), 0.25 * (1 - mass)], axis=1)
+    success = np.stack([np.full_like(mass, 0.9), np.full_like(mass, RIVAL), rate], axis=1)
+    both = {
+        "unit": _curves.sensitivities(ref, success)["unit"][:, 2],
+        "accuracy": np.sum(ref * success, axis=1),
+    }
+    shaped = {name: (("rate", "mass"), x.reshape(points, points)) for name, x in both.items()}
+    return dataset(shaped, {"rate": rates, "mass": masses})
+
+
+@study.experiment()
+def deep(run: Run) -> xr.Dataset:
+    """d log T / d log π_ref(r*), others in proportion, with 3 … 6 patterns, in deep stalls and without a stall."""
+    sizes, slopes = np.arange(3, 7), []
+    for problem in [examples.entangled(gamma, int(n)) for gamma in GAMMAS for n in sizes]:
+        ref, success = np.asarray(problem.ref)[None], np.asarray(problem.success)[None]
+        slopes.append(_curves.sensitivities(ref, success)["logit"][0, 0] / (1 - ref[0, 0]))
+    slopes = np.reshape(slopes, (len(GAMMAS), len(sizes)))
+    return dataset({"slope": (("gamma", "patterns"), slopes)}, {"gamma": GAMMAS, "patterns": sizes})
+
+
+@study.experiment()
+def sampled(run: Run) -> xr.Dataset:
+    """The worked example: change of log T by SFT on each pattern, exact and in sampled training."""
+    problem, runs = examples.worked(), run(scale(512, 4096))
+    after = jax.jit(lambda taught: theory.sft_policy_after(replace(problem, success=taught), TAUGHT))
+    starts = np.stack([problem.log_ref, *(after(jnp.asarray(only)) for only in np.eye(3))])
+    success = np.tile(problem.success, (len(starts), 1))
+    exact = _curves.sensitivities(np.exp(starts), success, f"GRPO G = {TRAINING['group']}")["log_time"]
+    times = _curves.sampled_log_times(run.key, problem, starts, runs=runs, **TRAINING)
+    error, middle = times.std(axis=1, ddof=1) / np.sqrt(runs), times.mean(axis=1)
+    change = [exact[1:] - exact[0], middle[1:] - middle[0], np.hypot(error[1:], error[0])]
+    variables = {k: ("taught", x) for k, x in zip(("exact", "change", "error"), change, strict=True)}
+    return dataset(variables, {"taught": PATTERNS}, runs=runs)
+
+
+def _agrees(data: Data, roll: int = 0) -> Evidence:
+    seen, words = data.sampled, "change of the mean log T by SFT on it"
+    change = evidence.measured(words, seen.change, seen.error, n=seen.attrs["runs"])
+    return change.near(seen.exact.roll(taught=roll), within=0.05)
+
+
+@study.claim("Sampled training saves and loses time as the exact orbit says.", origin=Derived())
+def training_agrees(data):
+    return _agrees(data)
+
+
+training_agrees.null("predictions for the patterns exchanged")(lambda data: _agrees(data, roll=1))
+
+
+def _rows(data: Data, rank: int | None = None, sizes: tuple[int, ...] = SIZES[1:]) -> xr.Dataset:
+    """The patterns of a rank (−1: the worst; default: all) in problems of these sizes."""
+    every = data.cases
+    of_rank = True if rank is None else every["rank"] == (every.n + rank) % every.n
+    return every.isel(case=np.flatnonzero(every.n.isin(sizes) & of_rank))
+
+
+def _all(words: str, true: xr.DataArray, rows: xr.Dataset) -> Evidence:
+    """Whether something is true of all rows; candidates for the condition under which it is."""
+    best, good, rare = rows["rank"] == 0, rows.success > rows.accuracy, rows["first"] < 1 / rows.n
+    rules = {
+        "r* leads": rows["first"] == rows.top,
+        "r* has less than 1/n of the mass": rare,
+        "it is r*": best,
+    }
+    rules |= {
+        "it is r* or no better than the accuracy": best | ~good,
+        "it is the second-best": rows["rank"] == 1,
+    }
+    rules |= {"the start is entangled": rows.second > rows.accuracy}
+    contrary = {f"it is not so that {name}": ~rule for name, rule in rules.items()}
+    return evidence.explained(words, true, rules | contrary, rarer_than=0.03)
+
+
+def _most(data: Data, slope: str, rank: int = 0) -> Evidence:
+    rows = _rows(data, rank)
+    return _all("it saves more time than any other pattern", rows[slope] <= rows[f"least_{slope}"], rows)
+
+
+def _sign(rows: xr.Dataset, slope: str, sign: int) -> Evidence:
+    return _all(f"it {'costs' if sign > 0 else 'saves'} time", sign * rows[slope] > 0, rows)
+
+
+@study.claim("A unit of SFT is best spent on r*.", origin=ASKED)
+def unit(data):
+    return _most(data, "unit")
+
+
+@study.claim("A point of probability is best moved to r*.", origin=ASKED)
+def point(data):
+    return _most(data, "point")
+
+
+@study.claim("Demonstrations of any pattern better than the model's own accuracy save RL time.", origin=ASKED)
+def better(data):
+    rows = _rows(data)
+    return _sign(rows.isel(case=np.flatnonzero(rows.success > rows.accuracy)), "unit", -1)
+
+
+@study.claim("Demonstrations of the worst pattern cost RL time.", origin=ASKED)
+def worst(data):
+    return _sign(_rows(data, -1), "unit", 1)
+
+
+@study.claim("A higher success rate of any pattern saves RL time.", origin=ASKED)
+def rates(data):
+    return _sign(_rows(data), "rate", -1)
+
+
+unit.null("the second-best pattern in place of r*")(lambda data: _most(data, "unit", 1))
+unit.positive("that it saves time, in place of most time")(lambda data: _sign(_rows(data, 0), "unit", -1))
+point.null("the second-best pattern in place of r*")(lambda data: _most(data, "point", 1))
+point.positive("that it saves time, in place of most time")(lambda data: _sign(_rows(data, 0), "point", -1))
+better.null("the second-best pattern in all problems")(lambda data: _sign(_rows(data, 1), "unit", -1))
+better.positive("r* in its place")(lambda data: _sign(_rows(data, 0), "unit", -1))
+worst.null("r* in its place")(lambda data: _sign(_rows(data, 0), "unit", 1))
+worst.positive("problems with two patterns")(lambda data: _sign(_rows(data, -1, (2,)), "unit", 1))
+rates.null("the second-best pattern only")(lambda data: _sign(_rows(data, 1), "rate", -1))
+rates.positive("r* only")(lambda data: _sign(_rows(data, 0), "rate", -1))
+
+
+def _rival(data: Data, rank: int) -> Evidence:
+    rows = _rows(data, rank)
+    flags = (rows.unit > 0).where(rows.unit.notnull())[(rows.second > rows.accuracy).values]
+    return evidence.share("entangled problems in which a unit of SFT on it costs time", flags).above(0.75)
+
+
+@study.claim(
+    "In entangled problems demonstrations of the second-best pattern cost RL time, in three of four or more.",
+    origin=Derived("what is above the base accuracy grows at first at the cost of r*"),
+)
+def rival(data):
+    return _rival(data, 1)
+
+
+rival.null("the worst pattern in its place")(lambda data: _rival(data, -1))
+
+
+def _improves(data: Data, rank: int = 0) -> Evidence:
+    """Share of problems in which a point of success rate of a pattern is worth more than a point of r*'s share."""
+    halves = []
+    for n in SIZES[1:]:
+        best, rate = _rows(data, 0, (n,)), _rows(data, rank, (n,))["rate"].values
+        more = np.where(np.isnan(rate), np.nan, rate < best.point)[np.argsort(best["first"].values)]
+        halves.append(more[: len(more) // 2 * 2].reshape(2, -1))
+    coords = {"patterns": list(SIZES[1:]), "half": ["the half with rarer r*", "the other half"]}
+    worth = xr.DataArray(halves, coords, ("patterns", "half", "problem"))
+    return evidence.share("problems in which it is worth more", worth, "problem").above(0.5).per(*coords)
+
+
+@study.claim(
+    "A point of success rate of r* is worth more than a point of its share, in most problems.",
+    origin=Asked("Should data improve how well r* is carried out, or how often it is chosen?"),
+)
+def improve(data):
+    return _improves(data)
+
+
+improve.null("the success rate of the second-best pattern")(lambda data: _improves(data, 1))
+
+
+def _law(data: Data, gamma: int) -> Evidence:
+    slope, words = data.deep.slope.isel(gamma=gamma), "d log T / d log π_ref(r*)"
+    return evidence.exact(words, slope).near(1 - slope.patterns, within=0.05, relative=True)
+
+
+@study.claim(
+    "In a deep stall a percent more of r* saves n − 1 percent of RL time.",
+    origin=Derived("T ∝ γ^(n−1), study transition-time", (papers.QRA_3,)),
+)
+def deep_stall(data):
+    return _law(data, 1)
+
+
+deep_stall.null("problems without a stall")(lambda data: _law(data, 0))
+
+
+@study.figure
+def draw(data: Data) -> Figure:
+    """The worked example, who helps by rank, the map of a third pattern, share against success rate."""
+    figure, ((bars, ranks), (place, points)) = plot.new((9.2, 6.8), nrows=2, ncols=2)
+    seen, colors = data.sampled, dict(zip(PATTERNS, plot.pattern_colors(3, best=0, rival=1), strict=True))
+    costs = " and the ".join(str(x).split(",")[0] for x in seen.taught.values[seen.change > 0])
+    title = f"Teaching {'the ' + costs if costs else 'no pattern'} costs time"
+    panels.frame(title, bars, x=f"taught for SFT time {TAUGHT:g}", y="change of log RL time")
+    panels.bars(seen.exact, bars, x="taught", colors=colors, label=False)
+    change = evidence.measured("", seen.change, seen.error, n=seen.attrs["runs"])
+    panels.dots(change, bars, x="taught", colors="black", level=0.002)
+    panels.legend({"exact": plot.MUTED, "sampled, G = 8 (99.8 %)": "o"}, bars, loc="lower right")
+    low = [float((_rows(data, rank).unit < 0).mean()) for rank in (1, -1)]
+    title = f"The second-best saves time in {low[0]:.0%} of problems, the worst in {low[1]:.0%}"
+    labels = {"x": "rank of the pattern taught, by success rate", "y": "share of problems with time saved"}
+    panels.frame(title, ranks, **labels, ylim=(-0.04, 1.04), xticks=np.arange(1, SIZES[-1] + 1))
+    for n, color in SHADES.items():
+        saves = (_rows(data, sizes=(n,)).unit < 0).values.reshape(-1, n)
+        saves = xr.DataArray(saves, {"rank": np.arange(1, n + 1)}, ("problem", "rank"))
+        panels.dots(saves, ranks, x="rank", over="problem", colors=color, join=True)
+    panels.legend({f"{n} patterns": color for n, color in SHADES.items()}, ranks, loc="center right")
+    _map(data.landscape, place)
+    _points(_rows(data, 0, SIZES[-1:]), points)
+    return figure
+
+
+def _map(landscape: xr.Dataset, ax: Axes) -> None:
+    saved, bound = -100 * landscape.unit, float(np.percentile(np.abs(100 * landscape.unit), 95))
+    labels = {"x": "π_ref(r*)", "y": "success rate p′ of the third pattern"}
+    panels.frame("Teaching a third pattern saves time below the solid line", ax, **labels, log="x")
+    words = "RL time saved by a unit of SFT (%)"
+    panels.heat(saved, ax, x="mass", y="rate", center=0, label=words, limits=(-bound, bound), smooth=True)
+    for values, dash in ((saved, "-"), (landscape.rate - landscape.accuracy, "--")):
+        ax.contour(saved.mass, saved.rate, values, levels=[0], colors="black", linestyles=dash)
+    ax.axhline(RIVAL, color="black", linestyle=":", linewidth=1)
+    panels.note((0.2, 0.68), ax, "p′ = accuracy", shift=(-4, 5), color="black")
+    panels.note((0.0012, RIVAL), ax, "the rival's rate", shift=(4, -4), color="black")
+
+
+def _points(best: xr.Dataset, ax: Axes) -> None:
+    more = (best["rate"] < best.point).values[np.argsort(best["first"].values)]
+    rare, other = (f"{half.mean():.0%}" for half in np.array_split(more, 2))
+    title = f"Success is worth more than share in {rare} of the half with rarer r*, {other} of the other"
+    labels = {"x": "π_ref(r*)", "y": "RL time saved (%, first order)"}
+    panels.frame(title, ax, **labels, log="xy", xlim=(3e-4, 1), ylim=(1e-3, 1e5))
+    ax.plot(best["first"], -best.point, ".", color=plot.BEST, markersize=3, label="a point of its share")
+    ax.plot(best["first"], -best["rate"], ".", color=plot.CYCLE[4], markersize=3, label="of its success rate")
+    line = np.geomspace(3e-4, 0.3, 10)
+    ax.plot(line, (SIZES[-1] - 1) / line, "--", color="black", linewidth=1, label="(n − 1)/π_ref(r*)")
+    panels.legend(None, ax, title=f"{SIZES[-1]} patterns, more of r* by", loc="lower left")

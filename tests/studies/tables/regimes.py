@@ -1,0 +1,55 @@
+"""Mutations of `regimes`: what its claims would say of other data."""
+
+from qra_jax.studies.regimes.regimes import WORKED
+
+
+def _late(change):
+    """Other shares off the best pattern at the last time, of every problem but the worked example."""
+
+    def mutate(data):
+        rest = data.paths.log_rest.copy()
+        rest[{"late": -1}] = change(rest[{"late": -1}])
+        return data.change("paths", log_rest=rest)
+
+    return mutate
+
+
+def _rises_at_once(data):
+    """The worked example as one whose best pattern never falls."""
+    policy = data.paths.policy.copy()
+    policy.loc[{"problem": WORKED}] = policy.sel(problem=WORKED, time=policy.time[-1])
+    return data.change("paths", policy=policy)
+
+
+def _crowded(change):
+    """First moves of problems of Regime 2, in place of those that the orbits show."""
+    return lambda data: data.change("survey", falls_first=change(data.survey) & data.survey.entangled)
+
+
+def _few(data):
+    return data.select("survey", seed=slice(2))
+
+
+def _blind(data):
+    return data.change("paths", policy=float("nan"))
+
+
+TABLE = {
+    "rises": {"fails": lambda d: d.change("survey", falls=True), "open": _few},
+    "rate": {"fails": _late(lambda rest: rest + 1), "open": lambda d: d.change("paths", log_rest=float("nan"))},
+    "constant": {
+        "fails": _late(lambda rest: rest + 0.02),
+        "open": lambda d: d.change("paths", log_rest=float("nan")),
+    },
+    "transition": {"fails": _rises_at_once, "open": _blind},
+    "one-rival": {
+        "holds": _crowded(lambda survey: survey.entangled),
+        "fails": _crowded(lambda survey: survey.seed % 2 == 0),
+        "open": lambda d: _few(_crowded(lambda survey: survey.entangled)(d)),
+    },
+    "any-rivals": {
+        "holds": _crowded(lambda survey: survey.entangled),
+        "fails": _crowded(lambda survey: survey.seed % 2 == 0),
+        "open": lambda d: _few(_crowded(lambda survey: survey.entangled)(d)),
+    },
+}

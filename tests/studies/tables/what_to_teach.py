@@ -1,0 +1,49 @@
+"""Mutations of `what-to-teach`: what its claims would say of other data."""
+
+import numpy as np
+
+
+def _all(**slopes):
+    """The same slope for all patterns; the least of them is that of r*."""
+
+    def mutate(data):
+        best = data.cases["rank"] == 0
+        values = {name: np.where(best, 2 * value, value) for name, value in slopes.items()}
+        least = {f"least_{name}": 2 * value for name, value in slopes.items() if name != "rate"}
+        return data.change("cases", **values, **least)
+
+    return mutate
+
+
+def _few(mutate):
+    """Four problems of each size."""
+
+    def both(data):
+        n = data.cases.n.values
+        keep = np.concatenate([np.flatnonzero(n == size)[: 4 * size] for size in np.unique(n)])
+        return mutate(data.select("cases", case=keep))
+
+    return both
+
+
+def _same(data):
+    return data
+
+
+TABLE = {
+    "training-agrees": {
+        "fails": lambda d: d.change("sampled", change=lambda x: -x),
+        "open": lambda d: d.change("sampled", error=lambda x: 10 * x),
+    },
+    "unit": {"holds": _all(unit=-1.0), "open": _few(_all(unit=-1.0))},
+    "point": {"holds": _all(point=-1.0), "open": _few(_all(point=-1.0))},
+    "better": {"holds": _all(unit=-1.0), "open": _few(_all(unit=-1.0))},
+    "worst": {"holds": _all(unit=1.0), "open": _few(_all(unit=1.0))},
+    "rates": {"holds": _all(rate=-1.0), "open": _few(_all(rate=-1.0))},
+    "rival": {"fails": _all(unit=-1.0), "open": _few(_same)},
+    "improve": {"fails": _all(rate=1.0, point=-1.0), "open": lambda d: d.change("cases", rate=np.nan)},
+    "deep-stall": {
+        "fails": lambda d: d.change("deep", slope=lambda x: 0.9 * x),
+        "open": lambda d: d.change("deep", slope=np.nan),
+    },
+}

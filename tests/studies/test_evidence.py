@@ -1,0 +1,300 @@
+"""Evidence: intervals cover, verdicts are one of four, conditions are found, controls have teeth."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from qra_jax.studies.lab import (
+    Data,
+    Derived,
+    Study,
+    all_of,
+    any_of,
+    close,
+    contrary,
+    correlation,
+    dataset,
+    difference,
+    exact,
+    explained,
+    line,
+    mean,
+    misfit,
+    never,
+    ordered,
+    ratio,
+    same_curve,
+    share,
+    slope,
+    somewhere,
+    stacked,
+    statistic,
+)
+
+LEVEL = 0.05
+RANDOM = np.random.default_rng(1)
+
+
+def seeds(values, **coords):
+    """Labelled values whose last dimension is the seed."""
+    return xr.DataArray(np.asarray(values, float), dims=(*coords, "seed"), coords=coords)
+
+
+def covers(estimate, truth):
+    low, high = estimate.interval(LEVEL)
+    return bool((low <= truth) & (truth <= high))
+
+
+# each estimate's interval holds the truth in at least about .95 of the draws
+
+
+def draw_mean(random):
+    return mean("x", seeds(random.normal(2, 3, 8))), 2.0
+
+
+def draw_difference(random):
+    common = random.normal(0, 5, 10)
+    return difference("x", seeds(common + random.normal(1, 1, 10)), seeds(common)), 1.0
+
+
+def draw_ratio(random):
+    common = random.normal(0, 1, 10)
+    return ratio("x", seeds(np.exp(common + random.normal(1, 0.3, 10))), seeds(np.exp(common))), np.e
+
+
+def draw_share(random):
+    return share("x", seeds(random.random(60) < 0.1)), 0.1
+
+
+def draw_slope(random):
+    x = xr.DataArray(np.arange(5.0), dims="time")
+    y = 2 * x + xr.DataArray(random.normal(0, 1, (9, 5)), dims=("seed", "time"))
+    return slope("x", y, x, along="time", over="seed"), 2.0
+
+
+def draw_statistic(random):
+    return statistic("x", lambda x: x.mean("seed"), seeds(random.normal(2, 1, 25)), draws=100), 2.0
+
+
+def draw_correlation(random):
+    first = random.normal(size=200)
+    second = 0.6 * first + 0.8 * random.normal(size=200)
+    return correlation("x", seeds(first), seeds(second)), 6 / np.pi * np.arcsin(0.3)
+
+
+def draw_misfit(random):
+    return misfit("x", random.normal(0.5, 1, 50)), 0.5
+
+
+def draw_same_curve(random):
+    truth = np.array([[0.0], [1.0]]) * np.ones(20)
+    values = xr.DataArray(truth + random.normal(0, 0.1, truth.shape), dims=("arm", "x"))
+    return same_curve("x", values, over="arm", error=xr.full_like(values, 0.1)), 0.5
+
+
+@pytest.mark.parametrize("draw", [f for name, f in sorted(globals().items()) if name.startswith("draw_")])
+def test_intervals_cover_the_truth(draw):
+    random = np.random.default_rng(0)
+    draws = 60 if draw in (draw_correlation, draw_statistic) else 300
+    right = sum(covers(*draw(random)) for _ in range(draws))
+    assert right / draws > 0.95 - 3 * np.sqrt(0.05 * 0.95 / draws)
+    wrong = sum(covers(draw(random)[0], draw(random)[1] + 3) for _ in range(10))
+    assert wrong < 10, "an interval that holds everything says nothing"
+
+
+# verdicts
+
+
+def test_a_claim_holds_fails_or_is_open():
+    narrow, wide = seeds([1.0, 1.1, 0.9, 1.0]), seeds([1.0, 9.0, -7.0, 1.0])
+    assert mean("x", narrow).above(0.5).decide(LEVEL).kind == "holds"
+    assert mean("x", narrow).above(1.5).decide(LEVEL).kind == "fails"
+    assert mean("x", wide).above(0.5).decide(LEVEL).kind == "open"
+    assert mean("x", narrow).near(1.0, within=0.2).decide(LEVEL).kind == "holds"
+    assert mean("x", narrow).near(1.0, within=0.01).decide(LEVEL).kind == "open", "not rejected is not shown"
+    assert mean("x", narrow[:1]).above(-1e9).decide(LEVEL).kind == "open", "one member decides nothing"
+    assert close("x", 1.0 + 1e-9, 1, within=1e-6).decide(LEVEL).kind == "holds"
+    assert close("x", np.nan, 1, within=1e-6).decide(LEVEL).kind == "open", "no number decides nothing"
+    assert close("x", 3.0, 2.0, within=0.1, relative=True).decide(LEVEL).kind == "fails"
+    assert exact("x", np.inf).above(3).decide(LEVEL).kind == "holds"
+
+
+def test_never_needs_members_and_falls_with_one_case():
+    none = xr.DataArray(np.zeros(1000, bool), dims="problem")
+    assert never("x", none).decide(LEVEL).kind == "holds"
+    assert never("x", none[:20]).decide(LEVEL).kind == "open"
+    assert never("x", none.copy(data=np.arange(1000) == 7)).decide(LEVEL).kind == "fails"
+
+
+def test_order_is_decided_step_by_step():
+    rising = xr.DataArray([1.0, 2.0, 3.0], dims="n")
+    assert ordered("x", rising, along="n").decide(LEVEL).kind == "holds"
+    assert ordered("x", rising, along="n", rising=False).decide(LEVEL).kind == "fails"
+    noisy = rising + xr.DataArray(RANDOM.normal(0, 3, (3, 4)), dims=("n", "seed"))
+    assert ordered("x", noisy, along="n", over="seed").decide(LEVEL).kind == "open"
+
+
+def test_evidence_is_combined():
+    yes, no, unknown = exact("a", 1.0).above(0), exact("b", -1.0).above(0), exact("c", np.nan).above(0)
+    kind = lambda evidence: evidence.decide(LEVEL).kind  # noqa: E731
+    assert kind(all_of(yes, yes)) == "holds"
+    assert kind(all_of(yes, no, unknown)) == "fails"
+    assert kind(all_of(yes, unknown)) == "open"
+    assert kind(any_of(no, yes)) == "holds"
+    assert kind(any_of(no, unknown)) == "open"
+    assert kind(contrary(no)) == "holds"
+    values = xr.DataArray([-1.0, 1.0], dims="arm")
+    assert kind(exact("d", values).above(0)) == "fails"
+    assert kind(somewhere(exact("d", values).above(0))) == "holds"
+
+
+@pytest.mark.parametrize(
+    ("values", "condition"),
+    [
+        ([-1, -1, 1, 1], "group ≥ 8"),
+        ([1, -1, -1, -1], "group ≤ 2"),
+        ([-1, 1, 1, -1], "4 ≤ group ≤ 8"),
+        ([1, -1, 1, -1], "group is 2 or 8"),
+        ([-1, np.nan, 1, 1], "group ≥ 8 (1 of 4 undecided)"),
+    ],
+)
+def test_conditions_are_found(values, condition):
+    values = xr.DataArray(values, dims="group", coords={"group": [2, 4, 8, 16]})
+    verdict = exact("x", values).above(0).per("group").decide(LEVEL)
+    assert (verdict.kind, verdict.reason) == ("holds only if", condition)
+    assert str(verdict) == f"holds only if {condition}"
+
+
+def test_a_condition_names_the_axis_that_decides():
+    names = {"arm": ["a", "b"], "group": [2, 4]}
+    by_arm = xr.DataArray([[1, 1], [-1, -1]], dims=("arm", "group"), coords=names)
+    assert exact("x", by_arm).above(0).per("arm", "group").decide(LEVEL).reason == "arm is a"
+    corner = xr.DataArray([[1, -1], [-1, -1]], dims=("arm", "group"), coords=names)
+    reason = exact("x", corner).above(0).per("arm", "group").decide(LEVEL).reason
+    assert reason == "in 1 of 4 cells: a, group = 2"
+    assert exact("x", by_arm).above(0).per("group").decide(LEVEL).kind == "fails", (
+        "each group fails in one arm"
+    )
+
+
+def test_exceptions_are_explained_by_a_rule_or_not():
+    size = RANDOM.random(3000)
+    true = size > 0.3
+    rules = {"x > .3": size > 0.3, "x > .5": size > 0.5}
+    verdict = explained("it rises", true, rules).decide(LEVEL)
+    assert (verdict.kind, verdict.reason) == ("holds only if", "x > .3")
+    assert explained("it rises", true, {"x > .5": size > 0.5}).decide(LEVEL).kind == "fails"
+    assert explained("it rises", size > -1, rules).decide(LEVEL).kind == "holds"
+    assert explained("it rises", (size > -1)[:20], rules).decide(LEVEL).kind == "open"
+    assert explained("it rises", size > 2, rules).decide(LEVEL).kind == "fails"
+
+
+def test_words_name_what_was_measured():
+    values = seeds([[1.0, 1.2], [2.0, 2.2]], arm=["GRPO", "RLOO"])
+    test = mean("gain", values).above(0)
+    assert test.predicted() == "gain: at least 0"
+    assert test.measured(LEVEL).startswith("gain: GRPO: 1.1 (-0.171 … 2.37), RLOO: 2.1 (")
+    assert test.detectable(LEVEL) > 0
+    record = test.record(LEVEL)
+    assert record["outcome"] == [0, 1]
+    assert record["axes"] == {"arm": ["GRPO", "RLOO"]}
+
+
+# a study
+
+
+def toy(gap=1.0, control_gap=0.0, positive=None, n=30):
+    """A study of one claim: two arms differ by a gap."""
+    study = Study("made.up", title="Two arms differ")
+
+    @study.claim("A is above B.", origin=Derived())
+    def above(data):
+        return mean("A − B", data.runs.gap).above(0.5)
+
+    @above.null("B against itself")
+    def _(data):
+        return mean("B − B", data.runs.none).above(0.5)
+
+    if positive is not None:
+
+        @above.positive("a gap put in by hand")
+        def _(data):
+            return mean("A + 9 − B", data.runs.gap + positive).above(0.5)
+
+    noise = RANDOM.normal(0, 0.1, (2, n))
+    runs = dataset({"gap": ("seed", gap + noise[0]), "none": ("seed", control_gap + noise[1])})
+    return study, Data({"runs": runs})
+
+
+def verdict(study, data):
+    return study.judge(data)[0].verdict
+
+
+def test_a_claim_that_its_control_shows_too_is_open():
+    assert verdict(*toy()).kind == "holds"
+    shown = verdict(*toy(control_gap=1.0))
+    assert shown.kind == "open"
+    assert "shows the same" in shown.reason
+    undecided = verdict(*toy(control_gap=0.5))
+    assert undecided.kind == "open"
+    assert "undecided" in undecided.reason
+
+
+def test_a_refutation_needs_an_instrument_that_can_confirm():
+    assert verdict(*toy(gap=0.0)).kind == "fails"
+    assert verdict(*toy(gap=0.0, positive=9.0)).kind == "fails"
+    assert verdict(*toy(gap=0.0, positive=0.0)).kind == "open"
+
+
+def test_no_verdict_without_a_control():
+    study = Study("made.up", title="Alone")
+    study.claim("x", origin=Derived())(lambda data: close("x", 1.0, 1, within=1))
+    with pytest.raises(ValueError, match="no null control"):
+        study.judge(Data({}))
+
+
+def test_intervals_widen_with_the_number_of_questions():
+    one, data = toy()
+    many, _ = toy()
+    for i in range(20):
+
+        def more(data):
+            return mean("A − B", data.runs.gap).above(0.5)
+
+        more.__name__ = f"more_{i}"
+        many.claim("again", origin=Derived(), needs_no_control="only counted")(more)
+    levels = [study.judge(data)[0].level for study in (one, many)]
+    assert levels == [0.05 / 2, 0.05 / 22]
+
+
+def test_family_wise_error_is_kept():
+    """Of studies in which nothing is there, at most .05 decide anything wrongly."""
+    random = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(200):
+        tests = [mean("x", seeds(random.normal(0, 1, 10))).above(0) for _ in range(20)]
+        wrong += any(test.decide(0.05 / 20).kind != "open" for test in tests)
+    assert wrong / 200 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_line_is_weighted_least_squares():
+    random = np.random.default_rng(3)
+    x, sd = random.uniform(0, 4, 30), random.uniform(0.1, 2, 30)
+    y = 1.5 * x - 2 + sd * random.standard_normal(30)
+    wanted, covariance = np.polyfit(x, y, 1, w=1 / sd, cov="unscaled")
+    found = line("slope", *(xr.DataArray(values, dims="point") for values in (y, x, sd)))
+    half = np.ptp(found.interval(0.3173)) / 2
+    np.testing.assert_allclose([found.value, half], [wanted[0], covariance[0, 0] ** 0.5], rtol=1e-4)
+    few = line("slope", *(xr.DataArray(values[:2], dims="point") for values in (y, x, sd)))
+    assert few.above(0).decide(0.05).kind == "open"
+
+
+def test_stacked_estimates_are_decided_one_by_one():
+    random = np.random.default_rng(0)
+    rows = {x: mean("x", xr.DataArray(random.normal(x, 1, 50), dims="seed")) for x in (-3, 0, 3)}
+    both = stacked("shift", rows)
+    assert both.value.dims == ("shift",)
+    assert both.above(0).comparisons() == 3
+    for x, row in rows.items():
+        np.testing.assert_allclose([end.sel(shift=x) for end in both.interval(0.01)], row.interval(0.01))
+    assert str(both.above(1.0).per("shift").decide(0.01)) == "holds only if shift ≥ 3"
