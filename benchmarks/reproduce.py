@@ -3,8 +3,8 @@
     python benchmarks/reproduce.py            # the quick versions
     python benchmarks/reproduce.py --full     # the full ones
 
-A fresh folder and an empty cache of compiled programs; studies run side by side as by default. The seconds of each study
-also go into `qra_jax/studies/seconds.json`, from which `qra reproduce` says how long the rest will take.
+A fresh folder and an empty cache of compiled programs; studies run side by side as by default. The seconds of each
+study also go into `qra_jax/studies/seconds.json`, from which `qra reproduce` says how long the rest will take.
 """
 
 from __future__ import annotations

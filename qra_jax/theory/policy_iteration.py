@@ -12,13 +12,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from qra_jax import _check, _roots, metrics
 from qra_jax.problem import Problem
 
-_GRID, _CYCLES, _GONE = 512, 3, 200.0
+_GRID, _CYCLES, _GONE, _LONGEST = 512, 3, 200.0, 16
 
 Number = float | Array
 
@@ -347,7 +346,7 @@ def success_tail(
       ValueError: an argument out of range.
 
     >>> print(jax.nn.sigmoid(success_tail(0.001, 5.0, 400, logit0=0.0, last=2)).round(4))
-    [0.0023 0.0608]
+    [0.0608 0.0023]
     """
     _check.integer("last", last, low=1)
     start, ref, beta, epsilon, anchor = _arguments(logit0, accuracy_ref, beta, 0.0, anchor)
@@ -361,27 +360,29 @@ def success_tail(
     return jax.lax.scan(step, state, None, length=last)[1]
 
 
-def cycle_length(
-    tail: Float[np.ndarray, "*runs rounds"], *, tolerance: float = 1e-3
-) -> Int[np.ndarray, "*runs"]:
+def cycle_length(tail: Float[Array, " rounds"], *, tolerance: Number = 1e-3) -> Int[Array, ""]:
     """After how many rounds a run repeats itself.
 
     Args:
-      tail: `[..., rounds]`, logits of its last rounds, 17 or more; inf once it has gone.
+      tail: `[rounds]`, logits of its last rounds, 17 or more; inf once it has gone.
       tolerance: largest difference that counts as the same state, > 0.
 
     Returns:
-      `[...]`, the least period from 1 to 16; 0 for none of them (chaos, or a longer cycle), −1 for a run that has gone.
+      The least period from 1 to 16; 0 for none of them (chaos, or a longer cycle), −1 for a run that has gone.
 
-    >>> cycle_length(np.array([[0.0] * 20, [0.0, 1.0] * 10, [np.inf] * 20])).tolist()
+    Raises:
+      ValueError: fewer than 17 rounds, or a tolerance that is not positive.
+
+    >>> [int(cycle_length(jnp.array(run * 20))) for run in ([0.0], [0.0, 1.0], [jnp.inf])]
     [1, 2, -1]
     """
-    gone = ~np.isfinite(tail[..., -1])
-    still = np.where(np.isfinite(tail), tail, 0.0)
-    length = np.zeros(gone.shape, int)
-    for period in range(16, 0, -1):
-        length[np.abs(still[..., period:] - still[..., :-period]).max(axis=-1) < tolerance] = period
-    return np.where(gone, -1, length)
+    _check.integer("rounds of tail", tail.shape[-1], low=_LONGEST + 1)
+    _check.positive("tolerance", tolerance)
+    still = jnp.where(jnp.isfinite(tail), tail, 0.0)
+    gaps = [jnp.max(jnp.abs(still[period:] - still[:-period])) for period in range(1, _LONGEST + 1)]
+    repeats = jnp.stack(gaps) < tolerance
+    length = jnp.where(jnp.any(repeats), 1 + jnp.argmax(repeats), 0)
+    return jnp.where(jnp.isfinite(tail[-1]), length, -1)
 
 
 def _arguments(

@@ -51,18 +51,20 @@ def tables(subject):
     return rows
 
 
-def verdicts(study, data):
-    """Kind of verdict by claim."""
-    return {finding.claim.id: finding.verdict.kind for finding in study.judge(data)}
+@functools.cache
+def findings(study):
+    """What the quick data say, by claim."""
+    return {finding.claim.id: finding for finding in study.judge(quick(study))}
 
 
 def check(study, claim, kind, mutate):
     """A mutation of the quick data gives the claim a verdict of this kind, which is another one than without it."""
     assert mutate is not None, f"{claim}: no mutation to {kind!r} in its table"
-    data = quick(study)
-    if claim not in verdicts(study, data):
+    if claim not in findings(study):
         return  # of measured data that are not here
-    before, after = verdicts(study, data)[claim], verdicts(study, mutate(data))[claim]
+    finding = findings(study)[claim]
+    (changed,) = study.judge(mutate(quick(study)), only=claim, level=finding.level)
+    before, after = finding.verdict.kind, changed.verdict.kind
     assert after in KINDS[kind], f"{claim}: {after} after a mutation that should give {kind!r}"
     turned = [k for k in ("holds", "fails") if before not in KINDS[k]]
     assert kind in [*turned, "open"], f"{claim}: is {before!r} already; its table must turn it"

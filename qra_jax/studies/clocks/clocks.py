@@ -17,7 +17,7 @@ real-valued reward, under which GRPO has none, are the controls. The ends come f
 """
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import jax
@@ -60,15 +60,16 @@ def _ten(group: int) -> list[Algorithm]:
     return [replace(algorithm, name=name) for name, algorithm in named.items()]
 
 
-GROUP, RATE, STEPS = 8, 0.02, 2000
-SAMPLED, LIMITS = _ten(GROUP)[:-1], [reinforce(), replace(grpo(), name="GRPO, G → ∞")]
-CLOCKS = [by_clock(algorithm) for algorithm in _ten(GROUP)]
-GROUPS = (64, 512)
+GROUP, RATE, STEPS = 16, 0.02, 1000
+RECORDS = RATE * STEPS / 4 * np.arange(1, 5)
+TIMES = np.unique(np.concatenate([np.geomspace(0.05, 1e3, 49), RECORDS]))
+SAMPLED, CLOCKS = _ten(GROUP)[:-1], [by_clock(algorithm) for algorithm in _ten(GROUP)]
+LIMITS = {"natural gradient": reinforce(), "natural gradient ÷ std": grpo()}
+GROUPS = (GROUP, 64, 512)
 FINITE = [by_clock(replace(grpo(size), name=f"GRPO, G = {size}")) for size in GROUPS]
-COLD, TAIL = np.geomspace(1e-8, 1e-1, 43), np.geomspace(1e-1, 1e24, 151)
-END = np.pi / 2
-"""When the natural gradient ÷ std, started at ρ = ½, reaches ρ = 1."""
-APART, SLOW = 0.1, 0.02
+DEPTH = np.linspace(0.0, 300.0, 30_001)
+"""Logits |z| of accuracy from one half to either end."""
+APART, SLOW = 0.2, 0.02
 """Differences that would matter: in log odds beside the orbit, and in accuracy at equal time."""
 
 
@@ -114,31 +115,23 @@ def _compare(found: np.ndarray, direction: np.ndarray) -> tuple[float, float]:
 
 @study.experiment()
 def runs(run: Run) -> xr.Dataset:
-    """Sampled training with the weights of every algorithm, and under the natural gradient: log π at eight times."""
+    """Sampled training with the weights of every algorithm, and under the natural gradient: log π at four times."""
 
     def one(cell, key, geometry="softmax"):
-        options = {"steps": STEPS, "record_every": STEPS // 8, "learning_rate": RATE, "geometry": geometry}
+        options = {"steps": STEPS, "record_every": STEPS // 4, "learning_rate": RATE, "geometry": geometry}
         return {"log_policy": train(key, Problem.from_probs(**PROBLEM), algorithm=cell.algorithm, **options).log_policy[1:]}
 
-    options = {"seeds": run(scale(256, 2048)), "dims": {"log_policy": ["time", "pattern"]}}
-    options["coords"] = {"time": RATE * STEPS / 8 * np.arange(1, 9)}
+    options = {"seeds": run(scale(256, 2048)), "dims": {"log_policy": ["time", "pattern"]}, "coords": {"time": RECORDS}}
     parts = [cells(one, key=run.key, axes={"algorithm": group}, **options) for group in (SAMPLED[:-1], SAMPLED[-1:])]
-    natural = cells(partial(one, geometry="natural"), key=run.key, axes={"algorithm": SAMPLED[:2]}, **options)
+    natural = cells(partial(one, geometry="natural"), key=run.key, axes={"algorithm": SAMPLED[:1]}, **options)
     found = xr.concat(parts, "algorithm").assign(natural=natural.log_policy[0])
     return found.assign_attrs(group=GROUP, rate=RATE)
 
 
-@study.experiment(
-    {"algorithm": CLOCKS},
-    dims={"accuracy": ["time"], "foretold": ["record"]},
-    coords={"time": np.geomspace(0.05, 1e3, 201), "record": RATE * STEPS / 8 * np.arange(1, 9)},
-)
+@study.experiment({"algorithm": CLOCKS}, dims={"accuracy": ["time"]}, coords={"time": TIMES})
 def courses(cell):
-    """Accuracy along the orbit by every clock: for the figure, and at the times of the sampled runs."""
-    problem, ts = Problem.from_probs(**PROBLEM), jnp.geomspace(0.05, 1e3, 201)
-    accuracy = orbit.solve(problem, ts, algorithm=cell.algorithm).accuracy
-    record = RATE * STEPS / 8 * jnp.arange(1, 9)
-    return {"accuracy": accuracy, "foretold": jnp.interp(jnp.log(record), jnp.log(ts), accuracy)}
+    """Accuracy along the orbit by every clock."""
+    return {"accuracy": orbit.solve(Problem.from_probs(**PROBLEM), TIMES, algorithm=cell.algorithm).accuracy}
 
 
 @study.experiment({"geometry": ["softmax", "natural"], "tau": np.geomspace(1e-3, 1e3, 400)}, dims={"log_policy": ["pattern"]})
@@ -147,27 +140,41 @@ def curve(cell):
     return {"log_policy": orbit.policy(Problem.from_probs(**PROBLEM), cell.tau, geometry=cell.geometry)}
 
 
-def _ends(algorithm: Algorithm, geometry: str) -> dict[str, jax.Array]:
-    """log T from ρ₀ to ½, log(1 − ρ) against time from ½, and the laws of both; with success rates (1, 0)."""
+@study.experiment()
+def ends(run: Run) -> xr.Dataset:
+    """With success rates (1, 0): log time between ρ = ½ and σ(∓z), by quadrature of the clock, and the laws of both ends."""
+    arms = [(a.name, a, "softmax") for a in CLOCKS + FINITE] + [(n, a, "natural") for n, a in LIMITS.items()]
+    near, far = 1 / (1 + np.exp(DEPTH)), 1 / (1 + np.exp(-DEPTH))
 
-    def two(rho):
-        return Problem(jnp.log(jnp.array([rho, 1 - rho])), jnp.array([1.0, 0.0]))
+    @jax.jit
+    def measured():
+        clocks = [a.log_clock_function() for _, a, _ in arms]
+        laws = [theory.exponents(a, geometry=geometry) for _, a, geometry in arms]
+        return [(jax.vmap(c)(near, far), jax.vmap(c)(far, near)) for c in clocks], laws
 
-    options = {"algorithm": algorithm, "geometry": geometry}
-    cold = jax.vmap(lambda rho: orbit.log_hitting_time(two(rho), 0.5, event="accuracy", **options))(jnp.asarray(COLD))
-    rest = orbit.solve(two(0.5), log_ts=np.log(TAIL), **options).log_policy[:, 1]
-    law = theory.exponents(algorithm, geometry=geometry)
-    laws = {"cold_law": law.cold_start, "cold_constant_law": law.cold_constant, "tail_constant_law": law.tail_constant}
-    return {"cold": cold, "rest": rest, "tail_law": law.tail} | laws
-
-
-@study.experiment({"algorithm": CLOCKS + FINITE}, dims={"cold": ["rho"], "rest": ["time"]}, coords={"rho": COLD, "time": TAIL})
-def ends(cell):
-    """The ends of training by every clock."""
-    return _ends(cell.algorithm, "softmax")
+    speeds, laws = measured()
+    pace = np.array([[np.log(2 * near * far) if geometry == "softmax" else 0 * near] for *_, geometry in arms])
+    slow = np.exp(-np.asarray(speeds) - pace)  # dt/dz
+    time = np.log(np.cumsum((slow[..., 1:] + slow[..., :-1]) / 2 * np.diff(DEPTH), axis=-1))[..., 9::10]
+    law = {f"{f.name}_law": ("algorithm", [getattr(one, f.name) for one in laws]) for f in fields(theory.Exponents)}
+    times = {"cold": (("algorithm", "depth"), time[:, 0]), "tail": (("algorithm", "depth"), time[:, 1])}
+    return dataset(times | law, {"algorithm": [name for name, *_ in arms], "depth": DEPTH[10::10]})
 
 
-@study.experiment({"algorithm": LIMITS}, dims={"cold": ["rho"], "rest": ["time"]}, coords={"rho": COLD, "time": TAIL})
-def natural(cell):
-    """The ends of training under the natural gradient, plain and divided by the standard deviation."""
-    return _ends(cell.algorithm, "natural")
+def _limits(data: Data, end: str, arms: slice, shift: int = 0) -> Evidence:
+    """Exponent and constant of T ~ A ρ₀^(−a), or A log 1/ρ₀; of the tail, of t ~ (1 − ρ)^(−1/b)/B; on the last decades."""
+    ends = data.ends.isel(algorithm=arms)
+    log_time, last = ends[end], ends[end].sel(depth=[250.0, 300.0], method="nearest")
+    exponent = (last.diff("depth") / last.depth.diff("depth"))[..., 0]
+    if end == "cold":
+        law, constant = ends.cold_start_law, ends.cold_constant_law
+    else:
+        law, constant = 1 / ends.tail_law, 1 / ends.tail_constant_law
+    law, constant = law.roll(algorithm=shift), constant.roll(algorithm=shift)
+    rise = np.exp(last).diff("depth")[..., 0] / 50
+    found = xr.where(law > 0, np.exp(log_time[..., -1] - law * 300), rise)
+    a, b = ("a", "A") if end == "cold" else ("1/b", "1/B")
+    return all_of(
+        exact(f"exponent {a} (0: logarithm)", exponent).near(law, within=0.01),
+        exact(f"constant {b} as a multiple of the predicted one", found / constant).near(1, within=0.01),
+    )

@@ -281,14 +281,22 @@ class Study:
             keep(name, parts[name])
         return Data(parts, skipped)
 
-    def judge(self, data: Data) -> list[Finding]:
+    def judge(self, data: Data, *, only: str | None = None, level: float | None = None) -> list[Finding]:
         """Decide every claim, at one family-wise level, with its controls beside.
+
+        Args:
+          data: what the experiments gave.
+          only: id of a single claim to decide.
+          level: error rate of each interval; default: the study's, divided by the comparisons of the claims decided.
+
+        Returns:
+          A finding for each claim whose data are there.
 
         Raises:
           ValueError: a claim without a null control that does not say why it needs none.
         """
         gathered = []
-        for claim in self.claims.values():
+        for claim in [self.claims[only]] if only else self.claims.values():
             if not claim.nulls and not claim.needs_none:
                 raise ValueError(
                     f"{claim.id}: has no null control; must have one (@….null), or say why it needs none"
@@ -302,7 +310,7 @@ class Study:
                 continue
             gathered.append((claim, evidence, controls, _settings(seen)))
         count = sum(e.comparisons() + sum(c.comparisons() for *_, c in cs) for _, e, cs, _ in gathered)
-        level = self.level / max(count, 1)
+        level = level or self.level / max(count, 1)
         findings = []
         for claim, evidence, controls, settings in gathered:
             beside = tuple(Control(d, wanted, e, e.decide(level)) for d, wanted, e in controls)

@@ -26,14 +26,15 @@ def narrowed(problem: Problem, patterns: Any) -> Problem:
 
 
 def raised(problem: Problem) -> Problem:
-    """The problem in Regime 1: as much mass moved to the best pattern as that takes, and a tenth of the rest.
+    """The problem in Regime 1: other success rates × .9, mass moved to the best pattern, a tenth more than it takes.
 
     Args:
       problem: one; may be traced.
     """
+    best = jnp.arange(problem.patterns) == problem.best
+    problem = Problem(problem.log_ref, jnp.where(best, problem.success, 0.9 * problem.success))
     top, short = jnp.max(problem.success), jnp.maximum(problem.second_best - problem.accuracy_ref, 0.0)
     moved = 0.1 + 0.9 * short / (short + top - problem.second_best)
-    best = jnp.arange(problem.patterns) == problem.best
     return Problem(jnp.log((1 - moved) * problem.ref + moved * best), problem.success)
 
 

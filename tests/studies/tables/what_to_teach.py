@@ -26,6 +26,11 @@ def _few(mutate):
     return both
 
 
+def _worst(data):
+    """Teaching anything but r* costs time."""
+    return data.change("cases", unit=np.where(data.cases["rank"] == 0, -1.0, 1.0))
+
+
 def _same(data):
     return data
 
@@ -38,12 +43,8 @@ TABLE = {
     "unit": {"holds": _all(unit=-1.0), "open": _few(_all(unit=-1.0))},
     "point": {"holds": _all(point=-1.0), "open": _few(_all(point=-1.0))},
     "better": {"holds": _all(unit=-1.0), "open": _few(_all(unit=-1.0))},
-    "worst": {"holds": _all(unit=1.0), "open": _few(_all(unit=1.0))},
+    "worst": {"holds": _worst, "open": _few(_worst)},
     "rates": {"holds": _all(rate=-1.0), "open": _few(_all(rate=-1.0))},
     "rival": {"fails": _all(unit=-1.0), "open": _few(_same)},
     "improve": {"fails": _all(rate=1.0, point=-1.0), "open": lambda d: d.change("cases", rate=np.nan)},
-    "deep-stall": {
-        "fails": lambda d: d.change("deep", slope=lambda x: 0.9 * x),
-        "open": lambda d: d.change("deep", slope=np.nan),
-    },
 }
