@@ -1,4 +1,4 @@
-"""Policy iteration: the recursion against 40 digits, its bifurcations, and the study's verdicts both ways."""
+"""Policy iteration: the recursion against 40 digits, and its bifurcations."""
 
 import itertools
 
@@ -8,10 +8,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from qra_jax import plot, theory
+from qra_jax import theory
 from qra_jax.problem import Problem, random
-from qra_jax.studies import policy_iteration as study
-from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
 
 sigmoid = jax.nn.sigmoid
 
@@ -82,13 +80,13 @@ def test_map_is_differentiable_in_everything():
 def test_rounds_are_exact_policy_iteration_of_sure_patterns():
     problem = random(jax.random.key(3), 6)
     problem = Problem(problem.log_ref, jnp.array([1.0, 1, 0, 0, 0, 0]))
-    rounds = jax.jit(study._rounds, static_argnums=3)
+    rounds = theory.policy_iteration_path
     for anchor in (1.0, 0.4, 0.0):
         path = theory.success_path(problem.accuracy_ref, 3.0, 6, anchor=anchor)
-        close(rounds(problem, 3.0, anchor, 6), path, 1e-11)
+        close(rounds(problem, 3.0, 6, anchor=anchor), path, 1e-11)
     chancy = Problem(problem.log_ref, jnp.array([0.9, 0.8, 0.2, 0.2, 0.1, 0.0]))
     told = theory.success_path(chancy.accuracy_ref, 3.0, 1)[1]
-    assert rounds(chancy, 3.0, 1.0, 6)[1] < told - 0.1
+    assert rounds(chancy, 3.0, 6)[1] < told - 0.1
 
 
 def test_path_repeats_the_map():
@@ -282,63 +280,63 @@ def test_errors_name_the_argument(call, message):
         call()
 
 
-# --- The study ---------------------------------------------------------------------------------------------
+# --- Long runs ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data():
-    return study.compute(quick=True)
+def test_tails_are_late_rounds():
+    path = theory.success_path(0.001, 5.0, 36, logit0=0.3)
+    close(theory.success_tail(0.001, 5.0, 30, logit0=0.3, last=7), path[30:])
+    assert np.isinf(theory.success_tail(0.001, 0.2, 100, logit0=0.0, last=3)).all()
 
 
-def test_verdicts(data):
-    rows = study.judge(data)
-    assert [row.verdict.split(" if ")[0] for row in rows] == [
-        HOLDS,
-        "holds only",
-        "holds only",
-        HOLDS,
-        "holds only",
-        *[HOLDS] * 7,
-    ]
-    assert "right or wrong for sure" in rows[1].verdict
-    assert "fold" in rows[2].verdict
-    assert "ε > 0" in rows[4].verdict
+def test_cycle_lengths():
+    n = np.arange(64)
+    tails = [0 * n, 0 * n + np.inf, n % 2, n % 4, n % 3, n % 13, np.sin(n**2 / 7.0)]
+    lengths = [int(theory.cycle_length(jnp.asarray(tail, float))) for tail in tails]
+    assert lengths == [1, -1, 2, 4, 3, 13, 0]
+    with pytest.raises(ValueError, match=r"rounds of tail: 16; must be 17 or above"):
+        theory.cycle_length(jnp.zeros(16))
 
 
-def test_figure(data):
-    with plot.style():
-        assert len(study.draw(data).axes) == 6
+def test_one_per_cent_beside_the_boundaries():
+    tail = jax.jit(lambda rho, beta: theory.success_tail(rho, beta, 4000, logit0=0.0))
+    for rho in (0.05, 0.3, 0.6, 0.9):
+        fold = theory.fold_betas(rho)[0]
+        assert np.isinf(tail(rho, 0.99 * fold)).all()
+        assert np.ptp(tail(rho, 1.01 * fold)) < 1e-6
+    for rho in (0.001, 0.003, 0.008):
+        low, high = theory.flip_betas(rho)
+        swings = [np.ptp(tail(rho, beta)) for beta in (0.99 * low, 1.01 * low, 0.99 * high, 1.01 * high)]
+        assert max(swings[0], swings[3]) < 1e-6
+        assert min(swings[1], swings[2]) > 0.3
+    for kappa in (1.0, 1.5, 5.0):
+        fixed = theory.success_fixed_points(0.001, kappa)
+        limit = 2 / (1 - fixed.multiplier[0])
+        for side, moves in ((0.99, False), (1.01, True)):
+            options = {"logit0": fixed.logit[0] + 0.01, "anchor": side * limit}
+            swing = np.ptp(theory.success_tail(0.001, kappa / (side * limit), 4000, **options))
+            assert (swing > 1e-3) == moves
 
 
-def test_verdicts_can_fail(data):
-    def after(**changed):
-        return [row.verdict for row in study.judge(data | changed)]
-
-    assert after(sure=data["sure"] + 1e-6)[:2] == [FAILS, FAILS]
-    exact = data["chancy"].copy()
-    exact[:, 2] = exact[:, 3]
-    assert after(chancy=exact)[1] == HOLDS
-    wrong = {"map/from_ref": np.full_like(data["map/from_ref"], np.inf)}
-    assert after(**wrong)[2] == FAILS
-    assert after(**{"map/least_gain": data["map/least_gain"] - 3})[3] == FAILS
-    assert after(saturated=data["saturated"] * np.array([1, 0, 1]))[4] == FAILS
-    stays = {"map/from_ref": np.zeros_like(data["map/from_ref"])}
-    assert after(**stays)[5] == FAILS
-    assert after(fold_gone=~data["fold_gone"])[6] == FAILS
-    assert after(flip_swing=data["flip_swing"][:, ::-1])[7] == FAILS
-    assert after(**{"chaos/exponents": -np.abs(data["chaos/exponents"])})[8] == FAILS
-    assert after(flow=data["flow"] + 0.01)[9] == FAILS
-    assert after(limit_swing=data["limit_swing"][:, ::-1])[10] == FAILS
-    assert after(mirror_rounds=np.full_like(data["mirror_rounds"], 401))[11] == FAILS
-    assert not any(text.startswith(ONLY_IF) for text in after(**wrong)[2:3])
+def test_below_the_overshoot_a_run_from_the_reference_leaves():
+    beta = theory.overshoot_beta(0.001)
+    ref = np.log(0.001 / 0.999)
+    close(theory.success_map(ref, 0.001, beta), -ref)
+    assert np.isinf(theory.success_tail(0.001, 0.99 * beta, 200, logit0=ref)).all()
+    assert np.isfinite(theory.success_tail(0.001, 1.01 * beta, 200, logit0=ref)).all()
+    assert theory.overshoot_beta(0.0) == np.inf
+    assert np.isnan(theory.overshoot_beta(0.5))
 
 
-def test_kinds_of_runs():
-    n = np.arange(study.TAIL)
-    tails = np.stack([0 * n, 0 * n + np.inf, 0 * n, n % 2, n % 4, n % 3, np.sin(n**2 / 7.0)], axis=0).astype(
-        float
-    )
-    fixed = np.tile([0.0, 1.0], (7, 1))
-    fixed[0] = np.nan
-    expected = [study.NONE, study.LEAVES, study.RESTS, study.PAIR, study.LONGER, study.LONGER, study.CHAOS]
-    assert study.kinds(tails, fixed).tolist() == expected
+def test_exponent_of_a_stable_point_is_the_logarithm_of_its_slope():
+    slope = theory.success_fixed_points(0.6, 3.0).multiplier[0]
+    close(theory.success_exponents(0.6, 3.0, blocks=2), [np.log(abs(slope))] * 2, 1e-9)
+    close(theory.success_exponents(0.6, 1.0, blocks=1), [-50.0])
+
+
+def test_with_epsilon_the_highest_fixed_point_is_one_to_all_purposes():
+    for beta in (0.1, 1.0, 1.79):
+        assert theory.success_fixed_points(0.6, beta).count == 0
+        fixed = theory.success_fixed_points(0.6, beta, epsilon=1e-5)
+        assert fixed.count == 1
+        close(fixed.logit[0], np.log(1.5) + 1 / (beta * np.sqrt(1e-5)), 1e-2)

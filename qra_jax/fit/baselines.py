@@ -19,11 +19,18 @@ BASELINES = (LAST, EXPONENTIAL, POWER, SIGMOID)
 _DRAWS, _RIDGE = 200, 0.1
 
 
-def _curve(kind: Any, v: Any, t: Any, first: Any) -> Array:
-    """Accuracy at times t in training windows; `first` is the time of one step, `kind` the place in BASELINES."""
-    low, high, rate = jax.nn.sigmoid(v[0]), jax.nn.sigmoid(v[1]), jnp.exp(v[2])
-    left = jnp.where(kind == 1, jnp.exp(-rate * t), (1 + t / first) ** -rate)
-    return jnp.where(kind == 3, high * jax.nn.sigmoid(rate * t + v[0]), high + (low - high) * left)
+def _curve(kind: Any, v: Any, t: Any, first: Any, xp: Any = jnp) -> Any:
+    """Accuracy at times t in training windows; `first` is the time of one step, `kind` the place in BASELINES.
+
+    With NumPy as `xp`, of many parameters `[3, curves, 1]` at once, without a program for each number of times.
+    """
+
+    def sigmoid(x: Any) -> Any:
+        return 0.5 + 0.5 * xp.tanh(0.5 * x)
+
+    low, high, rate = sigmoid(v[0]), sigmoid(v[1]), xp.exp(v[2])
+    left = xp.where(kind == 1, xp.exp(-rate * t), (1 + t / first) ** -rate)
+    return xp.where(kind == 3, high * sigmoid(rate * t + v[0]), high + (low - high) * left)
 
 
 def baselines(curve: Curve, until: float | int | None, steps: Any, *, seed: int = 0) -> dict[str, Forecast]:
@@ -75,9 +82,10 @@ def baselines(curve: Curve, until: float | int | None, steps: Any, *, seed: int 
         drawn = rng.standard_normal(shape) * np.where(
             weight > 0, scatter_about / np.maximum(weight, 1e-12), 0
         )
-        again = np.asarray(_curve(kind, best, data.time, first)) + drawn
+        again = _curve(kind, best, np.asarray(data.time), first, np) + drawn
         fits, _ = _optima(kind, np.broadcast_to(best, (_DRAWS, 3)), again, *fixed)
-        paths = np.stack([_curve(kind, v, ahead, first) for v in (best, *np.asarray(fits))])
+        every_one = np.concatenate([best[None], np.asarray(fits)]).T[:, :, None]
+        paths = _curve(kind, every_one, ahead, first, np)
         found[name] = paths[0], paths[1:]
     result = {}
     for name, (median, members) in found.items():

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
         class_weights as class_weights,
         stop_drift as stop_drift,
     )
+    from qra_jax.theory.listing import (
+        listed_gradient as listed_gradient,
+    )
     from qra_jax.theory.mixtures import (
         demonstrations as demonstrations,
         least_share_that_pays as least_share_that_pays,
@@ -68,7 +71,9 @@ if TYPE_CHECKING:
         flip_betas as flip_betas,
         fold_betas as fold_betas,
         overshoot_beta as overshoot_beta,
+        policy_iteration_path as policy_iteration_path,
         policy_iteration_round as policy_iteration_round,
+        success_exponents as success_exponents,
         success_fixed_points as success_fixed_points,
         success_map as success_map,
         success_multiplier as success_multiplier,
@@ -84,6 +89,7 @@ if TYPE_CHECKING:
     )
     from qra_jax.theory.scaling import (
         Exponents as Exponents,
+        end_log_times as end_log_times,
         exponents as exponents,
         grpo_cold_exponent as grpo_cold_exponent,
         grpo_crossover as grpo_crossover,
@@ -126,6 +132,7 @@ _NAMES = {
     "expansion": ["Expansion", "small_step_expansion"],
     "scaling": [
         "Exponents",
+        "end_log_times",
         "exponents",
         "grpo_cold_exponent",
         "grpo_crossover",
@@ -134,6 +141,7 @@ _NAMES = {
     ],
     "feedback": ["initial_slope", "rlif_initial_slope", "rlif_rise_probability"],
     "length": ["class_weights", "stop_drift"],
+    "listing": ["listed_gradient"],
     "mixtures": ["demonstrations", "least_share_that_pays", "rest_point"],
     "noise": ["noisy_equilibrium"],
     "optimum": ["optimal_policy"],
@@ -146,7 +154,9 @@ _NAMES = {
         "flip_betas",
         "fold_betas",
         "overshoot_beta",
+        "policy_iteration_path",
         "policy_iteration_round",
+        "success_exponents",
         "success_fixed_points",
         "success_map",
         "success_multiplier",

@@ -385,6 +385,42 @@ def cycle_length(tail: Float[Array, " rounds"], *, tolerance: Number = 1e-3) -> 
     return jnp.where(jnp.isfinite(tail[-1]), length, -1)
 
 
+def success_exponents(
+    accuracy_ref: Number, beta: Number, *, blocks: int = 20, rounds: int = 1000, anchor: Number = 1.0
+) -> Float[Array, " blocks"]:
+    r"""Lyapunov exponent of the recursion (ε = 0): mean of log |F'| per round, in blocks of rounds.
+
+    Args:
+      accuracy_ref: ρ_ref in (0, 1).
+      beta: β > 0, strength of the KL term.
+      blocks: number of blocks, ≥ 1.
+      rounds: rounds of a block, ≥ 1; as many are discarded before the first, from ρ = ½ on.
+      anchor: α in [0, 1], weight of the fixed reference.
+
+    Returns:
+      `[blocks]`; above 0 on average where rounds are chaotic. A round of a run that has gone to ρ = 1 counts as −50.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    >>> print(success_exponents(0.001, 0.95).mean() > 0.5, success_exponents(0.6, 3.0).mean() < -0.5)
+    True True
+    """
+    _check.integer("blocks", blocks, low=1)
+    _check.integer("rounds", rounds, low=1)
+    _check.positive("beta", beta)
+    _, ref, beta, epsilon, anchor = _arguments(0.0, accuracy_ref, beta, 0.0, anchor)
+    start = success_tail(accuracy_ref, beta, rounds, logit0=0.0, anchor=anchor, last=1)[0]
+
+    def step(z: Array, _: None) -> tuple[Array, Array]:
+        slope = jnp.abs(1 - anchor + _pull_slope(z, epsilon) / beta)
+        log_slope = jnp.where(z < _GONE, jnp.log(jnp.maximum(slope, 1e-21)), -50.0)
+        return jnp.minimum(_step(z, ref, beta, epsilon, anchor), _GONE), log_slope
+
+    logs = jax.lax.scan(step, jnp.minimum(start, _GONE), None, length=blocks * rounds)[1]
+    return jnp.mean(logs.reshape(blocks, rounds), axis=1)
+
+
 def _arguments(
     logit: Number, accuracy_ref: Number, beta: Number, epsilon: Number, anchor: Number
 ) -> tuple[Array, Array, Array, Array, Array]:
@@ -616,3 +652,37 @@ def policy_iteration_round(
     log_wrong = jax.nn.logsumexp(log_policy, b=1 - problem.success)
     advantage = (problem.success - jnp.exp(log_right)) * jnp.exp(-0.5 * (log_right + log_wrong))
     return jax.nn.log_softmax(anchor * problem.log_ref + (1 - anchor) * log_policy + advantage / beta)
+
+
+def policy_iteration_path(
+    problem: Problem, beta: Number, steps: int, *, anchor: Number = 1.0
+) -> Float[Array, " rounds"]:
+    """Accuracy along exact policy iteration from the reference policy, [`policy_iteration_round`][] repeated.
+
+    Args:
+      problem: the question; success rates may be chancy.
+      beta: β > 0, strength of the KL term.
+      steps: number of rounds, 0 or more.
+      anchor: α in [0, 1], weight of the fixed reference beside the last policy.
+
+    Returns:
+      `[steps + 1]`, logit ρ, precise at both ends.
+
+    Raises:
+      ValueError: an argument out of range.
+
+    >>> problem = Problem.from_probs(ref=[0.6, 0.4], success=[1.0, 0.0])
+    >>> print(jax.nn.sigmoid(policy_iteration_path(problem, 2.0, 2)).round(3))
+    [0.6   0.806 0.842]
+    """
+    _check.integer("steps", steps, low=0)
+
+    def logit(log_policy: Array) -> Array:
+        right, wrong = (jax.nn.logsumexp(log_policy, b=x) for x in (problem.success, 1 - problem.success))
+        return right - wrong
+
+    def step(log_policy: Array, _: None) -> tuple[Array, Array]:
+        return policy_iteration_round(problem, log_policy, beta, anchor=anchor), logit(log_policy)
+
+    last, path = jax.lax.scan(step, problem.log_ref, None, length=steps)
+    return jnp.append(path, logit(last))

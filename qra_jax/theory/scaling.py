@@ -220,8 +220,46 @@ def grpo_cold_exponent(load: Any) -> np.ndarray:
     if not np.all((load > 0) & (load <= _LOADED)):
         raise ValueError(f"load: {load}; must be in (0, {_LOADED:g}]")
     x = np.geomspace(min(load.min(), 0.1), 200.0, 4001)
-    slow = 1 / np.asarray(grpo_poisson_share(x))
+    slow = 1 / np.asarray(grpo_poisson_share(jnp.asarray(x)))
     # Per step of log x; beyond the grid the share is 1 − 1/(8x).
     parts = np.diff(np.log(x)) * np.convolve(slow / np.sqrt(x), [0.5, 0.5], "valid")
     rest = np.append(np.cumsum(parts[::-1])[::-1], 0.0) + 2 / np.sqrt(x[-1]) + x[-1] ** -1.5 / 12
     return np.interp(np.log(load), np.log(x), slow / np.sqrt(x) / rest)
+
+
+def end_log_times(
+    algorithm: Algorithm, depth: np.ndarray, *, geometry: str = "softmax"
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Times of training at both ends, for two patterns with success rates (1, 0), by quadrature of the clock.
+
+    $$ t = \int_0^{z}\frac{dz'}{m\,c(\rho)}, \qquad \rho = \sigma(\mp z'), \quad
+       m = 2\rho(1-\rho)\ \text{(softmax)}\ \text{or}\ 1\ \text{(natural)} $$
+
+    Args:
+      algorithm: its clock.
+      depth: `[depths]`, evenly spaced logits z > 0, a spacing of which is also the first one; the error is about
+        (spacing/100)².
+      geometry: `"softmax"` or `"natural"`.
+
+    Returns:
+      log times from ρ = σ(−z) to ½, and from ½ to σ(z), `[depths]` each.
+
+    Raises:
+      ValueError: an unknown geometry.
+
+    Reference: *derived here*.
+
+    >>> cold, tail = end_log_times(grpo(), np.array([1.0, 2.0]), geometry="natural")
+    >>> print(bool(np.allclose(np.exp(tail), 2 * np.arcsin(np.sqrt(1 / (1 + np.exp([-1.0, -2.0])))) - np.pi / 2)))
+    True
+    """
+    _check.choice("geometry", geometry, GEOMETRIES)
+    fine = np.linspace(0.0, depth[-1], 20 * len(depth) + 1)
+    near, far = 1 / (1 + np.exp(fine)), 1 / (1 + np.exp(-fine))
+    clock = jax.vmap(algorithm.log_clock_function())
+    log_clock = np.asarray(jax.jit(lambda a, b: jnp.stack([clock(a, b), clock(b, a)]))(near, far))
+    log_pace = log_clock + (np.log(2) + np.log(near) + np.log(far) if geometry == "softmax" else 0.0)
+    weights = np.log(np.array([1.0, 4.0, 1.0]) * fine[1] / 3)  # Simpson's rule over pairs of steps
+    slow = np.stack([weights[i] - log_pace[:, i : i + 20 * len(depth) - 1 : 2] for i in range(3)])
+    cold, tail = np.logaddexp.accumulate(np.logaddexp.reduce(slow), axis=1)[:, 9::10]
+    return cold, tail

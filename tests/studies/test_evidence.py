@@ -29,6 +29,7 @@ from qra_jax.studies.lab import (
     somewhere,
     stacked,
     statistic,
+    tail,
 )
 
 LEVEL = 0.05
@@ -298,3 +299,11 @@ def test_stacked_estimates_are_decided_one_by_one():
     for x, row in rows.items():
         np.testing.assert_allclose([end.sel(shift=x) for end in both.interval(0.01)], row.interval(0.01))
     assert str(both.above(1.0).per("shift").decide(0.01)) == "holds only if shift ≥ 3"
+
+
+def test_tails_are_censored():
+    times = xr.DataArray(np.random.default_rng(1).pareto(0.6, (200, 400)) + 1, dims=("study", "seed"))
+    found = tail("power", times, since=3.0, until=50.0)
+    low, high = found.interval(0.1)
+    assert 0.8 < float(((low < 0.6) & (high > 0.6)).mean()) < 0.97
+    assert abs(float(found.value.mean()) - 0.6) < 0.02

@@ -6,7 +6,9 @@ from tests.studies import claims
 
 
 @pytest.mark.parametrize(
-    ("study", "claim", "kind", "mutate"), claims.tables("questions"), ids=lambda x: x if isinstance(x, str) else ""
+    ("study", "claim", "kind", "mutate"),
+    claims.tables("questions"),
+    ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_claims_can_fail(study, claim, kind, mutate):
     claims.check(study, claim, kind, mutate)

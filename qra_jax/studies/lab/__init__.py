@@ -31,6 +31,7 @@ from qra_jax.studies.lab.evidence import (
     somewhere,
     stacked,
     statistic,
+    tail,
 )
 from qra_jax.studies.lab.origin import Asked, Derived, Paper
 from qra_jax.studies.lab.study import Claim, Finding, Study
@@ -74,4 +75,5 @@ __all__ = [
     "stacked",
     "static",
     "statistic",
+    "tail",
 ]

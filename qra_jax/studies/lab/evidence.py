@@ -661,9 +661,7 @@ def same_curve(quantity: str, values: Any, *, over: str, error: Any = None) -> E
     return Estimate(quantity, value, interval, int(values.size), how="parametric bootstrap")
 
 
-def line(
-    quantity: str, y: xr.DataArray, x: xr.DataArray, error: xr.DataArray, *, use: Any = True
-) -> Estimate:
+def line(quantity: str, y: Any, x: Any, error: Any, *, use: Any = True) -> Estimate:
     """Slope of a straight line through values with standard errors: weighted least squares, with an intercept.
 
     Args:
@@ -687,6 +685,28 @@ def line(
     square = np.sum(weight * dx**2)
     found = np.sum(weight * dx * (value - np.sum(weight * value))) / square
     return measured(quantity, found, 1 / np.sqrt(square * np.sum(sd**-2)), n=int(used.sum()))
+
+
+def tail(quantity: str, times: Any, *, since: float, until: Any = math.inf, over: str = "seed") -> Estimate:
+    """Power of a tail of waiting times, P(T > t) ∝ t^(−κ), by maximum likelihood from those later than a time.
+
+    Args:
+      quantity: what it is.
+      times: `[..., over]`, ≥ 0; inf: not yet at the end. NaN leaves open what depends on it.
+      since: from where on the tail is a power.
+      until: `[...]`, when it was last looked; what is later counts as not yet over.
+      over: dimension of the members.
+
+    >>> times = xr.DataArray(1 / np.linspace(0.001, 1, 1000), dims="seed")  # P(T > t) = 1/t
+    >>> round(float(tail("power", times, since=2.0, until=100.0).value), 1)
+    1.0
+    """
+    times = xr.DataArray(times).astype(float)
+    late = (times > since) | times.isnull()
+    over_by_then = (late & (times < until)).sum(over)
+    waited = np.log(np.minimum(times, until) / since).where(late, 0.0).sum(over, skipna=False)
+    found = over_by_then / waited
+    return measured(quantity, found, found / np.sqrt(over_by_then), n=times.sizes[over])
 
 
 def stacked(axis: str, estimates: Mapping[Any, Estimate]) -> Estimate:

@@ -1,4 +1,4 @@
-"""What is measured along the paths of networks: when a share is reached, what a gain of accuracy is made of."""
+"""What is measured along the paths of networks: when, how near an orbit, at what rate, and what a gain is made of."""
 
 from __future__ import annotations
 
@@ -51,3 +51,43 @@ def gains(policy: xr.DataArray, success: xr.DataArray, along: str = "step") -> x
         return (mean * step).sum([along, "pattern"], skipna=False)
 
     return xr.Dataset({"selection": part(success, policy), "answers": part(policy, success)})
+
+
+def distance(path: xr.DataArray, curve: xr.DataArray, along: str = "time") -> xr.DataArray:
+    """Total variation ½Σ|Δπ| of each point of a path from the nearest point of a curve.
+
+    Args:
+      path: `[..., pattern]`.
+      curve: `[..., along, pattern]`.
+      along: dimension of the curve's points.
+
+    Returns:
+      `[...]`, NaN for NaN.
+    """
+    apart = abs(path - curve).sum("pattern", skipna=False) / 2
+    return apart.min(along, skipna=False)
+
+
+def clock(
+    path: xr.DataArray, curve: xr.DataArray, *, until: float
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Time of a curve at the nearest point to each point of a path, and the line through zero that steps give it.
+
+    Args:
+      path: `[..., step, pattern]`, first pattern the one that wins.
+      curve: `[..., time, pattern]`.
+      until: share of the first pattern at which the race is over; later points are left out.
+
+    Returns:
+      `[..., step]` times, NaN after the race; `[...]` slope of the line; `[...]` root mean square deviation from it, over
+      the last time.
+    """
+    apart = abs(path - curve).sum("pattern", skipna=False)
+    known = path.notnull().all(["step", "pattern"])
+    at = apart.where(known, 0).argmin("time")
+    racing = (path.isel(pattern=0, drop=True) >= until).cumsum("step") == 0
+    time = curve.time[at].drop_vars("time").where(racing & known)
+    step = time.step.where(time.notnull())
+    slope = (time * step).sum("step") / (step**2).sum("step").where(known)
+    off = np.sqrt(((time - slope * step) ** 2).mean("step")) / time.max("step")
+    return time, slope, off.where(known)

@@ -1,9 +1,9 @@
 r"""When does sampling noise make training lose the best pattern, and for how long?
 
-Two patterns, success rates .9 and .6, no regulariser: expected training raises x = π(r*) at every step from every start.
-In the log odds z of r* one rollout moves z by ±2ηA/G when it is r*, and all rollouts together by O(ηx). So with ηx ≪ 1
-z is a random walk with jumps of size η/G, run on the clock ∫ x dt: the slower, the rarer r* is. Its Lundberg exponent
-y(x) (`theory.lundberg_exponent`, in which η does not occur) gives the chance that x is ever below ε,
+Two patterns, success rates .9 and .6, no regulariser: expected training raises x = π(r*) at every step. In the log odds
+z of r* one rollout moves z by ±2ηA/G when it is r*, and all rollouts together by O(ηx). So with ηx ≪ 1 z is a random
+walk with jumps of size η/G, run on the clock ∫ x dt: the slower, the rarer r* is. Its Lundberg exponent y(x)
+(`theory.lundberg_exponent`, in which η does not occur) gives the chance that x is ever below ε,
 
 $$ P \approx \exp\Bigl[-\frac{G}{2\eta}\int_\varepsilon^{x_0}\frac{y(x)\,dx}{x(1-x)}\Bigr]
    \approx (\varepsilon/x_0)^\kappa, \qquad \kappa = \frac{y\,G}{2\eta}. $$
@@ -20,6 +20,7 @@ the same cells beside, and two cells followed for long. A run counts as lost onc
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -31,16 +32,13 @@ from matplotlib.figure import Figure
 from qra_jax import plot, theory
 from qra_jax.algorithm import Algorithm, grpo, reinforce
 from qra_jax.problem import Problem
-from qra_jax.studies.lab import (
-    Data, Derived, Estimate, Evidence, Run, Study, all_of, cells, exact, line, measured, panels, same_curve, scale,
-    share, stacked,
-)  # fmt: skip
+from qra_jax.studies.lab import Data, Derived, Estimate, Evidence, Run, Study, cells, evidence, panels, scale
 from qra_jax.training import measure
 
 study = Study(__name__, title="Collapse map: how often noise loses a rare best pattern, and for how long")
 
 SUCCESS, STARTS, NAMES = (0.9, 0.6), (0.01, 0.03, 0.1), ("REINFORCE", "GRPO")
-GROUPS, RATIOS = scale((2, 16), (2, 4, 8, 16, 32, 64)), np.geomspace(0.25, 4.0, 9)
+GROUPS, RATIOS = scale((2, 16), (2, 4, 8, 16, 32)), np.geomspace(0.25, 4.0, 9)
 """Group sizes; η/G, in steps of √2."""
 LOST, RISK, SMALL, HORIZON = 1e-3, 0.05, 0.3, 2000.0
 """What counts as lost; share of lost runs that matters; ηx₀ that is still small; time of the shortest run."""
@@ -51,8 +49,7 @@ LAW, OTHER = Derived("theory.loss_exponent"), "REINFORCE's runs against the expo
 
 
 def _members(group: int) -> list[Algorithm]:
-    both = (reinforce(group_size=group), grpo(group))
-    return [replace(algorithm, name=name) for algorithm, name in zip(both, NAMES, strict=True)]
+    return [replace(reinforce(group_size=group), name=NAMES[0]), replace(grpo(group), name=NAMES[1])]
 
 
 def _path(key: jax.Array, algorithm: Algorithm, start: Any, rate: Any, **options: Any) -> jax.Array:
@@ -66,7 +63,8 @@ def _path(key: jax.Array, algorithm: Algorithm, start: Any, rate: Any, **options
 @study.experiment()
 def losses(run: Run) -> xr.Dataset:
     """How low π(r*) went in sampled runs, and the exponent of the law; for each group size a program."""
-    parts, exponents = [], []
+    parts, exponents, seeds = [], [], run(scale(400, 1500))
+    law = partial(theory.loss_exponent, success=SUCCESS, level=LOST)
     for group in run(GROUPS):
         every = max(1, round(HORIZON / (RATIOS[0] * group) / 400))
         options = {"steps": every * math.ceil(HORIZON / (RATIOS[0] * group) / every), "record_every": every}
@@ -75,32 +73,23 @@ def losses(run: Run) -> xr.Dataset:
             return {"lowest": _path(key, cell.algorithm, cell.start, group * cell.ratio, **options).min()}
 
         axes = {"algorithm": _members(group), "start": STARTS, "ratio": RATIOS}
-        key, seeds = jax.random.fold_in(run.key, group), run(scale(500, 1500))
-        parts.append(cells(low, key=key, seeds=seeds, axes=axes, block=256))
-        law = {"success": SUCCESS, "level": LOST}
-        exponents.append([[theory.loss_exponent(each, x, **law) for x in STARTS] for each in _members(group)])
-    found = xr.concat(parts, xr.DataArray(list(run(GROUPS)), dims="group", name="group"))
+        parts.append(cells(low, key=jax.random.fold_in(run.key, group), seeds=seeds, axes=axes, block=256))
+        exponents.append([[law(each, x) for x in STARTS] for each in _members(group)])
+    found: Any = xr.concat(parts, xr.DataArray(list(run(GROUPS)), dims="group", name="group"))
     return found.assign(exponent=(("group", "algorithm", "start"), exponents))
 
 
-@study.experiment()
-def expected(run: Run) -> xr.Dataset:
+@study.experiment({"algorithm": _members(64), "start": STARTS, "group": GROUPS, "ratio": RATIOS})
+def expected(cell):
     """Expected training of the same cells: π(r*) at its least, as a multiple of the start, and at the end."""
-
-    def one(cell):
-        options = {"mode": "mean", "steps": 4000, "record_every": 40}
-        algorithm, rate = cell.algorithm.with_group_size(cell.group), cell.group * cell.ratio
-        path = _path(jax.random.key(0), algorithm, cell.start, rate, **options)
-        return {"least": jnp.exp(path.min()) / cell.start, "last": jnp.exp(path[-1])}
-
-    groups = [float(group) for group in run(GROUPS)]
-    axes = {"algorithm": _members(max(run(GROUPS))), "start": STARTS, "group": groups, "ratio": RATIOS}
-    return cells(one, axes=axes)
+    algorithm, rate = cell.algorithm.with_group_size(cell.group), cell.group * cell.ratio
+    path = _path(jax.random.key(0), algorithm, cell.start, rate, mode="mean", steps=4000)
+    return {"least": jnp.exp(path.min()) / cell.start, "last": jnp.exp(path[-1])}
 
 
 @study.experiment({"ratio": (0.6, 1.2)}, seeds=scale(1500, 4000), block=256)
 def long(cell, key):
-    """REINFORCE for long: when π(r*) is above ½ first, how low it went, where it was soon after a loss and at the end."""
+    """REINFORCE for long: when π(r*) is above ½ first; its least value; its values soon after a loss and at the end."""
     every, rate = 4, GROUP * cell.ratio
     best = _path(key, reinforce(group_size=GROUP), START, rate, steps=4000, record_every=every)
     time, won, lost = jnp.arange(len(best)) * every * rate, best > jnp.log(0.5), best < jnp.log(LOST)
@@ -119,47 +108,43 @@ def _among(flags: xr.DataArray, where: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(flags.values[where.values], dims="member")
 
 
-def _pooled(data: Data, where: xr.DataArray) -> Evidence:
-    return share("share of runs lost", _among(_lost(data), where)).above(RISK)
+def _risky(data: Data, where: xr.DataArray) -> Evidence:
+    return evidence.share("share of runs lost", _among(_lost(data), where)).above(RISK)
 
 
-@study.claim(
-    "Sampled training loses a rare best pattern that expected training of the same cells raises and finds.",
-    origin=Derived("docs/theory.md §3"),
-)
+@study.claim("Sampled training loses a rare pattern that expected training of the cell finds.", origin=LAW)
 def loses(data):
-    wins = exact("π(r*) at the end of expected training", data.expected["last"].min(skipna=False)).above(0.99)
-    least = exact("least π(r*) of expected training ÷ start", data.expected.least.min(skipna=False))
-    return all_of(wins, least.above(0.999), _pooled(data, data.losses.exponent / data.losses.ratio < 1))
+    last, least = (data.expected[name].min(skipna=False) for name in ("last", "least"))
+    wins = evidence.exact("π(r*) at the end of expected training", last).above(0.99)
+    rises = evidence.exact("least π(r*) of expected training ÷ start", least).above(0.999)
+    return evidence.all_of(wins, rises, _risky(data, data.losses.exponent < data.losses.ratio))
 
 
 @loses.null("cells for which the law says less than one run in a thousand")
 def _(data):
-    return _pooled(data, data.losses.exponent / data.losses.ratio > math.log(1000))
+    return _risky(data, data.losses.exponent > data.losses.ratio * math.log(1000))
 
 
 def _formula(data: Data, runs: str, law: str) -> tuple[Estimate, Estimate]:
     """Slope of −log(share lost) against the law's exponent; runs lost ÷ formula, by G. Where steps are small."""
     lost, n, both = _lost(data).sel(algorithm=runs), data.losses.sizes["seed"], ["start", "ratio"]
     p, said = lost.mean("seed", skipna=False), data.losses.exponent.sel(algorithm=law) / lost.ratio
-    small, error = lost.start * lost.group * lost.ratio <= SMALL, np.sqrt(p * (1 - p) / n)
+    small, error = lost.start * lost.group * lost.ratio <= SMALL, (p * (1 - p) / n) ** 0.5
     some, inside = small & ~(p * n < 10) & ~(p > 0.9), p.where(p > 0, 1 / n)
     words = f"−log(share lost), {runs}, against the exponent of {law}: slope"
-    slope = line(words, -np.log(inside), said, error / inside, use=some)
+    slope = evidence.line(words, -np.log(inside), said, error / inside, use=some)
     total = np.exp(-said).where(small).sum(both)
     value = p.where(small, 0.0).sum(both, skipna=False) / total
     spread = np.sqrt((error**2).where(small, 0.0).sum(both, skipna=False)) / total
-    return slope, measured(f"runs of {runs} lost ÷ formula of {law}", value, spread, n=n)
+    return slope, evidence.measured(f"runs of {runs} lost ÷ formula of {law}", value, spread, n=n)
 
 
 def _exact_law(data: Data, law: str) -> Evidence:
     slope, ratio = _formula(data, "REINFORCE", law)
-    return all_of(slope.near(1.0, within=0.15), ratio.near(1.0, within=0.2))
+    return evidence.all_of(slope.near(1.0, within=0.15), ratio.near(1.0, within=0.2))
 
 
-@study.claim(
-    "REINFORCE loses it with probability exp(−(G/2η) ∫ y dx/(x(1−x))), where ηx₀ is small.", origin=LAW
-)
+@study.claim("REINFORCE loses it with probability exp(−(G/2η) ∫ y dx/(x(1−x))) where ηx₀ ≪ 1.", origin=LAW)
 def law(data):
     return _exact_law(data, "REINFORCE")
 
@@ -167,9 +152,7 @@ def law(data):
 law.null(OTHER)(lambda data: _exact_law(data, "GRPO"))
 
 
-@study.claim(
-    "For GRPO, whose log odds jump downwards, too, the formula is an upper bound (Lundberg).", origin=LAW
-)
+@study.claim("For GRPO, whose log odds jump downwards, too, the formula is an upper bound.", origin=LAW)
 def bound(data):
     return _formula(data, "GRPO", "GRPO")[1].below(1.0)
 
@@ -185,14 +168,14 @@ def _curves(data: Data, root: bool) -> Evidence:
     moved = [p.isel(group=i, ratio=slice(k, k + size)).drop_vars("ratio") for i, k in enumerate(shifts)]
     p = xr.concat(moved, "group")
     height = np.sqrt((p.mean("group") ** 2).mean("ratio"))
-    error = np.sqrt(p * (1 - p) / n + 0.25 / n**2) / height
+    error = (p * (1 - p) / n + 0.25 / n**2) ** 0.5 / height
     words = f"share lost against η/{'√' * root}G: curves of several G, distance ÷ height"
 
     def one(**place: Any) -> Estimate:
-        return same_curve(words, (p / height).sel(place), over="group", error=error.sel(place))
+        return evidence.same_curve(words, (p / height).sel(place), over="group", error=error.sel(place))
 
-    rows = {name: stacked("start", {x: one(algorithm=name, start=x) for x in STARTS}) for name in NAMES}
-    return stacked("algorithm", rows).below(0.1).per("algorithm", "start")
+    rows = {x: evidence.stacked("algorithm", {a: one(algorithm=a, start=x) for a in NAMES}) for x in STARTS}
+    return evidence.stacked("start", rows).below(0.1).per("algorithm", "start")
 
 
 @study.claim("How often the best pattern is lost is a function of η/G, the same for every G.", origin=LAW)
@@ -205,14 +188,11 @@ curve.null("against η/√G, the scaling of one step's signal to noise")(lambda 
 
 def _back(data: Data, at: str) -> Evidence:
     leads = (data.long[at] > math.log(0.5)).where(data.long[at].notnull())
-    leading = _among(leads, data.long.lowest < math.log(LOST))
-    return share("of the lost runs, those in which it leads", leading).above(0.5)
+    lost = _among(leads, data.long.lowest < math.log(LOST))
+    return evidence.share("of the lost runs, those in which it leads", lost).above(0.5)
 
 
-@study.claim(
-    "A best pattern that noise has lost is not lost for good: in most of these runs it leads later.",
-    origin=LAW,
-)
+@study.claim("What noise has lost is not lost for good: in most of these runs it leads later.", origin=LAW)
 def back(data):
     return _back(data, "last")
 
@@ -220,20 +200,18 @@ def back(data):
 back.null("the same runs soon after the loss")(lambda data: _back(data, "soon"))
 
 
+def _power(algorithm: Algorithm, ratio: Any) -> Any:
+    """κ = yG/2η for the rarest patterns."""
+    return float(theory.lundberg_exponent(algorithm, 1e-6, success=SUCCESS)) / 2 / ratio
+
+
 def _tails(data: Data, algorithm: Algorithm) -> Evidence:
-    """Exponent of P(T > t) by maximum likelihood, with censoring at the end of the runs."""
-    time, end = data.long.time, data.long.end.mean("seed")
-    known = ((time > LATE) & (time < end)).sum("seed")
-    waited = np.log(np.minimum(time, end) / LATE).where((time > LATE) | time.isnull(), 0.0)
-    found = known / waited.sum("seed", skipna=False)
-    y = float(theory.lundberg_exponent(algorithm, 1e-6, success=SUCCESS))
-    estimate = measured("exponent of the tail", found, found / np.sqrt(known), n=time.sizes["seed"])
-    return estimate.near(y / 2 / data.long.ratio, within=0.25, relative=True)
+    end = data.long.end.isel(seed=0, drop=True)
+    power = evidence.tail("power of the tail of P(T > t)", data.long.time, since=LATE, until=end)
+    return power.near(_power(algorithm, data.long.ratio), within=0.25, relative=True)
 
 
-@study.claim(
-    "The time until the best pattern leads has a tail t^{−yG/2η}: no mean for η/G > y/2.", origin=LAW
-)
+@study.claim("The time until it leads has a tail t^{−yG/2η}, so no mean where η/G > y/2.", origin=LAW)
 def tail(data):
     return _tails(data, reinforce(group_size=GROUP))
 
@@ -243,62 +221,30 @@ tail.null(OTHER)(lambda data: _tails(data, grpo(GROUP)))
 
 @study.figure
 def draw(data: Data) -> Figure:
-    """The step at which 5 % are lost; the share lost against η/G; waiting times."""
-    figure, (first, second, third) = plot.new((10.2, 3.6), ncols=3)
-    lost, groups, grid = _lost(data).astype(bool), data.losses.group.values, data.losses.ratio.values
-    p, exponent, x0 = lost.mean("seed"), data.losses.exponent, f"x₀ = {panels.plain(START)}"
-
-    def critical(row: np.ndarray) -> float:
-        steps = np.arange(len(row)) * 1e-9  # rising, also where none is lost
-        return float(
-            np.exp(np.interp(RISK, np.maximum.accumulate(row) + steps, np.log(grid), np.nan, np.nan))
-        )
-
-    edge = xr.apply_ufunc(critical, p, input_core_dims=[["ratio"]], vectorize=True)
-    widest = (edge.max("group") / edge.min("group")).max("start").values
-    title = "η/G at which 5 % are lost: within a factor {:.1f} (REINFORCE), {:.1f} (GRPO)".format(*widest)
-    panels.frame(
-        title, first, x="rollouts in a group G", y="η at which 5 % are lost", log="xy", xticks=groups
-    )
-    look = {"by": "start", "colors": dict(zip(STARTS, plot.CYCLE[::2], strict=False)), "x": "group"}
-    for name, style in zip(NAMES, ("-", ":"), strict=True):
-        safe = (exponent * exponent.group / -math.log(RISK)).sel(algorithm=name)
-        panels.curves(safe, first, label=False, style={"linewidth": 1, "linestyle": style}, **look)
+    """The share lost against η/G, for each algorithm; waiting times."""
+    figure, axes = plot.new((10.2, 3.7), ncols=3)
+    p = _lost(data).astype(bool).mean("seed").transpose("algorithm", "start", "group", "ratio")
     names = {x: f"x₀ = {panels.plain(x)}" for x in STARTS}
-    panels.dots(
-        (edge * edge.group).transpose("start", "algorithm", "group"),
-        first,
-        dash="algorithm",
-        names=names,
-        **look,
-    )
-    panels.legend(None, first, title="lines: formula")
-
-    title, y = f"The formula meets REINFORCE and bounds GRPO ({x0})", "share of runs lost"
-    panels.frame(title, second, x="η/G", y=y, log="xy", xlim=(0.2, 5), ylim=(1e-3, 1.1))
-    for name in NAMES:
-        colors = panels.palette(groups, base=plot.color(name))
-        fine = xr.DataArray(np.geomspace(0.22, 4.5, 50), dims="ratio")
-        law = np.exp(-exponent.sel(algorithm=name, start=START) / fine).assign_coords(ratio=fine)
-        shown = p.sel(algorithm=name, start=START).where(grid * p.group * START <= SMALL)
-        names = {group: f"{name}, G = {group}" for group in groups}
-        panels.dots(shown, second, x="ratio", by="group", colors=colors, theory=law, names=names)
-    panels.legend(None, second, loc="lower right")
-
-    late, times = data.long, np.geomspace(LATE, 1.5e4, 2)
+    colors = dict(zip(STARTS, (plot.CYCLE[0], plot.CYCLE[2], plot.CYCLE[6]), strict=True))
+    look = {"x": "ratio", "by": "start", "dash": "group", "names": names, "colors": colors}
+    fine = xr.DataArray(np.geomspace(0.22, 4.5, 50), dims="ratio")
+    formula = np.exp(-data.losses.exponent / fine.assign_coords(ratio=fine)).isel(group=[0, -1])
+    apart = _curves(data, root=False).tests()[0].estimate.value.max("start")
+    for name, ax in zip(NAMES, axes[:2], strict=True):
+        title = f"{name}: curves of several G are apart by up to {float(apart.sel(algorithm=name)):.0%}"
+        panels.frame(title, ax, x="η/G", y="share of runs lost", log="xy", ylim=(1e-3, 1.1))
+        panels.dots(p.sel(algorithm=name), ax, theory=formula.sel(algorithm=name), **look)
+        panels.legend(None, ax, loc="lower right", title="lines: formula,\nleast and largest G")
+    late, ax, names = data.long, axes[2], {x: f"η/G = {panels.plain(x)}" for x in data.long.ratio.values}
     again = float(_among(late["last"] > math.log(0.5), late.lowest < math.log(LOST)).mean())
-    title, x = f"Lost is late: it leads at the end of {again:.0%} of the lost runs", "time t = η · steps"
-    panels.frame(
-        title, third, x=x, y="share of runs with π(r*) < ½ still", log="xy", ylim=(0.02, 1.1), xlim=(20, 4e4)
-    )
-    colors = dict(zip(late.ratio.values, (plot.CYCLE[0], plot.CYCLE[4]), strict=True))
-    names = {ratio: f"η/G = {panels.plain(ratio)}" for ratio in colors}
-    panels.survival(late.time, third, of="seed", until=2e4, by="ratio", colors=colors, names=names)
-    y = float(theory.lundberg_exponent(reinforce(group_size=GROUP), 1e-6, success=SUCCESS))
+    title, y = f"Lost is late: it leads at the end of {again:.0%} of these runs", "share with π(r*) < ½ still"
+    panels.frame(title, ax, x="time t = η · steps", y=y, log="xy", ylim=(0.02, 1.1), xlim=(20, 1e5))
+    colors = panels.palette(names)
+    panels.survival(late.time, ax, of="seed", by="ratio", colors=colors, names=names)
     for ratio, color in colors.items():
-        power = y / 2 / ratio
-        law = 1.2 * float((late.time.sel(ratio=ratio) > LATE).mean()) * (times / LATE) ** -power
-        third.plot(times, law, ":", color=color)
-        panels.note((times[1], law[1]), third, f"$t^{{−{power:.2f}}}$", color=color)
-    panels.legend(None, third, loc="lower left", title=f"REINFORCE, {x0}")
+        power, beyond = _power(reinforce(group_size=GROUP), ratio), (late.time.sel(ratio=ratio) > LATE).mean()
+        law = 1.2 * float(beyond) * (np.array([1, 25]) ** -power)
+        ax.plot([LATE, 25 * LATE], law, ":", color=color)
+        panels.note((25 * LATE, law[1]), ax, f"$t^{{−{power:.2f}}}$", color=color)
+    panels.legend(None, ax, loc="lower left", title=f"REINFORCE, x₀ = {panels.plain(START)}")
     return figure

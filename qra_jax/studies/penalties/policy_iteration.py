@@ -1,184 +1,249 @@
 """Where does GRPO end if every round is trained to convergence: at a fixed point, in a cycle, or at 1?
 
-With rewards standardised under the previous policy and a KL term to a fixed reference, to the previous policy (mirror)
-or to both (mixed, weight α of the fixed one), each round has a closed-form optimum. For answers that are right or wrong
-for sure the logit z of the success probability then follows z → α z_ref + (1 − α) z + 2 cosh(z/2)/β.
+With rewards standardised under the previous policy and a KL term to a fixed reference, each round has a closed-form
+optimum. For answers that are right or wrong for sure the logit z of the success probability ρ then follows
+z → z_ref + 2 cosh(z/2)/β; with ε under the root of the variance, z → z_ref + 1/(β√(ρ(1 − ρ) + ε)).
 
-For a fixed reference this map has one hump and a negative Schwarzian derivative, so that there is at most one attractor
-short of ρ = 1, and the point ρ = ½ is drawn to it if it exists. Its boundaries are closed forms: the fold, below which
-there is no fixed point and every run goes to 1, and the flips, between which rounds overshoot for ever. The first round
-from π_ref goes where −z_ref goes, which may lie beyond the upper fixed point though another one attracts. A mixture has
-the fixed points of the fixed reference at αβ and is stable there for α < 2/(1 − F').
+The map for ε = 0 has one hump and a negative Schwarzian derivative, so that there is at most one attractor short of
+ρ = 1, and the point ρ = ½ is drawn to it if it exists. Its boundaries are closed forms: the fold, below which there is
+no fixed point and every run goes to 1, and the flips, between which rounds overshoot for ever. The map is even, so
+that the first round from π_ref goes where −z_ref goes, which may lie beyond the upper fixed point. With ε > 0 there is
+one more fixed point, z ≃ z_ref + 1/(β√ε), which is ρ = 1 to all purposes.
 
-The experiments repeat rounds over a map of ρ_ref and β, and one per cent on either side of every boundary; exact policy
-iteration, π_n ∝ π_ref^α π_{n−1}^{1−α} exp(A/β), of patterns that are right for sure and of patterns that are right
-sometimes; and the gradient flow, which shares the fixed points and does not overshoot.
+The experiment repeats rounds over a map of ρ_ref and β, from ρ = ½ and from π_ref, and along two slices of it. The
+study `kl-references` asks whether exact policy iteration follows the recursion, and what other references do.
 """
 
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from qra_jax import flow, metrics, plot, theory
-from qra_jax.algorithm import grpo
-from qra_jax.problem import Problem, examples
-from qra_jax.regularizer import reverse_kl
+from qra_jax import plot, theory
 from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Run, Study, dataset, exact, explained, mean, panels, scale, somewhere
+from qra_jax.studies.lab import (
+    Data,
+    Derived,
+    Study,
+    all_of,
+    exact,
+    explained,
+    mean,
+    panels,
+    scale,
+    somewhere,
+)
 
 study = Study(__name__, title="Policy iteration: rounds of GRPO settle, cycle, turn chaotic or run to 1")
 
-RARE, CYCLE, KAPPA, ROUNDS = 0.001, 5.0, 1.5, 3000
-"""ρ_ref, β and αβ of the runs that compare ways of regularising; rounds before the 64 that are looked at."""
-ANCHORS, EPSILON = [1.0, 0.5, 0.0], 1e-5
-"""Weights α of the fixed reference: it alone, both, the previous policy alone (mirror); ε > 0 where one is used."""
-STILL = 1e-3
-"""Swing of the last rounds, in logits, below which a run is at rest."""
-BETAS = [np.logspace(-1.2, 1.5, n).tolist() for n in (46, 121, 240, 481)]
+ROUNDS, STILL = 3000, 1e-3
+"""Rounds before the 64 that are looked at; swing of these, in logits, below which a run is at rest."""
+REFS, BETAS = (
+    {n: np.linspace(-14, 3, n) for n in (52, 121)},
+    {n: np.logspace(-1.2, 1.5, n) for n in (46, 121, 200, 481)},
+)
+RARE, EPSILON, SPAN = 0.001, [0.0, 1e-5], scale(np.linspace(0.35, 2.3, 60), np.linspace(0.35, 2.3, 240))
 
 
 @study.experiment(
-    {"logit_ref": scale(np.linspace(-14, 3, 52), np.linspace(-14, 3, 171)), "beta": scale(BETAS[0], BETAS[1])},
+    {"logit_ref": scale(REFS[52], REFS[121]), "beta": scale(BETAS[46], BETAS[121])},
     dims={"fixed": ["branch"]},
     block=1024,
 )
 def atlas(cell):
-    """Fixed points, the attractor of ρ = ½, and where the run from π_ref ends."""
-    rho = jax.nn.sigmoid(cell.logit_ref)
-    fixed = theory.success_fixed_points(rho, cell.beta)
-    half, own = (theory.success_tail(rho, cell.beta, ROUNDS, logit0=z) for z in (0.0, cell.logit_ref))
-    path = theory.success_path(rho, cell.beta, 8)
-    rests = jnp.max(jnp.abs(own - fixed.logit[0])) < 1e-2
-    gains = {"gain": jnp.min(path[1:] - path[0]), "step": jnp.min(path[1:] - path[:-1])}
-    period = theory.cycle_length(half, tolerance=STILL)
-    return {"fixed": fixed.logit[:2], "slope": fixed.multiplier[0], "period": period, "rests": rests} | gains
+    """Fixed points, the attractor of ρ = ½, and runs from π_ref; with the previous policy as the reference, too."""
+    rho, own = jax.nn.sigmoid(cell.logit_ref), cell.logit_ref
+    fixed, path = theory.success_fixed_points(rho, cell.beta), theory.success_path(rho, cell.beta, 8)
+    run = partial(theory.success_tail, rho, cell.beta, ROUNDS)
+    rests = (abs(run(logit0=own) - fixed.logit[0]) < 0.01).all()
+    periods = {"period": run(logit0=0.0), "mirror": run(logit0=own, anchor=0.0)}
+    periods = {name: theory.cycle_length(tail, tolerance=STILL) for name, tail in periods.items()}
+    gains = {"gain": (path[1:] - path[0]).min(), "step": (path[1:] - path[:-1]).min()}
+    return {"fixed": fixed.logit[:2], "slope": fixed.multiplier[0], "rests": rests} | gains | periods
 
 
 @study.experiment(
-    {"rho": [0.6, RARE], "beta": scale(BETAS[2], BETAS[3])},
-    dims={"tail": ["last"], "fixed": ["branch"], "slope": ["branch"], "pair": ["branch"]},
+    {"rho": [0.6, RARE], "epsilon": EPSILON, "beta": scale(BETAS[200], BETAS[481])},
+    dims={"tail": ["last"], "fixed": ["branch"], "slope": ["branch"], "pair": ["end"]},
     block=1024,
 )
 def slices(cell):
-    """Two slices of it, with the 2-cycle, stable or not."""
-    fixed, pair = theory.success_fixed_points(cell.rho, cell.beta), theory.success_two_cycles(cell.rho, cell.beta)
+    """Two slices of it: fixed points and the 2-cycle with and without ε, and the attractor without."""
+    fixed = theory.success_fixed_points(cell.rho, cell.beta, epsilon=cell.epsilon)
+    pair = theory.success_two_cycles(cell.rho, cell.beta, epsilon=cell.epsilon)
     tail = theory.success_tail(cell.rho, cell.beta, ROUNDS, logit0=0.0)
-    return {"tail": tail, "fixed": fixed.logit[:2], "slope": fixed.multiplier[:2], "pair": pair.logit[0]}
+    return {"tail": tail, "fixed": fixed.logit, "slope": fixed.multiplier, "pair": pair.logit[0]}
 
 
-@study.experiment({"epsilon": [0.0, EPSILON], "beta": BETAS[0]})
-def saturated(cell):
-    """Number of fixed points at ρ_ref = .6 with and without ε, and the lowest logit among them."""
-    fixed = theory.success_fixed_points(0.6, cell.beta, epsilon=cell.epsilon)
-    return {"count": fixed.count, "lowest": fixed.logit[0]}
-
-
-@study.experiment({"anchor": scale(np.linspace(0.02, 1, 200), np.linspace(0.02, 1, 700))}, dims={"tail": ["last"]})
-def mixtures(cell):
-    """Last rounds of mixed regularisation at one αβ, and so at the same fixed points."""
-    start = theory.success_fixed_points(RARE, KAPPA).logit[0] + 0.1
-    return {"tail": theory.success_tail(RARE, KAPPA / cell.anchor, ROUNDS, logit0=start, anchor=cell.anchor)}
-
-
-@study.experiment()
-def sides(run: Run) -> xr.Dataset:
-    """Swings of the last rounds one per cent below and above each boundary; and of .8 of it, for a control."""
-    rows = []  # name, restless below and above, ρ_ref, value of the boundary, α at β = 1 or αβ
-    rows += [(f"fold at {rho:g}", (1, 0), rho, float(theory.fold_betas(rho)[0]), 0.0) for rho in (0.05, 0.3, 0.6, 0.9)]
-    for rho in (0.001, 0.003, 0.008):
-        lower, upper = (float(beta) for beta in theory.flip_betas(rho))
-        rows += [(f"lower flip at {rho:g}", (0, 1), rho, lower, 0.0), (f"upper flip at {rho:g}", (1, 0), rho, upper, 0.0)]
-    for kappa in (1.0, 1.5, 5.0):
-        slope = float(theory.success_fixed_points(RARE, kappa).multiplier[0])
-        rows.append((f"mixture at αβ = {kappa:g}", (0, 1), RARE, 2 / (1 - slope), kappa))
-    names, restless, rhos, values, kappas = zip(*rows, strict=True)
-
-    @partial(jnp.vectorize, signature="(),(),()->()")
-    def swing(rho, value, kappa):
-        mixed = kappa > 0
-        anchor, beta = jnp.where(mixed, value, 1.0), jnp.where(mixed, kappa / value, value)
-        start = jnp.where(mixed, theory.success_fixed_points(rho, kappa + ~mixed).logit[0] + 0.01, 0.0)
-        tail = theory.success_tail(rho, beta, 4 * ROUNDS, logit0=start, anchor=anchor)
-        return jnp.where(jnp.isfinite(tail[-1]), jnp.ptp(tail), jnp.inf)
-
-    near = np.array([0.99, 1.01]) * np.array([1.0, 0.8])[:, None]
-    columns = (np.array(x)[:, None, None] for x in (rhos, values, kappas))
-    rhos, values, kappas = columns
-    swings = jax.jit(swing)(rhos, values * near, kappas)
-    coords = {"boundary": list(names), "centre": [1.0, 0.8], "side": ["below", "above"]}
-    variables = {"swing": (("boundary", "centre", "side"), swings), "restless": (("boundary", "side"), restless)}
-    return dataset(variables | {"value": ("boundary", values.ravel())}, coords)
-
-
-@study.experiment(
-    {"anchor": [1.0, 0.5], "beta": scale(np.linspace(0.35, 2.3, 60), np.linspace(0.35, 2.3, 400))},
-    dims={"exponent": ["block"]},
-    block=256,
-)
+@study.experiment({"anchor": [1.0, 0.5], "beta": SPAN}, dims={"exponent": ["part"]}, block=256)
 def chaos(cell):
-    """Lyapunov exponent per round at one αβ in 20 blocks of 1000 rounds; −50 in place of −∞ for a run that has gone."""
-    beta = cell.beta / cell.anchor
-
-    def step(z, _):
-        slope = jnp.abs(theory.success_multiplier(z, beta, anchor=cell.anchor))
-        after = theory.success_map(z, RARE, beta, anchor=cell.anchor)
-        return jnp.minimum(after, 100.0), jnp.where(z < 100, jnp.log(jnp.maximum(slope, 1e-22)), -50.0)
-
-    start = theory.success_tail(RARE, beta, 1000, logit0=0.1, anchor=cell.anchor, last=1)[0]
-    logs = jax.lax.scan(step, jnp.minimum(start, 100.0), None, length=20_000)[1]
-    return {"exponent": jnp.mean(logs.reshape(20, 1000), axis=1)}
+    """Lyapunov exponents with a fixed reference, and with half of its weight on the previous policy."""
+    return {"exponent": theory.success_exponents(RARE, cell.beta / cell.anchor, anchor=cell.anchor)}
 
 
-@study.experiment({"anchor": ANCHORS}, dims={"path": ["round"]})
-def ways(cell):
-    """The first rounds from π_ref with each way of regularising, at one αβ (mirror: at β)."""
-    mirror = cell.anchor == 0
-    beta = CYCLE / jnp.where(mirror, 1.0, cell.anchor)
-    return {"path": theory.success_path(RARE, beta, 40, anchor=cell.anchor)}
+@study.claim(
+    "From π_ref, rounds with a fixed reference converge to a fixed point short of ρ = 1.",
+    origin=papers.POS_RECURSION,
+)
+def converges(data):
+    cells, stable = data.atlas, abs(data.atlas.slope) < 1
+    below = cells.logit_ref > -cells.fixed[..., 1]
+    rules = {
+        "there is a fixed point": cells.slope.notnull(),
+        "the lower fixed point is stable": stable,
+        "the lower fixed point is stable and logit ρ_ref > −logit of the upper one": stable & below,
+    }
+    return explained("runs from π_ref that settle", cells.rests, rules, sure=0.98)
 
 
-@study.experiment({"beta": np.logspace(-1, 1.7, 28), "anchor": [0.0, 1.0]})
-def mirrors(cell):
-    """Rounds until ρ = 1 to all floats, of at most 400, with the previous policy as reference or a fixed one."""
-    path = theory.success_path(RARE, cell.beta, 400, anchor=cell.anchor)
-    return {"rounds": jnp.sum(path < 200)}
+@converges.null("the previous policy as the reference (mirror)")
+def _(data):
+    return explained("runs from π_ref that settle", data.atlas.mirror == 1, {})
 
 
-@study.experiment()
-def flows(run: Run) -> xr.Dataset:
-    """The gradient flow with the KL term under which rounds cycle, and their fixed point."""
-    problem, ts = Problem.from_probs(ref=[RARE, 1 - RARE], success=[1.0, 0.0]), jnp.linspace(0.0, 40 / CYCLE, 81)
-    options = {"algorithm": grpo(), "geometry": "natural", "rtol": 1e-10, "atol": 1e-10}
-    path = flow.solve(problem, ts=ts, regularizers=[reverse_kl(CYCLE)], **options).log_policy
-    rest = theory.success_fixed_points(RARE, CYCLE).logit[0]
-    return dataset({"logit": ("time", path[:, 0] - path[:, 1]), "rest": rest}, {"time": ts * CYCLE})
+@study.claim(
+    "The fixed point, and every state after a round, exceeds the reference's success probability.",
+    origin=papers.POS_EXCEEDS,
+)
+def exceeds(data, over="gain"):
+    lowest = (data.atlas.fixed[..., 0] - data.atlas.logit_ref).min()
+    gain = (data.atlas[over] * data.atlas.beta).min(skipna=False)
+    return all_of(
+        exact("least logit of a fixed point − logit of π_ref", lowest).above(0),
+        exact("β × least gain in logit in eight rounds", gain).above(0),
+    )
 
 
-@study.experiment({"chancy": [0.0, 1.0], "anchor": ANCHORS}, seeds=scale(60, 400), common=["chancy", "anchor"])
-def policies(cell, key):
-    """Exact rounds of eight patterns that are right for sure or, where `chancy`, sometimes, beside the recursion."""
-    keys = jax.random.split(key, 3)
-    ref = jax.random.dirichlet(keys[0], jnp.ones(8))
-    sure = jnp.where(jnp.arange(8) < 3, 1.0, 0.0)
-    problem = Problem(jnp.log(ref), jnp.where(cell.chancy > 0, jax.random.uniform(keys[1], (8,)), sure))
-    beta = jnp.exp(jax.random.uniform(keys[2], maxval=2.5))
-    path = theory.policy_iteration_path(problem, beta, 12, anchor=cell.anchor)
-    told = jax.vmap(lambda z: theory.success_map(z, problem.accuracy_ref, beta, anchor=cell.anchor))(path[:-1])
-    off = jnp.where(path[1:] < 30, jnp.abs(told - path[1:]) / (1 + jnp.abs(path[1:])), 0.0)
-    spread = problem.ref @ (problem.success - problem.accuracy_ref) ** 2 / (problem.accuracy_ref * (1 - problem.accuracy_ref))
-    return {"off": jnp.max(off), "share": (path[1] - path[0]) / (told[0] - path[0]), "spread": spread, "beta": beta}
+exceeds.null("the gain over the round before in place of π_ref")(partial(exceeds.judge, over="step"))
 
 
-@study.experiment({"beta": np.logspace(-1, 1.5, 51)})
-def question(cell):
-    """Where the worked example ends, whose patterns are right sometimes, and where the recursion would."""
-    problem = examples.worked()
-    path = theory.policy_iteration_path(problem, cell.beta, 1000)
-    recursion = theory.success_path(problem.accuracy_ref, cell.beta, 1000)
-    return {"exact": jax.nn.sigmoid(path[-1]), "recursion": jax.nn.sigmoid(recursion[-1])}
+@study.claim("With ε > 0 under the root there is a fixed point for every β.", origin=papers.POS_EXISTS)
+def exists(data, epsilon=EPSILON[1]):
+    count = data.slices.fixed.sel(epsilon=epsilon).notnull().sum("branch")
+    return exact("least number of fixed points over β", count.min("beta")).above(1)
+
+
+exists.null("ε = 0")(partial(exists.judge, epsilon=0.0))
+
+
+@study.claim(
+    "Without a fixed point every run goes to ρ = 1; with one, rounds rest there if and only if its slope is within ±1.",
+    origin=Derived("theory.fold_betas, theory.flip_betas"),
+)
+def boundaries(data, shift=0):
+    slope, period = data.atlas.slope.shift(beta=shift), data.atlas.period
+    told = xr.where(slope.isnull(), period == -1, xr.where(abs(slope) < 1, period == 1, period != 1))
+    return exact(
+        "share of cells that end otherwise", 1 - told.where(period.notnull()).mean(skipna=False)
+    ).below(0.01)
+
+
+boundaries.null("the fixed points of two cells below in β")(partial(boundaries.judge, shift=2))
+
+
+@study.claim(
+    "Between the flips rounds can be chaotic (ρ_ref = .001).",
+    origin=Derived("theory.success_exponents: one hump, as of the logistic map"),
+)
+def chaotic(data, anchor=1.0):
+    exponent = data.chaos.exponent.sel(anchor=anchor)
+    return somewhere(mean("Lyapunov exponent per round", exponent, over="part").above(0))
+
+
+chaotic.null("half of the weight on the previous policy, at the same fixed points")(
+    partial(chaotic.judge, anchor=0.5)
+)
+
+SHADES = dict(zip(("no fixed point", "no attractor", "fixed point", "2-cycle", "longer cycle", "chaos"),
+                  ("#F3C9B0", "#E8843C", "#CFE3F2", "#6FA8D6", "#2E9E77", "#3B0F52"), strict=True))  # fmt: skip
+
+
+def _ticks(axis, rhos: list[float]) -> None:
+    """Name places of a logit axis by their ρ."""
+    axis.set_ticks([np.log(rho / (1 - rho)) for rho in rhos], [panels.plain(rho) for rho in rhos])
+
+
+@study.figure
+def draw(data: Data) -> Figure:
+    """Attractors over (ρ_ref, β), and two slices."""
+    figure, axes = plot.new((10.6, 3.5), ncols=3)
+    _map(data, axes[0])
+    for ax, rho in zip(axes[1:], (0.6, RARE), strict=True):
+        _slice(data.slices.sel(rho=rho, epsilon=0), rho, ax)
+    return figure
+
+
+def _map(data: Data, ax: Axes) -> None:
+    cells, fine = data.atlas, np.logspace(-1.2, 1.5, 400)
+    period = cells.period
+    kind = xr.where(
+        period == 1, 2, xr.where(period == 2, 3, xr.where(period > 2, 4, xr.where(period == 0, 5, 1)))
+    )
+    kind = xr.where(cells.slope.isnull(), 0, kind)
+    panels.frame(
+        "What attracts short of ρ = 1", ax, x="base accuracy ρ_ref", y="strength of the KL term β", log="y"
+    )
+    panels.heat(
+        kind.T, ax, x="logit_ref", y="beta", cmap=ListedColormap(list(SHADES.values())), limits=(-0.5, 5.5)
+    )
+    root = 2 * np.sqrt(1 + fine**-2)
+    ax.plot(2 * np.arcsinh(fine) - root, fine, color="black", linewidth=1.4)
+    ax.plot(-2 * np.arcsinh(fine) - root, fine, color="black", linewidth=1.1, linestyle="--")
+    x, low = np.linspace(0.3, 8, 400), np.linspace(-14, -1.6, 200)
+    ax.plot(-2 * (x + x / np.sinh(x / 2) ** 2), np.sinh(x / 2) ** 2 / x, color="white", linewidth=1.2)
+    ax.plot(low, np.cosh(low / 2) / -low, color=plot.RIVAL, linewidth=1.6)
+    ax.set(xlim=(-14, 3), ylim=(fine[0], fine[-1]))
+    _ticks(ax.xaxis, [1e-6, 1e-4, 0.01, 0.5, 0.9])
+    style = {"fontsize": 8, "ha": "center"}
+    for place, text in (
+        ((0.6, 0.2), "all runs to 1"),
+        ((-2.5, 14), "fixed point"),
+        ((-11, 1.2), "fixed points,\nno attractor"),
+    ):
+        ax.text(*place, text, **style)
+    ax.text(-7.6, 9, "2-cycle", rotation=-50, **style)
+    ax.text(1.9, 1.6, "fold", rotation=45, **style)
+    ax.text(-4.0, 1.75, "flip", **style)
+    panels.note((-6.3, 0.85), ax, "chaos", shift=(-38, -30), line=True)
+    text = "below this line the first round\nfrom π_ref overshoots to 1"
+    panels.note((-3.2, 0.82), ax, text, shift=(2, -66), color="#A03C00", line=True)
+
+
+def _slice(runs: xr.Dataset, rho: float, ax: Axes) -> None:
+    title = "ρ_ref = .6: below the fold all runs to 1" if rho > 0.5 else "ρ_ref = .001: rest, cycles, chaos"
+    panels.frame(title, ax, x="strength of the KL term β", y="accuracy ρ in the end", log="x")
+    beta, fold = runs.beta.values, float(theory.fold_betas(rho)[0])
+    tail = runs["tail"].where(np.isfinite(runs["tail"]))
+    ax.plot(beta, tail, ".", color=plot.BEST, markersize=1.2, mew=0, rasterized=True)
+    for stable, dash in ((True, "-"), (False, "--")):
+        ax.plot(beta, runs.fixed.where((abs(runs.slope) < 1) == stable), dash, color="black", linewidth=1.3)
+    cycles = (abs(tail - tail.shift(last=2)) < STILL).any("last")
+    ax.plot(beta, runs.pair.where(~cycles), ":", color="#666666", linewidth=1)
+    panels.mark((beta[0], fold), ax, color=SHADES["no attractor"])
+    panels.mark(np.log(rho / (1 - rho)), ax, "ρ_ref", axis="y", at=0.02)
+    if rho > 0.5:
+        ax.set(xlim=(0.6, 30), ylim=(0, 9))
+        _ticks(ax.yaxis, [0.6, 0.9, 0.99, 0.999])
+        words = (
+            (1.03, 5, "nothing holds\nthe policy"),
+            (3.2, 8.2, "starts above it run to 1"),
+            (12, 4.6, "upper, unstable"),
+            (6, 1.6, "lower, stable"),
+        )
+    else:
+        ax.set(xlim=(0.06, 20), ylim=(-7.4, 6))
+        _ticks(ax.yaxis, [0.001, 0.01, 0.1, 0.5, 0.9, 0.99])
+        panels.mark(
+            float(theory.overshoot_beta(rho)),
+            ax,
+            "left of this a\nstart at π_ref\novershoots to 1",
+            color=plot.RIVAL,
+            dash="-",
+        )
+        words = ((0.13, 4.6, "ρ → 1"),)
+    for x, y, text in words:
+        ax.text(x, y, text, fontsize=8, ha="center", va="center")

@@ -25,6 +25,35 @@ def narrowed(problem: Problem, patterns: Any) -> Problem:
     return Problem(log_ref, jnp.where(kept, problem.success, 0.0))
 
 
+def widened(problems: Problem, patterns: int) -> Problem:
+    """The same problems in arrays of more patterns, hopeless ones without mass.
+
+    Args:
+      problems: one, or a batch.
+      patterns: how many, at least as many as there are.
+    """
+    more = [(0, 0)] * (problems.log_ref.ndim - 1) + [(0, patterns - problems.patterns)]
+    log_ref = np.pad(np.asarray(problems.log_ref), more, constant_values=-np.inf)
+    return Problem(jnp.asarray(log_ref), jnp.asarray(np.pad(np.asarray(problems.success), more)))
+
+
+def of_family(gamma: np.ndarray, patterns: np.ndarray, gap: np.ndarray, *, poor: float = 0.25) -> Problem:
+    """Members of Theorem 5.4's family, [`examples.entangled`][], as one batch of the width of the largest.
+
+    Args:
+      gamma: `[members]`, γ > 1.
+      patterns: `[members]`, n ≥ 3.
+      gap: `[members]`, p* − p'; p* is .9, and the n − 2 poor patterns have .1 each.
+      poor: the mass that these share, in (0, 1).
+    """
+    best, place = poor / (gamma - 1), np.arange(patterns.max())
+    share = np.where(place < patterns[:, None], poor / (patterns - 2)[:, None], 0.0)
+    ref = np.select([place == 0, place == 1], [best[:, None], 1 - poor - best[:, None]], share)
+    success = np.select([place == 0, place == 1], [0.9, 0.9 - gap[:, None]], np.where(share > 0, 0.1, 0.0))
+    with np.errstate(divide="ignore"):
+        return Problem(jnp.asarray(np.log(ref)), jnp.asarray(success))
+
+
 def raised(problem: Problem) -> Problem:
     """The problem in Regime 1: other success rates × .9, mass moved to the best pattern, a tenth more than it takes.
 

@@ -44,12 +44,17 @@ def log_rl_times(
     Returns:
       `[cases, times]`, or `[clocks, cases, times]`.
     """
-    log_ref, success, mixture = (np.asarray(x, float) for x in (log_ref, success, mixture))
-    after = np.asarray(_PATHS(log_ref, success, mixture, np.tile(times, (len(log_ref), 1))))
-    wide = np.broadcast_to(success[:, None], after.shape)
+    after = policies_after(log_ref, success, mixture, times)
+    wide = np.broadcast_to(np.asarray(success, float)[:, None], after.shape)
     if not clocks:
         return log_hitting_times(after, wide)
     return np.stack([log_hitting_times(after, wide, clock) for clock in clocks])
+
+
+def policies_after(log_ref: Any, success: Any, mixture: Any, times: np.ndarray) -> np.ndarray:
+    """Policies after SFT, log π `[cases, times, patterns]`; the arguments are those of `log_rl_times`."""
+    rows = [np.asarray(x, float) for x in (log_ref, success, mixture)]
+    return np.asarray(_PATHS(*rows, np.tile(times, (len(rows[0]), 1))))
 
 
 def log_hitting_times(log_policy: Any, success: Any, clock: str = "", target: float = TARGET) -> np.ndarray:

@@ -1,7 +1,7 @@
 r"""How good must the data of supervised fine-tuning (SFT) be to remove a stall of RL, and how much of it is best?
 
-Chen, Li and Zou say that SFT on data of sufficient quality removes the slow, entangled regime. For endless SFT on data
-whose patterns have shares μ this has one meaning: it ends at π = μ, so that RL is fast afterwards iff the data's
+Chen, Li and Zou say that SFT on data of sufficient quality can mitigate the slow regime. For endless SFT on data whose
+patterns have shares μ this has one meaning: it ends at π = μ, so that RL is fast afterwards iff the data's
 accuracy Σ μ_r p_r reaches the second-best success rate. For a mixture of the model's own choices and demonstrations of
 r*, $\mu=(1-x)\,\pi_{\rm ref}+x\,e_{r^\star}$, that is a share x₀ (`theory.sft_mass_needed`).
 
@@ -99,8 +99,8 @@ def _removed(data: Data, kind: str) -> Evidence:
 
 
 @study.claim(
-    "SFT on data good enough for the fast regime mitigates a stall: in nine of ten problems or more the total time falls "
-    "from above 10⁶ to below 10⁴.",
+    "SFT on data good enough for the fast regime mitigates a stall: the total time falls from above 10⁶ to below 10⁴ "
+    "in nine of ten problems or more.",
     origin=papers.QRA_5,
 )
 def removes(data):

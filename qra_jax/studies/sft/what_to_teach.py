@@ -70,9 +70,9 @@ def sampled(run: Run) -> xr.Dataset:
     exact = _curves.sensitivities(np.exp(starts), np.tile(problem.success, (4, 1)), "GRPO G = 8")["log_time"]
     times = _curves.sampled_log_times(run.key, problem, starts, runs=runs, **TRAINING)
     error, both = times.std(axis=1, ddof=1) / np.sqrt(runs), {"exact": exact, "change": times.mean(axis=1)}
-    variables = {name: ("taught", x[1:] - x[0]) for name, x in both.items()}
-    variables["error"] = ("taught", np.hypot(error[1:], error[0]))
-    return dataset(variables, {"taught": PATTERNS}, runs=runs)
+    both = {name: ("taught", x[1:] - x[0]) for name, x in both.items()}
+    both["error"] = ("taught", np.hypot(error[1:], error[0]))
+    return dataset(both, {"taught": PATTERNS}, runs=runs)
 
 
 def _agrees(data: Data, roll: int = 0) -> Evidence:
@@ -212,8 +212,8 @@ def draw(data: Data) -> Figure:
     change = evidence.measured("", seen.change, seen.error, n=seen.attrs["runs"])
     panels.dots(change, bars, x="taught", colors="black", level=0.002)
     panels.legend({"exact": plot.MUTED, "sampled, G = 8 (99.8 %)": "o"}, bars, loc="lower right")
-    low = [float((_rows(data, rank).unit < 0).mean()) for rank in (1, -1)]
-    title = f"The second-best saves time in {low[0]:.0%} of problems, the worst in {low[1]:.0%}"
+    second, last = (float((_rows(data, rank).unit < 0).mean()) for rank in (1, -1))
+    title = f"The second-best saves time in {second:.0%} of problems, the worst in {last:.0%}"
     labels = {"x": "rank of the pattern taught, by success rate", "y": "share of problems with time saved"}
     panels.frame(title, ranks, **labels, ylim=(-0.04, 1.04), xticks=np.arange(1, SIZES[-1] + 1))
     for n, color in SHADES.items():
@@ -230,8 +230,8 @@ def _map(landscape: xr.Dataset, ax: Axes) -> None:
     saved, bound = -100 * landscape.unit, float(np.percentile(np.abs(100 * landscape.unit), 95))
     labels = {"x": "π_ref(r*)", "y": "success rate p′ of the third pattern"}
     panels.frame("Teaching a third pattern saves time below the solid line", ax, **labels, log="x")
-    words = "RL time saved by a unit of SFT (%)"
-    panels.heat(saved, ax, x="mass", y="rate", center=0, label=words, limits=(-bound, bound), smooth=True)
+    shown = {"label": "RL time saved by a unit (%)", "limits": (-bound, bound), "smooth": True}
+    panels.heat(saved, ax, x="mass", y="rate", center=0, **shown)
     for values, dash in ((saved, "-"), (landscape.rate - landscape.accuracy, "--")):
         ax.contour(saved.mass, saved.rate, values, levels=[0], colors="black", linestyles=dash)
     ax.axhline(RIVAL, color="black", linestyle=":", linewidth=1)
@@ -240,11 +240,10 @@ def _map(landscape: xr.Dataset, ax: Axes) -> None:
 
 
 def _points(best: xr.Dataset, ax: Axes) -> None:
-    more = (best["rate"] < best.point).values[np.argsort(best["first"].values)]
-    rare, other = (f"{half.mean():.0%}" for half in np.array_split(more, 2))
+    more = np.array_split((best["rate"] < best.point).values[np.argsort(best["first"].values)], 2)
+    rare, other = (f"{half.mean():.0%}" for half in more)
     title = f"Success is worth more than share in {rare} of the half with rarer r*, {other} of the other"
-    labels = {"x": "π_ref(r*)", "y": "RL time saved (%, first order)"}
-    panels.frame(title, ax, **labels, log="xy", xlim=(3e-4, 1), ylim=(1e-3, 1e5))
+    panels.frame(title, ax, x="π_ref(r*)", y="RL time saved (%)", log="xy", xlim=(3e-4, 1), ylim=(1e-3, 1e5))
     ax.plot(best["first"], -best.point, ".", color=plot.BEST, markersize=3, label="a point of its share")
     ax.plot(best["first"], -best["rate"], ".", color=plot.CYCLE[4], markersize=3, label="of its success rate")
     ax.plot([3e-4, 0.3], [9 / 3e-4, 9 / 0.3], "--", color="black", linewidth=1, label="(n − 1)/π_ref(r*)")

@@ -1,5 +1,7 @@
 """Mutations of `regimes`: what its claims would say of other data."""
 
+import numpy as np
+
 from qra_jax.studies.regimes.regimes import WORKED
 
 
@@ -21,9 +23,15 @@ def _rises_at_once(data):
     return data.change("paths", policy=policy)
 
 
-def _crowded(change):
-    """First moves of problems of Regime 2, in place of those that the orbits show."""
-    return lambda data: data.change("survey", falls_first=change(data.survey) & data.survey.entangled)
+def _falls(*, every):
+    """Problems of Regime 2 that all fall at first; or every second of them, whatever the masses."""
+
+    def mutate(data):
+        entangled = data.survey.entangled.values
+        chosen = np.arange(entangled.shape[1]) % every == 0
+        return data.change("survey", falls_first=entangled & chosen)
+
+    return mutate
 
 
 def _few(data):
@@ -36,20 +44,15 @@ def _blind(data):
 
 TABLE = {
     "rises": {"fails": lambda d: d.change("survey", falls=True), "open": _few},
-    "rate": {"fails": _late(lambda rest: rest + 1), "open": lambda d: d.change("paths", log_rest=float("nan"))},
+    "rate": {
+        "fails": _late(lambda rest: rest + 1),
+        "open": lambda d: d.change("paths", log_rest=float("nan")),
+    },
     "constant": {
         "fails": _late(lambda rest: rest + 0.02),
         "open": lambda d: d.change("paths", log_rest=float("nan")),
     },
     "transition": {"fails": _rises_at_once, "open": _blind},
-    "one-rival": {
-        "holds": _crowded(lambda survey: survey.entangled),
-        "fails": _crowded(lambda survey: survey.seed % 2 == 0),
-        "open": lambda d: _few(_crowded(lambda survey: survey.entangled)(d)),
-    },
-    "any-rivals": {
-        "holds": _crowded(lambda survey: survey.entangled),
-        "fails": _crowded(lambda survey: survey.seed % 2 == 0),
-        "open": lambda d: _few(_crowded(lambda survey: survey.entangled)(d)),
-    },
+    "one-rival": {"fails": _falls(every=2), "open": lambda d: _few(_falls(every=1)(d))},
+    "any-rivals": {"fails": _falls(every=2), "open": lambda d: _few(_falls(every=1)(d))},
 }

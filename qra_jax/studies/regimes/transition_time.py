@@ -1,0 +1,278 @@
+r"""How long is the stall when one wrong favourite stands in the way?
+
+Theorem 5.4 says that with one rival r' the time T₀ until accuracy exceeds p(r') is at most γ^(Cγ), a shape called
+super-exponential, with γ = Σ_{r≠r'} π_ref(r)/π_ref(r*); C is left open, and an upper bound is no law of growth. The
+family is that of the paper's worked case (γ = 6): success rates (.9, .6, .1, .1, …), and the poor patterns share a
+quarter of the mass. Its members differ in γ, in the number n of patterns, which is fixed or grows with γ, and in the
+gap p* − p', which is .3 or closes.
+
+Theory (`theory.transition_time_estimate`, `theory.one_rival_bound`): while r' leads, time passes at the rate Π g_s of
+the gaps between the lines of the orbit, so that T₀ grows like γ^(n−1) at fixed n; and for any n
+
+$$ T_0 \le \Bigl[\pi'\prod_s\Bigl(1+\frac{p'-p_s}{p_\star-p'}\frac{\pi_s}{\pi_\star}\Bigr)+\frac a{p_\star-p'}+1\Bigr]
+   \Big/ \pi_\star(p_\star-p') \;=\; O(e^{C\gamma}), \qquad C = \frac{p'-\min p}{p_\star-p'}. $$
+
+Experiment: exact T₀ beside its leading order and both bounds, on the family and in random problems (Dirichlet(1)
+policies, success rates U[0, 1], 3 to 10 patterns).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qra_jax import orbit, plot, theory
+from qra_jax.batching import many
+from qra_jax.problem import Problem, random
+from qra_jax.studies import papers
+from qra_jax.studies.regimes._draws import narrowed, of_family, widened
+
+# isort: off
+from qra_jax.studies.lab import (
+    Asked, Data, Derived, Evidence, Run, Study, all_of, dataset, exact, never, panels, scale,
+)  # fmt: skip
+
+study = Study(
+    __name__, title="Transition time: a power of γ for n patterns, at most exponential in γ for any number"
+)
+
+FIXED = {"n = 3": 3, "n = 5": 5, "n = 10": 10}
+CLOSING = "n = γ − 1, closing gap"
+GROWING = {"n = γ − 1": 100, "n = 3γ": 68, CLOSING: 40}
+"""Families with n growing: name, and the largest γ. A closing gap is p* − p' = 1.8/γ, which is .3 at γ = 6."""
+RANDOM, LONG, TOP = 10, 1e4, 1e40
+RATE = (0.6 - 0.1) / (0.9 - 0.6)
+"""C of the family with fixed success rates."""
+
+
+def _laws(problems: Problem) -> dict[str, np.ndarray]:
+    """Log of T₀ at leading order and from above."""
+
+    def both(problem: Problem) -> dict[str, jax.Array]:
+        return {
+            "estimate": theory.transition_time_estimate(problem),
+            "bound": theory.one_rival_bound(problem),
+        }
+
+    return many(both)(problems)
+
+
+@study.experiment()
+def times(run: Run) -> xr.Dataset:
+    """Log of T₀ on the family, for three fixed n and three ways of growing, and in random problems of Regime 2."""
+    points, share = run(scale(12, 36)), run(scale(0.5, 1.0))
+    gamma = [np.geomspace(3, TOP ** (1 / (n - 1)), points) for n in FIXED.values()]
+    gamma = np.concatenate(
+        [*gamma, *(np.round(np.linspace(4, share * top, points)) for top in GROWING.values())]
+    )
+    name = np.repeat([*FIXED, *GROWING], points)
+    grown = np.where(name == "n = 3γ", 3 * gamma, gamma - 1)
+    patterns = np.select([name == one for one in FIXED], list(FIXED.values()), grown).astype(int)
+    family = of_family(gamma, patterns, np.where(name == CLOSING, 1.8 / np.maximum(gamma, 6), 0.3))
+
+    sizes = 3 + jnp.arange(run(scale(2400, 12_000))) % (RANDOM - 2)
+    keys = jax.random.split(run.key, len(sizes))
+    drawn = jax.jit(jax.vmap(lambda key, n: narrowed(random(key, RANDOM), n)))(keys, sizes)
+    rivals = np.asarray(jax.jit(jax.vmap(lambda problem: theory.regime(problem).rivals))(drawn))
+    drawn = jax.tree.map(lambda leaf: leaf[rivals > 0], drawn)
+
+    rows = jax.tree.map(lambda *leaf: jnp.concatenate(leaf), family, widened(drawn, family.patterns))
+    log_time = np.asarray(many(orbit.log_transition_time)(rows))
+    parts = np.split(log_time, [len(gamma)])
+    on_family = {"gamma": gamma, "log_time": parts[0], **_laws(family)}
+    values = {key: (("family", "point"), row.reshape(-1, points)) for key, row in on_family.items()}
+    others = {"log_time": parts[1], "rivals": rivals[rivals > 0], **_laws(drawn)}
+    values |= {f"random_{key}": ("problem", row) for key, row in others.items()}
+    return dataset(values, {"family": [*FIXED, *GROWING]})
+
+
+def _power(data: Data, below: int) -> Evidence:
+    """Exponents of T₀ in γ on the upper half of each curve with fixed n."""
+    upper = data.times.sel(family=list(FIXED)).isel(point=slice(data.times.sizes["point"] // 2, None))
+    log_gamma = np.log(upper.gamma) - np.log(upper.gamma).mean("point")
+    exponent = (log_gamma * upper.log_time).sum("point", skipna=False) / (log_gamma**2).sum("point")
+    expected = upper.family.copy(data=[n - below for n in FIXED.values()])
+    return exact("d log T₀/d log γ", exponent).near(expected, within=0.01, relative=True)
+
+
+@study.claim(
+    "With n patterns T₀ grows like the power γⁿ⁻¹.", origin=Derived("theory.transition_time_estimate")
+)
+def power(data):
+    return _power(data, 1)
+
+
+@power.null("the exponent n − 2 of the product in the bound, without the factor 1/π*")
+def _(data):
+    return _power(data, 2)
+
+
+def _rates(data: Data, log_time: xr.DataArray, at: float) -> xr.DataArray:
+    """d log T₀/dγ at a share of the largest γ of each curve."""
+    gamma = data.times.gamma
+    rates, middle = (
+        log_time.diff("point") / gamma.diff("point"),
+        gamma.rolling(point=2).mean().dropna("point"),
+    )
+    place = abs(middle - at * gamma.max("point")).argmin("point")
+    return rates.isel(point=place)
+
+
+def _growth(data: Data, log_time: xr.DataArray) -> Evidence:
+    ratio = _rates(data, log_time, 1.0) / _rates(data, log_time, 0.5)
+    return exact("d log T₀/dγ at the largest γ over that at half of it", ratio).above(1.1).per("family")
+
+
+@study.claim(
+    "T₀ grows super-exponentially in γ.",
+    origin=Asked(
+        "An upper bound γ^(Cγ) is easily read as the law of growth.", (papers.QRA_3, papers.QRA_3_BOUND)
+    ),
+)
+def growth(data):
+    return _growth(data, data.times.log_time)
+
+
+@growth.null("the exponential that bounds T₀ at fixed success rates")
+def _(data):
+    return _growth(data, RATE * data.times.gamma)
+
+
+def _needed(data: Data, shape: xr.DataArray) -> Evidence:
+    share = (data.times.log_time / shape).max("point", skipna=False)
+    return exact("largest log T₀ over that of the bound", share).below(1)
+
+
+@study.claim(
+    "T₀ is at most γ^(Cγ), with the one constant C = 1 for all n and gaps of the family.",
+    origin=papers.QRA_3_BOUND,
+)
+def reported(data):
+    return _needed(data, data.times.gamma * np.log(data.times.gamma))
+
+
+@reported.null("a bound of another shape, the power γ^10, which is enough for 10 patterns")
+def _(data):
+    return _needed(data, RANDOM * np.log(data.times.gamma))
+
+
+def _below(data: Data, shift: int) -> Evidence:
+    times, one = data.times, data.times.random_rivals == 1
+    slack = (times.bound.shift(point=shift) - times.log_time).isel(point=slice(shift, None))
+    over = (times.random_log_time > times.random_bound)[one]
+    return all_of(
+        exact("log(bound/T₀) on the family", slack.min("point", skipna=False)).above(0),
+        never("random problems with one rival in which T₀ exceeds it", over),
+        exact("d log T₀/dγ", _rates(data, times.log_time, 1.0).sel(family=["n = γ − 1", "n = 3γ"])).below(
+            RATE
+        ),
+    )
+
+
+@study.claim(
+    "With one rival T₀ is at most exponential in γ at fixed success rates, for any number of patterns.",
+    origin=Derived("theory.one_rival_bound", (papers.QRA_3_BOUND,)),
+)
+def exponential(data):
+    return _below(data, 0)
+
+
+@exponential.null("the bound of the family's member with the next smaller γ")
+def _(data):
+    return _below(data, 1)
+
+
+LEADING = Derived("theory.transition_time_estimate")
+
+
+def _family(data: Data, shift: int) -> Evidence:
+    error = data.times.estimate.roll(point=shift) - data.times.log_time
+    worst = abs(error.where(data.times.log_time > np.log(LONG), 0 * error)).max("point", skipna=False)
+    return exact("largest factor between the estimate and T₀ > 1e4 on the family", np.exp(worst)).below(2)
+
+
+def _random(data: Data, shift: int) -> Evidence:
+    long = data.times.random_log_time > np.log(LONG)
+    error = (data.times.random_estimate.roll(problem=shift) - data.times.random_log_time)[long]
+    return never("random problems with T₀ > 1e4 in which it is off by more", abs(error) > np.log(2))
+
+
+@study.claim("On the family the leading-order estimate gives T₀ > 1e4 within a factor of 2.", origin=LEADING)
+def estimate(data):
+    return _family(data, 0)
+
+
+@estimate.null("the estimate of the member with the next smaller γ")
+def _(data):
+    return _family(data, 1)
+
+
+@study.claim(
+    "In random problems the leading-order estimate gives T₀ > 1e4 within a factor of 2.", origin=LEADING
+)
+def random_problems(data):
+    return _random(data, 0)
+
+
+@random_problems.null("the estimate of another random problem")
+def _(data):
+    return _random(data, 1)
+
+
+@random_problems.positive("the family")
+def _(data):
+    return _family(data, 0)
+
+
+@study.figure
+def draw(data: Data) -> Figure:
+    """Fixed n on log-log axes, where powers are straight; growing n on a log axis, where exponentials are."""
+    figure, (left, right) = plot.new((8.0, 4.0), ncols=2)
+    colors, exponents = (
+        dict(zip([*FIXED, *GROWING], plot.CYCLE, strict=False)),
+        _power(data, 1).tests()[0].estimate,
+    )
+    growing = data.times.sel(family=["n = 10", *GROWING])
+    needed = data.times.log_time / (data.times.gamma * np.log(data.times.gamma))
+    constant = float(needed.drop_sel(family=CLOSING).max())
+    panels.frame(
+        "n patterns: a power law, γⁿ⁻¹", left, x="γ", y="transition time T₀ (lines: exact, dots: estimate)"
+    )
+    panels.frame("Many patterns: at most exponential unless the gap p* − p′ closes", right, x="γ", y="")
+    for name in FIXED:
+        _curve(data, name, left, colors[name])
+        text = f"{name}\nslope {float(exponents.value.sel(family=name)):.2f}"
+        panels.note(_end(data, name), left, text, shift=(0, 4), color=colors[name])
+    for name, shift in zip(GROWING, [(-2, 4), (0, 4), (0, 4)], strict=True):
+        _curve(data, name, right, colors[name])
+        panels.note(_end(data, name), right, name.replace(", ", ",\n"), shift=shift, color=colors[name])
+    ten, wide = growing.sel(family="n = 10"), np.linspace(2, 110, 200)
+    few = np.interp(np.log(wide), np.log(ten.gamma), ten.log_time, left=np.nan)
+    right.plot(wide, np.exp(few), color=colors["n = 10"])
+    panels.note((100, 3e12), right, "n = 10", color=colors["n = 10"], shift=(0, 4))
+    right.plot([2, 48], np.exp([2 * RATE, 48 * RATE]), ":", color=panels.DIM, linewidth=1.2)
+    panels.note((48, 1e35), right, "e$^{5γ/3}$", shift=(6, -4), color=panels.DIM)
+    panels.note((25, 1e39), right, f"reported\nshape γ$^{{Cγ}}$\nC = {constant:.2f}", shift=(-4, 0))
+    panels.note((30, 1e43), left, "reported shape", shift=(4, 0))
+    for ax in (left, right):
+        ax.plot(
+            wide, np.exp(np.minimum(constant * wide * np.log(wide), 120)), "--", color="black", linewidth=1.2
+        )
+        ax.set(yscale="log", ylim=(1, 1e47), yticks=10.0 ** np.arange(0, 41, 10))
+        ax.minorticks_off()
+    left.set(xscale="log", xlim=(2, 1e22))
+    right.set(xlim=(0, 115))
+    return figure
+
+
+def _end(data: Data, name: str) -> tuple[float, float]:
+    last = data.times.sel(family=name).isel(point=-1)
+    return float(last.gamma), float(np.exp(last.log_time))
+
+
+def _curve(data: Data, name: str, ax: Axes, color: str) -> None:
+    one = data.times.sel(family=name)
+    ax.plot(one.gamma, np.exp(one.log_time), color=color)
+    ax.plot(one.gamma, np.exp(one.estimate), "o", color=color, markersize=3, mec="white", mew=0.5)

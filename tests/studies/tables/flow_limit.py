@@ -1,0 +1,32 @@
+"""Mutations of `flow-limit`: what its claims would say of other data."""
+
+import numpy as np
+
+
+def _noisy(kind):
+    return lambda d: d.change("runs", **{f"sampled_{kind}_se": lambda x: 50 * x})
+
+
+TABLE = {
+    "mean-training": {
+        "fails": lambda d: d.change("runs", error=lambda x: x * x.rate**0.1),
+        "open": lambda d: d.change("runs", error=np.nan),
+    },
+    "spread": {
+        "fails": lambda d: d.change("runs", sampled_rms=lambda x: x * x.rate),
+        "open": _noisy("rms"),
+    },
+    "bias": {
+        "fails": lambda d: d.change("runs", sampled_bias=lambda x: x * x.rate**2),
+        "open": _noisy("bias"),
+    },
+    "variance": {
+        "fails": lambda d: d.change("expected", variance=lambda x: 2 * x),
+        "open": _noisy("variance"),
+    },
+    "bias-constant": {"fails": lambda d: d.change("expected", bias=lambda x: x / 4), "open": _noisy("bias")},
+    "sde": {
+        "fails": lambda d: d.change("runs", sde=lambda x: 2 * x),
+        "open": lambda d: d.select("runs", seed_sde=slice(40)),
+    },
+}

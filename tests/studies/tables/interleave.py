@@ -1,0 +1,39 @@
+"""Mutations of `interleave`: what its claims would say of other data."""
+
+import numpy as np
+
+RL, FIRST, BETWEEN = "RL alone", "SFT on unsolved, then RL", "interleaved"
+
+
+def _set(**ways):
+    """Expected accuracies of methods as functions of what they were, in all settings."""
+
+    def mutate(data):
+        accuracy = data.settings.accuracy.copy()
+        for name, value in ways.items():
+            accuracy.loc[{"way": {"between": BETWEEN, "first": FIRST, "alone": RL}[name]}] = value
+        return data.change("settings", accuracy=accuracy)
+
+    return mutate
+
+
+def _few(data):
+    """Two populations."""
+    for name in ("settings", "gates", "quality"):
+        data = data.select(name, population=slice(2))
+    return data
+
+
+TABLE = {
+    "relift": {"fails": _set(between=0.0), "open": _few},
+    "before": {"fails": _set(between=0.0), "open": _few},
+    "choice": {"fails": _set(first=0.0), "open": _few},
+    "timing": {"fails": _set(between=0.0), "open": _few},
+    "take-over": {"fails": lambda d: d.change("gates", accuracy=0.0), "open": _few},
+    "every-step": {"fails": lambda d: d.change("quality", every=1.0), "open": _few},
+    "rest": {
+        "fails": lambda d: d.change("quality", off=0.1),
+        "open": lambda d: d.change("quality", off=np.nan),
+    },
+    "sampled": {"fails": lambda d: d.change("settings", sampled=lambda x: x + 0.1), "open": _few},
+}

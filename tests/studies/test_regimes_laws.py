@@ -1,0 +1,89 @@
+"""What the studies of regimes rest on: draws of a size or a regime, first moves, transition times, fates of RLIF."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qra_jax import orbit, theory
+from qra_jax.problem import Problem, examples, random
+from qra_jax.studies.regimes import _draws
+
+DRAWN = jax.vmap(lambda key: random(key, 8))(jax.random.split(jax.random.key(0), 200))
+
+
+def test_first_patterns_are_a_smaller_problem():
+    cut = _draws.narrowed(DRAWN, 3)
+    np.testing.assert_allclose(np.exp(cut.log_ref).sum(axis=1), 1, rtol=1e-12)
+    assert np.isneginf(cut.log_ref[:, 3:]).all()
+    small = Problem(cut.log_ref[0, :3], cut.success[0, :3])
+    padded = Problem(cut.log_ref[0], cut.success[0])
+    for time in (orbit.log_hitting_time, orbit.log_transition_time, theory.transition_time_estimate):
+        np.testing.assert_allclose(time(padded), time(small), rtol=1e-8)
+    assert theory.regime(padded).rivals == theory.regime(small).rivals
+
+
+def test_raised_problems_are_in_regime_one_with_a_gap():
+    raised = jax.vmap(_draws.raised)(DRAWN)
+    np.testing.assert_allclose(raised.ref.sum(axis=1), 1, rtol=1e-12)
+    assert not jax.vmap(theory.regime)(raised).entangled.any()
+    assert (raised.second_best <= 0.9 * raised.success.max(axis=1)).all()
+
+
+def test_the_orbit_is_what_the_ode_solver_does():
+    times = np.logspace(-1, 3, 9)
+    for problem in (examples.fast(), examples.worked()):
+        np.testing.assert_allclose(
+            _draws.solved(problem, times), orbit.solve(problem, times).policy, atol=1e-7
+        )
+
+
+def test_first_move_is_that_of_the_orbit():
+    """In Regime 1 it is never down; elsewhere it has the sign and size of a small step along the flow."""
+    step = 1e-5
+    moved = jax.nn.log_softmax(
+        DRAWN.log_ref + step * DRAWN.ref * (DRAWN.success - DRAWN.accuracy_ref[:, None]), axis=1
+    )
+    best = jnp.arange(len(DRAWN.best)), DRAWN.best
+    slope = (moved[best] - DRAWN.log_ref[best]) / step
+    np.testing.assert_allclose(jax.vmap(theory.first_move)(DRAWN), slope, atol=2e-6)
+    assert (jax.vmap(theory.first_move)(jax.vmap(_draws.raised)(DRAWN)) > 0).all()
+    assert float(theory.first_move(examples.worked())) == pytest.approx(
+        0.05 * 0.41 - 0.05**2 * 0.41 - 0.7**2 * 0.11 + 0.25**2 * 0.39
+    )
+
+
+def test_members_of_the_family():
+    gamma, patterns = np.array([6.0, 40.0, 12.0]), np.array([3, 13, 6])
+    members = _draws.of_family(gamma, patterns, np.full(3, 0.3))
+    for row, (one, n) in enumerate(zip(gamma, patterns, strict=True)):
+        wanted = _draws.widened(examples.entangled(float(one), int(n)), 13)
+        np.testing.assert_allclose(members.log_ref[row], wanted.log_ref, rtol=1e-12)
+        np.testing.assert_allclose(members.success[row], wanted.success, rtol=1e-12)
+        assert float(orbit.log_transition_time(examples.entangled(float(one), int(n)))) == pytest.approx(
+            float(orbit.log_transition_time(Problem(members.log_ref[row], members.success[row]))), rel=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    ("gamma", "patterns", "other", "time"),
+    [
+        (6.0, 3, 0.25, 42.683163),
+        (101.0, 3, 0.2, 18603.93),
+        (201.0, 3, 0.2, 74227.08),
+        (101.0, 100, 0.2, 3.7069e41),
+    ],
+)
+def test_transition_times_of_the_worked_case_and_its_kin(gamma, patterns, other, time):
+    """Against numbers of 30 digits (`tests/test_theory.py`)."""
+    found = orbit.log_transition_time(examples.entangled(gamma, patterns, other=other))
+    assert float(jnp.exp(found)) == pytest.approx(time, rel=1e-4)
+
+
+def test_bound_of_one_rival_is_at_most_exponential():
+    """The product is below e^(Cγ), C = (p' − min p)/(p* − p'), for any number of patterns."""
+    gamma = np.linspace(5, 60, 12)
+    for patterns in (3 + 0 * gamma, gamma - 1, 3 * gamma):
+        members = _draws.of_family(gamma, patterns.astype(int), np.full(12, 0.3))
+        bound = jax.vmap(theory.one_rival_bound)(members)
+        assert (bound < 5 / 3 * gamma + np.log(30 * gamma)).all()
