@@ -77,6 +77,8 @@ draw(found)
 #
 # - Your own log: `qra fit run.csv --train-until 60 --plot fit.png`, or set `PATH` above.
 # - A file of per-question histories (`prompt_id,visit1,visit2,...`) gives the *clock exponent* of the run: the a in
-#   dz/dt ∝ (4ρ(1 − ρ))^a, where ρ is a question's accuracy and z = log(ρ/(1 − ρ)) its logit. It says which questions
-#   move fast: a = 1 for REINFORCE on a table of logits, ½ for GRPO with large groups, 0 for the natural gradient, where
-#   the logits of all questions shift together.
+#   dz/dt ∝ (4ρ(1 − ρ))^a, where ρ is a question's accuracy and z = log(ρ/(1 − ρ)) its logit. For
+#   questions of two patterns, right and wrong, a = 1 is REINFORCE on a table of logits, ½ GRPO with large groups, 0 the
+#   natural gradient, where the logits of all questions shift together. With several patterns one clock shows any
+#   exponent from a − 1 to a, so that neither algorithm nor optimiser can be read from it; the output gives the exponents
+#   of simulated tabular GRPO for comparison.

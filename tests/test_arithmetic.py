@@ -1,19 +1,15 @@
-"""The arithmetic task against Python's own arithmetic, and the study of it."""
+"""The arithmetic task against Python's own arithmetic."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qra_jax import plot, transformer as tf
-from qra_jax.studies import arithmetic as study
-from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF, decided
+from qra_jax import transformer as tf
 from qra_jax.transformer.procedures import PATTERNS, arithmetic
 from qra_jax.transformer.sampling import Rollouts
 
 KEY = jax.random.key(0)
-OPEN = decided(False, False)
-
 
 pytestmark = pytest.mark.usefixtures("compiled_plainly")
 
@@ -222,160 +218,3 @@ def test_a_network_that_guesses_is_read_exactly():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-# The study
-
-
-@pytest.fixture(scope="module")
-def computed():
-    """The study on a tiny scale: what it computes has no meaning, but every part runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tf, "Decoder", lambda vocabulary, **options: tf.Lookup(vocabulary))
-        patch.setattr(study, "QUICK", study.Size(2, 3, 8, 1, 1, 1, 2, 1, 3, 2, 4))
-        patch.setattr(
-            study, "taught", lambda keys, model, *rest: jax.vmap(lambda key: tf.init(key, model))(keys[0])
-        )
-        yield study.compute(quick=True)
-
-
-def test_study_computes_and_draws(computed):
-    assert computed["policy"].shape == computed["right"].shape == (2, 3, 6, 4)
-    assert computed["tried/passed"].shape == computed["tried/worked"].shape == (2, 3, 2, 3)
-    assert (computed["tried/worked"] <= computed["tried/passed"]).all()
-    np.testing.assert_allclose(computed["policy"].sum(axis=-1), 1, atol=1e-5)
-    assert (computed["paid"] <= computed["right"]).all()
-    assert (computed["worked"] <= computed["right"]).all()
-    assert (np.diff(computed["tried/passed"], axis=-1) >= 0).all()
-    entropy = computed["tried/entropy"]
-    np.testing.assert_allclose(entropy[:, 2], entropy[:, 1], rtol=0.2)  # cooled to that of the RL model
-    assert len(study.judge(computed)) == 10
-    with plot.style():
-        assert len(study.draw(computed).axes) == 4
-
-
-def made_up(*, rates=(0.2, 0.4, 0.9, 0.1), end=(0.0, 0.0, 1.0, 0.0), learnt=0.0, marker=1.0, passed=0.1):
-    """Data of four seeds in which π goes straight to `end`."""
-    rng = np.random.default_rng(0)
-    start, rates = np.array(study.REF), np.array(rates)
-    share = np.linspace(0, 1, 6)[:, None]
-    pi = (1 - share) * start + share * np.array(end)
-    p = rates + learnt * share * (1 - rates)
-    f = np.broadcast_to(0.7 + 0.3 * marker * share, (6, 4))
-    seeds = lambda x: x[None, :, None] + rng.normal(0, 1e-4, (4, len(x), 24, 4))  # noqa: E731
-    curves = np.broadcast_to(pi[None], (4, 6, 4))
-    tries = np.array([[[0.3, 0.9]] * 2, [[0.3 + passed, 0.9 - passed]] * 2, [[0.3, 0.9]] * 2])
-    tries = tries + rng.normal(0, 1e-3, (4, 1, 1, 1))
-    tries[:, 1] += rng.normal(0, 1e-3, (4, 1, 1))
-    passes = tries[:, :, :, :1] * 0 + np.array([0.5, 1.0])  # guesses are right as often everywhere
-    return {
-        "policy": seeds(pi),
-        "right": seeds(p),
-        "paid": seeds(p * f),
-        "worked": seeds(p * (0.5 + learnt * share / 2)),
-        "announced": seeds(f),
-        "step": np.arange(6),
-        "ks": np.array([1, 64]),
-        "status": np.zeros(4, int),
-        "base": np.asarray(3),
-        "leak": np.full((4, 6, 24), 0.01),
-        "tried/passed": passes,
-        "tried/worked": tries,
-        "tried/entropy": np.ones((4, 3)),
-        "tried/temperature": np.ones((4, 3)),
-        **{f"near/{name}": curves for name in ("orbit", "orbit, mean rates", "natural", "line")},
-    }
-
-
-def test_parts_add_up_to_the_gain():
-    data = made_up(learnt=0.5)
-    made = study.parts(data, 1)
-    np.testing.assert_allclose(made["choice"] + made["answers"] + made["format"], made["gain"], atol=1e-12)
-    paid = (data["policy"] * data["paid"])[:, :, 12:].sum(axis=-1).mean(axis=-1)
-    np.testing.assert_allclose(made["gain"], paid - paid[:, :1], atol=1e-12)
-    assert (made["choice"][:, -1] > 0.2).all()
-
-
-def verdicts(**changes):
-    return [row.verdict for row in study.judge(made_up(**changes))]
-
-
-def test_verdicts_on_the_winner_and_on_rates():
-    fixed = verdicts(marker=0.0)
-    assert fixed[:3] == [HOLDS] * 3
-    assert fixed[5] == OPEN  # no marker is learnt, and none is lost
-    assert verdicts(marker=-1.0)[5] == FAILS
-    moved = verdicts(learnt=0.5)
-    assert moved[1] == moved[2] == FAILS
-    assert moved[5] == moved[6] == HOLDS
-    one = made_up()
-    one["right"][2, -1, :, 1] += 0.2  # in one seed of four: the interval reaches from below zero to far above
-    assert study.judge(one)[1].verdict == OPEN
-    assert verdicts(end=(0.0, 1.0, 0.0, 0.0))[0] == FAILS
-    data = made_up()
-    data["paid"][:, -1, :, 1] = 1.0
-    data["policy"] = data["policy"][..., [0, 2, 1, 3]]
-    assert study.judge(data)[0].verdict == ONLY_IF + "success rates are those at the end of training"
-
-
-def test_a_winner_is_the_best_where_the_others_are_shown_to_be_below():
-    even = np.tile(np.array([0.5, 0.5, 0.1])[None, None], (1, 40, 1))
-    noise = np.where(np.arange(40) % 2, 0.4, -0.4)[None, :, None] * np.array([1.0, -1.0, 0.0])
-    first = np.array([0])
-    close = study.placed(even + np.array([0.0, 0.01, 0.0]), first)  # below by less than SAME in each question
-    assert (close.strict, close.best, close.below) == (False, True, True)
-    loud = study.placed(even + noise + np.array([0.01, 0.0, 0.0]), first)  # ahead, but noise may have done it
-    assert (loud.strict, loud.best, loud.below) == (True, False, False)
-    lost = study.placed(even + noise / 4 + np.array([0.0, 0.3, 0.0]), first)
-    assert (lost.strict, lost.best, lost.below) == (False, False, True)
-
-
-def test_seeds_that_diverged_are_left_out_and_one_is_not_enough():
-    whole = made_up()
-    broken = {name: np.array(value, float) for name, value in whole.items()}
-    broken["policy"][1] = np.nan
-    broken["status"][3] = 1
-    kept, lost = study.sound(broken)
-    assert lost == 2
-    assert len(kept["policy"]) == len(kept["tried/passed"]) == 2
-    np.testing.assert_array_equal(kept["step"], whole["step"])
-    assert "2 seeds without finite numbers" in study.judge(broken)[0].measured
-    broken["status"][2] = 1
-    one = study.judge(broken)
-    assert [row.verdict for row in one[1:]] == [OPEN] * 9  # one seed has no interval
-    broken["status"][:] = 1
-    assert [row.verdict for row in study.judge(broken)] == [OPEN]
-
-
-def test_verdicts_on_format_and_tries():
-    assert verdicts(end=study.REF)[4] == HOLDS  # only format can gain
-    assert verdicts(marker=0.0)[4] == FAILS
-    assert verdicts(passed=0.1)[7:] == [HOLDS] * 3
-    assert verdicts(passed=-0.1)[7:] == [FAILS] * 3
-    alone = made_up()
-    del alone["tried/worked"]  # right answers without their steps decide nothing
-    assert [row.verdict for row in study.judge(alone)[7:]] == [OPEN] * 3
-
-
-def test_verdict_on_the_orbit():
-    data = made_up()
-    path = data["policy"][:, :, :12].mean(axis=2)
-    line = path + 0.1 * np.array([1, -1, 0, 0])
-    assert study.judge(data | {"near/orbit": path, "near/line": line})[3].verdict == HOLDS
-    assert study.judge(data | {"near/orbit": line, "near/line": line + line - path})[3].verdict == FAILS
-    assert study.judge(data | {"near/orbit": path, "near/line": path})[3].verdict == OPEN  # none is nearer
-
-
-def test_nearest_points_of_an_orbit_are_on_it():
-    ref, rates = jnp.array(study.REF), jnp.array([0.2, 0.4, 0.9, 0.1])
-    curve = jax.jit(study.along, static_argnums=2)(ref, rates, "softmax")
-    np.testing.assert_allclose(curve[0], ref, atol=1e-12)
-    assert curve[-1, 2] > 0.99
-    np.testing.assert_allclose(study.nearest(curve[::100], curve), curve[::100])
-    # A first integral of the orbit: differences of 1/π, less their start, are as differences of p.
-    w = 1 / curve[400]
-    scale = jnp.exp((jnp.sum(jnp.log(1 / ref)) - jnp.sum(jnp.log(w))) / 4)
-    moved = scale * w - 1 / ref
-    np.testing.assert_allclose(
-        (moved[0] - moved[1]) / (moved[0] - moved[2]), (0.2 - 0.4) / (0.2 - 0.9), rtol=1e-6
-    )

@@ -307,7 +307,7 @@ def test_one_per_cent_beside_the_boundaries():
     for rho in (0.001, 0.003, 0.008):
         low, high = theory.flip_betas(rho)
         swings = [np.ptp(tail(rho, beta)) for beta in (0.99 * low, 1.01 * low, 0.99 * high, 1.01 * high)]
-        assert max(swings[0], swings[3]) < 1e-6
+        assert max(swings[0], swings[3]) < 1e-4
         assert min(swings[1], swings[2]) > 0.3
     for kappa in (1.0, 1.5, 5.0):
         fixed = theory.success_fixed_points(0.001, kappa)

@@ -1,6 +1,5 @@
-"""Noisy verifiers, internal feedback, SFT first: parts of the studies, and verdicts that go both ways."""
+"""Noisy verifiers, internal feedback: parts of the studies, and verdicts that go both ways."""
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from qra_jax import orbit, reward, theory
 from qra_jax.problem import Problem, examples
-from qra_jax.studies import internal_feedback, noisy_verifier, sft_first
+from qra_jax.studies import internal_feedback, noisy_verifier
 
 
 def verdicts(study, data):
@@ -173,81 +172,3 @@ def test_feedback_verdicts_follow_the_data(feedback):
     assert verdicts(internal_feedback, feedback | {"uniform/slope": np.array([-1.0, -1.0])})[5] == "fails"
     assert verdicts(internal_feedback, feedback | {"rlvr": feedback["rlvr"][:, ::-1]})[5] == "fails"
     assert verdicts(internal_feedback, feedback | {"uneven/peak": np.array([0.551, 0.6])})[6] == "fails"
-
-
-def test_best_split_by_bisection():
-    shares = np.array([0.0, 0.25, 1.0])
-
-    def total(time, share):
-        return time + 100 * share**2 / time, 1 - 100 * share**2 / time**2
-
-    times = np.logspace(-1, 3, 9)
-    values = np.array([total(times, share)[0] for share in shares])
-    best, value, slope = sft_first.best_split(total, times, values, shares)
-    np.testing.assert_allclose(best, [0.1, 2.5, 10], rtol=1e-6)
-    np.testing.assert_allclose(value, [0.1, 5, 20], rtol=1e-6)
-    assert slope[0] == 1
-    np.testing.assert_allclose(slope[1:], 0, atol=1e-6)
-
-
-def test_mixture_at_the_share_needed_sits_on_the_threshold():
-    problem = examples.worked()
-    mu = theory.demonstrations(problem, theory.sft_mass_needed(problem))
-    assert float(theory.sft_quality(problem, mu)) == pytest.approx(0, abs=1e-12)
-
-
-def test_total_time_and_its_derivative():
-    problem = examples.worked()
-    mu = theory.demonstrations(problem, jnp.asarray(0.5))
-    total = jax.jit(jax.value_and_grad(lambda time: sft_first.total_time(problem, mu, time)))
-    time, step = jnp.asarray(3.0), 1e-3
-    value, slope = total(time)
-    assert 100 < float(value) < 271
-    difference = (float(total(time + step)[0]) - float(total(time - step)[0])) / (2 * step)
-    assert float(slope) == pytest.approx(difference, rel=1e-4)
-    forward = lambda time: sft_first.total_time(problem, mu, time, adjoint=diffrax.ForwardMode())  # noqa: E731
-    assert float(jax.jvp(forward, (time,), (jnp.ones(()),))[1]) == pytest.approx(float(slope), rel=1e-8)
-    assert float(total(1e-9)[0]) == pytest.approx(270.957, abs=1e-3)
-
-
-@pytest.fixture
-def sft():
-    """What the study of SFT first found, in outline."""
-    times, shares = np.logspace(-1, 2.5, 29), np.linspace(0, 0.9, 4)
-    scale = np.array([0.0, 3.0, 6.0, 9.0])[:, None]
-    total = 271 + times - 30 * scale * times / (times + 5)
-    slope = 1 - 150 * scale / (times + 5) ** 2
-    best = np.sqrt(150 * scale[:, 0]) - 5
-    best[0] = times[0]
-    return {
-        "times": times,
-        "shares": shares,
-        "quality": 0.49 + 0.41 * shares,
-        "needed": np.array(0.6),
-        "total": total,
-        "slope": slope,
-        "without": np.array(271.0),
-        "best_time": best,
-        "best_total": 271 + best - 30 * scale[:, 0] * best / (best + 5),
-        "best_slope": np.array([1.0, 0.0, 0.0, 0.0]),
-        "curve": np.array(2),
-        "difference": slope[2],
-        "margin": np.array([-0.1, 0.2]),
-        "entangled_after": np.array([True, False]),
-        "log_without": np.array([3.0, 5.0, 40.0, 50.0]),
-        "stalled": np.array([2, 3]),
-        "stalled_times": np.array([1.0, 10.0, 100.0]),
-        "stalled_log_total": np.array([[[30.0, 20, 15]] * 2, [[20.0, 7, 6]] * 2, [[20.0, 5, 5]] * 2]),
-    }
-
-
-def test_sft_verdicts_follow_the_data(sft):
-    assert verdicts(sft_first, sft) == ["holds", "holds", "fails", "holds", "holds"]
-    sft_first.draw(sft).canvas.draw()
-    wrong = sft["stalled_log_total"][::-1]
-    assert verdicts(sft_first, sft | {"stalled_log_total": wrong})[1] == "fails"
-    stubborn = np.array([[[30.0, 20, 15]] * 2] * 2 + [[[20.0, 5, 5]] * 2])
-    assert verdicts(sft_first, sft | {"stalled_log_total": stubborn})[2] == "holds"
-    assert verdicts(sft_first, sft | {"entangled_after": np.array([True, True])})[0] == "fails"
-    assert verdicts(sft_first, sft | {"without": np.array(10.0)})[3] == "fails"
-    assert verdicts(sft_first, sft | {"difference": sft["slope"][2] + 1})[4] == "fails"

@@ -1,14 +1,11 @@
-"""SFT before RLVR and critical tokens of a network: tiny runs, and verdicts that can go either way."""
-
-from typing import Any
+"""SFT before RLVR of a network: tiny runs, and verdicts that can go either way."""
 
 import numpy as np
 import pytest
 
 from qra_jax import plot, theory, transformer
-from qra_jax.studies import critical_tokens as tokens, transformer_sft_first as first
+from qra_jax.studies import transformer_sft_first as first
 from qra_jax.studies.base import FAILS, HOLDS, ONLY_IF
-from qra_jax.transformer.task import KINDS
 
 pytestmark = pytest.mark.usefixtures("compiled_plainly")
 
@@ -160,120 +157,3 @@ def test_one_seed_decides_nothing(made_up):
     assert all(row.verdict.startswith(ONLY_IF) for row in first.judge(alone))
     with plot.style():
         assert len(first.draw(alone).axes) == 4
-
-
-# critical-tokens
-
-
-PLACES = 256
-
-
-def imagined(*, levels, where, found, cosine, power=0.0, control=0.0, back=False):
-    """Eight seeds with a given number of changes in each of 256 sequences.
-
-    Args:
-      levels: for each reward, changes of a sequence at the last step.
-      where: for each kind of token, its share of the changes.
-      found: share of KL at changed ranks.
-      cosine: for each kind, of the features.
-      power: of the length, times which changes grow.
-      control: changes of a sequence between base checkpoints.
-      back: changes shrink during training.
-    """
-    rng, seeds = np.random.default_rng(0), 8
-    time = np.linspace(0, 1, tokens.STEPS // tokens.RECORD + 1)
-    growth = np.where(time > 0, 1.2 - time, 0) if back else time
-    data: dict[str, Any] = {"step": np.arange(0, tokens.STEPS + 1, tokens.RECORD)}
-    for name, steps in tokens.LENGTHS.items():
-        places = PLACES * np.array([1, np.mean(steps), 1, 1, 1])
-        jitter = 1 + 0.02 * rng.normal(size=(len(levels), seeds, 1, 1, 1))
-        level = np.reshape(levels, (-1, 1, 1, 1, 1)) * np.mean(steps) ** power
-        shape = len(levels), seeds, len(time), 2, len(KINDS)
-        kl = np.broadcast_to(PLACES * level * growth[:, None, None] * jitter * np.array(where), shape)
-        sums = {"reranked": kl, "top": kl, "kl": kl, "kl_reranked": found * kl, "kl_top": 0.8 * kl}
-        sums |= {
-            "places": np.broadcast_to(places, shape),
-            "similarity": np.broadcast_to(places * cosine, shape),
-        }
-        data |= {f"{name}/{key}": value for key, value in sums.items()}
-        calm = PLACES * control * np.array(where) * np.ones((seeds, 2, 1))
-        data |= {f"{name}/control/reranked": calm, f"{name}/control/places": sums["places"][0, :, 0]}
-        data |= {f"{name}/{key}": np.full(shape[:3], 0.9) for key in ("alike", "best")}
-    return data
-
-
-TRUE: dict[str, Any] = {
-    "levels": (0.2, 0.2, 0.3, 0.1),
-    "where": (0.9, 0, 0, 0.1, 0),
-    "found": 0.9,
-    "cosine": (0.8, 0.99, 0.9, 0.7, 0.9),
-}
-"""All that is claimed: decisions change, mostly the pattern, RLIF's most, a coin's least."""
-
-
-def test_critical_tokens_are_confirmed():
-    data = imagined(**TRUE)
-    assert [row.verdict for row in tokens.judge(data)] == [HOLDS] * 10
-    with plot.style():
-        assert len(tokens.draw(data).axes) == 4
-    np.testing.assert_allclose(tokens.part(data, "reranked", "RLVR"), 0.9)
-    np.testing.assert_allclose(tokens.caught(data, "top", "RLIF"), 0.8)
-
-
-def test_critical_tokens_are_refuted():
-    false: dict[str, Any] = {
-        "levels": (0.3, 0.2, 0.2, 0.9),
-        "where": (0.1, 0.4, 0.1, 0.3, 0.1),
-        "found": 0.1,
-        "cosine": (0.99, 0.5, 0.9, 0.99, 0.9),
-    }
-    rows = tokens.judge(imagined(**false, power=1.0, control=5.0, back=True))
-    assert [row.verdict for row in rows[1:]] == [FAILS] * 9
-    often = tokens.judge(imagined(**dict(TRUE, levels=(2, 2, 3, 1)), power=1.0))
-    assert often[0].verdict == FAILS
-    seldom = tokens.judge(imagined(**dict(TRUE, levels=(0.3, 0.3, 0.9, 0.1))))
-    assert seldom[0].verdict.startswith(ONLY_IF + "it is RLVR in short sequences or ")
-    assert "RLIF in short" not in seldom[0].verdict
-    order = tokens.judge(imagined(**dict(TRUE, levels=(0.2, 0.4, 0.3, 0.1))))
-    assert order[1].verdict == ONLY_IF + "it is compared with RLVR"
-
-
-def test_critical_tokens_without_numbers_are_left_out():
-    data = imagined(**TRUE)
-    data["middle/kl"] = data["middle/kl"].copy()
-    data["middle/kl"][0, 2, 1] = np.nan
-    rows = tokens.judge(data)
-    assert [row.verdict for row in rows] == [HOLDS] * 10
-    assert all("1 of 8 seeds left out" in row.measured for row in rows)
-    data["middle/kl"][0, :, 1] = np.nan
-    with pytest.raises(ValueError, match="kl"):
-        tokens.judge(data)
-
-
-def test_one_seed_of_critical_tokens_decides_nothing():
-    data = {
-        key: value if key == "step" else value[:1] if "control" in key else value[:, :1]
-        for key, value in imagined(**TRUE).items()
-    }
-    assert all(row.verdict.startswith(ONLY_IF) for row in tokens.judge(data))
-    with plot.style():
-        assert len(tokens.draw(data).axes) == 4
-
-
-def test_short_sequences_alone_can_be_judged():
-    data = {key: value for key, value in imagined(**TRUE).items() if key == "step" or key.startswith("short")}
-    assert len(tokens.judge(data)) == 9
-    with plot.style():
-        assert len(tokens.draw(data).axes) == 4
-
-
-def test_comparison_of_a_network_with_itself(tmp_path_factory):
-    small = {"PRETRAINING": 4, "STEPS": 2, "RECORD": 1, "QUESTIONS": 4, "SAMPLES": 4}
-    data = computed(tokens, small, tmp_path_factory.mktemp("cache"))
-    for key in ("reranked", "top", "kl"):
-        np.testing.assert_allclose(data[f"short/{key}"][:, :, 0], 0, atol=1e-5)
-    places = data["short/places"]
-    np.testing.assert_allclose(data["short/similarity"][:, :, 0], places[:, :, 0], rtol=1e-4)
-    assert places.shape == (4, 2, 3, 2, len(KINDS))
-    assert (data["short/kl_reranked"] <= data["short/kl"] + 1e-5).all()
-    assert data["short/kl"][:, :, -1].sum() > 0

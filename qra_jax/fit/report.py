@@ -31,8 +31,8 @@ _MEANING = {
     f"{REINFORCE}, {GRPO}, {MEAN_FIELD}": "each question by itself, on the clock of that algorithm",
 }
 EXPONENT = (
-    "a = 1: REINFORCE on each question alone, 1/2: GRPO with large groups, 0: natural gradient, all questions shift "
-    "together."
+    "With two patterns a question, right and wrong: a = 1 for REINFORCE on each question alone, 1/2 for GRPO with "
+    "large groups, 0 for the natural gradient or a common shift of all questions."
 )
 """What the clock exponent means."""
 

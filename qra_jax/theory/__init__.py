@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from qra_jax.theory.feedback import (
         initial_slope as initial_slope,
+        rlif_fates as rlif_fates,
         rlif_initial_slope as rlif_initial_slope,
         rlif_rise_probability as rlif_rise_probability,
     )
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from qra_jax.theory.orbits import (
         first_integral as first_integral,
         orbit_time as orbit_time,
+        path_distance as path_distance,
     )
     from qra_jax.theory.penalties import (
         PENALTIES as PENALTIES,
@@ -139,13 +141,13 @@ _NAMES = {
         "grpo_drift_share",
         "grpo_poisson_share",
     ],
-    "feedback": ["initial_slope", "rlif_initial_slope", "rlif_rise_probability"],
+    "feedback": ["initial_slope", "rlif_fates", "rlif_initial_slope", "rlif_rise_probability"],
     "length": ["class_weights", "stop_drift"],
     "listing": ["listed_gradient"],
     "mixtures": ["demonstrations", "least_share_that_pays", "rest_point"],
     "noise": ["noisy_equilibrium"],
     "optimum": ["optimal_policy"],
-    "orbits": ["first_integral", "orbit_time"],
+    "orbits": ["first_integral", "orbit_time", "path_distance"],
     "penalties": ["PENALTIES", "half_beta", "k3_floor", "k3_policy", "resting_policy", "return_time"],
     "policy_iteration": [
         "FixedPoints",

@@ -102,3 +102,28 @@ def rlif_rise_probability(*, nodes: int = 200) -> float:
     odd = (p - 0.5) * (-0.5 * (np.log(p) + np.log1p(-p)) - 1)
     r = measure @ ((p - 0.5) * odd) / np.sqrt((measure @ (p - 0.5) ** 2) * (measure @ odd**2))
     return float(0.5 + np.arcsin(r) / np.pi)
+
+
+def rlif_fates(success: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""First move and end of training on self-certainty: two answers, uniform π_ref.
+
+    Accuracy rises at first iff $\sum_r \pi_r^2 (R_r - \bar R)(p_r - \rho) > 0$; training ends in
+    $\arg\max R = \arg\max |p - \tfrac12|$.
+
+    Args:
+      success: `[..., patterns]`, success rates in (0, 1).
+
+    Returns:
+      Whether accuracy rises at first, and whether training ends in a pattern more wrong than right, each `[...]`.
+
+    Reference: *derived here*; to be held against Theorem 5.6 of arXiv 2506.04695.
+
+    >>> [bool(flag) for flag in rlif_fates(np.array([.4, .6, .95]))]
+    [True, False]
+    """
+    rates, centred = (
+        -0.5 * (np.log(success) + np.log1p(-success)),
+        success - success.mean(axis=-1, keepdims=True),
+    )
+    surest = np.take_along_axis(success, rates.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    return np.einsum("...r,...r->...", rates, centred) > 0, surest < 0.5

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax import _check
@@ -76,6 +79,33 @@ def orbit_time(
         raise ValueError(f"patterns: {patterns}; must be two different ones")
     rise = _rise(problem, log_policy)
     return (rise[..., i] - rise[..., k]) / (problem.success[k] - problem.success[i])
+
+
+def path_distance(path: np.ndarray, reference: np.ndarray) -> float:
+    """Largest distance of a path's points from a reference path, as the largest difference in any share.
+
+    Args:
+      path: `[..., times, shares]`.
+      reference: `[..., times, shares]`, joined by straight lines; each of the leading elements is on its own.
+
+    Returns:
+      The distance, to the nearest point in the Euclidean sense.
+
+    >>> line = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> print(round(path_distance(np.array([[0.25, 0.75], [0.6, 0.6]]), line), 6))
+    0.1
+    """
+    worst = 0.0
+    shapes = (-1, *np.shape(path)[-2:]), (-1, *np.shape(reference)[-2:])
+    for points, line in zip(np.reshape(path, shapes[0]), np.reshape(reference, shapes[1]), strict=True):
+        if np.isnan(points).any() or np.isnan(line).any():
+            return math.nan
+        a, d = line[:-1], np.diff(line, axis=0)
+        part = np.einsum("ptk,tk->pt", points[:, None] - a, d) / np.maximum(np.sum(d * d, axis=-1), 1e-300)
+        gaps = points[:, None] - (a + np.clip(part, 0, 1)[..., None] * d)
+        nearest = np.argmin(np.sum(gaps**2, axis=-1), axis=1)
+        worst = max(worst, float(np.abs(gaps[np.arange(len(points)), nearest]).max()))
+    return worst
 
 
 def _rise(problem: Problem, log_policy: Array) -> Array:

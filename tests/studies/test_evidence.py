@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from qra_jax.studies import lab
 from qra_jax.studies.lab import (
     Data,
     Derived,
@@ -307,3 +308,32 @@ def test_tails_are_censored():
     low, high = found.interval(0.1)
     assert 0.8 < float(((low < 0.6) & (high > 0.6)).mean()) < 0.97
     assert abs(float(found.value.mean()) - 0.6) < 0.02
+
+
+def test_extrapolated_recovers_what_was_fitted():
+    rate = xr.DataArray(4 / 2.0 ** np.arange(3, 9), dims="rate")
+    arm = xr.DataArray([0.5, 2.0], dims="arm")
+    estimate = lab.extrapolated(
+        "limit", arm * (1 + rate - 3 * rate**2), 0.01, rate**0, rate, rate**2, along="rate"
+    )
+    np.testing.assert_allclose(estimate.value, arm)
+    again = lab.extrapolated("order", np.log(0.3 * rate**0.5), 0.01, np.log(rate), rate**0, along="rate")
+    np.testing.assert_allclose(again.value, 0.5)
+    assert again.near(0.5, within=0.2).decide(0.05).kind == "holds"
+
+
+def test_pooled_is_weighted_by_precision():
+    arms = lab.measured("x", xr.DataArray([0.0, 1.0], dims="arm"), xr.DataArray([1.0, 0.5], dims="arm"))
+    together = lab.pooled(arms)
+    low, high = together.interval(0.05)
+    np.testing.assert_allclose(together.value, 0.8)
+    np.testing.assert_allclose((high - low) / 2 / 1.959964, 0.2**0.5, rtol=1e-6)
+
+
+def test_distance_of_distributions():
+    random = np.random.default_rng(0)
+    x = xr.DataArray(random.normal(size=(2, 4000)), dims=("arm", "one"))
+    y = xr.DataArray(random.normal(size=(2, 3000)) + np.array([[0.0], [1.0]]), dims=("arm", "two"))
+    estimate = lab.distance("laws", x, y, ("one", "two"))
+    assert estimate.below(0.1).per("arm").decide(0.01).kind == "holds only if"
+    assert lab.distance("laws", x * np.nan, y, ("one", "two")).below(0.1).decide(0.01).kind == "open"

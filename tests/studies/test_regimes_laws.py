@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from qra_jax import orbit, theory
 from qra_jax.problem import Problem, examples, random
@@ -87,3 +88,20 @@ def test_bound_of_one_rival_is_at_most_exponential():
         members = _draws.of_family(gamma, patterns.astype(int), np.full(12, 0.3))
         bound = jax.vmap(theory.one_rival_bound)(members)
         assert (bound < 5 / 3 * gamma + np.log(30 * gamma)).all()
+
+
+def test_bound_of_the_natural_gradient_bounds():
+    exact = jax.vmap(lambda problem: orbit.log_hitting_time(problem, 0.99, geometry="natural"))
+    few = jax.tree.map(lambda leaf: leaf[:30], DRAWN)
+    assert (exact(few) <= _draws.natural_bound(few, 0.99) + 1e-9).all()
+    two = Problem.from_probs(ref=[0.2, 0.8], success=[0.9, 0.4])
+    bound = _draws.natural_bound(jax.tree.map(lambda leaf: leaf[None], two), 0.99)
+    np.testing.assert_allclose(bound, [orbit.log_hitting_time(two, 0.99, geometry="natural")], rtol=1e-9)
+
+
+def test_auc():
+    score, flags = xr.DataArray([1.0, 2.0, 2.0, 3.0], dims="x"), xr.DataArray([0, 0, 1, 1], dims="x")
+    assert _draws.auc(score, flags) == 3.5 / 4
+    assert _draws.auc(score, 1 - flags) == 0.5 / 4
+    assert np.isnan(_draws.auc(score, flags * 0))
+    assert np.isnan(_draws.auc(score * np.nan, flags))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from qra_jax import _check, algorithm
-from qra_jax.fit.questions import likelihood, mixture
+from qra_jax.fit.questions import likelihood, mixture, populations
 from qra_jax.fit.questions.histories import Histories
 from qra_jax.fit.questions.likelihood import FINE, QuestionModel
 
@@ -24,6 +24,13 @@ EXPONENTS = {NATURAL: 0.0, MEAN_FIELD: 0.5, REINFORCE: 1.0, NATURAL_STD: -0.5}
 LOW, HIGH = likelihood.EXPONENTS
 NORMAL, CHI2 = 1.959964, 3.841459
 """97.5 % quantile of the normal distribution, and its square."""
+CONTROLS = (2.0, 6.0)
+"""Spreads κ of the success rates, Beta(κm, κ(1 − m)), in the populations of several patterns."""
+WARNING = (
+    "the exponent is that of a clock only if every question has two patterns, right and wrong; with several, one"
+    " clock shows any exponent from a − 1 to a, and algorithm, metric and optimiser cannot be read from it"
+)
+"""What every report of an exponent says."""
 _BASE = QuestionModel()
 
 
@@ -69,6 +76,9 @@ class ClockExponent:
       visits: of a question, at most.
       group_size: rollouts of a visit.
       model: what was free.
+      controls: exponents that the same estimator gives simulated runs of independent tabular GRPO, as many questions
+        and visits, on twelve patterns a question: by the spread κ of their success rates.
+      warning: what cannot be read from the exponent.
     """
 
     exponent: float
@@ -84,10 +94,12 @@ class ClockExponent:
     visits: int
     group_size: int
     model: QuestionModel
+    controls: dict[str, float]
+    warning: str = WARNING
 
     @property
     def identified(self) -> bool:
-        """Whether the data bound a on both sides."""
+        """Whether the data bound a on both sides, if every question has two patterns."""
         return bool(self.converged and self.interval[0] > LOW and self.interval[1] < HIGH)
 
     def summary(self) -> str:
@@ -104,6 +116,10 @@ class ClockExponent:
             f"  {name:32} {-clock.difference:10.1f} ± {clock.deviation:.1f} nats"
             for name, clock in sorted(self.clocks.items(), key=lambda item: item[1].difference)
         ]
+        lines.append(self.warning)
+        if self.controls:
+            listed = ", ".join(f"{a:.2f} ({name})" for name, a in self.controls.items())
+            lines.append(f"for comparison, tabular GRPO on twelve patterns a question has a = {listed}")
         state = "adequate" if abs(self.dispersion_z) < NORMAL else "not the whole story"
         lines.append(f"dispersion {self.dispersion:.3f} (z = {self.dispersion_z:.1f}): the model is {state}")
         return "\n".join(lines)
@@ -140,12 +156,15 @@ def clock_exponent(
     bootstrap: int = 100,
     seed: int = 0,
     clocks: bool = True,
+    controls: bool = True,
 ) -> ClockExponent:
     r"""Estimate the exponent of the clock from the questions' histories.
 
     Logits move as $\dot z = v\,(4\rho(1-\rho))^a$ with one rate v, from a free (nonparametric) distribution of
-    starts; rollouts are binomial. REINFORCE with a table of logits has a = 1, mean-field GRPO ½, the natural
-    gradient or a common shift of all logits 0, the natural gradient ÷ std −½. The marginal likelihood is maximised
+    starts; rollouts are binomial. On questions of two patterns, right and wrong, REINFORCE with a table of logits has
+    a = 1, mean-field GRPO ½, the natural gradient or a common shift of all logits 0, the natural gradient ÷ std −½.
+    With several patterns of middling rates a clock shows any exponent from a − 1 to a: the exponent describes the
+    histories, it does not identify what made them (study `per-question-clocks`). The marginal likelihood is maximised
     over the distribution of starts, v and a.
 
     Args:
@@ -155,6 +174,8 @@ def clock_exponent(
         the distribution of starts is fitted anew.
       seed: of the draws.
       clocks: whether to fit the named clocks, too.
+      controls: whether to estimate the exponent of simulated runs of tabular GRPO on several patterns, too; needs
+        G ≥ 2.
 
     Returns:
       A [`ClockExponent`][].
@@ -198,7 +219,26 @@ def clock_exponent(
         visits=histories.visits,
         group_size=histories.group_size,
         model=model,
+        controls=_controls(histories, seed) if controls and histories.group_size > 1 else {},
     )
+
+
+def _controls(histories: Histories, seed: int) -> dict[str, float]:
+    """Exponents of tabular GRPO on several patterns, by the same estimator with one rate, at the run's own rise."""
+    ends = [np.nanmean(histories.accuracy(part)) for part in (slice(0, 3), slice(-3, None))]
+    rise = float(np.clip(ends[1] - ends[0], 0.02, 0.3))
+    out = {}
+    for kappa in CONTROLS:
+        made = populations.tabular(
+            np.random.default_rng(seed),
+            histories.questions,
+            group_size=histories.group_size,
+            visits=histories.visits,
+            rise=rise,
+            concentration=kappa,
+        )
+        out[f"κ = {kappa:g}"] = float(np.clip(MeasuredRun(made).fit().theta[0], LOW, HIGH))
+    return out
 
 
 class MeasuredRun:

@@ -7,6 +7,7 @@ tell them apart is how fast it is walked, and the library has slow and fast ques
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -105,6 +106,23 @@ def log_likelihoods(
         best = max(tried, key=lambda length: tried[length].sum())
         tried |= {length: at(length) for length in (best / factor, best * factor)}
     return max(tried.values(), key=np.sum)
+
+
+def compare(
+    histories: Histories, exponents: Sequence[float], library: Library, *, two: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats by which clocks are ahead of the first of them, and their standard deviation over questions (Vuong).
+
+    Args:
+      histories, library, two: as for [`log_likelihoods`][].
+      exponents: a of the clocks.
+
+    Returns:
+      `[exponents]` each, 0 for the first.
+    """
+    found = np.array([log_likelihoods(histories, a, library, two=two) for a in exponents])
+    ahead = found - found[0]
+    return ahead.sum(axis=1), np.sqrt(ahead.shape[1]) * ahead.std(axis=1)
 
 
 def _different(path: np.ndarray) -> np.ndarray:

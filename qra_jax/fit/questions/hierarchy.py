@@ -163,7 +163,7 @@ class Estimator:
         return np.clip((whole - self.center) / self.scale, -6, 6)
 
     def estimate(self, summaries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Exponents and their standard errors, which are those of the most similar populations.
+        """Exponents, within the prior's range, and their standard errors: those of the most similar populations.
 
         Args:
           summaries: `[..., summaries]`.
@@ -171,7 +171,7 @@ class Estimator:
         rows = self._standard(np.atleast_2d(summaries))
         near = np.argsort(distance.cdist(rows, self.rows), axis=1)[:, : max(len(self.rows) // 20, 10)]
         error = np.sqrt(np.mean(self.residuals[near] ** 2, axis=1))
-        value = _kernel(rows, self.rows) @ self.weights + self.mean
+        value = np.clip(_kernel(rows, self.rows) @ self.weights + self.mean, *EXPONENTS)
         return value.reshape(summaries.shape[:-1]), error.reshape(summaries.shape[:-1])
 
     def interval(self, summaries: np.ndarray, level: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
@@ -196,8 +196,8 @@ class Estimator:
         return (nearest[:, None] > own[None]).mean(axis=1).reshape(summaries.shape[:-1])
 
 
-RIDGE = 0.02
-"""Variance of the noise over that of the kernel."""
+RIDGES = (0.005, 0.02, 0.1, 0.5, 2.0)
+"""Variances of the noise over that of the kernel, of which the best is taken."""
 
 
 def learn(simulated: Simulated, chosen: np.ndarray | slice = slice(None)) -> Estimator:
@@ -212,9 +212,15 @@ def learn(simulated: Simulated, chosen: np.ndarray | slice = slice(None)) -> Est
     whole = np.where(np.isnan(summaries), fill, summaries)
     center, scale = whole.mean(axis=0), whole.std(axis=0) + 1e-9
     rows = np.clip((whole - center) / scale, -6, 6)
-    inverse = np.linalg.inv(_kernel(rows, rows) + RIDGE * np.eye(len(rows)))
-    weights = inverse @ (exponent - exponent.mean())
-    return Estimator(center, scale, fill, rows, weights, float(exponent.mean()), weights / np.diag(inverse))
+    kernel, best = _kernel(rows, rows), np.full(len(rows), np.inf)
+    weights = best
+    for ridge in RIDGES:
+        inverse = np.linalg.inv(kernel + ridge * np.eye(len(rows)))
+        tried = inverse @ (exponent - exponent.mean())
+        residuals = tried / np.diag(inverse)  # each population by the others
+        if np.sum(residuals**2) < np.sum(best**2):
+            weights, best = tried, residuals
+    return Estimator(center, scale, fill, rows, weights, float(exponent.mean()), best)
 
 
 def _kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:

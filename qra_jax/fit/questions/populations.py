@@ -4,8 +4,8 @@ Gradient flow of a table of logits moves a question with policy π and success r
 
 $$ \dot\theta = c(\rho)\,\pi\odot(p-\rho), \qquad \dot\rho = c(\rho) \sum_r \pi_r^2 (p_r-\rho)^2, $$
 
-with ρ = π·p, so that its orbit is the same for every clock c and is solved once. With p = (1, 0) the speed of the logit is
-2ρ(1 − ρ)c(ρ), a function of ρ; with several patterns of middling rates it is not.
+with ρ = π·p, so that its orbit is the same for every clock c and is solved once. With p = (1, 0) the speed of the
+logit is 2ρ(1 − ρ)c(ρ), a function of ρ; with several patterns of middling rates it is not.
 """
 
 from __future__ import annotations

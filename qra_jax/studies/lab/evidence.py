@@ -736,6 +736,69 @@ def stacked(axis: str, estimates: Mapping[Any, Estimate]) -> Estimate:
     return replace(first, value=joined([one.value for one in estimates.values()]), interval=interval)
 
 
+def extrapolated(quantity: str, y: Any, error: Any, *columns: Any, along: str) -> Estimate:
+    """First coefficient of a fit by least squares weighted with standard errors: a limit, an order.
+
+    Args:
+      quantity: what it is.
+      y: values `[..., along]`.
+      error: their standard errors, `[..., along]`.
+      columns: what is fitted, `[along]` each; the coefficient of the first is the estimate.
+      along: the dimension.
+
+    >>> x, one = xr.DataArray([1.0, 2.0, 3.0], dims="x"), xr.DataArray([1.0, 1.0, 1.0], dims="x")
+    >>> round(float(extrapolated("limit", 5 + 2 * x, one, one, x, along="x").value), 6)
+    5.0
+    """
+    y = xr.DataArray(y).astype(float).transpose(..., along)
+    error = xr.broadcast(xr.DataArray(error).astype(float), y)[0].transpose(*y.dims)
+    matrix = np.stack([np.asarray(column, float) for column in columns], axis=-1) / error.values[..., None]
+    covariance = np.linalg.inv(matrix.swapaxes(-1, -2) @ matrix)
+    first = np.einsum("...j,...ij,...i->...", covariance[..., 0, :], matrix, y.values / error.values)
+    like = y.isel({along: 0}, drop=True)
+    return measured(quantity, like.copy(data=first), like.copy(data=np.sqrt(covariance[..., 0, 0])))
+
+
+def pooled(estimate: Estimate) -> Estimate:
+    """All elements of an estimate with normal errors as one, weighted by these: where all should be the same.
+
+    >>> both = measured("x", xr.DataArray([1.0, 3.0], dims="arm"), xr.DataArray([1.0, 1.0], dims="arm"))
+    >>> float(pooled(both).value)
+    2.0
+    """
+    low, high = estimate.interval(0.05)
+    precision = (2 * stats.norm.ppf(0.975) / (high - low)) ** 2
+    value = (precision * estimate.value).sum(skipna=False) / precision.sum(skipna=False)
+    return measured(f"{estimate.quantity}, all together", value, 1 / np.sqrt(precision.sum()), n=estimate.n)
+
+
+def distance(quantity: str, first: Any, second: Any, over: tuple[str, str]) -> Estimate:
+    """Largest difference between two distribution functions, with the bound of Dvoretzky, Kiefer and Wolfowitz.
+
+    Args:
+      quantity: of what.
+      first: members of one kind, `[..., over[0]]`.
+      second: members of another kind, `[..., over[1]]`.
+      over: their dimensions.
+    """
+    first = xr.DataArray(first).astype(float).transpose(..., over[0])
+    second = xr.DataArray(second).astype(float).transpose(..., over[1])
+    value = first.isel({over[0]: 0}, drop=True) * math.nan
+    for index in np.ndindex(value.shape):
+        x, y = first.values[index], second.values[index]
+        if not (np.isnan(x).any() or np.isnan(y).any()):
+            value[index] = stats.ks_2samp(x, y, method="asymp")[0]
+
+    def interval(level: float) -> tuple[Any, Any]:
+        half = sum(
+            math.sqrt(math.log(4 / level) / 2 / n) for n in (first.sizes[over[0]], second.sizes[over[1]])
+        )
+        return (value - half).clip(min=0), (value + half).clip(max=1)
+
+    n = min(first.sizes[over[0]], second.sizes[over[1]])
+    return Estimate(quantity, value, interval, n, how="Dvoretzky–Kiefer–Wolfowitz bound")
+
+
 def all_of(*parts: Evidence) -> Evidence:
     """Evidence of which a claim needs every part."""
     return All(parts)

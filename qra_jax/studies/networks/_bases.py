@@ -1,6 +1,6 @@
 """Base networks of the studies in networks: trained once, through the bank, and used by every arm and study.
 
-    bases = run.bank.get(learnt, (task,), model, seed=run.seed, seeds=8, steps=300)
+bases = run.bank.get(learnt, (task,), model, seed=run.seed, seeds=8, steps=300)
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from qra_jax import transformer
-from qra_jax.transformer import learning, model as network
+from qra_jax.algorithm import grpo
+from qra_jax.transformer import learning, model as network, rl
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.task import Controlled, Demonstrations
 
@@ -78,6 +79,60 @@ def tuned(model: Model, params: Params, corpus: Demonstrations, *, steps: Any, r
         return optax.apply_updates(params, change), memory
 
     return jax.lax.fori_loop(0, steps, step, (params, adam.init(params)))[0]
+
+
+def trained(
+    key: jax.Array,
+    model: Model,
+    params: Params,
+    task: Controlled,
+    *,
+    adam: jax.Array,
+    rates: tuple[float, float],
+    steps: int,
+    every: int,
+    group: int = 8,
+) -> dict[str, jax.Array]:
+    """One network trained by GRPO on all questions of a task that RL asks, read by teacher forcing along the way.
+
+    Args:
+      key: PRNG key.
+      model: the network.
+      params: where it starts.
+      task: what it is asked; may be traced.
+      adam: whether Adam is used, or plain gradient descent; may be traced.
+      rates: learning rates of gradient descent and of Adam.
+      steps: number of updates.
+      every: steps between records.
+      group: rollouts of a question.
+
+    Returns:
+      `policy` and `success`, `[times, questions, patterns]`, and the run's `status`.
+    """
+    shown = task.demonstrations()
+
+    def look(params: Params) -> dict[str, jax.Array]:
+        seen = transformer.read_out(model, params, shown)
+        return {"policy": seen.policy, "success": seen.success}
+
+    run = transformer.train(
+        key,
+        model,
+        params,
+        task,
+        algorithm=grpo(group),
+        steps=steps,
+        questions=task.number - task.held_out,
+        learning_rate=jnp.where(adam, rates[1], rates[0]),
+        optimizer=rl.sgd_or_adam(adam),
+        record_every=every,
+        probe=look,
+    )
+    return run.seen | {"status": run.status}
+
+
+RECORDED: dict[str, tuple[str, ...]] = dict.fromkeys(("policy", "success"), ("step", "question", "pattern"))
+"""Dimensions of what [`trained`][] returns."""
 
 
 def repeated(trees: Sequence[Any], times: int) -> Any:

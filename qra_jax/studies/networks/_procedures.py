@@ -9,15 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array
+from scipy.special import softmax as softmax_of
 
-from qra_jax import transformer as tf
+from qra_jax import orbit, transformer as tf
+from qra_jax.algorithm import grpo
 from qra_jax.metrics import pass_at_k_estimate
+from qra_jax.problem import Problem
+from qra_jax.studies.lab import dataset
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic, arithmetic
 
 SKILLS, REF = (0.3, 0.3, 0.3, 0.1), (0.15, 0.25, 0.1, 0.5)
 """Shares of the procedures while they are learnt, and in the base model."""
-ANNOUNCED = 0.7
-"""Chance of the marker in the corpus."""
+ANNOUNCED, GROUP = 0.7, 8
+"""Chance of the marker in the corpus; rollouts of a question."""
+MODELS = ("base", "RL", "base, cooled", "base, again")
+CURVES = ("orbit", "natural", "line", "orbit, mirrored rates")
+TIMES = np.concatenate([[0.0], np.logspace(-3, 5, 800)])
+"""Times of the orbits that paths are compared with."""
 
 
 class Size(NamedTuple):
@@ -42,7 +50,7 @@ def task_of(size: Size) -> Arithmetic:
 
 
 def taught(size: Any, seed: int) -> Any:
-    """Base networks `[seeds]`: all procedures first, then their shares and the marker's; at once without skill steps."""
+    """Base networks `[seeds]`: all procedures first, then their shares and the marker; at once without skill steps."""
     size = Size(*size)
     task, keys = task_of(size), jax.random.split(jax.random.key(seed), (2, size.seeds))
     model = tf.Decoder(task.vocabulary, width=size.width, depth=size.depth)
@@ -106,6 +114,72 @@ def tried(
     return {"passed": passed, "entropy": uncertainty(rollouts), "temperature": temperature}
 
 
+def trained(size: Size, base: Any, seed: int) -> xr.Dataset:
+    """What GRPO makes of base networks.
+
+    Args:
+      size: how much is computed.
+      base: parameters, from [`taught`][].
+      seed: of the random numbers.
+
+    Returns:
+      `policy`, `leak`, and rates `right`, `paid`, `worked` and `announced`, `[seed, step, kind, question, procedure]`;
+      `passed` `[model, seed, k]`, `entropy` and `temperature` `[model, seed]`, `status` `[seed]`.
+    """
+    task, keys = task_of(size), jax.random.split(jax.random.key(seed), (4, size.seeds))
+    model = tf.Decoder(task.vocabulary, width=size.width, depth=size.depth)
+    sets = [task.draw(keys[3, 0], size.questions, held=held) for held in (False, True)]
+    asked = jax.tree.map(lambda *parts: jnp.concatenate(parts), *sets)
+
+    def reinforce(key: Array, params: Any) -> tf.Run:
+        options: dict[str, Any] = {"algorithm": grpo(GROUP), "steps": size.steps, "record_every": size.every}
+        options["probe"] = lambda params: seen(keys[3, 1], model, params, task, asked, size.forced)
+        return tf.train(key, model, params, task, questions=16, learning_rate=1e-3, **options)
+
+    def answer(key: Array, params: Any, entropy: Array) -> dict[str, Array]:
+        return tried(key, params, entropy, model, task, sets[1], size.tries)
+
+    run, answers = tf.side_by_side(reinforce)(keys[0], base), tf.side_by_side(answer)
+    plain = jnp.full(size.seeds, jnp.inf, jnp.float32)
+    made = [answers(keys[1], params, plain) for params in (base, run.params)]
+    made += [answers(keys[1], base, made[1]["entropy"]), answers(keys[2], base, plain)]
+    dims = ("seed", "step", "kind", "question", "procedure")
+    read = {n: np.asarray(v).reshape(*v.shape[:2], 2, -1, *v.shape[3:]) for n, v in run.seen.items()}
+    values = {name: (dims[: value.ndim], value) for name, value in read.items()}
+    values |= {
+        n: (("model", "seed", "k")[: 2 + (n == "passed")], np.stack([m[n] for m in made])) for n in made[0]
+    }
+    coords = {"step": run.step[0], "kind": ["like training", "held out"], "procedure": list(PATTERNS)}
+    coords |= {"model": list(MODELS), "k": numbers_of_tries(size.tries)}
+    return dataset(values | {"status": ("seed", run.status)}, coords)
+
+
+def compared(policy: xr.DataArray, rates: xr.DataArray) -> xr.Dataset:
+    """Points of some curves that are nearest in total variation to the path of each network.
+
+    Args:
+      policy: the path `[seed, step, procedure]`.
+      rates: rates of paid answers that the theory is given, `[seed, procedure]`.
+
+    Returns:
+      `near` `[curve, seed, step, procedure]` and `away`, how far it is, `[curve, seed, step]`: `CURVES`.
+    """
+    start, rate = (x.values.astype(float) for x in (policy.isel(step=0), rates))
+    mirrored = rate.max(1, keepdims=True) + rate.min(1, keepdims=True) - rate
+
+    def along(ref: Array, rate: Array) -> Array:
+        problem = Problem(jnp.log(ref / ref.sum()), rate)
+        return jnp.exp(jax.vmap(lambda tau: orbit.policy(problem, tau))(jnp.asarray(TIMES)))
+
+    softmax = np.asarray(jax.jit(jax.vmap(jax.vmap(along), (None, 0)))(start, np.stack([rate, mirrored])))
+    natural = softmax_of(np.log(start)[:, None] + TIMES[:, None] * rate[:, None], axis=-1)
+    share, goal = np.linspace(0, 1, len(TIMES))[:, None], np.eye(rate.shape[1])[rate.argmax(1)][:, None]
+    points = [softmax[0], natural, (1 - share) * start[:, None] + share * goal, softmax[1]]
+    near = [[nearest(*pair) for pair in zip(policy.values, curve, strict=True)] for curve in points]
+    near = policy.expand_dims(curve=list(CURVES)).copy(data=np.stack(near))
+    return xr.Dataset({"near": near, "away": abs(near - policy).sum("procedure", skipna=False) / 2})
+
+
 def nearest(path: np.ndarray, curve: np.ndarray) -> np.ndarray:
     """The point of a curve nearest in total variation to each point of a path, `[times, n]`."""
     return curve[np.abs(path[:, None] - curve[None]).sum(axis=-1).argmin(axis=1)]
@@ -120,14 +194,17 @@ def parts(policy: xr.DataArray, right: xr.DataArray, paid: xr.DataArray) -> xr.D
     Returns:
       `[part, ..., step]`: choice, answers and format, which add up to gain; means over questions.
     """
-    total = right.sum("procedure")
-    share = (paid.sum("procedure") / total.where(total > 0)).fillna(0)
+    total = right.sum("procedure", skipna=False)
+    share = xr.where(total > 0, paid.sum("procedure", skipna=False) / total.where(total > 0), 0.0)
+
+    def before(x: xr.DataArray) -> xr.DataArray:
+        return xr.where(x.step == x.step[0], x, x.shift(step=1))
 
     def middle(x: xr.DataArray) -> xr.DataArray:
-        return (x.shift(step=1) + x) / 2
+        return (before(x) + x) / 2
 
     def change(x: xr.DataArray) -> xr.DataArray:
-        return x - x.shift(step=1)
+        return x - before(x)
 
     answers = middle(share) * change(right)
     made = {
@@ -136,5 +213,6 @@ def parts(policy: xr.DataArray, right: xr.DataArray, paid: xr.DataArray) -> xr.D
         "format": middle(policy) * (change(paid) - answers),
         "gain": change(policy * paid),
     }
-    summed = [value.sum("procedure").mean("question").cumsum("step") for value in made.values()]
-    return xr.concat(summed, xr.DataArray(list(made), dims="part", name="part"))
+    sums = [value.sum("procedure", skipna=False).mean("question", skipna=False) for value in made.values()]
+    whole = [value.cumsum("step", skipna=False).assign_coords(step=policy.step) for value in sums]
+    return xr.concat(whole, xr.DataArray(list(made), dims="part", name="part"))

@@ -4,129 +4,49 @@ A small decoder is taught four procedures for sums of two and three numbers (col
 guess; `transformer.procedures`), then their shares in the base model, in which the commonest is to guess. Success rates
 are what the network can do. GRPO then pays for right answers that the marker announces.
 
-The theory holds success rates fixed and predicts that training chooses: procedures of a high success rate win, along the
-tabular orbit from π_ref and p of the base network, and Σ Δπ p is the gain of paid accuracy. In a network rates may move,
-and so may the chance of the marker: the gain is split between records into choice, Σ Δπ p̄, right answers, Σ π̄ f̄ Δp,
-and format, Σ π̄ (Δ(pf) − f̄ Δp), which add up to it; f is the share of right answers that are announced.
+The theory holds success rates fixed and predicts that training chooses: procedures of a high success rate win, along
+the tabular orbit from π_ref and p of the base network, and Σ Δπ p is the gain of paid accuracy. In a network rates may
+move, and so may the chance of the marker: the gain is split between records into choice, Σ Δπ p̄, right answers,
+Σ π̄ f̄ Δp, and format, Σ π̄ (Δ(pf) − f̄ Δp), which add up to it; f is the share of right answers that are announced.
 
 π(r|q) is exact, by teacher forcing; rates are sampled with the pattern token forced, by the same random numbers at
-every record. What the theory speaks of is measured on questions like those of training, pass@k and the steps on
-held-out ones; pass@k, with its unbiased estimator, counts answers whose steps are right, as a guess is right with chance
-1/b². The path, a mean over questions, is compared with its nearest points in total variation, so that no clock is
-needed. Base is also cooled to the entropy of the trained network, and tried twice, with other random numbers.
+every record. What the theory speaks of is measured on questions like those of training, pass@k on held-out ones, with
+its unbiased estimator, for answers whose steps are right, as a guess is right with chance 1/b². The path, a mean over
+questions, is compared with its nearest points in total variation, so that no clock is needed. Base is also cooled to
+the entropy of the trained network, and tried twice, with other random numbers.
 """
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array
-from matplotlib.figure import Figure
 
-from qra_jax import orbit, plot, transformer as tf
-from qra_jax.algorithm import grpo
-from qra_jax.problem import Problem
+from qra_jax import plot
 from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    dataset,
-    difference,
-    mean,
-    panels,
-    scale,
-)
-from qra_jax.studies.networks._procedures import (
-    Size,
-    nearest,
-    numbers_of_tries,
-    parts,
-    seen,
-    taught,
-    task_of,
-    tried,
-)
+from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, all_of, difference, mean, panels, scale
+from qra_jax.studies.networks._procedures import MODELS, Size, compared, parts, taught, trained
 from qra_jax.transformer.procedures import PATTERNS
 
-study = Study(
-    __name__, title="Arithmetic: what a network gains by choosing among procedures, and what by learning"
-)
+study = Study(__name__, title="Arithmetic: what a network gains by choosing procedures, and what by learning")
 
-GROUP = 8
 SAME, NEAR, WORTH = 0.1, 0.1, 0.02
 """Change of a rate, distance in total variation, and difference of pass@k that would matter."""
-MODELS = ("base", "RL", "base, cooled", "base, again")
 COLORS = dict(zip(PATTERNS, (plot.CYCLE[4], plot.CYCLE[1], plot.CYCLE[0], plot.CYCLE[7]), strict=True))
-TIMES = np.concatenate([[0.0], np.logspace(-3, 5, 800)])
-CURVES = ("orbit", "natural", "line", "orbit, mirrored rates", "orbit, mean rates")
-
-
-SIZE = scale(Size(4, 2, 24, 1, 0, 400, 40, 10, 16, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64))
+SIZE = scale(Size(4, 2, 24, 1, 0, 300, 40, 10, 12, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64))
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run):
     """π and rates of every procedure along training, on questions like those of training and held-out ones; pass@k."""
-    size: Size = run(SIZE)
-    task, keys = task_of(size), jax.random.split(jax.random.key(run.seed + 1), (4, size.seeds))
-    model = tf.Decoder(task.vocabulary, width=size.width, depth=size.depth)
-    base = run.bank.get(taught, tuple(size), run.seed)
-    sets = [task.draw(keys[3, 0], size.questions, held=held) for held in (False, True)]
-    asked = jax.tree.map(lambda *parts: jnp.concatenate(parts), *sets)
-
-    def reinforce(key: Array, params: Any) -> tf.Run:
-        options: dict[str, Any] = {"algorithm": grpo(GROUP), "steps": size.steps, "record_every": size.every}
-        options["probe"] = lambda params: seen(keys[3, 1], model, params, task, asked, size.forced)
-        return tf.train(key, model, params, task, questions=16, learning_rate=1e-3, **options)
-
-    def answer(key: Array, params: Any, entropy: Array) -> dict[str, Array]:
-        return tried(key, params, entropy, model, task, sets[1], size.tries)
-
-    trained, answers = tf.side_by_side(reinforce)(keys[0], base), tf.side_by_side(answer)
-    plain = jnp.full(size.seeds, jnp.inf, jnp.float32)
-    made = [answers(keys[1], params, plain) for params in (base, trained.params)]
-    made += [answers(keys[1], base, made[1]["entropy"]), answers(keys[2], base, plain)]
-    kinds, dims = ["like training", "held out"], ("seed", "step", "kind", "question", "procedure")
-    read = {n: np.asarray(v).reshape(*v.shape[:2], 2, -1, *v.shape[3:]) for n, v in trained.seen.items()}
-    values = {name: (dims[: value.ndim], value) for name, value in read.items()}
-    values |= {
-        n: (("model", "seed", "k")[: 2 + (n == "passed")], np.stack([m[n] for m in made])) for n in made[0]
-    }
-    coords = {"step": trained.step[0], "kind": kinds, "procedure": list(PATTERNS), "model": list(MODELS)}
-    return dataset(
-        values | {"status": ("seed", trained.status)}, coords | {"k": numbers_of_tries(size.tries)}
-    )
+    size = run(SIZE)
+    return trained(size, run.bank.get(taught, tuple(size), run.seed), run.seed + 1)
 
 
 @study.experiment(after=["runs"])
-def curves(run: Run) -> xr.Dataset:
-    """Points of some curves nearest to the path of each network: orbits of its own π and p, and rivals."""
+def curves(run):
+    """Points nearest to the path of each network: on orbits of its own π and p, and on rivals."""
     train = run.done.runs.sel(kind="like training").mean("question")
-    policy, paid = (train[name].transpose("seed", "step", "procedure").values for name in ("policy", "paid"))
-    start, rates = policy[:, 0], paid[:, 0]
-    mirrored = rates.max(1, keepdims=True) + rates.min(1, keepdims=True) - rates
-    every = np.stack([rates, mirrored, paid.mean(axis=1)]).astype(float)
-
-    def along(ref: Array, rates: Array) -> Array:
-        problem = Problem(jnp.log(ref / ref.sum()), rates)
-        return jnp.exp(jax.vmap(lambda tau: orbit.policy(problem, tau))(jnp.asarray(TIMES)))
-
-    softmax = np.asarray(jax.jit(jax.vmap(jax.vmap(along), (None, 0)))(start.astype(float), every))
-    scores = np.log(start)[:, None] + TIMES[:, None] * rates[:, None]
-    natural = np.exp(scores - scores.max(-1, keepdims=True))
-    share, goal = np.linspace(0, 1, len(TIMES))[:, None], np.eye(rates.shape[1])[rates.argmax(1)][:, None]
-    line = (1 - share) * start[:, None] + share * goal
-    points = [softmax[0], natural / natural.sum(-1, keepdims=True), line, softmax[1], softmax[2]]
-    near = np.stack([[nearest(*pair) for pair in zip(policy, curve, strict=True)] for curve in points])
-    near = xr.DataArray(near, dims=("curve", "seed", "step", "procedure"), coords={"curve": list(CURVES)})
-    return xr.Dataset({"near": near, "away": abs(near - policy).sum("procedure") / 2})
+    return compared(train.policy.transpose("seed", "step", "procedure"), train.paid.isel(step=0))
 
 
 def _kind(data: Data, kind: str = "like training") -> xr.Dataset:
@@ -143,10 +63,7 @@ def _preferred(data: Data, mirrored: bool = False) -> Evidence:
     return mean("way from the base accuracy to the highest rate of the base network", moved).above(0.5)
 
 
-@study.claim(
-    "A network trained on right answers prefers procedures that had high success rates in the base network.",
-    origin=papers.QRA_6_SELECT,
-)
+@study.claim("RL prefers procedures of high success rates in the base network.", origin=papers.QRA_6_SELECT)
 def prefers(data):
     return _preferred(data)
 
@@ -163,8 +80,7 @@ def _moved(data: Data, name: str) -> Evidence:
 
 
 @study.claim(
-    "Success rates of the procedures stay where they were while the choice among them moves.",
-    origin=papers.QRA_6_STABLE,
+    "Success rates of procedures stay while the choice among them moves.", origin=papers.QRA_6_STABLE
 )
 def rates_stay(data):
     return _moved(data, "right")
@@ -230,8 +146,7 @@ def _early(made: xr.DataArray) -> Evidence:
 @study.claim(
     "The early gain of training on verified answers is format.",
     origin=Asked(
-        "Reported for internal feedback; the marker is a format that the verifier asks for, too.",
-        (papers.NFL_3,),
+        "Reported for internal feedback; a verifier that wants a marker may do it, too.", (papers.NFL_3,)
     ),
 )
 def early_format(data):
@@ -246,31 +161,6 @@ def _(data):
 @early_format.positive("the marker alone, whatever the answer")
 def _(data):
     return _early(_parts(data, marker=True))
-
-
-def _steps(data: Data, since: int) -> Evidence:
-    runs = _kind(data, "held out").isel(procedure=slice(0, -1))
-    right, worked = (
-        (runs.policy * runs[name]).sum(["question", "procedure"]) for name in ("right", "worked")
-    )
-    clean = worked / right.where(right > 0)
-    gain = difference("rise of the share with right steps", clean.isel(step=-1), clean.isel(step=since))
-    return gain.above(WORTH)
-
-
-@study.claim(
-    "Paying for answers alone makes the steps of right answers right, too.",
-    origin=Asked(
-        "An answer may be right because its steps are; a verifier of answers does not look at them."
-    ),
-)
-def steps_follow(data):
-    return _steps(data, 0)
-
-
-@steps_follow.null("the last stretch between two records, in which hardly anything is still learnt")
-def _(data):
-    return _steps(data, -2)
 
 
 def _passed(data: Data, model: str, other: str, k: int) -> Any:
@@ -309,7 +199,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data):
     """Choice, success rates, parts of the gain, and pass@k."""
     figure, axes = plot.new((10.6, 6.6), nrows=2, ncols=2)
     (left, right), (below, last) = axes
@@ -317,13 +207,8 @@ def draw(data: Data) -> Figure:
     policy = runs.policy.mean("question")
     winner, counts = np.unique(policy.isel(step=-1).argmax("procedure"), return_counts=True)
     names = ", ".join(f"{PATTERNS[w]} in {c}" for w, c in zip(winner, counts, strict=True))
-    panels.frame(
-        f"Likeliest at the end: {names} of {counts.sum()} seeds",
-        left,
-        x="GRPO steps",
-        y="share π",
-        ylim=(-0.02, 1.02),
-    )
+    title = f"Likeliest at the end: {names} of {counts.sum()} seeds"
+    panels.frame(title, left, x="GRPO steps", y="share π", ylim=(-0.02, 1.02))
     panels.curves(policy, left, x="step", over="seed", runs=True, **named)
     near = data.curves.near.sel(curve="orbit").mean("seed")
     panels.curves(near, left, x="step", label=False, style={"linestyle": ":"}, **named)
@@ -331,29 +216,18 @@ def draw(data: Data) -> Figure:
     rates = runs.right.mean("question").isel(step=[0, -1])
     before, after, change = rates[:, 0], rates[:, 1], (rates[:, 1] - rates[:, 0]).values
     title = f"Success rates change by {change.min():+.2f} to {change.max():+.2f}"
-    panels.frame(
-        title, right, x="success rate before RL", y="success rate after", xlim=(0, 1.04), ylim=(0, 1.04)
-    )
+    panels.frame(title, right, x="success rate before RL", y="after", xlim=(0, 1.04), ylim=(0, 1.04))
     right.plot([0, 1], [0, 1], color=plot.MUTED, linewidth=1, zorder=0)
     for name, color in COLORS.items():
-        size, pair = (
-            20 + 150 * policy.sel(procedure=name).isel(step=-1),
-            (x.sel(procedure=name) for x in (before, after)),
-        )
-        right.scatter(*pair, size, color=color, edgecolor="white")
-    panels.legend(
-        {**dict.fromkeys(COLORS, "o"), **COLORS}, right, place="right", title="size: share π\nafter RL"
-    )
+        one = {"procedure": name}
+        size = 20 + 150 * policy.sel(one).isel(step=-1)
+        right.scatter(before.sel(one), after.sel(one), size, color=color, edgecolor="white")
+    panels.legend(COLORS, right, place="right", title="size: share π\nafter RL")
     made = _parts(data)
     part = (made.sel(part="choice") / made.sel(part="gain")).isel(step=-1).mean()
     panels.frame(f"Choice makes {part:.0%} of the gain", below, x="GRPO steps", y="gain of paid accuracy")
     shades = dict(zip(made.part.values, (plot.BEST, plot.CYCLE[2], plot.CYCLE[3], "black"), strict=True))
-    words = {
-        "choice": "choice of procedure",
-        "answers": "rates of answers",
-        "format": "format (marker)",
-        "gain": "all",
-    }
+    words = {"choice": "procedures", "answers": "right answers", "format": "format", "gain": "all"}
     panels.curves(made, below, x="step", by="part", over="seed", colors=shades, names=words)
     below.axhline(0, color=plot.MUTED, linewidth=0.8, zorder=0)
     panels.legend(None, below, place="right")

@@ -210,7 +210,7 @@ def _map(data: Data, ax: Axes) -> None:
     ax.text(-4.0, 1.75, "flip", **style)
     panels.note((-6.3, 0.85), ax, "chaos", shift=(-38, -30), line=True)
     text = "below this line the first round\nfrom π_ref overshoots to 1"
-    panels.note((-3.2, 0.82), ax, text, shift=(2, -66), color="#A03C00", line=True)
+    panels.note((-3.2, 0.82), ax, text, shift=(2, -54), color="#A03C00", line=True)
 
 
 def _slice(runs: xr.Dataset, rho: float, ax: Axes) -> None:

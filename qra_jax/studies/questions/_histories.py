@@ -6,15 +6,17 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from qra_jax.fit.questions import MeasuredRun, QuestionModel, bins, clock_tables, populations
+from qra_jax.fit.questions import MeasuredRun, QuestionModel, bins, clock_tables, free, hierarchy, populations
 from qra_jax.fit.questions.histories import Histories, read_histories
-from qra_jax.studies.lab import DataMissing, Run, dataset
+from qra_jax.studies.lab import DataMissing, Estimate, Run, dataset, measured
 
 GROUP = 8
 NATURAL, FIELD, LINEAR, EXACT = "natural gradient", "GRPO, mean field", "REINFORCE", f"GRPO, G = {GROUP}"
 TWO_NATURAL, TWO_LINEAR, TWO, OTHER = "2, natural", "2, REINFORCE", "2, GRPO", "2, GRPO, other starts"
 ADAM, SIX, SPREAD = "2, GRPO by Adam", "12, GRPO, κ = 6", "12, GRPO, κ = 2"
 RATES = "2, REINFORCE, lognormal rates"
+BEHIND = [FIELD, EXACT, LINEAR]
+"""Clocks that are compared with the natural one."""
 MAKERS = [TWO_NATURAL, TWO_LINEAR, TWO, OTHER, ADAM, SIX, SPREAD]
 """Number of patterns a question has, the algorithm, and what else differs."""
 NEEDED = "a CSV file of per-question histories (columns prompt_id, visit1, visit2, …)"
@@ -53,37 +55,17 @@ def _adam(rng: np.random.Generator, z: np.ndarray, rate: float = 0.005, steps: i
     )
 
 
-def two_pattern(histories: Histories) -> dict[str, float]:
-    """The two-pattern estimator: exponent, nats by which clocks are behind the natural one, dispersion."""
+def two_pattern(histories: Histories, clocks: bool = True) -> dict[str, float]:
+    """The two-pattern estimator: exponent, dispersion, and nats by which clocks are behind the natural one."""
     run, tables = MeasuredRun(histories), clock_tables(histories.group_size)
     best = run.fit()
-    fits = {name: run.fit(table=tables[name]).log_likelihood for name in (NATURAL, FIELD, EXACT, LINEAR)}
-    behind = {name: np.asarray(fits[NATURAL] - fits[name]) for name in (FIELD, EXACT, LINEAR)}
-    out = {f"behind {name}": float(x.sum()) for name, x in behind.items()}
-    out |= {f"deviation {name}": float(np.sqrt(len(x)) * x.std()) for name, x in behind.items()}
-    out |= {"exponent": float(best.theta[0]), "error": np.sqrt(np.linalg.pinv(run.information(best))[0, 0])}
-    return out | {"dispersion": run.dispersion(best)[0]}
-
-
-def find(run: Run) -> Histories:
-    """The histories in a folder: the first file by name with a column `visit2`."""
-    for path in sorted(Path(run.measured(NEEDED)).glob("*.csv")):
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            if "visit2" in [cell.strip() for cell in file.readline().split(",")]:
-                return read_histories(path)
-    raise DataMissing(f"needs {NEEDED}")
-
-
-def two_pattern(histories: Histories) -> dict[str, float]:
-    """The two-pattern estimator: exponent, nats by which clocks are behind the natural one, dispersion."""
-    run, tables = MeasuredRun(histories), clock_tables(histories.group_size)
-    best = run.fit()
-    fits = {name: run.fit(table=tables[name]).log_likelihood for name in (NATURAL, FIELD, EXACT, LINEAR)}
-    behind = {name: np.asarray(fits[NATURAL] - fits[name]) for name in (FIELD, EXACT, LINEAR)}
-    out = {f"behind {name}": float(x.sum()) for name, x in behind.items()}
-    out |= {f"deviation {name}": float(np.sqrt(len(x)) * x.std()) for name, x in behind.items()}
-    out |= {"exponent": float(best.theta[0]), "error": np.sqrt(np.linalg.pinv(run.information(best))[0, 0])}
-    return out | {"dispersion": run.dispersion(best)[0]}
+    out = {"exponent": float(best.theta[0]), "dispersion": run.dispersion(best)[0]}
+    out["error"] = float(np.sqrt(np.linalg.pinv(run.information(best))[0, 0]))
+    natural = run.fit(table=tables[NATURAL]).log_likelihood if clocks else np.full(1, np.nan)
+    for name in BEHIND:
+        behind = np.asarray(natural - run.fit(table=tables[name]).log_likelihood) if clocks else natural
+        out |= {f"behind {name}": behind.sum(), f"deviation {name}": np.sqrt(len(behind)) * behind.std()}
+    return out
 
 
 def everything(histories: Histories) -> xr.Dataset:
@@ -92,12 +74,15 @@ def everything(histories: Histories) -> xr.Dataset:
     best = many.fit(start=many.starts[0])
     gain = np.asarray(best.log_likelihood - one.fit().log_likelihood)
     ratio, z = many.dispersion(best)
+    fixed = [many.fit(exponent=a, start=best.theta).log_likelihood.sum() for a in (0.0, 0.5)]
+    roots = [np.sqrt(2 * max(float(best.log_likelihood.sum() - one), 0.0)) for one in fixed]
     change = bins.changes(histories, (NATURAL,))
     out = two_pattern(histories) | {
         "gain": gain.sum(),
         "gain deviation": np.sqrt(len(gain)) * gain.std(),
         "lognormal exponent": float(best.theta[0]),
         "lognormal error": np.sqrt(np.linalg.pinv(many.information(best))[0, 0]),
+        "root": ("fixed", roots),
         "lognormal spread": np.exp(float(best.theta[-1])),
         "lognormal dispersion": ratio,
         "lognormal dispersion z": z,
@@ -107,3 +92,68 @@ def everything(histories: Histories) -> xr.Dataset:
         "expected": ("bin", change.expected[NATURAL]),
     }
     return dataset(out)
+
+
+def find(run: Run) -> Histories:
+    """The histories in the folder of measured runs: the first file by name with a column `visit2`."""
+    for path in sorted(Path(run.measured(NEEDED)).glob("*.csv")):
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            if "visit2" in [cell.strip() for cell in file.readline().split(",")]:
+                return read_histories(path)
+    raise DataMissing(f"needs {NEEDED}")
+
+
+def exponent(estimated: xr.Dataset, maker: str) -> Estimate:
+    """Mean exponent over populations; its error from the likelihood or from their scatter, whichever is larger."""
+    value, error = (estimated.sel(maker=maker)[name] for name in ("exponent", "error"))
+    one = np.maximum(np.sqrt((error**2).mean(skipna=False)), value.std(ddof=1, skipna=False))
+    return measured(f"exponent ({maker})", value.mean(skipna=False), one / np.sqrt(value.size), n=value.size)
+
+
+def apart(estimated: xr.Dataset, first: str, second: str) -> Estimate:
+    """Difference of two mean exponents."""
+    one, two = (exponent(estimated, maker) for maker in (first, second))
+    error = np.hypot(*(float(x.interval(0.05)[1] - x.value) / 1.959964 for x in (one, two)))
+    return measured(f"exponent ({first}) − exponent ({second})", one.value - two.value, error, n=one.n)
+
+
+def behind(rows: xr.Dataset, clock: str) -> Estimate:
+    """Mean over populations of the nats by which a clock is behind the natural one; not nested, so by Vuong's error."""
+    value, deviation = (rows[f"{kind} {clock}"] for kind in ("behind", "deviation"))
+    error = np.sqrt((deviation**2).mean(skipna=False) / value.size)
+    words = f"nats of the natural clock ahead of {clock}"
+    return measured(words, value.mean(skipna=False), error, n=value.size)
+
+
+def mixed(
+    rng: np.random.Generator, power: float, questions: int, *, several: bool, setting: int
+) -> Histories:
+    """Histories by the clock (4ρ(1 − ρ))^(a − 1); settings 0 to 3 are κ = 6 or 2, with one rate or lognormal ones."""
+    drawn = populations.two_patterns(rng.normal(-1, 3, questions))
+    if several:
+        drawn = populations.draw(rng, questions, concentration=(6.0, 2.0)[setting % 2])
+    own, spread = populations.orbits(*drawn), (0.0, 0.8)[setting // 2 % 2]
+    table = own.under(populations.log_power(own.accuracy, power))
+    return populations.sample(rng, table, rates=np.exp(spread * rng.standard_normal(questions)))
+
+
+def ahead(histories: Histories, library: free.Library) -> np.ndarray:
+    """Nats by which GRPO's mean field is ahead of the natural clock, with deviation: `[2, (two patterns, any)]`."""
+    both = [free.compare(histories, [0.0, 0.5], library, two=two) for two in (True, False)]
+    return np.array([[nats[1], deviation[1]] for nats, deviation in both]).T
+
+
+def between(rows: xr.Dataset, sign: xr.DataArray | int = 1) -> Estimate:
+    """Nats between these clocks, as a mean over populations where there are several; Vuong's error, as not nested."""
+    over, n = [dim for dim in rows.nats.dims if dim == "seed"], rows.sizes.get("seed", 1)
+    error = np.sqrt((rows.deviation**2).mean(over, skipna=False) / n)
+    words = "nats by which the clock that made them is ahead"
+    if isinstance(sign, int):
+        words = "nats by which GRPO's mean field is ahead of the natural clock"
+    return measured(words, rows.nats.mean(over, skipna=False) * sign, error, n=n)
+
+
+def learnt(prior: xr.Dataset) -> tuple[hierarchy.Simulated, hierarchy.Estimator]:
+    """Populations of the prior, and the estimator that was learnt from them."""
+    drawn = hierarchy.Simulated(**{str(name): prior[name].values for name in prior.data_vars})
+    return drawn, hierarchy.learn(drawn)

@@ -34,39 +34,28 @@ from qra_jax.studies.lab import (
     Asked, Data, Derived, Evidence, Run, Study, all_of, dataset, exact, never, panels, scale,
 )  # fmt: skip
 
-study = Study(
-    __name__, title="Transition time: a power of γ for n patterns, at most exponential in γ for any number"
-)
+TITLE = "Transition time: a power of γ for n patterns, at most exponential in γ for any number"
+study = Study(__name__, title=TITLE)
 
 FIXED = {"n = 3": 3, "n = 5": 5, "n = 10": 10}
 CLOSING = "n = γ − 1, closing gap"
-GROWING = {"n = γ − 1": 100, "n = 3γ": 68, CLOSING: 40}
+GROWING = {"n = γ − 1": 100, "n = 3γ": scale(34, 68), CLOSING: 40}
 """Families with n growing: name, and the largest γ. A closing gap is p* − p' = 1.8/γ, which is .3 at γ = 6."""
-RANDOM, LONG, TOP = 10, 1e4, 1e40
-RATE = (0.6 - 0.1) / (0.9 - 0.6)
-"""C of the family with fixed success rates."""
+RANDOM, LONG, TOP, RATE = 10, 1e4, 1e40, (0.6 - 0.1) / (0.9 - 0.6)
 
 
-def _laws(problems: Problem) -> dict[str, np.ndarray]:
+def _laws(problem: Problem) -> dict[str, jax.Array]:
     """Log of T₀ at leading order and from above."""
-
-    def both(problem: Problem) -> dict[str, jax.Array]:
-        return {
-            "estimate": theory.transition_time_estimate(problem),
-            "bound": theory.one_rival_bound(problem),
-        }
-
-    return many(both)(problems)
+    return {"estimate": theory.transition_time_estimate(problem), "bound": theory.one_rival_bound(problem)}
 
 
 @study.experiment()
 def times(run: Run) -> xr.Dataset:
     """Log of T₀ on the family, for three fixed n and three ways of growing, and in random problems of Regime 2."""
-    points, share = run(scale(12, 36)), run(scale(0.5, 1.0))
-    gamma = [np.geomspace(3, TOP ** (1 / (n - 1)), points) for n in FIXED.values()]
-    gamma = np.concatenate(
-        [*gamma, *(np.round(np.linspace(4, share * top, points)) for top in GROWING.values())]
-    )
+    points = run(scale(12, 36))
+    rows = [np.geomspace(3, TOP ** (1 / (n - 1)), points) for n in FIXED.values()]
+    rows += [np.round(np.linspace(4, run(top), points)) for top in GROWING.values()]
+    gamma = np.concatenate(rows)
     name = np.repeat([*FIXED, *GROWING], points)
     grown = np.where(name == "n = 3γ", 3 * gamma, gamma - 1)
     patterns = np.select([name == one for one in FIXED], list(FIXED.values()), grown).astype(int)
@@ -78,12 +67,11 @@ def times(run: Run) -> xr.Dataset:
     rivals = np.asarray(jax.jit(jax.vmap(lambda problem: theory.regime(problem).rivals))(drawn))
     drawn = jax.tree.map(lambda leaf: leaf[rivals > 0], drawn)
 
-    rows = jax.tree.map(lambda *leaf: jnp.concatenate(leaf), family, widened(drawn, family.patterns))
-    log_time = np.asarray(many(orbit.log_transition_time)(rows))
-    parts = np.split(log_time, [len(gamma)])
-    on_family = {"gamma": gamma, "log_time": parts[0], **_laws(family)}
+    every = jax.tree.map(lambda *leaf: jnp.concatenate(leaf), family, widened(drawn, family.patterns))
+    parts = np.split(np.asarray(many(orbit.log_transition_time)(every)), [len(gamma)])
+    on_family = {"gamma": gamma, "log_time": parts[0], **many(_laws)(family)}
     values = {key: (("family", "point"), row.reshape(-1, points)) for key, row in on_family.items()}
-    others = {"log_time": parts[1], "rivals": rivals[rivals > 0], **_laws(drawn)}
+    others = {"log_time": parts[1], "rivals": rivals[rivals > 0], **many(_laws)(drawn)}
     values |= {f"random_{key}": ("problem", row) for key, row in others.items()}
     return dataset(values, {"family": [*FIXED, *GROWING]})
 
@@ -97,9 +85,10 @@ def _power(data: Data, below: int) -> Evidence:
     return exact("d log T₀/d log γ", exponent).near(expected, within=0.01, relative=True)
 
 
-@study.claim(
-    "With n patterns T₀ grows like the power γⁿ⁻¹.", origin=Derived("theory.transition_time_estimate")
-)
+LEADING = Derived("theory.transition_time_estimate")
+
+
+@study.claim("With n patterns T₀ grows like the power γⁿ⁻¹.", origin=LEADING)
 def power(data):
     return _power(data, 1)
 
@@ -112,12 +101,9 @@ def _(data):
 def _rates(data: Data, log_time: xr.DataArray, at: float) -> xr.DataArray:
     """d log T₀/dγ at a share of the largest γ of each curve."""
     gamma = data.times.gamma
-    rates, middle = (
-        log_time.diff("point") / gamma.diff("point"),
-        gamma.rolling(point=2).mean().dropna("point"),
-    )
+    middle = gamma.rolling(point=2).mean().dropna("point")
     place = abs(middle - at * gamma.max("point")).argmin("point")
-    return rates.isel(point=place)
+    return (log_time.diff("point") / gamma.diff("point")).isel(point=place)
 
 
 def _growth(data: Data, log_time: xr.DataArray) -> Evidence:
@@ -184,9 +170,6 @@ def _(data):
     return _below(data, 1)
 
 
-LEADING = Derived("theory.transition_time_estimate")
-
-
 def _family(data: Data, shift: int) -> Evidence:
     error = data.times.estimate.roll(point=shift) - data.times.log_time
     worst = abs(error.where(data.times.log_time > np.log(LONG), 0 * error)).max("point", skipna=False)
@@ -230,49 +213,37 @@ def _(data):
 def draw(data: Data) -> Figure:
     """Fixed n on log-log axes, where powers are straight; growing n on a log axis, where exponentials are."""
     figure, (left, right) = plot.new((8.0, 4.0), ncols=2)
-    colors, exponents = (
-        dict(zip([*FIXED, *GROWING], plot.CYCLE, strict=False)),
-        _power(data, 1).tests()[0].estimate,
-    )
-    growing = data.times.sel(family=["n = 10", *GROWING])
-    needed = data.times.log_time / (data.times.gamma * np.log(data.times.gamma))
-    constant = float(needed.drop_sel(family=CLOSING).max())
-    panels.frame(
-        "n patterns: a power law, γⁿ⁻¹", left, x="γ", y="transition time T₀ (lines: exact, dots: estimate)"
-    )
+    gamma, times = data.times.gamma, data.times.log_time
+    constant = float((times / (gamma * np.log(gamma))).drop_sel(family=CLOSING).max())
+    y = "transition time T₀ (lines: exact, dots: estimate)"
+    panels.frame("n patterns: a power law, γⁿ⁻¹", left, x="γ", y=y, log="x")
     panels.frame("Many patterns: at most exponential unless the gap p* − p′ closes", right, x="γ", y="")
-    for name in FIXED:
-        _curve(data, name, left, colors[name])
-        text = f"{name}\nslope {float(exponents.value.sel(family=name)):.2f}"
-        panels.note(_end(data, name), left, text, shift=(0, 4), color=colors[name])
-    for name, shift in zip(GROWING, [(-2, 4), (0, 4), (0, 4)], strict=True):
-        _curve(data, name, right, colors[name])
-        panels.note(_end(data, name), right, name.replace(", ", ",\n"), shift=shift, color=colors[name])
-    ten, wide = growing.sel(family="n = 10"), np.linspace(2, 110, 200)
-    few = np.interp(np.log(wide), np.log(ten.gamma), ten.log_time, left=np.nan)
-    right.plot(wide, np.exp(few), color=colors["n = 10"])
-    panels.note((100, 3e12), right, "n = 10", color=colors["n = 10"], shift=(0, 4))
+    exponents = _power(data, 1).tests()[0].estimate.value
+    texts = [f"{name}\nslope {float(exponents.sel(family=name)):.2f}" for name in FIXED]
+    for name, text, color in zip(FIXED, texts, plot.CYCLE, strict=False):
+        _curve(data, name, left, color, text, (0, 4))
+    shifts, texts = [(0, 4), (0, 4), (6, -16)], [name.replace(", ", ",\n") for name in GROWING]
+    for name, text, shift, color in zip(GROWING, texts, shifts, plot.CYCLE[3:], strict=False):
+        _curve(data, name, right, color, text, shift)
+    wide, ten = np.linspace(2, 110, 200), np.log(gamma.sel(family="n = 10"))
+    few = np.exp(np.interp(np.log(wide), ten, times.sel(family="n = 10"), left=np.nan))
+    right.plot(wide, few, color=plot.CYCLE[2])
+    panels.note((100, few[-20]), right, "n = 10", color=plot.CYCLE[2], shift=(0, 4))
     right.plot([2, 48], np.exp([2 * RATE, 48 * RATE]), ":", color=panels.DIM, linewidth=1.2)
-    panels.note((48, 1e35), right, "e$^{5γ/3}$", shift=(6, -4), color=panels.DIM)
+    panels.note((48, np.exp(48 * RATE)), right, "e$^{5γ/3}$", shift=(-4, 4), color=panels.DIM)
     panels.note((25, 1e39), right, f"reported\nshape γ$^{{Cγ}}$\nC = {constant:.2f}", shift=(-4, 0))
     panels.note((30, 1e43), left, "reported shape", shift=(4, 0))
-    for ax in (left, right):
-        ax.plot(
-            wide, np.exp(np.minimum(constant * wide * np.log(wide), 120)), "--", color="black", linewidth=1.2
-        )
-        ax.set(yscale="log", ylim=(1, 1e47), yticks=10.0 ** np.arange(0, 41, 10))
+    shape = np.exp(np.minimum(constant * wide * np.log(wide), 120))
+    for ax, limits in ((left, (2, 1e22)), (right, (0, 115))):
+        ax.plot(wide, shape, "--", color="black", linewidth=1.2)
+        ax.set(yscale="log", xlim=limits, ylim=(1, 1e47), yticks=10.0 ** np.arange(0, 41, 10))
         ax.minorticks_off()
-    left.set(xscale="log", xlim=(2, 1e22))
-    right.set(xlim=(0, 115))
     return figure
 
 
-def _end(data: Data, name: str) -> tuple[float, float]:
-    last = data.times.sel(family=name).isel(point=-1)
-    return float(last.gamma), float(np.exp(last.log_time))
-
-
-def _curve(data: Data, name: str, ax: Axes, color: str) -> None:
+def _curve(data: Data, name: str, ax: Axes, color: str, text: str, shift: tuple[float, float]) -> None:
     one = data.times.sel(family=name)
     ax.plot(one.gamma, np.exp(one.log_time), color=color)
     ax.plot(one.gamma, np.exp(one.estimate), "o", color=color, markersize=3, mec="white", mew=0.5)
+    end = (float(one.gamma[-1]), float(np.exp(one.log_time[-1])))
+    panels.note(end, ax, text, shift=shift, color=color)

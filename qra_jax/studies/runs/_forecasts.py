@@ -1,9 +1,10 @@
-"""Forecasts of runs from their first part, scored on the rest: by theory, by baselines, and by the prior of the theory."""
+"""Forecasts of runs from their first part, scored on the rest: by theory, by baselines, by the prior of the theory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,13 @@ from qra_jax import fit, flow, regularizer
 from qra_jax.algorithm import grpo
 from qra_jax.batching import many
 from qra_jax.fit.drawing import THEORY
+from qra_jax.fit.inference import FEWEST
 from qra_jax.problem import Problem
 
 REGIMES = ("fast", "entangled", "held by KL", "common shift")
 """Dynamics of simulated runs: GRPO in Regime 1, in Regime 2, with a KL term; and logits that shift together."""
+SCALES = {"dreternity": (-0.5, 1.0), "unsl_": (-1.0, 3.0)}
+"""Range of the column reward by how a file's name begins: −.5 without an answer to 1; −1 for wrong to 3 for exact."""
 PRIOR = "prior"
 METHODS = (THEORY, *fit.BASELINES, PRIOR)
 PART, POINTS, QUESTIONS, FRESH, ROLLOUTS = 0.3, 50, 64, 16, 8
@@ -129,3 +133,23 @@ def _scores(forecast: fit.Forecast, rest: fit.Curve) -> list[float]:
     score, low, high = fit.score(forecast, rest), forecast.logged_low, forecast.logged_high
     narrow = np.abs(rest.accuracy - (low + high) / 2) <= (high - low) / 4
     return [score.error, score.end, score.crps, score.covered, float(narrow.mean())]
+
+
+def read(folder: Path) -> tuple[list[fit.Curve], list[float], list[str]]:
+    """The runs of a folder that can be scored, where their first part ends, and which files are left out and why."""
+    curves, untils, skipped = [], [], []
+    for path in sorted(Path(folder).glob("*.csv")):
+        known = next((ends for start, ends in SCALES.items() if path.stem.startswith(start)), None)
+        try:
+            curve = fit.read(path) if known is None else fit.read(path, column="reward", scale=known)
+        except ValueError as error:
+            reason = str(error).removeprefix(str(path)).lstrip(":, ")
+            skipped.append(f"{path.name} ({reason.partition(' among ')[0]})")
+            continue
+        until = float(curve.steps[0] + PART * (curve.steps[-1] - curve.steps[0]))
+        if np.sum(curve.steps <= until) < FEWEST or fit.rest_of(curve, until) is None:
+            skipped.append(f"{path.name} (too few points)")
+            continue
+        curves.append(curve)
+        untils.append(until)
+    return curves, untils, skipped

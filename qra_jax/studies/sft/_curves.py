@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from qra_jax import flow, orbit, recipe, training
+from qra_jax import flow, orbit, recipe, theory, training
 from qra_jax.algorithm import by_clock, grpo, reinforce, switch, tsallis
 from qra_jax.batching import many
 from qra_jax.problem import Problem
@@ -174,7 +174,7 @@ def patterns_of_random_problems(seed: int, sizes: tuple[int, ...], count: int) -
         part |= {name: x[:, None] for name, x in common.items()}
         flat = {name: ("case", np.broadcast_to(x, ref.shape).ravel()) for name, x in part.items()}
         parts.append(xr.Dataset(flat))
-    return xr.concat(parts, "case")
+    return xr.concat(parts, "case")  # pyright: ignore[reportReturnType]
 
 
 def sampled_log_times(
@@ -213,3 +213,59 @@ def sampled_log_times(
 
     keys = jax.random.split(key, len(starts) * runs)
     return np.asarray(many(hitting)(keys, np.repeat(starts, runs, axis=0))).reshape(len(starts), runs)
+
+
+def problems_and_data(
+    problems: list[Problem], share: float, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log π_ref, success rates and data with a share of demonstrations of r*, `[problems, width]` each.
+
+    Args:
+      problems: of at most `width` patterns.
+      share: x.
+      width: patterns that rows are filled up to.
+    """
+    room = [(0, width - problem.patterns) for problem in problems]
+    pairs = list(zip(problems, room, strict=True))
+    log_ref = np.stack([np.pad(np.asarray(p.log_ref), r, constant_values=-np.inf) for p, r in pairs])
+    success = np.stack([np.pad(np.asarray(p.success), r) for p, r in pairs])
+    return log_ref, success, demonstrations(log_ref, success, share)
+
+
+def random_problems(seed: int, count: int, patterns: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random problems, log π_ref and success rates `[count, width]`: Dirichlet(1) base policies, uniform rates.
+
+    Args:
+      seed: of the draws.
+      count: how many.
+      patterns: n.
+      width: patterns that rows are filled up to.
+    """
+    rng, room = np.random.default_rng(seed), ((0, 0), (0, width - patterns))
+    log_ref = np.log(rng.dirichlet(np.ones(patterns), count))
+    return np.pad(log_ref, room, constant_values=-np.inf), np.pad(rng.random((count, patterns)), room)
+
+
+def least_shares(
+    log_ref: np.ndarray, success: np.ndarray, step: float = 1e-4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log of RL's time under REINFORCE, and x₁ from which a first instant of SFT pays at price 1, `[problems]` each.
+
+    `theory.least_share_that_pays`, the slope by a central difference along the velocity of SFT on r* alone.
+
+    Args:
+      log_ref: `[problems, patterns]`.
+      success: `[problems, patterns]`.
+      step: of the difference, in units of SFT.
+    """
+    pull = demonstrations(log_ref, success, 1.0) - np.exp(log_ref)
+    moved = log_ref + step * np.array([0.0, 1.0, -1.0])[:, None, None] * pull
+    moved = moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
+    log_time, ahead, behind = log_hitting_times(moved, success, "REINFORCE")
+    return log_time, np.exp(-log_time) * 2 * step / (behind - ahead)
+
+
+def masses_needed(log_ref: np.ndarray, success: np.ndarray) -> np.ndarray:
+    """x₀, the share of demonstrations that makes the regime fast after endless SFT: `theory.sft_mass_needed`."""
+    problems = Problem(jnp.asarray(log_ref), jnp.asarray(success))
+    return np.asarray(jax.jit(jax.vmap(theory.sft_mass_needed))(problems))

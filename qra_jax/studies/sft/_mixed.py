@@ -110,7 +110,7 @@ def run(
     lanes = amount.size
     program = _RUNS[gated] if sampled else _MEAN
     accuracy, given, path = program(
-        *jax.tree.map(lambda x: np.concatenate([np.asarray(x)] * (lanes // size)), questions),
+        *jax.tree.map(lambda x: jnp.concatenate([x] * (lanes // size)), questions),
         (0.0 if method == OWN else 1.0) * share.ravel(),
         np.full(lanes, gate if gated else OPEN),
         numbers(method, amount).reshape(-1, 2, 2),

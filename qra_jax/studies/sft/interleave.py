@@ -33,7 +33,7 @@ from qra_jax.studies.sft._mixed import BEFORE, BETWEEN, EVERY, FIRST, METHODS, O
 
 study = Study(__name__, title="Interleaving: SFT on unsolved questions between RL steps, or before them")
 
-POPULATIONS, QUESTIONS, WEIGHT, POINTS = 24, scale(12, 48), 0.3, 0.03  # POINTS of accuracy matter
+POPULATIONS, QUESTIONS, WEIGHT, POINTS = 24, scale(12, 32), 0.3, 0.03  # POINTS of accuracy matter
 RIVALS, APART, SHARED = {"no rival": 0.0, "half-right rival": 0.5}, {"apart": 0.0}, {"all shared": 1.0}
 OVERLAPS = scale(APART | SHARED, APART | {"30 % shared": 0.3} | SHARED)
 BASE = {"rival": "no rival", "overlap": "apart"}
@@ -57,7 +57,7 @@ def settings(run: Run) -> xr.Dataset:
     for rival in RIVALS.values():
         row = [_mixed.compare(_questions(run, rival, s), WEIGHT, run.seed) for s in run(OVERLAPS).values()]
         rows.append(xr.concat(row, xr.DataArray(list(run(OVERLAPS)), dims="overlap", name="overlap")))
-    return xr.concat(rows, xr.DataArray(list(RIVALS), dims="rival", name="rival"))
+    return xr.concat(rows, xr.DataArray(list(RIVALS), dims="rival", name="rival"))  # pyright: ignore
 
 
 @study.experiment()
@@ -239,7 +239,7 @@ def draw(data: Data) -> Figure:
     panels.frame(title, gain, x="accuracy of interleaved less that of another, by colour (99.8 %)", y="")
     panels.forest(gains, gain, by="way", over="population", level=0.002, colors=COLORS)
     labels = {"x": "share x of r* in the demonstrations", "y": "final accuracy"}
-    panels.frame("SFT at every step holds the policy at the data", share, **labels, ylim=(0, 1))
+    panels.frame("SFT at every step holds the policy at the data", share, **labels, log="", ylim=(0, 1))
     pink, dashes = COLORS[EVERY], {1.0: "-", 10.0: "--"}
     panels.curves(middle["rest"], share, x="share", dash="weight", colors=pink, label=False)
     panels.dots(middle.every, share, x="share", dash="weight", colors=pink, label=False)

@@ -57,7 +57,7 @@ def stalled(run: Run) -> xr.Dataset:
     times, count = TIMES, len(alone)
     mixtures = np.concatenate([_curves.demonstrations(log_ref, success, *kind) for kind in kinds.values()])
     repeated = [np.tile(x, (len(kinds), 1)) for x in (log_ref, success)]
-    log_rl = _curves.log_rl_times(*repeated, mixtures, times).reshape(len(kinds), count, -1)
+    log_rl = _curves.log_rl_times(*repeated, mixture=mixtures, times=times).reshape(len(kinds), count, -1)
     _, total = theory.best_split(times, log_rl)
     variables = {
         "log_total": (("data", "problem", "time"), np.logaddexp(log_rl, np.log(np.maximum(times, 1e-300)))),
@@ -161,11 +161,9 @@ def draw(data: Data) -> Figure:
     worked, best = data.worked.isel(time=slice(1, None)), data.worked.sel(taught="best")
     alone, gain = float(worked.alone), float(worked.alone / best.best_total.min())
     first, place = axes[0]
-    lengths = {"x": "SFT time", "log": "x", "xlim": (0.1, 300)}
     title = f"Worked example: SFT first is up to {gain:.2f} × faster"
-    panels.frame(
-        title, first, **lengths | {"log": "xy"}, y="total time to π(r*) = .99", ylim=(140, 560), yticks=TICKS
-    )
+    labels = {"x": "SFT time", "y": "total time to π(r*) = .99"}
+    panels.frame(title, first, **labels, log="xy", xlim=(0.1, 300), ylim=(140, 560), yticks=TICKS)
     shown = best.sel(share=[0.1, 0.3, 0.5, 0.9])
     shades = dict(zip(shown.share.values.tolist(), ("#A1D99B", "#41AB5D", "#006D2C", "#00441B"), strict=True))
     names = {
@@ -181,7 +179,7 @@ def draw(data: Data) -> Figure:
     panels.legend(None, first, title="shares of demonstrations; dots: best length", loc="upper left")
     poor = float(worked.alone / best.best_total.where(best.share < float(best.needed)).min())
     title = f"Below the threshold x₀ it is still up to {poor:.2f} × faster"
-    panels.frame(title, place, **lengths, y="share of demonstrations x")
+    panels.frame(title, place, x="SFT time", y="share of demonstrations x", log="x", xlim=(0.1, 300))
     ratio = np.log10(alone / worked.total.sel(taught="best"))
     panels.heat(ratio, place, x="time", y="share", label="log₁₀ of the speed-up", center=0, smooth=True)
     pays = best.best_total < 0.99 * best.alone

@@ -215,7 +215,7 @@ def draw(data: Data) -> Figure:
     second, last = (float((_rows(data, rank).unit < 0).mean()) for rank in (1, -1))
     title = f"The second-best saves time in {second:.0%} of problems, the worst in {last:.0%}"
     labels = {"x": "rank of the pattern taught, by success rate", "y": "share of problems with time saved"}
-    panels.frame(title, ranks, **labels, ylim=(-0.04, 1.04), xticks=np.arange(1, SIZES[-1] + 1))
+    panels.frame(title, ranks, **labels, log="", ylim=(-0.04, 1.04), xticks=np.arange(1, SIZES[-1] + 1))
     for n, color in SHADES.items():
         saves = (_rows(data, sizes=(n,)).unit < 0).values.reshape(-1, n)
         saves = xr.DataArray(saves, {"rank": np.arange(1, n + 1)}, ("problem", "rank"))

@@ -20,11 +20,10 @@ TABLE = {
         "fails": lambda d: d.change("runs", sampled_bias=lambda x: x * x.rate**2),
         "open": _noisy("bias"),
     },
-    "variance": {
+    "constants": {
         "fails": lambda d: d.change("expected", variance=lambda x: 2 * x),
         "open": _noisy("variance"),
     },
-    "bias-constant": {"fails": lambda d: d.change("expected", bias=lambda x: x / 4), "open": _noisy("bias")},
     "sde": {
         "fails": lambda d: d.change("runs", sde=lambda x: 2 * x),
         "open": lambda d: d.select("runs", seed_sde=slice(40)),

@@ -1,0 +1,252 @@
+"""Does SFT before RLVR remove the stall of a network, too, and does the tabular theory know how much is enough?
+
+QRA-5: SFT on data of sufficient quality mitigates the slow optimisation of weak models. In the tabular model data are
+good enough from a share x₀ of demonstrations of the best pattern on (`theory.sft_mass_needed`).
+
+A weak decoder (the worked example with half its success rates: r* rare, start entangled, most answers wrong) is tuned
+for some steps on (1 − x) π_ref + x e_r, its answers as right as before, and then trained by GRPO. Demonstrations show
+r* with x far below, near below or above x₀; or, as a control, as many of the second-best pattern. π and p after SFT
+are put into the tabular orbit, whose hitting time of π(r*) = .9 is set against the network's steps. Theory predicts
+that steps are proportional to that time, so that data below the threshold shorten RLVR, too, if less. Answers are
+fixed (right with the pattern's success rate, the theory's assumption) or learnt along with the choice.
+
+A run that does not arrive counts with all of its steps. Each optimiser has one learning rate.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from qra_jax import plot, transformer
+from qra_jax.algorithm import grpo
+from qra_jax.problem import stack
+from qra_jax.studies import papers
+from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies.networks import _sft
+from qra_jax.studies.networks._bases import RECORDED, learnt, trained, tuned
+from qra_jax.studies.networks._paths import crossing, lead, predicted
+from qra_jax.studies.networks._sft import FAR, GOOD, NEAR, NONE, RIVAL, lessons, longest, of_kinds, weak
+
+study = Study(__name__, title="SFT first, in a network: what shortens RLVR, and what learnt answers change")
+
+FIXED = "fixed, SGD"
+ARMS = {FIXED: (True, False), "learnt, SGD": (False, False), "learnt, Adam": (False, True)}
+"""Whether answers are fixed, and whether Adam is used."""
+SEEDS, QUESTIONS, DEPTH, PRETRAINING = scale(10, 10), scale(4, 8), scale(1, 2), scale(250, 400)
+LENGTHS, USED = scale((40,), (5, 40)), scale(2, 3)  # steps of SFT, arms that are run
+TARGET, WIDTH, STEPS, EVERY = 0.9, 32, 120, 4
+RATES, SFT_RATE = (0.03, 1e-3), 1e-3  # of gradient descent and of Adam in RLVR, and of Adam in SFT
+FEW, LEAD, SHORTER = 0.05, 0.02, 1.25  # share of runs, lead in rank correlation, factor of steps
+
+
+@study.experiment()
+def runs(run: Run) -> xr.Dataset:
+    """π and p along RLVR after every kind and length of SFT, in every arm; one program."""
+    problem, seeds, arms = weak(), run(SEEDS), run(USED)
+    taught, (fixed, adam) = lessons(problem, run(LENGTHS)), jnp.array(list(ARMS.values())).T
+    mixture, length = jnp.asarray(taught.mixture.values), jnp.asarray(taught.length.values)
+    task = transformer.controlled(stack([problem] * run(QUESTIONS)), digits=1)
+    model = transformer.Decoder(task.vocabulary, width=WIDTH, depth=run(DEPTH))
+    extent = {"seed": run.seed, "seeds": seeds, "steps": run(PRETRAINING)}
+    bases = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), run.bank.get(learnt, (task,), model, **extent))
+
+    def one(cell: Any) -> dict[str, jax.Array]:
+        base = jax.tree.map(lambda leaf: leaf[cell.seed], bases)
+        corpus = task.demonstrations(mixture=mixture[cell.case])
+        params = tuned(model, base, corpus, steps=length[cell.case], rate=SFT_RATE)
+        key = jax.random.fold_in(run.key, 1 + cell.seed)
+        own = replace(task, coin=fixed[cell.arm])
+        return trained(key, model, params, own, adam=adam[cell.arm], rates=RATES, steps=STEPS, every=EVERY)
+
+    axes = {"arm": range(arms), "case": range(taught.sizes["case"]), "seed": range(seeds)}
+    coords = {"step": np.arange(0, STEPS + 1, EVERY)}
+    seen = cells(one, axes=axes, dims=RECORDED, coords=coords, block=1, say=run.say)
+    seen = seen.where(seen.status == 0).drop_vars("status").mean("question", skipna=False)
+    seen = seen.assign_coords(arm=list(ARMS)[:arms], shown=taught.shown, length=taught.length)
+    of_coin = xr.DataArray(np.asarray(problem.success), dims="pattern")
+    return seen.assign(success=seen.success.where(seen.arm != FIXED, of_coin))
+
+
+@study.experiment(after=["runs"])
+def tabular(run: Run) -> xr.Dataset:
+    """What the tabular theory says of the networks when RLVR starts."""
+    first = run.done.runs.isel(step=0, drop=True)
+    return predicted(first.policy, first.success, target=TARGET, algorithm=grpo(8))
+
+
+def _steps(data: Data, arm: str = FIXED) -> xr.DataArray:
+    """Steps to π(r*) = .9, `[case, seed]`; all of them where a run does not arrive."""
+    best = data.runs.policy.sel(arm=arm, drop=True).isel(pattern=0)
+    return crossing(best, TARGET).clip(min=0.5, max=STEPS)
+
+
+def _shorter(data: Data, *kinds: str) -> evidence.Estimate:
+    steps = _steps(data)
+    factor = {kind: longest(steps, NONE) / longest(steps, kind) for kind in kinds}
+    factor = xr.concat(list(factor.values()), "shown", coords="minimal").assign_coords(shown=list(factor))
+    return evidence.ratio("steps of RLVR without SFT / after it", factor, 1.0)
+
+
+@study.claim("SFT on data above the threshold shortens RLVR, with fixed answers.", origin=papers.QRA_5)
+def shortens(data):
+    return _shorter(data, GOOD).above(1)
+
+
+@shortens.null("as many demonstrations of the second-best pattern")
+def _(data):
+    return _shorter(data, RIVAL).above(1)
+
+
+@study.claim(
+    "Data have to reach the threshold to shorten it.",
+    origin=Asked("The converse of the claim, as one may read it.", (papers.QRA_5,)),
+)
+def needed(data):
+    return _shorter(data, FAR, NEAR).below(SHORTER)
+
+
+@needed.null("data above the threshold")
+def _(data):
+    return _shorter(data, GOOD).below(SHORTER)
+
+
+@needed.positive("as many demonstrations of the second-best pattern")
+def _(data):
+    return _shorter(data, RIVAL).below(SHORTER)
+
+
+def _cheaper(data: Data, *kinds: str) -> Evidence:
+    steps = _steps(data)
+    alone, total = longest(steps, NONE), of_kinds(steps + steps.length, *kinds)
+    return evidence.somewhere(evidence.ratio("steps of RLVR alone / of SFT and RLVR", alone, total).above(1))
+
+
+@study.claim(
+    "SFT first can be cheaper in total steps of SFT and RLVR, with fixed answers.",
+    origin=Asked("A step of SFT costs about as much as one of RLVR.", (papers.QRA_5,)),
+)
+def cheaper(data):
+    return _cheaper(data, FAR, NEAR, GOOD)
+
+
+@cheaper.null("as many demonstrations of the second-best pattern")
+def _(data):
+    return _cheaper(data, RIVAL)
+
+
+def _power(data: Data, predictor: str) -> Evidence:
+    kinds, steps = (NONE, FAR, NEAR, GOOD), _steps(data)
+    time = data.tabular[predictor].sel(arm=FIXED, drop=True)
+    log_steps, time = np.log(of_kinds(steps, *kinds)), of_kinds(time, *kinds)
+    name = "power of the predicted time with which steps grow, data " + ", ".join(kinds)
+    return evidence.slope(name, log_steps, time, along="case", over="seed").between(1 / SHORTER, SHORTER)
+
+
+@study.claim(
+    "With fixed answers, steps are proportional to the tabular hitting time from π and p after SFT.",
+    origin=Derived("orbit.hit, of the softmax policy gradient", (papers.QRA_ASSUMPTION,)),
+)
+def proportional(data):
+    return _power(data, "softmax")
+
+
+@proportional.null("the natural gradient's hitting time")
+def _(data):
+    return _power(data, "natural")
+
+
+def _ranked(data: Data, shift: int = 0) -> Evidence:
+    time = data.tabular.softmax.roll(case=shift)
+    pairs = {arm: (time.sel(arm=arm), _steps(data, arm)) for arm in time.arm.values}
+    found = {arm: evidence.correlation("rank correlation", *pair) for arm, pair in pairs.items()}
+    return evidence.stacked("arm", found).above(0.5).per("arm")
+
+
+@study.claim(
+    "The tabular hitting time ranks the steps of networks to π(r*) = .9.", origin=Derived("orbit.hit")
+)
+def ranks(data):
+    return _ranked(data)
+
+
+@ranks.null("hitting times of the next case")
+def _(data):
+    return _ranked(data, shift=1)
+
+
+def _lead(data: Data, predictor: str) -> Evidence:
+    known = data.tabular.sel(arm=FIXED)
+    parts = _steps(data), known[predictor], known.rarity
+    return evidence.statistic("lead in rank correlation", lead, *parts).above(LEAD)
+
+
+@study.claim("It ranks them better than −log π(r*), answers fixed.", origin=Asked("The simplest predictor."))
+def leads(data):
+    return _lead(data, "softmax")
+
+
+@leads.null("−log π(r*) in its place")
+def _(data):
+    return _lead(data, "rarity")
+
+
+def _alone(data: Data, learnt: bool, bound: str = "best") -> Evidence:
+    runs = data.runs.isel(arm=slice(1, None) if learnt else slice(1))
+    ends = (runs.policy * runs.success).sum("pattern", skipna=False)
+    first = runs.success.isel(step=0).max("pattern") if bound == "best" else ends.isel(step=0)
+    above = (ends.isel(step=-1) > first + 1e-6).where(ends.isel(step=-1).notnull())
+    above = above.mean(["arm", "case"], skipna=False)
+    return evidence.mean(f"share of runs that end above the {bound} of their start", above).below(FEW)
+
+
+@study.claim(
+    "Where answers can be learnt, RLVR gains accuracy by choosing the best pattern alone.",
+    origin=Asked("Selection is said to be the main benefit, not all of it.", (papers.QRA_6_SELECT,)),
+)
+def alone(data):
+    return _alone(data, learnt=True)
+
+
+@alone.null("above the accuracy of the start in place of its best pattern's success rate")
+def _(data):
+    return _alone(data, learnt=True, bound="accuracy")
+
+
+@alone.positive("fixed answers, where nothing else can be gained")
+def _(data):
+    return _alone(data, learnt=False)
+
+
+@study.figure
+def draw(data: Data) -> Figure:
+    """Paths with fixed answers; who arrives with learnt ones; tabular against network; total steps."""
+    figure, ((paths, arrivals), (ranks, totals)) = plot.new((9.2, 7.0), nrows=2, ncols=2)
+    runs, steps, look = data.runs, _steps(data), {"colors": _sft.COLORS, "target": TARGET}
+    _sft.paths(runs.policy.sel(arm=FIXED).isel(pattern=0), paths, **look)
+    title = (
+        f"Fixed answers: RLVR takes {_shorter(data, GOOD).value.item():.1f} × fewer steps after SFT above x₀"
+    )
+    panels.frame(
+        title, paths, x=f"steps of RLVR, after {runs.length.values.max()} of SFT", y="π(r*)", ylim=(0, 1.02)
+    )
+
+    there = _sft.arrivals(runs.sel(arm="learnt, SGD", drop=True), arrivals, **look)
+    title = f"Learnt answers, SGD: {there[0]:.0%} of the runs reach r*, {there[1]:.0%} are accurate"
+    panels.frame(title, arrivals, x="data of SFT", y="share of runs", ylim=(0, 1.25))
+
+    every = xr.concat([_steps(data, arm) for arm in runs.arm.values], runs.arm)
+    _sft.ranked(data.tabular.softmax, every, ranks)
+    power = _power(data, "softmax").tests()[0].estimate.value.item()
+    title = f"Fixed answers: steps grow like the tabular time to the power {power:.2f}"
+    panels.frame(title, ranks, x="tabular time to π(r*) = .9 after SFT", y="steps of the network", log="xy")
+
+    _sft.totals(steps, totals, colors=_sft.COLORS)
+    best = _cheaper(data, FAR, NEAR, GOOD).tests()[0].estimate.value.max().item()
+    title = f"Fixed answers: SFT and RLVR take {best:.1f} × fewer steps than RLVR alone, at best"
+    panels.frame(title, totals, x="data of SFT, and its steps", y="steps of SFT and RLVR")
+    return figure

@@ -1,0 +1,251 @@
+r"""How many rollouts should a group have?
+
+To leading order the mean path of GRPO is said not to depend on the group size G. On this package's theory the *curve*
+that it follows does not, its speed does. A group is often silent (all rewards equal) once ρ or 1 − ρ is below 1/G, and
+GRPO then learns nothing. Its speed as a share of the mean field's is
+
+$$ \frac{E\sqrt{\frac kG(1-\frac kG)}}{\sqrt{\rho(1-\rho)}},\ k\sim{\rm Bin}(G,\rho) \qquad\to\qquad
+   \frac{E\sqrt k}{\sqrt\lambda},\ k\sim{\rm Poisson}(\lambda=G\rho) \quad (\rho \ll 1) $$
+
+which is √((G−1)ρ) for λ ≪ 1: training from a small ρ₀ takes about 1/(2√(G−1)ρ₀). There its noise does not fall like
+1/G either: a rare right rollout gets the weight √(G−1), so that drift and noise are those of REINFORCE at a learning
+rate √(G−1) times as large, and a rollout is worth about the same in any group.
+
+The experiments: exact clocks and variances for many G; and sampled races at equal numbers of rollouts, with the best of
+seven learning rates for each G, chosen on one half of the seeds and measured on the other. Their problem has success
+rates (.8, .4, 0) and base shares (x, 2x, 1 − 3x); a race is over at ρ = .72, and a run that is locked into the second
+pattern never is.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from qra_jax import plot, theory
+from qra_jax.algorithm import Algorithm, dr_grpo, grpo, rloo
+from qra_jax.problem import Problem
+from qra_jax.studies import papers
+from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.training import gradient_covariance, measure
+
+study = Study(__name__, title="Group size: how fast GRPO is below ρ ~ 1/G, and what a rollout is worth")
+
+SIZES, LOADS = (4, 8, 16, 32, 64, 128, 256, 512), np.geomspace(0.01, 8, 60)
+"""Group sizes; right rollouts expected in a group, λ = Gρ."""
+LEVELS, LOGITS = (0.01, 0.1, 0.5), np.linspace(np.log(1e-6), 0, 301)
+"""Accuracies at which noise is looked at; logit ρ₀ from which cold starts are integrated."""
+TOP, TARGET, BUDGET, WINDOW, SURE = (0.8, 0.4, 0.0), 0.72, 4096, 64, 0.95
+"""Success rates; accuracy that ends a race; rollouts in a run, and between two looks; share that has to be there."""
+MAKERS = {"GRPO": grpo, "RLOO": rloo, "Dr.GRPO": dr_grpo}
+MAKERS["dynamic sampling"] = partial(grpo, resample_silent=True)
+LAW = Derived("theory.grpo_drift_share")
+MEAN = Asked("The noise of a mean over G rollouts falls like 1/G, it is said.", (papers.OSCILLATOR_NOISE,))
+BETTER = Asked("Larger groups give better gradients.", (papers.GROUP_UNIVERSAL, papers.GROUP_BUDGET))
+
+
+def _members(group: int) -> list[Algorithm]:
+    return [grpo(group), rloo(group)]
+
+
+def _problem(rho: Any) -> Problem:
+    """The problem with base accuracy ρ."""
+    x = rho / (TOP[0] + 2 * TOP[1])
+    return Problem(jnp.log(jnp.stack([x, 2 * x, 1 - 3 * x])), jnp.array(TOP, jnp.asarray(x).dtype))
+
+
+@study.experiment()
+def speeds(run: Run) -> xr.Dataset:
+    """Clock of GRPO as a share of the mean field's, by load and G; times of cold starts, by algorithm and G."""
+    rho, sizes = 1 / (1 + np.exp(-LOGITS)), jnp.array(SIZES, float)
+
+    def clocks(name: str, sizes: jax.Array, rho: Any) -> jax.Array:
+        largest = MAKERS[name](SIZES[-1])
+        return jax.vmap(lambda size, rho: largest.with_group_size(size).clock(rho))(sizes, rho)
+
+    every = jax.jit(lambda rho: [clocks(name, sizes, rho) for name in MAKERS])
+    pace = 1 / (2 * rho * (1 - rho) * np.asarray(every(np.tile(rho, (len(SIZES), 1)))))
+    steps = (pace[..., 1:] + pace[..., :-1]) / 2 * np.diff(LOGITS)
+    cold = np.cumsum(steps[..., ::-1], axis=-1)[..., ::-1]
+    at = LOADS / np.array(SIZES)[2:, None]
+    share = np.asarray(jax.jit(partial(clocks, "GRPO"))(sizes[2:], at)) * np.sqrt(at * (1 - at))
+    limit = theory.grpo_poisson_share(jnp.asarray(LOADS), terms=2000)
+    loads = {"share": (("G", "load"), share), "limit": ("load", limit)}
+    coords = {
+        "G": list(SIZES[2:]),
+        "load": LOADS,
+        "algorithm": list(MAKERS),
+        "size": list(SIZES),
+        "rho0": rho[:-1],
+    }
+    return xr.Dataset(loads | {"cold": (("algorithm", "size", "rho0"), cold)}, coords)
+
+
+@study.experiment(
+    {"algorithm": scale(_members(128), _members(512)), "rho": LEVELS, "size": scale(SIZES[2:6], SIZES[2:])}
+)
+def noise(cell):
+    """Variance of one group's push on ρ, and its mean."""
+    problem, algorithm = _problem(cell.rho), cell.algorithm.with_group_size(cell.size)
+    slope = problem.ref * (problem.success - cell.rho)
+    covariance = gradient_covariance(problem, problem.log_ref, algorithm=algorithm)
+    return {"variance": slope @ covariance @ slope, "mean": algorithm.clock(cell.rho) * (slope @ slope)}
+
+
+@study.experiment()
+def races(run: Run) -> xr.Dataset:
+    """Rollouts until the target is reached, for each G a program; inf for a run that does not get there."""
+    parts, groups, rates = [], run(scale((2, 64), (2, 4, 8, 16, 32, 64, 128))), 2.0 ** np.arange(-1, 6)
+    for group in groups:
+        every = max(1, WINDOW // group)
+        options = {"steps": BUDGET // group // every * every, "record_every": every}
+
+        def one(cell, key, options=options):
+            rate, problem = jnp.float32(cell.rate), _problem(jnp.float32(cell.rho))
+            rule = {"algorithm": cell.algorithm, "learning_rate": rate}
+            return measure(("accuracy",), key, problem, **rule, **options).values
+
+        axes = {"algorithm": _members(group), "rho": LEVELS[:2], "rate": rates}
+        settings = {"key": jax.random.fold_in(run.key, group), "seeds": run(scale(400, 1024)), "block": 256}
+        there = cells(one, axes=axes, dims={"accuracy": ["record"]}, **settings).accuracy >= TARGET
+        parts.append(xr.where(there.any("record"), there.argmax("record") * every * group, np.inf))
+    found: Any = xr.concat(parts, xr.DataArray(list(groups), dims="G", name="G"))
+    return found.assign_coords(algorithm=list(MAKERS)[:2]).to_dataset(name="rollouts")
+
+
+def _free(data: Data, loads: slice) -> Evidence:
+    share = evidence.exact("GRPO's speed ÷ mean field's", data.speeds.share.sel(load=loads))
+    return share.near(1.0, within=0.1).per("load")
+
+
+@study.claim(
+    "GRPO's mean path does not depend on G: its speed is the mean field's.", origin=papers.OSCILLATOR_GROUP
+)
+def free(data):
+    return _free(data, slice(None))
+
+
+free.null("groups that are mostly silent, Gρ < 1")(lambda data: _free(data, slice(0, 1)))
+
+
+def _falls(data: Data, limit: xr.DataArray) -> Evidence:
+    gap: Any = abs(data.speeds.share - limit).sel(load=[0.1, 1.0, 4.0], method="nearest")[2:]
+    power = evidence.slope("power of G in the distance from the limit", np.log(gap), np.log(gap.G), along="G")
+    return power.near(-1.0, within=0.1)
+
+
+@study.claim(
+    "For ρ ≪ 1 the share is a function of Gρ, E√k/√λ, k ~ Poisson(λ = Gρ), up to O(1/G).", origin=LAW
+)
+def poisson(data):
+    return _falls(data, data.speeds.limit)
+
+
+poisson.null("the mean field as the limit")(lambda data: _falls(data, xr.ones_like(data.speeds.limit)))
+
+
+def _cold(data: Data, law: xr.DataArray) -> Evidence:
+    time = data.speeds.cold.sel(algorithm="GRPO").isel(rho0=0)
+    return evidence.exact("time of GRPO from ρ₀ = 10⁻⁶ ÷ law", time / law).near(1.0, within=0.02)
+
+
+@study.claim("A cold start of GRPO takes a time 1/(2√(G−1) ρ₀).", origin=LAW)
+def cold(data):
+    return _cold(data, 0.5 * (data.speeds["size"] - 1) ** -0.5 / data.speeds.rho0[0])
+
+
+cold.null("the law of the mean field, 1/√ρ₀")(lambda data: _cold(data, data.speeds.rho0[0] ** -0.5))
+
+
+def _steep(values: xr.DataArray) -> Evidence:
+    log: Any = np.log(values.sel(size=slice(16, None)))
+    power = evidence.exact("power of G, from one G to the next", log.diff("size") / np.log(2))
+    return power.near(-1.0, within=0.1).per("algorithm", "rho")
+
+
+@study.claim("The variance of an update falls like 1/G.", origin=MEAN)
+def variance(data):
+    return _steep(data.noise.variance)
+
+
+variance.null("the square of its mean")(lambda data: _steep(data.noise["mean"] ** 2))
+
+
+def _needed(rollouts: xr.DataArray) -> xr.DataArray:
+    """Rollouts until 95 % of runs are there; at most the budget."""
+    ordered = xr.apply_ufunc(np.sort, rollouts, input_core_dims=[["seed"]], output_core_dims=[["seed"]])
+    return np.minimum(ordered.isel(seed=int(SURE * rollouts.sizes["seed"])), BUDGET)
+
+
+def _tuned(data: Data) -> xr.DataArray:
+    """Rollouts of the second half of the seeds at the rate that is best for the first half."""
+    rollouts, half = data.races.rollouts, data.races.sizes["seed"] // 2
+    best = _needed(rollouts.isel(seed=slice(half))).argmin("rate")
+    return rollouts.isel(seed=slice(half, None)).isel(rate=best)
+
+
+def _trend(rollouts: xr.DataArray) -> Evidence:
+    log: Any = np.log(rollouts.G) - np.log(rollouts.G).mean()
+
+    def power(rollouts: xr.DataArray) -> xr.DataArray:
+        powers = (np.log(_needed(rollouts)) * log).sum("G", skipna=False) / (log**2).sum()
+        return powers.mean("rho", skipna=False)
+
+    words = "power of G in the rollouts that are needed, mean over ρ₀"
+    return evidence.statistic(words, power, rollouts, draws=150).below(-0.1)
+
+
+@study.claim(
+    "At equal numbers of rollouts, with the learning rate tuned, larger groups learn faster.", origin=BETTER
+)
+def race(data):
+    return _trend(_tuned(data))
+
+
+@race.null("the runs of the smallest group for every G")
+def _(data):
+    runs = _tuned(data)
+    return _trend(runs.isel(G=[0] * runs.sizes["G"]).assign_coords(G=runs.G.values))
+
+
+race.positive("the same runs, counted in updates")(lambda data: _trend(_tuned(data) / data.races.G))
+
+
+@study.figure
+def draw(data: Data) -> Figure:
+    """Speed against Gρ; cold starts, noise, and rollouts needed against G."""
+    figure, ((first, second), (third, fourth)) = plot.new((8.6, 6.4), nrows=2, ncols=2)
+    exact, colors, own = data.speeds, {name: plot.color(name) for name in MAKERS}, plot.color("GRPO")
+    title, y = "Below ρ ~ 1/G GRPO's mean path is slower", "GRPO's speed ÷ mean field's"
+    panels.frame(title, first, x="right rollouts expected in a group, Gρ", y=y, log="x", ylim=(0, 1.12))
+    panels.curves(exact.share, first, x="load", by="G", colors=panels.palette(SIZES[2:], base=own))
+    panels.curves(exact.limit, first, x="load", colors="black", style={"linestyle": "--", "linewidth": 1})
+    panels.mark(1.0, first, "mean field", axis="y", at=0.02)
+    panels.legend(None, first, loc="lower right", title="dashed: limit")
+    title, x, y = "Cold start: an update gains up to √G", "group size G", "time from ρ₀ = .01 to ½"
+    panels.frame(title, second, x=x, y=y, log="xy", xticks=SIZES)
+    panels.curves(exact.cold.interp(rho0=0.01), second, x="size", by="algorithm", colors=colors)
+    early = exact["size"].sel(size=slice(4, 64))
+    panels.curves(50 * (early - 1) ** -0.5, second, x="size", colors=own, style={"linestyle": ":"})
+    panels.note((20, 11.5), second, "1/(2√(G−1)ρ₀)", shift=(-4, -6), color=own)
+    panels.legend(None, second, loc="center right", bbox_to_anchor=(1, 0.68))
+    y = "variance of an update ÷ that at G = 16"
+    panels.frame("Below ρ ~ 1/G its noise does not fall with G", third, x=x, y=y, log="xy", xticks=SIZES)
+    some = data.noise.variance.sel(rho=[0.01, 0.5])
+    some = (some / some.sel(size=16, drop=True)).assign_coords(algorithm=list(MAKERS)[:2])
+    panels.curves(some, third, x="size", by="algorithm", dash="rho", colors=colors)
+    panels.legend(None, third, loc="lower left")
+    power = _trend(_tuned(data)).tests()[0].estimate.value
+    title = (
+        f"Tuned, the rollouts needed go as G to the power {float(power.min()):.2f} … {float(power.max()):.2f}"
+    )
+    y = "rollouts until 95 % of runs are there"
+    panels.frame(title, fourth, x=x, y=y, log="xy", xticks=data.races.G.values, ylim=(50, 8000))
+    needed = evidence.statistic("", _needed, _tuned(data), draws=100)
+    panels.dots(needed, fourth, x="G", by="algorithm", dash="rho", join=True, colors=colors)
+    panels.legend(None, fourth, loc="lower left", ncols=2)
+    return figure

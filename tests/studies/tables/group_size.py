@@ -1,0 +1,33 @@
+"""Mutations of `group-size`: what its claims would say of other data."""
+
+import numpy as np
+
+
+def _unknown(experiment, name):
+    return lambda d: d.change(experiment, **{name: np.nan})
+
+
+TABLE = {
+    "free": {
+        "fails": lambda d: d.change("speeds", share=lambda x: 0.5 * x),
+        "open": _unknown("speeds", "share"),
+    },
+    "poisson": {
+        "fails": lambda d: d.change("speeds", limit=lambda x: 1.2 * x),
+        "open": _unknown("speeds", "limit"),
+    },
+    "cold": {
+        "fails": lambda d: d.change("speeds", cold=lambda x: 1.1 * x),
+        "open": _unknown("speeds", "cold"),
+    },
+    "variance": {
+        "fails": lambda d: d.change("noise", variance=lambda x: x * x["size"] ** 0.5),
+        "open": _unknown("noise", "variance"),
+    },
+    "race": {
+        "holds": lambda d: d.change(
+            "races", rollouts=lambda x: x.isel(G=[0] * x.sizes["G"]).assign_coords(G=x.G) / x.G
+        ),
+        "open": lambda d: d.select("races", seed=slice(20)),
+    },
+}

@@ -1,0 +1,129 @@
+"""Mutations of `transformer-rlif`: what its claims would say of other data."""
+
+import numpy as np
+import xarray as xr
+
+INTERNAL = ["self-certainty", "token entropy", "trajectory log-prob", "majority vote"]
+
+
+def _noise(shape, size=1e-3, seed=0):
+    return size * np.random.default_rng(seed).standard_normal(shape)
+
+
+def _curves(data, name, change, start="base"):
+    """A score of the runs from one start with internal rewards, as a function of the part of training that is over."""
+    runs = data.runs
+    values, part = runs[name].copy(), runs.step / runs.step[-1]
+    for i in np.flatnonzero((runs.start == start) & runs.of.isin(INTERNAL)):
+        first = values[{"run": i}].isel(step=0)
+        new = (first + change(part)).transpose(*values[{"run": i}].dims)
+        values[{"run": i}] = new + _noise(new.shape)
+    return values
+
+
+def _formatted(change):
+    return lambda d: d.change("runs", formatted=_curves(d, "formatted", change))
+
+
+def _gain(with_format, without):
+    def mutate(data):
+        scores = {"formatted": with_format, "plain": without}
+        new = {name: _curves(data, name, lambda x, size=size: size * x) for name, size in scores.items()}
+        return data.change("runs", **new)
+
+    return mutate
+
+
+def _by_entropy(slope):
+    """Gains that are linear in the entropy of the start."""
+
+    def mutate(data):
+        runs = data.runs
+        first = runs.formatted.isel(step=0)
+        gain = slope * (runs.entropy.isel(step=0) - 0.05)
+        values = first + gain * runs.step / runs.step[-1]
+        values = values.transpose(*runs.formatted.dims)
+        return data.change("runs", formatted=values.values + _noise(values.shape, 1e-4))
+
+    return mutate
+
+
+def _cosines(value):
+    def mutate(data):
+        cosine = data.runs.cosine.copy()
+        cosine[{"kin": slice(1, 4), "other": slice(1, 4)}] = value
+        cosine = cosine + _noise(cosine.shape)
+        return data.change("runs", cosine=cosine.values)
+
+    return mutate
+
+
+def _first_move(sign):
+    """A first step along, or against, the softmax policy gradient."""
+
+    def mutate(data):
+        runs = data.runs
+        policy, wanted = runs.policy.copy(), runs.rates
+        for i in np.flatnonzero(runs.start == "base"):
+            rates = wanted.sel(reward=runs.of.values[i], drop=True)
+            base = policy[{"run": i, "step": 0}]
+            pull = base * (rates - (base * rates).sum("pattern"))
+            moved = base * np.exp(sign * 0.1 * pull)
+            policy[{"run": i, "step": 1}] = (moved / moved.sum("pattern")).transpose(
+                "seed", "question", "pattern"
+            )
+        return data.change("runs", policy=policy)
+
+    return mutate
+
+
+def _still(data):
+    success = data.runs.success
+    flat = success.isel(step=0).broadcast_like(success).transpose(*success.dims)
+    return data.change("runs", success=flat.values + _noise(flat.shape, 1e-4))
+
+
+def _wandering(depth):
+    """The choice of patterns falls so deep under internal feedback, and does not fall under RLVR."""
+
+    def mutate(data):
+        runs = data.runs
+        policy = runs.policy.copy()
+        right = xr.where(runs.pattern == 0, 1.0, 0.0)
+        for i in np.flatnonzero(runs.start == "base"):
+            part = runs.step / runs.step[-1]
+            best = 0.3 + 0.5 * part if runs.of.values[i] == "RLVR" else 0.8 - depth * part
+            seeds = 1 + xr.DataArray(_noise(runs.sizes["seed"]), dims="seed")
+            new = (best * right + (1 - best) * (1 - right) / 2) * seeds
+            policy[{"run": i}] = new.broadcast_like(policy[{"run": i}]).transpose(*policy[{"run": i}].dims)
+        return data.change("runs", policy=policy)
+
+    return mutate
+
+
+def _few(data):
+    return data.select("runs", seed=slice(2))
+
+
+def _lost(name):
+    return lambda d: d.change("runs", **{name: np.nan})
+
+
+TABLE = {
+    "rises": {
+        "holds": _formatted(lambda x: 0.8 * x - 1.1 * x**2),
+        "fails": _formatted(lambda x: 0.3 * x),
+        "open": _lost("formatted"),
+    },
+    "format": {"holds": _gain(0.5, 0.1), "fails": _gain(0.4, 0.4), "open": _lost("plain")},
+    "teaches": {
+        "holds": lambda d: d.change("runs", announced=_curves(d, "announced", lambda x: 0.15 * x)),
+        "fails": lambda d: d.change("runs", announced=_curves(d, "announced", lambda x: -0.5 * x)),
+        "open": _lost("announced"),
+    },
+    "entropy": {"holds": _by_entropy(0.7), "fails": _by_entropy(-0.7), "open": _lost("entropy")},
+    "kinship": {"holds": _cosines(0.7), "fails": _cosines(-0.2), "open": _lost("cosine")},
+    "direction": {"holds": _first_move(1), "fails": _first_move(-1), "open": _lost("rates")},
+    "stay": {"holds": _still, "open": _lost("success")},
+    "wanders": {"holds": _wandering(0.4), "fails": _wandering(0.0), "open": _lost("policy")},
+}

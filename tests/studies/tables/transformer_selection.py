@@ -1,0 +1,97 @@
+"""Mutations of `transformer-selection`: what its claims would say of other data."""
+
+import numpy as np
+import xarray as xr
+
+
+def _on_orbit(data, arm="SGD", curve="softmax", speed=(0.2, 0.2), power=1.0):
+    """Networks of an arm that run along an orbit, at a time that is a power of the step, at a speed for each start."""
+    runs, orbits = data.runs, data.orbits[curve]
+    policy = runs.policy.copy()
+    for start, pace in zip(runs.start.values, speed, strict=True):
+        time = pace * runs.step.values**power * (160.0 ** (1 - power))
+        path = (
+            orbits.sel(start=start).interp(time=np.minimum(time, 9e3)).drop_vars("time").rename(time="step")
+        )
+        jitter = 1 + 1e-3 * np.random.default_rng(0).standard_normal(path.shape)
+        policy.loc[{"arm": arm, "start": start}] = (path * jitter).broadcast_like(
+            policy.sel(arm=arm, start=start)
+        )
+    return data.change("runs", policy=policy)
+
+
+def _learnt(data, **changes):
+    """The arm with learnt answers, changed."""
+    new = {}
+    for name, change in changes.items():
+        values = data.runs[name].copy()
+        values.loc[{"arm": "learnt"}] = change(values.sel(arm="learnt"))
+        new[name] = values
+    return data.change("runs", **new)
+
+
+def _still(success):
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(success.shape)
+    return success.isel(step=0).broadcast_like(success).transpose(*success.dims) + noise
+
+
+def _winner(pattern):
+    def change(policy):
+        end = xr.where(policy.pattern == pattern, 0.98, 0.01)
+        noise = 1e-3 * np.random.default_rng(0).standard_normal(policy.shape)
+        return end.broadcast_like(policy).transpose(*policy.dims) + noise
+
+    return change
+
+
+def _apart(policy):
+    """Other questions do what they like."""
+    policy = policy.copy()
+    last = policy.sizes["question"] - policy.sizes["question"] // 4
+    policy[{"question": slice(last, None)}] = policy.isel(question=slice(last, None)).roll(pattern=1).values
+    return policy
+
+
+def _together(policy):
+    """All questions move as one."""
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(policy.shape)
+    return policy.isel(question=0).broadcast_like(policy).transpose(*policy.dims) + noise
+
+
+def _few(data):
+    return data.select("runs", seed=slice(2)).select("orbits", seed=slice(2))
+
+
+def _integral(value):
+    noise = 1 + 1e-3 * np.arange(6)
+    return lambda d: d.change("orbits", integral=value * noise[: d.orbits.sizes["seed"]])
+
+
+def _timed(speeds):
+    return lambda d: _on_orbit(_on_orbit(d, speed=speeds), "Adam", speed=(0.2, 0.6))
+
+
+TABLE = {
+    "path": {
+        "holds": _on_orbit,
+        "fails": lambda d: _on_orbit(d, curve="natural", speed=(0.05, 0.05)),
+        "open": lambda d: _on_orbit(_few(d)),
+    },
+    "integral": {"holds": _integral(1.0), "fails": _integral(2.0), "open": lambda d: _few(_integral(1.0)(d))},
+    "clock": {
+        "holds": _timed((0.2, 0.2)),
+        "fails": _timed((0.2, 0.6)),
+        "open": lambda d: _few(_timed((0.2, 0.2))(d)),
+    },
+    "stay": {"holds": lambda d: _learnt(d, success=_still), "open": _few},
+    "wins": {
+        "holds": lambda d: _learnt(d, policy=_winner("best")),
+        "fails": lambda d: _learnt(d, policy=_winner("rival")),
+        "open": _few,
+    },
+    "carried": {
+        "holds": lambda d: _learnt(d, policy=_together),
+        "fails": lambda d: _learnt(d, policy=_apart),
+        "open": lambda d: d.change("runs", policy=np.nan),
+    },
+}
