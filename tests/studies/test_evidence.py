@@ -337,3 +337,17 @@ def test_distance_of_distributions():
     estimate = lab.distance("laws", x, y, ("one", "two"))
     assert estimate.below(0.1).per("arm").decide(0.01).kind == "holds only if"
     assert lab.distance("laws", x * np.nan, y, ("one", "two")).below(0.1).decide(0.01).kind == "open"
+
+
+def test_a_pooled_share_counts_members_by_what_they_hold():
+    rng = np.random.default_rng(0)
+    whole = xr.DataArray(rng.exponential(size=(2, 40)), dims=("arm", "seed"))
+    part = 0.3 * whole
+    estimate = evidence.pooled_share("part", part, whole)
+    assert np.allclose(estimate.value, 0.3)
+    assert str(estimate.above(0.2).decide(0.05)) == "holds"
+    uneven = part.where(part.seed != 0, 10.0) if "seed" in part.coords else part.copy()
+    uneven[:, 0] = 10.0
+    low, high = evidence.pooled_share("part", uneven, whole).interval(0.05)
+    assert bool((high - low > 0.1).all())  # one member holds most of it
+    assert evidence.pooled_share("none", 0 * part, 0 * whole).above(0).decide(0.05).kind == "open"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from qra_jax import orbit, transformer as tf
+from qra_jax import orbit, theory, transformer as tf
 from qra_jax.algorithm import grpo
 from qra_jax.problem import examples
-from qra_jax.studies.networks import _paths, _rlif, _sequences
+from qra_jax.studies.networks import _paths, _rlif, _sequences, _sft
 
 DIMS = ("start", "seed", "step", "pattern")
 TIMES = np.concatenate([[0.0], np.logspace(-2, 4, 1200)])
@@ -36,10 +36,10 @@ def test_a_path_on_the_orbit_has_its_clock(curves):
     path = (
         curves.softmax.interp(time=0.3 * step).drop_vars("time").rename(time="step").assign_coords(step=step)
     )
-    assert _paths.distance(path, curves.softmax).max() < 1e-3
+    assert _paths.distance(path, curves.softmax).max() < 0.02
     _, slope, off = _paths.clock(path, curves.softmax, until=0.9)
-    np.testing.assert_allclose(slope, 0.3, rtol=0.01)
-    assert off.item() < 0.01
+    np.testing.assert_allclose(slope, 0.3, rtol=0.02)
+    assert off.item() < 0.02
     assert np.isnan(_paths.clock(path * np.nan, curves.softmax, until=0.9)[1]).all()
 
 
@@ -139,3 +139,18 @@ def test_rewards_of_patterns_are_expectations(small):
 def test_a_traced_reward_is_the_named_one(small):
     named, chosen = small[3]
     np.testing.assert_allclose(chosen, named, rtol=1e-6)
+
+
+def test_the_weak_base_is_entangled_and_its_lessons_lie_on_both_sides_of_the_threshold():
+    problem = _sft.weak()
+    assert bool(theory.regime(problem).entangled)
+    assert float(problem.success.max()) < 0.5
+    shown = _sft.lessons(problem, (5, 40))
+    last = {
+        kind: _sft.longest(shown.mixture, kind).values
+        for kind in (_sft.FAR, _sft.NEAR, _sft.GOOD, _sft.RIVAL)
+    }
+    second = np.sort(np.asarray(problem.success))[-2]
+    reached = {kind: float(mixture @ np.asarray(problem.success)) >= second for kind, mixture in last.items()}
+    assert reached == {_sft.FAR: False, _sft.NEAR: False, _sft.GOOD: True, _sft.RIVAL: False}
+    np.testing.assert_allclose(shown.mixture.sum("pattern"), 1, rtol=1e-12)

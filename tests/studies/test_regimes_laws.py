@@ -8,6 +8,7 @@ import xarray as xr
 
 from qra_jax import orbit, theory
 from qra_jax.problem import Problem, examples, random
+from qra_jax.reward import self_certainty
 from qra_jax.studies.regimes import _draws
 
 DRAWN = jax.vmap(lambda key: random(key, 8))(jax.random.split(jax.random.key(0), 200))
@@ -105,3 +106,55 @@ def test_auc():
     assert _draws.auc(score, 1 - flags) == 0.5 / 4
     assert np.isnan(_draws.auc(score, flags * 0))
     assert np.isnan(_draws.auc(score * np.nan, flags))
+
+
+def test_fates_are_those_of_first_moves_and_of_exact_orbits():
+    draws = np.random.default_rng(1).random((50, 6))
+    problems = Problem(jnp.full((50, 6), -jnp.log(6.0)), jnp.asarray(draws))
+    rises, worst = theory.rlif_fates(draws)
+    slope = jax.vmap(lambda problem: theory.initial_slope(problem, reward=self_certainty()))(problems)
+    np.testing.assert_array_equal(rises, slope > 0)
+    paths = jax.vmap(
+        lambda problem: orbit.solve(problem, log_ts=[-12.0, 500.0], reward=self_certainty()).accuracy
+    )
+    path = paths(problems)
+    np.testing.assert_array_equal(worst, path[:, -1] < 0.5)
+    clear = abs(slope) > 1e-4
+    np.testing.assert_array_equal(rises[clear], (path[:, 0] > problems.accuracy_ref)[clear])
+    assert 0 < worst.mean() < 1
+
+
+def test_rlvr_never_falls_and_no_orbit_is_above_its_peak():
+    few = jax.tree.map(lambda leaf: leaf[:40], DRAWN)
+    times = np.linspace(-3, 40, 44)
+    rlvr = jax.vmap(lambda problem: orbit.solve(problem, log_ts=times).accuracy)(few)
+    assert (np.diff(rlvr, axis=1) > -1e-12).all()
+    path = jax.vmap(lambda problem: orbit.solve(problem, log_ts=times, reward=self_certainty()).accuracy)(few)
+    peak = jax.vmap(lambda problem: orbit.hit(problem, event="peak", reward=self_certainty()))(few)
+    top = np.sum(np.exp(peak.log_policy) * few.success, axis=1)
+    assert (path.max(axis=1) <= top + 1e-9).all()
+
+
+def test_blockwise_draws_have_the_distribution_of_the_examples():
+    keys = jax.random.split(jax.random.key(3), 2000)
+    problems = jax.jit(jax.vmap(lambda key: examples.internal_feedback(key, 8, 1.2, 1.0)))(keys)
+    wanted = np.mean(theory.rlif_fates(np.asarray(problems.success)), axis=1)
+    found = _draws.rlif_draws(np.random.default_rng(4), 1.2, 8, 2000)
+    np.testing.assert_allclose(np.mean(found, axis=1), wanted, atol=4 * np.sqrt(0.5 / 2000))
+
+
+def test_bases_are_more_right_than_wrong():
+    for uneven in (False, True):
+        problems = _draws.more_right_than_wrong(np.random.default_rng(0), 6, 50, uneven=uneven)
+        assert problems.log_ref.shape == (50, 6)
+        assert (problems.accuracy_ref > 0.5).all()
+        np.testing.assert_allclose(problems.ref.sum(axis=1), 1, rtol=1e-12)
+        assert bool((problems.ref.std(axis=1) > 1e-9).any()) == uneven
+
+
+def test_limit_of_the_rise_agrees_with_simulation():
+    limit = theory.rlif_rise_probability()
+    assert theory.rlif_rise_probability(nodes=400) == pytest.approx(limit, abs=1e-6)
+    assert limit == pytest.approx(0.676761, abs=1e-6)
+    rises, _ = _draws.rlif_draws(np.random.default_rng(5), 1.0, 1000, 3000)
+    assert rises.mean() == pytest.approx(limit, abs=4 * np.sqrt(0.22 / 3000))

@@ -79,17 +79,17 @@ def test_endless_sft_is_fast_iff_its_data_reach_the_second_best():
 def test_the_best_split_is_a_zero_of_the_derivative():
     problem, mu = examples.worked(), theory.demonstrations(examples.worked(), 0.5)
 
-    def cost(time):
+    def spent(time):
         ts = jnp.stack([jnp.zeros_like(time), time])
         after = flow.sft(problem, mu, ts=ts, adjoint=diffrax.ForwardMode()).log_policy[-1]
         return time + jnp.exp(orbit.log_hitting_time(problem.with_ref(after), 0.99))
 
-    total = jax.jit(lambda time: jax.jvp(cost, (time,), (jnp.ones_like(time),)))
+    total = jax.jit(lambda time: jax.jvp(spent, (time,), (jnp.ones_like(time),)))
     step, (value, slope) = 1e-3, total(jnp.asarray(3.0))
     assert 100 < float(value) < 271
     difference = (total(jnp.asarray(3.0 + step))[0] - total(jnp.asarray(3.0 - step))[0]) / (2 * step)
     assert float(slope) == pytest.approx(float(difference), rel=1e-4)
-    times = np.append(0.0, np.geomspace(0.1, 300, 40))
+    times = np.append(0.0, np.geomspace(0.1, 300, 100))
     log_rl = np.array([np.log(float(total(jnp.asarray(max(time, 1e-9)))[0]) - time) for time in times])
     best, cost = theory.best_split(times, log_rl)
     assert abs(float(total(jnp.asarray(float(best)))[1])) < 2e-2

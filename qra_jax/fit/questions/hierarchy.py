@@ -67,7 +67,7 @@ def simulate(
     rows, found = [], []
     for number in range(-(-count // SHARED)):
         many = number % 2 == 0 if several is None else several
-        means = tuple(np.exp(rng.uniform(np.log(0.3), np.log(2.0), 2)))
+        first, second = np.exp(rng.uniform(np.log(0.3), np.log(2.0), 2)).tolist()
         patterns, concentration = (
             int(rng.integers(3, 17)),
             float(np.exp(rng.uniform(np.log(0.3), np.log(20)))),
@@ -78,12 +78,12 @@ def simulate(
                 questions,
                 patterns=patterns,
                 concentration=concentration,
-                means=means,
+                means=(first, second),
                 dirichlet=float(rng.choice(dirichlet)),
             )
         else:
             patterns, concentration = 2, 0.0
-            rho = np.clip(rng.beta(*means, questions), 1e-6, 1 - 1e-6)
+            rho = np.clip(rng.beta(first, second, questions), 1e-6, 1 - 1e-6)
             drawn = populations.two_patterns(special.logit(rho))
         own = populations.orbits(*drawn)
         for _ in range(SHARED):

@@ -100,7 +100,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 
 def distances(condition: str) -> list[float]:
     """Largest distance of every rule's expected path from GRPO's, whatever the speed."""
-    steps, records = 1000, 100
+    steps, records = 1000, 200
     options = {"learning_rate": 0.5, "mode": "mean", "steps": 4 * steps, "record_every": steps // records}
     options |= CONDITIONS[condition]
     if condition == "shared":

@@ -56,7 +56,7 @@ RULES = {
 NORMS = {"1/|o|": "length", "1/Σ|o|": "tokens", "constant": "constant"}
 """Factors of the gradient, and what the theory calls them."""
 STOPS = {"own": "each class has its own stop", "shared": "one stop for all"}
-STILL, DRIFT, GROWN = 0.05, 0.1, 1.2
+STILL, DRIFT, GROWN = 0.1, 0.1, 1.2
 """In units of the drift for weight one: what counts as none, and as one; and a length's growth that matters."""
 
 
@@ -79,7 +79,7 @@ def _normalised(lengths: np.ndarray, norm: str) -> Any:
 @study.experiment()
 def gradients(run: Run) -> xr.Dataset:
     """Gradient of the stop logit over that for weight one with 1/|o|: mean and error, of all and of wrong answers."""
-    random, groups = np.random.default_rng(run.seed), run(scale(40_000, 400_000))
+    random, groups = np.random.default_rng(run.seed), run(scale(60_000, 400_000))
     tables, unit = [_table(rule) for rule in RULES.values()], float(theory.stop_drift(STOP, "length"))
     found = np.zeros((2, 2, len(SHARES), len(RULES), len(NORMS)))
     for i, accuracy in enumerate(SHARES):
@@ -213,7 +213,8 @@ def draw(data: Data) -> Figure:
     norms = _drift(data, "all", norm=["1/|o|", "constant"])
     panels.dots(norms, left, x="accuracy", by="rule", dash="norm", colors=colors, join=True)
     panels.mark(0.0, left, axis="y", dash="-")
-    panels.legend(None, left, place="inside", loc="center right", fontsize=7)
+    panels.legend(None, left, loc="lower right", fontsize=7, ncols=2)
+    left.set_ylim(-1.25, 1)
 
     panels.frame("1/|o| lengthens what is punished", right, x="step", y="mean length", log="y", ylim=(1, 900))
     names = {"own": "own stop", "shared": "one stop"}

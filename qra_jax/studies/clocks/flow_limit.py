@@ -199,9 +199,7 @@ def _same_law(data: Data, shift: int = 0) -> Evidence:
     )
 
 
-@study.claim(
-    "Normal noise of the exact covariance (SDE) has the law of sampled runs as η → 0.", origin=THEORY
-)
+@study.claim("Noise of the exact covariance (SDE) has the law of sampled runs as η → 0.", origin=THEORY)
 def sde(data):
     return _same_law(data)
 
@@ -235,9 +233,7 @@ def draw(data: Data) -> Figure:
         named = {"by": "algorithm", "colors": colors, "label": kind == "rms"}
         panels.dots(value, middle, x="rate", theory=line, style=style, **named)
     panels.legend(None, middle, loc="upper left")
-    words = (
-        "circles: root mean square ∝ √η\nsquares: bias of the average ∝ η\nlines: predicted, nothing fitted"
-    )
+    words = "circles: root mean square ∝ √η\nsquares: bias of the average ∝ η\nlines: predicted"
     middle.text(0.99, 0.02, words, transform=middle.transAxes, fontsize=7.5, ha="right")
 
     title, y = "Variance: Lyapunov's equation", "variance of z over predicted"

@@ -47,10 +47,8 @@ from qra_jax.studies.lab import (
     statistic,
 )
 
-study = Study(
-    __name__,
-    title="Optimisers: on exact means SGD waits out an entanglement, Adam and signs walk round it",
-)
+TITLE = "Optimisers: on exact means SGD waits out an entanglement, Adam and signs walk round it"
+study = Study(__name__, title=TITLE)
 
 SHADES = [plot.BEST, plot.CYCLE[5], plot.RIVAL, plot.CYCLE[4], plot.color(NATURAL)]
 COLORS = dict(zip([*RULES, NATURAL], SHADES, strict=True))
@@ -90,11 +88,11 @@ def noisy(run: Run) -> xr.Dataset:
     path = cells(one, key=run.key, seeds=run(scale(16, 64)), axes={}, dims={"path": ["record", "pattern"]})
     lines = {"SGD": SGD_TAUS, NATURAL: NATURAL_TAUS}
     curve = np.array(jax.jit(lambda: _optimizers.lines(*lines.values()))())
-    variables = {
+    found = {
         "path": (("seed", "record", "pattern"), path.path),
         "curve": (("line", "point", "pattern"), curve),
     }
-    return dataset(variables, {"line": [*lines, "noisy Adam"]})
+    return dataset(found, {"line": [*lines, "noisy Adam"]})
 
 
 def _apart(data: Data, rules: list[str], line: str) -> Estimate:
@@ -200,9 +198,7 @@ def _matches(reached: xr.DataArray) -> Evidence:
     return factor.below(MATCH).per("problem")
 
 
-@study.claim(
-    "At the best rate of each SGD is as fast as Adam, up to a factor of 2 in steps.", origin=papers.GEO_3
-)
+@study.claim("At the best rate of each SGD needs at most twice as many steps as Adam.", origin=papers.GEO_3)
 def matches(data):
     return _matches(data.samples.reached)
 
@@ -236,11 +232,8 @@ def draw(data: Data) -> Figure:
     waiting = data.means.reached.isel(problem=slice(4, None))
     panels.survival(waiting, third, of="problem", by="rule", until=limit, rising=True, colors=COLORS)
 
-    median = (
-        _optimizers.tuned(data.samples.reached, SAMPLED_STEPS)
-        .assign_coords(problem=named.problem)
-        .median("seed")
-    )
+    steps = _optimizers.tuned(data.samples.reached, SAMPLED_STEPS)
+    median = steps.median("seed").assign_coords(problem=names)
     factor = float((median.sel(rule="SGD") / median.sel(rule="Adam")).max())
     median = median.where(median < SAMPLED_STEPS, np.inf)
     title = f"Sampled, best rate of each: SGD takes up to {factor:.1f} × Adam's steps"

@@ -91,8 +91,8 @@ def shaken(run: Run) -> xr.Dataset:
 
 def _corner(data: Data, above: bool) -> Evidence:
     runs = data.beyond.sel(way="gradient")
-    chosen = runs.lost[(runs.push > 1) == above].astype(float)
-    return exact("whether the run ends in a corner (one share above .99)", chosen).above(0.5).per("push")
+    chosen = runs.lost[(runs.push > 1) == above].astype(float).rename(push="η/η_c")
+    return exact("whether the run ends in a corner (one share above .99)", chosen).above(0.5).per("η/η_c")
 
 
 @study.claim(
@@ -174,11 +174,10 @@ def draw(data: Data) -> Figure:
     panels.mark(1, left)
     for push, values in zip(runs.push.values, runs.policy[..., 0].values, strict=True):
         left.plot(np.full(LAST, push), values, ".", color=plot.BEST, markersize=1.5)
-    if bool(runs.lost.any()):
-        corner = runs.push[runs.lost.values].values
-        panels.mark(
-            np.array([corner.min(), corner.max()]), left, "stuck in a corner", at=0.5, color=plot.RIVAL
-        )
+    kept = float(runs.push[~runs.lost.values].max())
+    if kept < float(runs.push.max()):
+        span = np.array([float(runs.push[runs.push > kept].min()), float(runs.push.max())])
+        panels.mark(span, left, "stuck in a corner", at=0.5, color=plot.RIVAL)
     steps = _staleness.period(runs.policy.sel(push=NEAR[0], method="nearest")[:, 0].values)
     panels.note((1.06, 0.8), left, f"swings, period {steps:.1f} steps", color=plot.BEST)
     left.set(xlim=(0.55, 4.05), ylim=(-0.03, 1.03))

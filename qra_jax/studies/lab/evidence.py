@@ -583,6 +583,29 @@ def statistic(
     return replace(plain, value=value, interval=interval, how=f"bootstrap over {over}")
 
 
+def pooled_share(quantity: str, part: xr.DataArray, whole: xr.DataArray, over: str = "seed") -> Estimate:
+    """Share of a part in a whole, of all members together: in a single one there may be next to nothing to share.
+
+    Args:
+      quantity: what it is a share of.
+      part, whole: `[..., over]`; the whole need not be positive in every member.
+      over: dimension of the members.
+
+    Returns:
+      The estimate; its interval is from resampling the members. A whole of zero leaves it open.
+
+    >>> part, whole = (xr.DataArray(x, dims="seed") for x in ([1.0, 0.0, 5.0], [2.0, 0.0, 10.0]))
+    >>> pooled_share("half", part, whole).value.item()
+    0.5
+    """
+
+    def pooled(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
+        total = whole.sum(over, skipna=False)
+        return part.sum(over, skipna=False) / total.where(total != 0)
+
+    return statistic(quantity, pooled, part, whole, over=over).as_percent()
+
+
 def correlation(quantity: str, first: xr.DataArray, second: xr.DataArray, over: str = "seed") -> Estimate:
     """Spearman's rank correlation over all elements of two arrays; members along `over` are resampled together."""
 

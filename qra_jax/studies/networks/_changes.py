@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from qra_jax import transformer
 from qra_jax.algorithm import grpo
-from qra_jax.studies.lab import Estimate, dataset, statistic
+from qra_jax.studies.lab import dataset
 from qra_jax.transformer import model as network, probe, reward
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.reward import SequenceReward
@@ -184,12 +184,3 @@ def changes(
 def ratio(sums: xr.Dataset) -> xr.DataArray:
     """Share of tokens whose rank has changed, from sums `[..., kind]`."""
     return sums.reranked.sum("kind", skipna=False) / sums.places.sum("kind", skipna=False)
-
-
-def pooled_share(quantity: str, part: xr.DataArray, whole: xr.DataArray) -> Estimate:
-    """Share of a part in all seeds together, as there may be nothing to share in one; its error is over seeds."""
-
-    def pooled(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
-        return part.sum("seed", skipna=False) / whole.sum("seed", skipna=False).clip(1e-300)
-
-    return statistic(quantity, pooled, part, whole).as_percent()

@@ -11,7 +11,7 @@ from qra_jax import plot
 from qra_jax.studies.lab import panels
 from qra_jax.studies.networks._paths import gains, questions
 
-DASHED = {"color": "black", "linestyle": "--"}
+DASHED: dict[str, Any] = {"color": "black", "linestyle": "--"}
 
 
 def members(values: xr.DataArray, ax: Axes, *, x: Any = None, **style: Any) -> Axes:
@@ -36,7 +36,7 @@ def orbits(path: xr.DataArray, curves: xr.Dataset, ax: Axes) -> Axes:
       curves: `softmax` and `natural`, `[start, seed, time, pattern]`.
       ax: where to draw.
     """
-    natural = {"color": plot.RIVAL, "linestyle": ":"}
+    natural: dict[str, Any] = {"color": plot.RIVAL, "linestyle": ":"}
     for start in path.start.values:
         best, third = (path.sel(start=start).isel(pattern=r) for r in (0, 2))
         members(best, ax, x=third, color=plot.BEST, alpha=0.5)
@@ -65,8 +65,8 @@ def gain_bars(runs: xr.Dataset, ax: Axes) -> xr.DataArray:
     for start in runs.start.values:
         kept = runs.sel(start=start, drop=True)
         for name, asked in (("asked", True), ("never asked", False)):
-            both = (questions(kept[of], asked=asked) for of in ("policy", "success"))
-            made[f"{start}\n{name}"] = gains(*both).mean("question").to_dataarray("part")
+            policy, success = (questions(kept[of], asked=asked) for of in ("policy", "success"))
+            made[f"{start}\n{name}"] = gains(policy, success).mean("question").to_dataarray("part")
     bars = xr.concat(list(made.values()), "group").assign_coords(group=list(made))
     colors = {"selection": plot.BEST, "answers": plot.RIVAL}
     panels.bars(bars, ax, x="group", by="part", over="seed", colors=colors)

@@ -150,8 +150,8 @@ def predicted(
     def times(policy: jax.Array, success: jax.Array) -> dict[str, jax.Array]:
         problem = Problem(jnp.log(policy / jnp.sum(policy)), success)
         softmax = jax.vmap(lambda one: orbit.policy(problem, one))(tau)
-        natural = jax.nn.log_softmax(problem.log_ref + tau[:, None] * success)
-        pace = jnp.exp(jnp.mean(problem.log_ref - softmax, axis=-1))
+        natural = jax.nn.log_softmax(problem.log_ref[None] + tau[:, None] * success[None])
+        pace = jnp.exp(jnp.mean(problem.log_ref[None] - softmax, axis=-1))
         out = {"rarity": -problem.log_ref[0]}
         for name, path, speed in (("softmax", softmax, pace), ("natural", natural, jnp.ones_like(tau))):
             share, rate = jnp.exp(path[:, 0]), speed / algorithm.clock(jnp.exp(path) @ success)
@@ -203,9 +203,9 @@ def orbits(
     @jax.vmap
     def each(problem: Problem, path: jax.Array) -> tuple[jax.Array, ...]:
         softmax = orbit.solve(problem, ts=times, algorithm=algorithm).policy
-        natural = jax.nn.softmax(problem.log_ref + problem.success * jnp.asarray(times)[:, None])
+        natural = jax.nn.softmax(problem.log_ref[None] + jnp.asarray(times)[:, None] * problem.success[None])
         part = jnp.linspace(0, 1, len(times))[:, None]
-        line = (1 - part) * softmax[0] + part * softmax[-1]
+        line = (1 - part) * softmax[:1] + part * softmax[-1:]
         return softmax, natural, line, median(problem, path), median(problem, natural)
 
     arrays = each(Problem(jnp.log(values[:, :, 0]), rates), values)

@@ -23,7 +23,19 @@ import xarray as xr
 
 from qra_jax import plot
 from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, all_of, difference, mean, panels, scale
+from qra_jax.studies.lab import (
+    Asked,
+    Data,
+    Derived,
+    Evidence,
+    Study,
+    all_of,
+    difference,
+    mean,
+    panels,
+    pooled_share,
+    scale,
+)
 from qra_jax.studies.networks._procedures import MODELS, Size, compared, parts, taught, trained
 from qra_jax.transformer.procedures import PATTERNS
 
@@ -31,8 +43,10 @@ study = Study(__name__, title="Arithmetic: what a network gains by choosing proc
 
 SAME, NEAR, WORTH = 0.1, 0.1, 0.02
 """Change of a rate, distance in total variation, and difference of pass@k that would matter."""
-COLORS = dict(zip(PATTERNS, (plot.CYCLE[4], plot.CYCLE[1], plot.CYCLE[0], plot.CYCLE[7]), strict=True))
-SIZE = scale(Size(4, 2, 24, 1, 0, 300, 40, 10, 12, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64))
+COLORS: dict[str, str] = dict(
+    zip(PATTERNS, (plot.CYCLE[4], plot.CYCLE[1], plot.CYCLE[0], plot.CYCLE[7]), strict=True)
+)
+SIZE = scale(Size(4, 2, 24, 1, 0, 400, 40, 10, 16, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64))
 
 
 @study.experiment()
@@ -101,7 +115,8 @@ def _parts(data: Data, *, right: bool = False, marker: bool = False) -> xr.DataA
 
 def _main(data: Data, part: str) -> Evidence:
     made = _parts(data).isel(step=-1)
-    return mean(f"share of {part} in the gain", made.sel(part=part) / made.sel(part="gain")).above(0.5)
+    both = made.sel(part=part, drop=True), made.sel(part="gain", drop=True)
+    return pooled_share(f"share of {part} in the gain", *both).above(0.5)
 
 
 @study.claim("The main part of the gain comes from the choice among procedures.", origin=papers.QRA_6_SELECT)
@@ -139,8 +154,8 @@ def _early(made: xr.DataArray) -> Evidence:
     gain = made.sel(part="gain", drop=True)
     half = (gain >= gain.isel(step=-1) / 2) & (gain.step > 0)
     at = xr.where(half.any("step"), half.argmax("step"), gain.sizes["step"] - 1)
-    value = (made.sel(part="format", drop=True) / gain.where(gain != 0)).isel(step=at)
-    return mean("share of format in the first half of the gain", value).above(0.5)
+    both = made.sel(part="format", drop=True).isel(step=at), gain.isel(step=at)
+    return pooled_share("share of format in the first half of the gain", *both).above(0.5)
 
 
 @study.claim(
@@ -203,7 +218,8 @@ def draw(data):
     """Choice, success rates, parts of the gain, and pass@k."""
     figure, axes = plot.new((10.6, 6.6), nrows=2, ncols=2)
     (left, right), (below, last) = axes
-    runs, named = _kind(data), {"by": "procedure", "colors": COLORS}
+    runs, few = _kind(data), data.runs.sizes["seed"] < 6
+    named: Any = {"by": "procedure", "colors": COLORS}
     policy = runs.policy.mean("question")
     winner, counts = np.unique(policy.isel(step=-1).argmax("procedure"), return_counts=True)
     names = ", ".join(f"{PATTERNS[w]} in {c}" for w, c in zip(winner, counts, strict=True))
@@ -222,13 +238,14 @@ def draw(data):
         one = {"procedure": name}
         size = 20 + 150 * policy.sel(one).isel(step=-1)
         right.scatter(before.sel(one), after.sel(one), size, color=color, edgecolor="white")
-    panels.legend(COLORS, right, place="right", title="size: share π\nafter RL")
+    panels.legend(dict(COLORS), right, place="right", title="size: share π\nafter RL")
     made = _parts(data)
-    part = (made.sel(part="choice") / made.sel(part="gain")).isel(step=-1).mean()
+    whole = made.isel(step=-1).mean("seed")
+    part = float(whole.sel(part="choice") / whole.sel(part="gain"))
     panels.frame(f"Choice makes {part:.0%} of the gain", below, x="GRPO steps", y="gain of paid accuracy")
     shades = dict(zip(made.part.values, (plot.BEST, plot.CYCLE[2], plot.CYCLE[3], "black"), strict=True))
     words = {"choice": "procedures", "answers": "right answers", "format": "format", "gain": "all"}
-    panels.curves(made, below, x="step", by="part", over="seed", colors=shades, names=words)
+    panels.curves(made, below, x="step", by="part", over="seed", colors=shades, names=words, runs=few)
     below.axhline(0, color=plot.MUTED, linewidth=0.8, zorder=0)
     panels.legend(None, below, place="right")
     passed = data.runs.passed.sel(model=list(MODELS[:3]))
@@ -236,6 +253,6 @@ def draw(data):
     title = f"RL − base: {lost[0]:+.2f} at k = 1, {lost[-1]:+.2f} at k = {k}"
     panels.frame(title, last, x="number of tries k", y="pass@k with right steps", log="x", ylim=(0, 1.02))
     shades = {"base": "black", "RL": plot.color("GRPO"), "base, cooled": plot.MUTED}
-    panels.curves(passed, last, x="k", by="model", over="seed", colors=shades, within=(0, 1))
+    panels.curves(passed, last, x="k", by="model", over="seed", colors=shades, within=(0, 1), runs=few)
     panels.legend(None, last, place="right")
     return figure

@@ -16,20 +16,33 @@ What is as far from the base, but was not trained, shows what is particular to R
 sequences that were run, and one learning rate, chosen so that RLVR is about done by the last step.
 """
 
+from typing import Any
+
 import jax
 import xarray as xr
 
 from qra_jax import plot, transformer
 from qra_jax.problem import examples, stack
 from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, difference, mean, panels, scale
+from qra_jax.studies.lab import (
+    Asked,
+    Data,
+    Derived,
+    Evidence,
+    Study,
+    difference,
+    mean,
+    panels,
+    pooled_share,
+    scale,
+)
 from qra_jax.studies.networks._bases import learnt
-from qra_jax.studies.networks._changes import REWARDS, SUMS, changes, pooled_share, ratio
+from qra_jax.studies.networks._changes import REWARDS, SUMS, changes, ratio
 from qra_jax.transformer.task import KINDS
 
 study = Study(__name__, title="Critical tokens: which tokens RL moves, beside random changes as far away")
 
-ARMS = list(REWARDS[:-1])
+ARMS: list[str] = list(REWARDS[:-1])
 """Those that are judged; the coin is a control."""
 SHORT = {"RLVR, rates fixed": "RLVR,\nrates fixed"}
 DECISIONS = ["pattern", "marker", "answer"]
@@ -43,7 +56,9 @@ REPORTED = {"RLVR": (5.2, 6.6, 7.3), "RLIF": (6.8, 8.9, 10.1)}
 """Changed ranks in % at these steps, GSM8K: context, not a target."""
 FEW, MORE = 0.101, 0.005
 """Highest share reported; difference of shares that would matter, a quarter of the growth reported for RLVR."""
-COLORS = dict(zip(REWARDS, (plot.color("rlvr"), "#56B4E9", plot.color("rlif"), "#666666"), strict=True))
+COLORS: dict[str, str] = dict(
+    zip(REWARDS, (plot.color("rlvr"), "#56B4E9", plot.color("rlif"), "#666666"), strict=True)
+)
 
 
 @study.experiment()
@@ -217,7 +232,8 @@ def draw(data):
     end = changed.isel(step=-1).mean("seed")
     title = f"At the end: {', '.join(f'{name} {end.sel(reward=name):.1f} %' for name in ('RLVR', 'RLIF'))}"
     panels.frame(title, left, x=f"GRPO steps ({length} sequences)", y="changed ranks (%)", xticks=TIMES)
-    panels.curves(changed, left, x="step", over="seed", within=(0, 100), by="reward", colors=COLORS)
+    named: Any = {"by": "reward", "colors": COLORS, "over": "seed", "runs": changed.sizes["seed"] < 6}
+    panels.curves(changed, left, x="step", within=(0, 100), **named)
     for name, shares in REPORTED.items():
         left.plot(TIMES, shares, "--", color=COLORS[name], linewidth=1)
     panels.legend({**COLORS, "reported, GSM8K": "--"}, left, place="right")
@@ -227,9 +243,7 @@ def draw(data):
     held = shares["ranks"].sel(kind=DECISIONS).sum("kind")
     bars = {f"{arm}: {name}": x.sel(reward=arm, drop=True) for arm in ARMS for name, x in shares.items()}
     table = xr.concat(list(bars.values()), "row").assign_coords(row=list(bars))
-    panels.frame(
-        f"Decisions hold {held.min():.0%} of changed ranks or more", right, x="share", y="", xlim=(0, 1)
-    )
+    panels.frame(f"Decisions hold ≥ {held.min():.0%} of changed ranks", right, x="share", y="")
     shades = dict(zip(KINDS, (plot.BEST, "#D9D9D9", "#E69F00", plot.RIVAL, "#8C8C8C"), strict=True))
     panels.bars(table, right, x="row", by="kind", stacked=True, flat=True, colors=shades)
     panels.legend(None, right, place="right")
@@ -239,7 +253,7 @@ def draw(data):
     title = f"Random changes with the same KL: {float(gap.min()):+.1f} to {float(gap.max()):+.1f} points"
     panels.frame(title, below, x="", y="changed ranks (%)")
     panels.bars(both, below, x="reward", by="network", over="seed", within=(0, 100), names=SHORT)
-    below.legend(fontsize=8)
+    below.legend(fontsize=8, loc="upper left")
     of_kl = sums.kl_reranked.sum("kind") / sums.kl.sum("kind")
     caught = xr.concat([of_kl, ratio(sums)], "share").assign_coords(share=["of KL", "of all tokens"])
     told = " / ".join(f"{value:.0%}" for value in caught.sel(share="of KL").mean("seed").values)

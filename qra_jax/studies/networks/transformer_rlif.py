@@ -23,10 +23,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+import qra_jax.studies.networks._rlif as _rlif
 from qra_jax import plot, transformer
 from qra_jax.studies import papers
 from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
-from qra_jax.studies.networks import _rlif
+from qra_jax.studies.networks import _rlif_panels
 from qra_jax.studies.networks._bases import learnt
 from qra_jax.studies.networks._rlif import gains, of_base, slopes
 from qra_jax.studies.networks._sequences import REWARDS, expected, language, lessons, questions
@@ -225,23 +226,24 @@ def _(data):
 def draw(data: Data) -> Figure:
     """Accuracy with and without format against training, what the rewards see, gain against entropy."""
     figure, ((with_, without), (seen, starts)) = plot.new((9.6, 6.8), nrows=2, ncols=2)
-    runs, look = of_base(data.runs), {"by": "reward", "over": "seed", "colors": _rlif.COLORS}
+    runs, look = of_base(data.runs), {"by": "reward", "over": "seed", "colors": _rlif_panels.COLORS}
     for name, words, ax in (("formatted", "with format", with_), ("plain", "ignoring format", without)):
         panels.curves(runs[name], ax, x="step", label=name == "plain", within=(0, 1), **look)
         panels.mark(float(runs[name].isel(step=0).mean()), ax, axis="y")
         ends = (runs[name].isel(step=-1) - runs[name].isel(step=0)).sel(reward=list(INTERNAL)).mean("seed")
         up, down = int((ends > MARGIN).sum()), int((ends < -MARGIN).sum())
-        title = (
-            f"Of {len(INTERNAL)} internal rewards {up} end higher by over {MARGIN:g}, {down} lower (means)"
-        )
+        title = f"Means {words}: {up} of {len(INTERNAL)} internal rewards end over {MARGIN:g} higher, {down} lower"
         panels.frame(title, ax, x="step", y=f"accuracy {words}", ylim=(-0.03, 1.03))
     panels.legend(None, without, ncols=2)
-    _rlif.seen(data.runs.seen, seen)
     part = float(data.runs.seen.sel(reward=list(CERTAIN[:2]), part="answer").mean())
     title = f"The answer makes {part:.0%} of what means over tokens see"
-    panels.frame(title, seen, x="share of the reward's variance", y="")
-    _rlif.by_entropy(data.runs, starts)
-    token, whole = slopes(data.runs).alone.mean("seed").values
+    panels.frame(title, seen, x="share of the reward's variance at the base", y="")
+    seen.set_title(seen.get_title("left"), pad=20)
+    _rlif_panels.seen(data.runs.seen, seen)
+    token, whole = slopes(data.runs).alone.mean("seed").values.round(1) + 0.0
     title = f"Gain a nat of entropy: {whole:+.1f} trajectory log-prob, {token:+.1f} token entropy"
-    panels.frame(title, starts, x="token entropy of the start (nats)", y="gain with format")
+    panels.frame(
+        title, starts, x="token entropy of the start (nats)", y="gain with format", ylim=(-0.1, 0.65)
+    )
+    _rlif_panels.by_entropy(data.runs, starts)
     return figure

@@ -8,9 +8,7 @@ for some steps on (1 − x) π_ref + x e_r, its answers as right as before, and 
 r* with x far below, near below or above x₀; or, as a control, as many of the second-best pattern. π and p after SFT
 are put into the tabular orbit, whose hitting time of π(r*) = .9 is set against the network's steps. Theory predicts
 that steps are proportional to that time, so that data below the threshold shorten RLVR, too, if less. Answers are
-fixed (right with the pattern's success rate, the theory's assumption) or learnt along with the choice.
-
-A run that does not arrive counts with all of its steps. Each optimiser has one learning rate.
+fixed (right with the pattern's success rate) or learnt. A run that does not arrive counts with all of its steps.
 """
 
 from dataclasses import replace
@@ -27,7 +25,7 @@ from qra_jax.algorithm import grpo
 from qra_jax.problem import stack
 from qra_jax.studies import papers
 from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
-from qra_jax.studies.networks import _sft
+from qra_jax.studies.networks import _sft_panels
 from qra_jax.studies.networks._bases import RECORDED, learnt, trained, tuned
 from qra_jax.studies.networks._paths import crossing, lead, predicted
 from qra_jax.studies.networks._sft import FAR, GOOD, NEAR, NONE, RIVAL, lessons, longest, of_kinds, weak
@@ -86,10 +84,9 @@ def _steps(data: Data, arm: str = FIXED) -> xr.DataArray:
 
 
 def _shorter(data: Data, *kinds: str) -> evidence.Estimate:
-    steps = _steps(data)
-    factor = {kind: longest(steps, NONE) / longest(steps, kind) for kind in kinds}
-    factor = xr.concat(list(factor.values()), "shown", coords="minimal").assign_coords(shown=list(factor))
-    return evidence.ratio("steps of RLVR without SFT / after it", factor, 1.0)
+    steps, name = _steps(data), "steps of RLVR without SFT / after it"
+    factors = {kind: evidence.ratio(name, longest(steps, NONE), longest(steps, kind)) for kind in kinds}
+    return evidence.stacked("shown", factors)
 
 
 @study.claim("SFT on data above the threshold shortens RLVR, with fixed answers.", origin=papers.QRA_5)
@@ -102,10 +99,7 @@ def _(data):
     return _shorter(data, RIVAL).above(1)
 
 
-@study.claim(
-    "Data have to reach the threshold to shorten it.",
-    origin=Asked("The converse of the claim, as one may read it.", (papers.QRA_5,)),
-)
+@study.claim("Data below the threshold do not shorten RLVR.", origin=Asked("The converse.", (papers.QRA_5,)))
 def needed(data):
     return _shorter(data, FAR, NEAR).below(SHORTER)
 
@@ -141,8 +135,8 @@ def _(data):
 
 def _power(data: Data, predictor: str) -> Evidence:
     kinds, steps = (NONE, FAR, NEAR, GOOD), _steps(data)
-    time = data.tabular[predictor].sel(arm=FIXED, drop=True)
-    log_steps, time = np.log(of_kinds(steps, *kinds)), of_kinds(time, *kinds)
+    time = of_kinds(data.tabular[predictor].sel(arm=FIXED, drop=True), *kinds)
+    log_steps = np.log(of_kinds(steps, *kinds))
     name = "power of the predicted time with which steps grow, data " + ", ".join(kinds)
     return evidence.slope(name, log_steps, time, along="case", over="seed").between(1 / SHORTER, SHORTER)
 
@@ -185,7 +179,10 @@ def _lead(data: Data, predictor: str) -> Evidence:
     return evidence.statistic("lead in rank correlation", lead, *parts).above(LEAD)
 
 
-@study.claim("It ranks them better than −log π(r*), answers fixed.", origin=Asked("The simplest predictor."))
+@study.claim(
+    "With fixed answers the tabular time ranks steps better than −log π(r*) does.",
+    origin=Asked("A predictor without dynamics is the rival."),
+)
 def leads(data):
     return _lead(data, "softmax")
 
@@ -226,8 +223,8 @@ def _(data):
 def draw(data: Data) -> Figure:
     """Paths with fixed answers; who arrives with learnt ones; tabular against network; total steps."""
     figure, ((paths, arrivals), (ranks, totals)) = plot.new((9.2, 7.0), nrows=2, ncols=2)
-    runs, steps, look = data.runs, _steps(data), {"colors": _sft.COLORS, "target": TARGET}
-    _sft.paths(runs.policy.sel(arm=FIXED).isel(pattern=0), paths, **look)
+    runs, steps, look = data.runs, _steps(data), {"colors": _sft_panels.COLORS, "target": TARGET}
+    _sft_panels.paths(runs.policy.sel(arm=FIXED).isel(pattern=0), paths, **look)
     title = (
         f"Fixed answers: RLVR takes {_shorter(data, GOOD).value.item():.1f} × fewer steps after SFT above x₀"
     )
@@ -235,17 +232,17 @@ def draw(data: Data) -> Figure:
         title, paths, x=f"steps of RLVR, after {runs.length.values.max()} of SFT", y="π(r*)", ylim=(0, 1.02)
     )
 
-    there = _sft.arrivals(runs.sel(arm="learnt, SGD", drop=True), arrivals, **look)
+    there = _sft_panels.arrivals(runs.sel(arm="learnt, SGD", drop=True), arrivals, **look)
     title = f"Learnt answers, SGD: {there[0]:.0%} of the runs reach r*, {there[1]:.0%} are accurate"
     panels.frame(title, arrivals, x="data of SFT", y="share of runs", ylim=(0, 1.25))
 
     every = xr.concat([_steps(data, arm) for arm in runs.arm.values], runs.arm)
-    _sft.ranked(data.tabular.softmax, every, ranks)
+    _sft_panels.ranked(data.tabular.softmax, every, ranks)
     power = _power(data, "softmax").tests()[0].estimate.value.item()
     title = f"Fixed answers: steps grow like the tabular time to the power {power:.2f}"
     panels.frame(title, ranks, x="tabular time to π(r*) = .9 after SFT", y="steps of the network", log="xy")
 
-    _sft.totals(steps, totals, colors=_sft.COLORS)
+    _sft_panels.totals(steps, totals, colors=_sft_panels.COLORS)
     best = _cheaper(data, FAR, NEAR, GOOD).tests()[0].estimate.value.max().item()
     title = f"Fixed answers: SFT and RLVR take {best:.1f} × fewer steps than RLVR alone, at best"
     panels.frame(title, totals, x="data of SFT, and its steps", y="steps of SFT and RLVR")

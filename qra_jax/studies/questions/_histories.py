@@ -59,17 +59,18 @@ def two_pattern(histories: Histories, clocks: bool = True) -> dict[str, float]:
     """The two-pattern estimator: exponent, dispersion, and nats by which clocks are behind the natural one."""
     run, tables = MeasuredRun(histories), clock_tables(histories.group_size)
     best = run.fit()
-    out = {"exponent": float(best.theta[0]), "dispersion": run.dispersion(best)[0]}
+    out: dict[str, float] = {"exponent": float(best.theta[0]), "dispersion": run.dispersion(best)[0]}
     out["error"] = float(np.sqrt(np.linalg.pinv(run.information(best))[0, 0]))
     natural = run.fit(table=tables[NATURAL]).log_likelihood if clocks else np.full(1, np.nan)
     for name in BEHIND:
         behind = np.asarray(natural - run.fit(table=tables[name]).log_likelihood) if clocks else natural
-        out |= {f"behind {name}": behind.sum(), f"deviation {name}": np.sqrt(len(behind)) * behind.std()}
+        out[f"behind {name}"] = float(behind.sum())
+        out[f"deviation {name}"] = float(np.sqrt(len(behind)) * behind.std())
     return out
 
 
 def everything(histories: Histories) -> xr.Dataset:
-    """One rate and lognormal rates for questions of two patterns, and changes in bins of the start."""
+    """One rate and lognormal rates for questions of two patterns, exponent free or 0 or ½; changes in bins."""
     one, many = (MeasuredRun(histories, QuestionModel(rates=rates)) for rates in ("one", "lognormal"))
     best = many.fit(start=many.starts[0])
     gain = np.asarray(best.log_likelihood - one.fit().log_likelihood)
@@ -81,8 +82,7 @@ def everything(histories: Histories) -> xr.Dataset:
         "gain": gain.sum(),
         "gain deviation": np.sqrt(len(gain)) * gain.std(),
         "lognormal exponent": float(best.theta[0]),
-        "lognormal error": np.sqrt(np.linalg.pinv(many.information(best))[0, 0]),
-        "root": ("fixed", roots),
+        "root": ("fixed", roots),  # of twice the log likelihood ratio of nested models, to a = 0 and ½
         "lognormal spread": np.exp(float(best.theta[-1])),
         "lognormal dispersion": ratio,
         "lognormal dispersion z": z,
@@ -113,7 +113,8 @@ def exponent(estimated: xr.Dataset, maker: str) -> Estimate:
 def apart(estimated: xr.Dataset, first: str, second: str) -> Estimate:
     """Difference of two mean exponents."""
     one, two = (exponent(estimated, maker) for maker in (first, second))
-    error = np.hypot(*(float(x.interval(0.05)[1] - x.value) / 1.959964 for x in (one, two)))
+    first_error, second_error = (float(x.interval(0.05)[1] - x.value) / 1.959964 for x in (one, two))
+    error = np.hypot(first_error, second_error)
     return measured(f"exponent ({first}) − exponent ({second})", one.value - two.value, error, n=one.n)
 
 
@@ -157,3 +158,10 @@ def learnt(prior: xr.Dataset) -> tuple[hierarchy.Simulated, hierarchy.Estimator]
     """Populations of the prior, and the estimator that was learnt from them."""
     drawn = hierarchy.Simulated(**{str(name): prior[name].values for name in prior.data_vars})
     return drawn, hierarchy.learn(drawn)
+
+
+def lognormal(row: xr.Dataset) -> Estimate:
+    """Exponent with lognormal rates; its error is the distance to 0 or ½ over its root of likelihood ratio."""
+    value = row["lognormal exponent"]
+    error = (abs(value - xr.DataArray([0.0, 0.5], dims="fixed")) / row.root).max("fixed", skipna=False)
+    return measured("exponent with lognormal rates", value, error)

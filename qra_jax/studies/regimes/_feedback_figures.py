@@ -24,7 +24,7 @@ def _falls(orbits: xr.Dataset, base: str) -> tuple[xr.Dataset, xr.DataArray, xr.
 
 
 def rise_and_fall(orbits: xr.Dataset, ax: Axes) -> None:
-    """The orbit of each base with the upper decile of gains, of those that peak before t = 10⁵ and end below their start.
+    """The orbit with the upper decile of gains, of those that peak before t = 10⁵ and end below their start.
 
     Args:
       orbits: `certainty` and `rlvr` `[base, seed, decade]`, `start` `[base, seed]`; the last decade is the end.
@@ -45,11 +45,12 @@ def rise_and_fall(orbits: xr.Dataset, ax: Axes) -> None:
         run = one.isel(
             seed=early[np.argsort(gain.values[early])[int(0.9 * len(early))]], decade=slice(None, -1)
         )
-        ax.plot(10.0**run.decade, run.certainty, color=color, label=f"RLIF, {base} base policy")
-        ax.plot(10.0**run.decade, run.rlvr, "--", color=color, linewidth=1, label="the same by RLVR")
+        ax.plot(10.0**run.decade, run.certainty, color=color, zorder=3)
+        ax.plot(10.0**run.decade, run.rlvr, "--", color=color, linewidth=1)
         place = (10.0 ** float(run.certainty.idxmax()), float(run.certainty.max()))
         panels.note(place, ax, "peak", shift=(0, 6), color=color, dot=True)
-    panels.legend(None, ax, loc="center right")
+    shown = {f"{base} base": color for base, color in COLORS.items()}
+    panels.legend(shown | {"RLVR": "--"}, ax, loc="lower left")
 
 
 def peaks(orbits: xr.Dataset, ax: Axes, title: str, *, visible: float = 0.02) -> None:

@@ -139,8 +139,8 @@ LEAN = Derived("theory.rlif_initial_slope", (papers.QRA_4_RISE,))
     "Of many patterns with p ~ Beta(a, b), accuracy rises at first if a > b, and falls if a < b.", origin=LEAN
 )
 def lean(data):
-    right = share("rises at first, a − b > .15", _lean(data, APART, 9)).above(0.97)
-    return all_of(right, share("rises at first, a − b < −.15", _lean(data, -9, -APART)).below(0.03))
+    right = share("rises at first, a − b > .15", _lean(data, APART, 9.0)).above(0.97)
+    return all_of(right, share("rises at first, a − b < −.15", _lean(data, -9.0, -APART)).below(0.03))
 
 
 @lean.null("a = b")
@@ -164,9 +164,9 @@ def together(data):
     return _together(data.fates.rise, data.fates.worst)
 
 
-@together.null("U[0, 1] alone")
+@together.null("Beta(2, 1) alone")
 def _(data):
-    return _together(data.fates.rise.sel(a=[1.0]), data.fates.worst.sel(a=[1.0]))
+    return _together(data.fates.rise.sel(a=[2.0]), data.fates.worst.sel(a=[2.0]))
 
 
 @together.positive("the rise under Beta(2, 1) beside the end under U[0, 1]")
@@ -207,7 +207,7 @@ def _average(data: Data, reward: str, *, chosen: bool = False) -> Evidence:
     change = data.orbits[reward] - data.orbits.start
     if chosen:
         change = change.sel(base=["uneven"])[:, _humps(data, reward).sel(base="uneven").values == 1]
-    peak = change.isel(decade=change.mean("seed").argmax("decade"))
+    peak = change.isel(decade=change.mean("seed").fillna(0.0).argmax("decade"))
     rises = mean("gain of mean accuracy at its peak", peak).above(VISIBLE)
     return all_of(rises, mean("its change at the end", change.isel(decade=-1)).below(0))
 

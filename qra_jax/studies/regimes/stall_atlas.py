@@ -221,12 +221,10 @@ def draw(data: Data) -> Figure:
     panels.survival(decades, left, of="problem", by="n", colors=colors)
     for n, text in zip(SIZES[2:], shares[2:], strict=True):
         panels.note((6, float(stalls.sel(n=n))), left, text, color=colors[n], dot=True)
-    panels.mark(6, left, dash="-")
     tenth = float(decades.sel(n=MIDDLE).quantile(0.9))
     text, shade = f"n = 10: one in ten\nbeyond 10$^{{{tenth:.1f}}}$", colors[MIDDLE]
     panels.note((tenth, 0.1), left, text, shift=(70, 40), color=shade, line=True)
-    ticks = [0, 6, 12, 20, 30, 40, 50, 60]
-    left.set_xticks(ticks, ["1", *(f"10$^{{{tick}}}$" for tick in ticks[1:])])
+    left.set_xticks([0, 6, 12, 20, 40, 60], ["1", *(f"10$^{{{tick}}}$" for tick in (6, 12, 20, 40, 60))])
     panels.legend(None, left, loc="upper right")
     _by_mass(data, middle, colors)
     scores = {name: _auc(data, name) for name in PREDICTORS}

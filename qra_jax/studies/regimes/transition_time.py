@@ -179,7 +179,7 @@ def _family(data: Data, shift: int) -> Evidence:
 def _random(data: Data, shift: int) -> Evidence:
     long = data.times.random_log_time > np.log(LONG)
     error = (data.times.random_estimate.roll(problem=shift) - data.times.random_log_time)[long]
-    return never("random problems with T₀ > 1e4 in which it is off by more", abs(error) > np.log(2))
+    return never("random problems in which it is off by more", abs(error) > np.log(2), rarer_than=0.02)
 
 
 @study.claim("On the family the leading-order estimate gives T₀ > 1e4 within a factor of 2.", origin=LEADING)
@@ -222,7 +222,7 @@ def draw(data: Data) -> Figure:
     texts = [f"{name}\nslope {float(exponents.sel(family=name)):.2f}" for name in FIXED]
     for name, text, color in zip(FIXED, texts, plot.CYCLE, strict=False):
         _curve(data, name, left, color, text, (0, 4))
-    shifts, texts = [(0, 4), (0, 4), (6, -16)], [name.replace(", ", ",\n") for name in GROWING]
+    shifts, texts = [(0, 4), (0, 4), (8, -12)], [name.replace(", ", ",\n") for name in GROWING]
     for name, text, shift, color in zip(GROWING, texts, shifts, plot.CYCLE[3:], strict=False):
         _curve(data, name, right, color, text, shift)
     wide, ten = np.linspace(2, 110, 200), np.log(gamma.sel(family="n = 10"))
@@ -236,7 +236,7 @@ def draw(data: Data) -> Figure:
     shape = np.exp(np.minimum(constant * wide * np.log(wide), 120))
     for ax, limits in ((left, (2, 1e22)), (right, (0, 115))):
         ax.plot(wide, shape, "--", color="black", linewidth=1.2)
-        ax.set(yscale="log", xlim=limits, ylim=(1, 1e47), yticks=10.0 ** np.arange(0, 41, 10))
+        ax.set(yscale="log", xlim=limits, ylim=(1, 1e48), yticks=10.0 ** np.arange(0, 41, 10))
         ax.minorticks_off()
     return figure
 

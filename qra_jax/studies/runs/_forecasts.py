@@ -25,7 +25,7 @@ PRIOR = "prior"
 METHODS = (THEORY, *fit.BASELINES, PRIOR)
 PART, POINTS, QUESTIONS, FRESH, ROLLOUTS = 0.3, 50, 64, 16, 8
 """Part of a run that is fitted; points of a simulated run, its questions, and those of a logged point with rollouts."""
-SCORES = ("error", "end", "crps", "covered", "narrow")
+SCORES: tuple[str, ...] = ("error", "end", "crps", "covered", "narrow")
 
 
 def forecasts(
@@ -52,7 +52,7 @@ def forecasts(
         made |= fit.baselines(curve, until, rest.steps, seed=seed)
         rows.append([_scores(made[name], rest) for name in METHODS])
         ahead.append(made[THEORY])
-    scores = dict(zip(SCORES, np.moveaxis(np.array(rows), 2, 0), strict=True))
+    scores: dict[str, np.ndarray] = dict(zip(SCORES, np.moveaxis(np.array(rows), 2, 0), strict=True))
     scores["weight"] = np.array([[one.dynamics[name] for name in fit.DYNAMICS] for one in fits])
     return scores, ahead
 
@@ -80,7 +80,7 @@ def simulated(*, runs: int, draws: int, seed: int) -> dict[str, np.ndarray]:
       `[3, points after the first part]`, and the scores of [`forecasts`][].
     """
     rng = np.random.default_rng(seed)
-    true = np.stack(paths(rng, runs))
+    true = paths(rng, runs)
     logged = np.array([[log(rng, run) for run in group] for group in true])
     samples = np.full(POINTS, FRESH * ROLLOUTS)
     curves = [fit.Curve(np.arange(POINTS, dtype=float), y, samples) for y in logged.reshape(-1, POINTS)]

@@ -15,6 +15,8 @@ Beside the real runs stand simulated ones, which move as some model of the theor
 what the instrument can say. The theory's prior, which has seen no point, is the null.
 """
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -71,7 +73,7 @@ def real(run: Run) -> xr.Dataset:
     kept = (
         [experiments.index(name) for name in dict.fromkeys(experiments)] if run.quick else range(len(curves))
     )
-    curves, untils, experiments = ([values[i] for i in kept] for values in (curves, untils, experiments))
+    curves, untils = [curves[i] for i in kept], [untils[i] for i in kept]
     scores, ahead = forecasts(curves, untils, draws=run(scale(32, 256)), seed=run.seed)
     longest = max(len(curve.steps) for curve in curves)
 
@@ -80,13 +82,13 @@ def real(run: Run) -> xr.Dataset:
 
     lines = [[filled(line) for line in (one.median, one.low, one.high)] for one in ahead]
     dims = dict.fromkeys(SCORES, ("run", "forecast")) | {"weight": ("run", "dynamics")}
-    values = {name: (dims[name], scores[name]) for name in dims} | {"until": ("run", untils)}
+    values: dict[str, Any] = {name: (dims[name], scores[name]) for name in dims} | {"until": ("run", untils)}
     for name in ("steps", "accuracy"):
         values[name] = (("run", "point"), [filled(getattr(curve, name)) for curve in curves])
     coords = {"forecast": list(METHODS), "dynamics": list(fit.DYNAMICS), "run": [c.name for c in curves]}
     values["path"] = (("run", "line", "point"), lines)
     made = dataset(values, coords, skipped="; ".join(skipped) or "no file")
-    return made.assign_coords(experiment=("run", experiments))
+    return made.assign_coords(experiment=("run", [experiments[i] for i in kept]))
 
 
 def _ahead(values: xr.DataArray, forecast: str, over: str, words: str) -> Evidence:
@@ -220,7 +222,7 @@ def _table(runs: xr.Dataset, ax: Axes) -> None:
     title = f"Smallest error: {first}, then {second}; theory best in {won} of {len(rows)} runs"
     panels.frame(title, ax, x="error at the end (accuracy)", y="", xlim=(-0.02, ends.max() * 1.05))
     for name in reversed(METHODS[:-1]):
-        style = {"s": 42, "zorder": 3} if name == THEORY else {"s": 20, "alpha": 0.9}
+        style: Any = {"s": 42, "zorder": 3} if name == THEORY else {"s": 20, "alpha": 0.9}
         ax.scatter(ends.sel(forecast=name), rows, color=COLORS[name], label=name, **style)
     ax.set_yticks(rows, [_short(str(name)) for name in ends.run.values], fontsize=7)
     ax.grid(axis="y", lw=0.4, alpha=0.5)

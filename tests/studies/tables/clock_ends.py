@@ -21,7 +21,7 @@ TABLE = {
         "open": lambda d: d.change("ends", cold=np.nan),
     },
     "crossover": {
-        "fails": lambda d: d.change("ends", cold=lambda x: x.depth / 2 + 0 * x),
+        "fails": lambda d: d.change("ends", cold=lambda x: 1.2 * x),
         "open": lambda d: d.change("ends", cold=np.nan),
     },
 }

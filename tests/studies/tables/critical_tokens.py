@@ -54,13 +54,9 @@ TABLE = {
         "open": lost,
     },
     "teaches": {"holds": shares(of=rewards(coin=0.0)), "fails": shares(of=rewards(coin=0.5)), "open": lost},
-    "at-pattern": {"holds": shares(of=AT["pattern"]), "fails": shares(of=AT["step"]), "open": lost},
+    "at-pattern": {"holds": shares(of=AT["pattern"]), "open": lost},
     "at-decisions": {"holds": shares(of=AT["answer"]), "fails": shares(of=AT["step"]), "open": lost},
-    "finds": {
-        "holds": shares("kl_reranked", "kl", of=0.9, reranked=0.1),
-        "fails": shares("kl_reranked", "kl", of=0.1, reranked=0.1),
-        "open": lost,
-    },
+    "finds": {"fails": shares("kl_reranked", "kl", of=0.1, reranked=0.1), "open": lost},
     "features": {
         "holds": shares("similarity", of=STEPS[0], random_similarity=STEPS[1]),
         "fails": shares("similarity", of=STEPS[1]),

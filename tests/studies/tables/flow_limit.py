@@ -7,17 +7,23 @@ def _noisy(kind):
     return lambda d: d.change("runs", **{f"sampled_{kind}_se": lambda x: 50 * x})
 
 
+def _steeper(kind, power):
+    """Values and errors that fall faster with the learning rate."""
+    names = (f"sampled_{kind}", f"sampled_{kind}_se")
+    return lambda d: d.change("runs", **{name: lambda x: x * x.rate**power for name in names})
+
+
 TABLE = {
     "mean-training": {
         "fails": lambda d: d.change("runs", error=lambda x: x * x.rate**0.1),
         "open": lambda d: d.change("runs", error=np.nan),
     },
     "spread": {
-        "fails": lambda d: d.change("runs", sampled_rms=lambda x: x * x.rate),
+        "fails": _steeper("rms", 1.0),
         "open": _noisy("rms"),
     },
     "bias": {
-        "fails": lambda d: d.change("runs", sampled_bias=lambda x: x * x.rate**2),
+        "fails": _steeper("bias", 2.0),
         "open": _noisy("bias"),
     },
     "constants": {

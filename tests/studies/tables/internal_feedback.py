@@ -1,7 +1,5 @@
 """Mutations of `internal-feedback`: what its claims would say of other data."""
 
-import numpy as np
-
 
 def _few(name):
     dim = "seed" if name == "orbits" else "draw"
@@ -14,13 +12,9 @@ def _all_rise(data):
 
 def _humps_everywhere(data):
     """Accuracy on every orbit rises by .1, and ends .2 below its start."""
-    path = data.orbits.start + xr_like(data.orbits.certainty, 0.1)
+    path = data.orbits.start + 0 * data.orbits.certainty + 0.1
     path[{"decade": -1}] = data.orbits.start - 0.2
     return data.change("orbits", certainty=path.transpose(*data.orbits.certainty.dims))
-
-
-def xr_like(array, value):
-    return array.copy(data=np.full(array.shape, value))
 
 
 TABLE = {
@@ -33,5 +27,5 @@ TABLE = {
     },
     "together": {"holds": _all_rise, "open": _few("fates")},
     "humps": {"fails": lambda d: d.change("orbits", certainty=d.orbits.rlvr), "open": _few("orbits")},
-    "average": {"holds": _humps_everywhere, "open": _few("orbits")},
+    "average": {"holds": _humps_everywhere, "open": lambda d: d.select("orbits", seed=slice(60))},
 }

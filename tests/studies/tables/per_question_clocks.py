@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from qra_jax.studies.questions.per_question_clocks import BRACKETED
+
 
 def _shift(maker, by):
     """Exponents of a population moved."""
@@ -55,9 +57,26 @@ def _real(**values):
     return mutate
 
 
-def _fits(d):
-    """The changes of the measured run are as expected."""
-    return _real(change=d.real.expected.sel(case="real run").values)(d)
+def _place(value):
+    """The measured run's statistics at a place between those of twelve patterns with κ = 2 and 6."""
+
+    def mutate(d):
+        low, high = (d.real.sel(case=f"12, GRPO, κ = {kappa}") for kappa in (2, 6))
+        names = [n for n in d.real.data_vars if n in BRACKETED]
+        between = {n.replace(" ", "_"): float(low[n] + value * (high[n] - low[n])) for n in names}
+        return _real(**between)(d)
+
+    return mutate
+
+
+def _off(by):
+    """Changes of the measured run as expected, but for so many standard errors."""
+
+    def mutate(d):
+        row = d.real.sel(case="real run")
+        return _real(change=(row.expected + by * row["change error"]).values)(d)
+
+    return mutate
 
 
 TABLE = {
@@ -66,11 +85,11 @@ TABLE = {
     "invariant": {"holds": _one_for_all, "open": _blurred},
     "adam": {"fails": _shift("2, GRPO by Adam", 1.0), "open": _blurred},
     "one-rate": {"holds": _real(gain=0.0, gain_deviation=0.1), "open": _real(gain_deviation=1e5)},
-    "best-model": {"fails": _real(lognormal_exponent=1.0), "open": _real(lognormal_error=1.0)},
-    "binned": {"holds": _fits, "fails": _real(change=9.0), "open": _real(change=np.nan)},
+    "best-model": {"fails": _real(lognormal_exponent=1.0), "open": _real(root=0.1)},
+    "binned": {"holds": _off(0.0), "fails": _off(9.0), "open": _off(1.0)},
     "bracketed": {
-        "holds": lambda d: _real(exponent=0.1, gain=float(d.real.gain[1:3].mean()))(d),
-        "fails": _real(exponent=1e9, gain=1e9),
-        "open": _real(exponent=np.nan, gain=np.nan),
+        "holds": _place(0.5),
+        "fails": _place(3.0),
+        "open": _place(np.nan),
     },
 }

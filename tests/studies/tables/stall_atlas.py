@@ -19,9 +19,9 @@ def _as_regime(data):
 
 TABLE = {
     "percentiles": {"fails": _times(lambda t: 2 * t), "open": _few},
-    "patterns": {"fails": _times(lambda t: t.isel(n=3)), "open": _few},
+    "patterns": {"fails": _times(lambda t: 0 * t + t.isel(n=3, drop=True)), "open": _few},
     "fast": {"fails": _times(lambda t: t + 20), "open": _few},
     "entangled": {"holds": _as_regime, "open": _few},
-    "mass": {"fails": _times(lambda t: t.roll(problem=1)), "open": _few},
+    "mass": {"fails": _times(lambda t: t.roll(problem=1)), "open": _times(lambda t: np.nan * t)},
     "removes": {"fails": _times(lambda t: t.roll(problem=1)), "open": _few},
 }

@@ -20,7 +20,6 @@ def _random(change):
 TABLE = {
     "power": {"fails": _times(lambda t: 0.97 * t.log_time), "open": _blind},
     "growth": {
-        "holds": _times(lambda t: 0.01 * t.gamma * np.log(t.gamma) ** 4 + 0.01 * t.gamma**2),
         "fails": _times(lambda t: 2 * t.gamma),
         "open": _blind,
     },

@@ -1,0 +1,30 @@
+"""Mutations of `entropy-law`: what its claims would say of other data."""
+
+import numpy as np
+
+
+def _obeys(of, noise=0.0):
+    """One course for all questions, on which accuracy is a straight line in a function of entropy."""
+
+    def change(d):
+        h = np.broadcast_to(np.linspace(2, 0.1, d.runs.sizes["record"]), d.runs.entropy.shape)
+        wiggle = noise * np.sin(40 * h)
+        return d.change("runs", entropy=h, accuracy=1 - of(h) / 10 + wiggle)
+
+    return change
+
+
+def _few(d):
+    return d.select("runs", question=slice(2))
+
+
+def _unknown(d):
+    return d.change("runs", accuracy=np.nan)
+
+
+TABLE = {
+    "averages": {"fails": _obeys(np.exp, 1.0), "open": _unknown},
+    "form": {"fails": _obeys(lambda h: h), "holds": _obeys(np.exp), "open": _unknown},
+    "single": {"holds": _obeys(np.exp), "open": _few},
+    "ceiling": {"holds": _obeys(np.exp), "open": _unknown},
+}
