@@ -80,7 +80,7 @@ def _limits(data: Data, end: str, shift: int = 0) -> Evidence:
     else:
         law, constant = 1 / ends.tail_law, 1 / ends.tail_constant_law
     law, constant = law.roll(algorithm=shift), constant.roll(algorithm=shift)
-    rise = xr.DataArray(np.exp(last.where(law <= 0, 0.0))).diff("depth")[..., 0] / 50
+    rise = xr.DataArray(np.exp(last.where(law <= 0, 0.0).clip(max=700))).diff("depth")[..., 0] / 50
     found = xr.where(law > 0, np.exp((log_time[..., -1] - law * 300).clip(-700, 700)), rise)
     a, b = ("a", "A") if end == "cold" else ("1/b", "1/B")
     return all_of(

@@ -692,7 +692,7 @@ def line(quantity: str, y: Any, x: Any, error: Any, *, use: Any = True) -> Estim
       y: values, of any shape.
       x: where they were measured, broadcast against `y`.
       error: standard errors of `y`, > 0.
-      use: which of them to use; default: all. A value used that is NaN leaves the slope open, and so do fewer than three.
+      use: which of them to use; default: all. A NaN among them leaves the slope open, and so do fewer than three.
 
     >>> x = xr.DataArray([0.0, 1.0, 2.0], dims="point")
     >>> line("y against x", 2 * x + 1, x, x * 0 + 0.1).value.item()

@@ -137,4 +137,4 @@ RECORDED: dict[str, tuple[str, ...]] = dict.fromkeys(("policy", "success"), ("st
 
 def repeated(trees: Sequence[Any], times: int) -> Any:
     """Pytrees with leading axis `[trees × times]`, each as often as is said."""
-    return jax.tree.map(lambda *leaves: np.repeat(np.stack(leaves), times, axis=0), *trees)
+    return jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), times, axis=0), *trees)

@@ -23,19 +23,8 @@ import xarray as xr
 
 from qra_jax import plot
 from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Study,
-    all_of,
-    difference,
-    mean,
-    panels,
-    pooled_share,
-    scale,
-)
+from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, all_of, difference, mean, panels, scale
+from qra_jax.studies.lab.evidence import pooled_share
 from qra_jax.studies.networks._procedures import MODELS, Size, compared, parts, taught, trained
 from qra_jax.transformer.procedures import PATTERNS
 

@@ -16,26 +16,14 @@ What is as far from the base, but was not trained, shows what is particular to R
 sequences that were run, and one learning rate, chosen so that RLVR is about done by the last step.
 """
 
-from typing import Any
-
 import jax
 import xarray as xr
 
 from qra_jax import plot, transformer
 from qra_jax.problem import examples, stack
 from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Study,
-    difference,
-    mean,
-    panels,
-    pooled_share,
-    scale,
-)
+from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, difference, mean, panels, scale
+from qra_jax.studies.lab.evidence import pooled_share
 from qra_jax.studies.networks._bases import learnt
 from qra_jax.studies.networks._changes import REWARDS, SUMS, changes, ratio
 from qra_jax.transformer.task import KINDS
@@ -44,14 +32,12 @@ study = Study(__name__, title="Critical tokens: which tokens RL moves, beside ra
 
 ARMS: list[str] = list(REWARDS[:-1])
 """Those that are judged; the coin is a control."""
-SHORT = {"RLVR, rates fixed": "RLVR,\nrates fixed"}
-DECISIONS = ["pattern", "marker", "answer"]
+SHORT, DECISIONS = {"RLVR, rates fixed": "RLVR,\nrates fixed"}, ["pattern", "marker", "answer"]
 STEPS_OF = {"short": (1, 2, 3), "long": (8, 12, 16)}
 LENGTHS, SEEDS = scale(["short"], list(STEPS_OF)), scale(4, 10)
 QUESTIONS, SAMPLES, WIDTH = scale(4, 8), scale(8, 16), scale(24, 32)
-ANNOUNCED, PRETRAINING = 0.9, 300
-TIMES, RATE = [20, 60, 100], 2e-4
-"""Steps of RL at which networks are compared, as in the paper; learning rate of Adam."""
+ANNOUNCED, PRETRAINING, TIMES, RATE = 0.9, 300, [20, 60, 100], 2e-4
+"""Marker in the corpus, its steps; steps of RL at which networks are compared, as in the paper; rate of Adam."""
 REPORTED = {"RLVR": (5.2, 6.6, 7.3), "RLIF": (6.8, 8.9, 10.1)}
 """Changed ranks in % at these steps, GSM8K: context, not a target."""
 FEW, MORE = 0.101, 0.005
@@ -229,11 +215,11 @@ def draw(data):
     figure, axes = plot.new((9.4, 6.6), nrows=2, ncols=2)
     (left, right), (below, last) = axes
     changed, length = 100 * ratio(data.runs.isel(length=-1)), data.runs.length.values[-1]
-    end = changed.isel(step=-1).mean("seed")
-    title = f"At the end: {', '.join(f'{name} {end.sel(reward=name):.1f} %' for name in ('RLVR', 'RLIF'))}"
+    rlvr, _, rlif, _ = changed.isel(step=-1).mean("seed").values
+    title = f"At the end: RLVR {rlvr:.1f} %, RLIF {rlif:.1f} %"
     panels.frame(title, left, x=f"GRPO steps ({length} sequences)", y="changed ranks (%)", xticks=TIMES)
-    named: Any = {"by": "reward", "colors": COLORS, "over": "seed", "runs": changed.sizes["seed"] < 6}
-    panels.curves(changed, left, x="step", within=(0, 100), **named)
+    arms = {"colors": COLORS, "runs": changed.sizes["seed"] < 6}
+    panels.curves(changed, left, x="step", by="reward", over="seed", within=(0, 100), **arms)
     for name, shares in REPORTED.items():
         left.plot(TIMES, shares, "--", color=COLORS[name], linewidth=1)
     panels.legend({**COLORS, "reported, GSM8K": "--"}, left, place="right")

@@ -45,7 +45,7 @@ SEEDS, QUESTIONS, DEPTH, PRETRAINING = scale(8, 10), scale(8, 16), scale(1, 2), 
 STEPS, EVERY, GROUP, WIDTH = scale(192, 256), 8, 8, 32
 SGD, ADAM = scale(0.005, 0.004), scale(2e-4, 1e-4)
 """Learning rates."""
-HIT, NEAR, ALIKE, STILL, STRAIGHT = 0.9, 0.05, 0.25, 0.02, 0.1
+HIT, NEAR, ALIKE, STILL, STRAIGHT = 0.9, 0.05, 0.25, 0.05, 0.1
 """Share of r* that ends a race; total variation; relative difference; change of a rate; deviation from a line."""
 TIMES = np.concatenate([[0.0], np.logspace(-2, 4, 1200)])
 """GRPO times at which orbits are evaluated."""

@@ -208,8 +208,7 @@ def race(data):
 
 @race.null("the runs of the smallest group for every G")
 def _(data):
-    runs = _tuned(data)
-    return _trend(runs.isel(G=[0] * runs.sizes["G"]).assign_coords(G=runs.G.values))
+    return _trend(_tuned(data).isel(G=[0] * data.races.sizes["G"]).assign_coords(G=data.races.G.values))
 
 
 race.positive("the same runs, counted in updates")(lambda data: _trend(_tuned(data) / data.races.G))

@@ -201,7 +201,7 @@ def draw(data: lab.Data) -> Figure:
     second.axvline(0, color="black", linewidth=0.8)
     x, y = "share of questions that agree on skills", "gain of questions never trained"
     panels.frame("Skills transfer where questions agree", third, x=x, y=y, xticks=[0, 0.5, 1])
-    look = {
+    look: dict[str, Any] = {
         "names": {0.0: "same skills", 1.0: "skills shifted by one"},
         "colors": {0.0: plot.BEST, 1.0: plot.MUTED},
     }

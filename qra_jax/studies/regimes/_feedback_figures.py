@@ -50,7 +50,7 @@ def rise_and_fall(orbits: xr.Dataset, ax: Axes) -> None:
         place = (10.0 ** float(run.certainty.idxmax()), float(run.certainty.max()))
         panels.note(place, ax, "peak", shift=(0, 6), color=color, dot=True)
     shown = {f"{base} base": color for base, color in COLORS.items()}
-    panels.legend(shown | {"RLVR": "--"}, ax, loc="lower left")
+    panels.legend(shown | {"RLVR": "--"}, ax, loc="lower left", handlelength=1.0)
 
 
 def peaks(orbits: xr.Dataset, ax: Axes, title: str, *, visible: float = 0.02) -> None:

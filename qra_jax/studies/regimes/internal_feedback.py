@@ -78,8 +78,8 @@ def orbits(run: Run) -> xr.Dataset:
 
     paths = [np.reshape(path, (2, draws, -1)) for path in many(follow, block=32)(problems)]
     values = {name: (("base", "seed", "decade"), path) for name, path in zip(REWARDS, paths, strict=True)}
-    values["start"] = (("base", "seed"), np.reshape(problems.accuracy_ref, (2, draws)))
-    return dataset(values, {"base": BASES, "decade": DECADES}, patterns=PATTERNS)
+    start = {"start": (("base", "seed"), np.reshape(problems.accuracy_ref, (2, draws)))}
+    return dataset(values | start, {"base": BASES, "decade": DECADES}, patterns=PATTERNS)
 
 
 def _share(data: Data, fate: str, a: float) -> Estimate:

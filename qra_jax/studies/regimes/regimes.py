@@ -177,7 +177,7 @@ def _(data):
 
 
 def _whenever(data: Data, *, regime: int = 2, rivals: str = "any") -> Evidence:
-    among = {name: _among(data, name, regime=regime) for name in data.survey}
+    among = {name: _among(data, name, regime=regime) for name in map(str, data.survey)}
     kept = among["one_rival"] | (rivals == "any")
     rules = {
         "Σ π²(p − ρ) > π*(p* − ρ) at the start": among["crowded"][kept],

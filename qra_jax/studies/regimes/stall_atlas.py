@@ -76,8 +76,8 @@ def atlas(run: Run) -> xr.Dataset:
     values = {name: (("n", "problem"), np.reshape(row, (len(SIZES), -1))) for name, row in each.items()}
     values |= {name: ("problem", row) for name, row in many(_traits)(narrowed(few, MIDDLE)).items()}
     estimate = many(theory.transition_time_estimate)
-    values["estimate"] = (("few", "problem"), [estimate(narrowed(few, n)) for n in (5, MIDDLE)])
-    return dataset(values, {"n": list(SIZES), "few": [5, MIDDLE]})
+    laws = {"estimate": (("few", "problem"), [estimate(narrowed(few, n)) for n in (5, MIDDLE)])}
+    return dataset(values | laws, {"n": list(SIZES), "few": [5, MIDDLE]})
 
 
 def _long(data: Data, name: str = "log_time", limit: float = STALL) -> xr.DataArray:

@@ -43,8 +43,15 @@ def _few(d):
     return d.select("unseen", population=slice(9))
 
 
-def _real(**values):
-    return lambda d: d.change("real", **values)
+def _models(any_patterns, deviation=1.0):
+    """Nats of the measured run with any patterns; with two they are 100."""
+    return lambda d: d.change("real", nats=np.array([100.0, any_patterns]), deviation=deviation)
+
+
+def _forward(strangeness, value):
+    """Estimates of the measured run; backward in time it is strange."""
+    both = {"strangeness": np.array([strangeness, 1.0]), "value": np.array([value, 0.5])}
+    return lambda d: d.change("real", **both)
 
 
 def _toward(by):
@@ -74,10 +81,10 @@ TABLE = {
     "covers": {"holds": _near(0.02), "fails": _missed, "open": _few},
     "outside": {"holds": _near(0.02), "fails": _missed, "open": _few},
     "identified": {"holds": _near(0.02), "fails": _near(0.5), "open": _uneven},
-    "hidden-really": {"holds": _real(nats=0.0), "fails": _real(nats=90.0), "open": _real(deviation=1e3)},
+    "hidden-really": {"holds": _models(0.0), "fails": _models(90.0), "open": _models(0.0, 1e3)},
     "resembles": {
-        "holds": _real(strangeness=0.5),
-        "fails": _real(strangeness=1.0),
-        "open": _real(strangeness=np.nan),
+        "holds": _forward(0.5, 0.5),
+        "fails": _forward(1.0, 0.5),
+        "open": _forward(0.5, np.nan),
     },
 }

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 
-def _on_orbit(data, arm="SGD", curve="softmax", speed=(0.2, 0.2), power=1.0):
+def _on_orbit(data, arm="SGD", curve="softmax", speed=(0.5, 0.5), power=1.0):
     """Networks of an arm that run along an orbit, at a time that is a power of the step, at a speed for each start."""
     runs, orbits = data.runs, data.orbits[curve]
     policy = runs.policy.copy()
@@ -44,6 +44,13 @@ def _winner(pattern):
     return change
 
 
+def _turned(policy):
+    """Shares that end far from where they start."""
+    policy, end = policy.copy(), _winner("rival")(policy)
+    policy[{"step": -1}] = end.isel(step=-1)
+    return policy
+
+
 def _apart(policy):
     """Other questions do what they like."""
     policy = policy.copy()
@@ -58,40 +65,46 @@ def _together(policy):
     return policy.isel(question=0).broadcast_like(policy).transpose(*policy.dims) + noise
 
 
-def _few(data):
-    return data.select("runs", seed=slice(2)).select("orbits", seed=slice(2))
-
-
 def _integral(value):
-    noise = 1 + 1e-3 * np.arange(6)
-    return lambda d: d.change("orbits", integral=value * noise[: d.orbits.sizes["seed"]])
+    def mutate(data):
+        noise = 1 + 1e-3 * np.random.default_rng(0).standard_normal(data.orbits.integral.shape)
+        return data.change("orbits", integral=value * noise)
+
+    return mutate
 
 
 def _timed(speeds):
     return lambda d: _on_orbit(_on_orbit(d, speed=speeds), "Adam", speed=(0.2, 0.6))
 
 
+def _lost(data):
+    return data.change("runs", policy=np.nan)
+
+
 TABLE = {
     "path": {
         "holds": _on_orbit,
         "fails": lambda d: _on_orbit(d, curve="natural", speed=(0.05, 0.05)),
-        "open": lambda d: _on_orbit(_few(d)),
+        "open": _lost,
     },
-    "integral": {"holds": _integral(1.0), "fails": _integral(2.0), "open": lambda d: _few(_integral(1.0)(d))},
-    "clock": {
-        "holds": _timed((0.2, 0.2)),
-        "fails": _timed((0.2, 0.6)),
-        "open": lambda d: _few(_timed((0.2, 0.2))(d)),
+    "integral": {
+        "holds": _integral(1.0),
+        "fails": _integral(2.0),
+        "open": lambda d: d.change("orbits", integral=np.nan),
     },
-    "stay": {"holds": lambda d: _learnt(d, success=_still), "open": _few},
+    "clock": {"holds": _timed((0.2, 0.2)), "fails": _timed((0.2, 0.6)), "open": _lost},
+    "stay": {
+        "holds": lambda d: _learnt(d, success=_still, policy=_turned),
+        "open": lambda d: d.change("runs", success=np.nan),
+    },
     "wins": {
         "holds": lambda d: _learnt(d, policy=_winner("best")),
         "fails": lambda d: _learnt(d, policy=_winner("rival")),
-        "open": _few,
+        "open": _lost,
     },
     "carried": {
         "holds": lambda d: _learnt(d, policy=_together),
         "fails": lambda d: _learnt(d, policy=_apart),
-        "open": lambda d: d.change("runs", policy=np.nan),
+        "open": _lost,
     },
 }
