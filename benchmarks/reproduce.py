@@ -63,7 +63,12 @@ def main() -> None:
     known = json.loads(SECONDS.read_text(encoding="utf-8"))
     known[version] = {name: round(value, 1) for name, value in sorted(seconds.items())}
     SECONDS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    found = {"first_report_s": first, "first_claims_s": claims, "wall_s": whole, "exit_status": process.returncode}
+    found = {
+        "first_report_s": first,
+        "first_claims_s": claims,
+        "wall_s": whole,
+        "exit_status": process.returncode,
+    }
     payload = {"environment": environment("scipy", "xarray"), "goals_s": GOALS, "verdicts": tally, **found}
     print(save(f"reproduce-{version}", payload | {"studies_s": seconds}))
 

@@ -40,12 +40,7 @@ def _files() -> dict[str, Path]:
     roots = [here, *([Path(os.environ[OWN])] if os.environ.get(OWN) else [])]
     folders = [folder for root in roots for folder in sorted(root.iterdir()) if folder.is_dir()]
     folders.sort(key=lambda folder: ORDER.index(folder.name) if folder.name in ORDER else len(ORDER))
-    files = [
-        file
-        for folder in folders
-        if folder != here / "lab"
-        for file in sorted(folder.glob("[!_]*.py"))
-    ]
+    files = [file for folder in folders if folder != here / "lab" for file in sorted(folder.glob("[!_]*.py"))]
     return {file.stem.replace("_", "-"): file for file in files}
 
 

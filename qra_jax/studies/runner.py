@@ -31,6 +31,8 @@ from qra_jax.studies import report, worker
 
 MEMORY = 3.0
 """GiB that a study may take: no more run side by side than fit."""
+ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Studies side by side share the cores: threads of linear algebra that wait for each other would keep them busy."""
 UNKNOWN = 30.0
 """Seconds of a study that has never been run."""
 
@@ -168,7 +170,12 @@ def _start(name: str, out: Path, quick: bool, force: bool, measured: Path | None
     words += ["--quick"] * quick + ["--force"] * force
     words += [] if measured is None else ["--data", str(measured)]
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | ALONE,
     )
     job = _Job(name, process, time.perf_counter())
     job.listener = threading.Thread(target=job.listen, daemon=True)

@@ -167,7 +167,15 @@ _NAMES = {
         "success_two_cycles",
     ],
     "regimes": ["Regime", "first_move", "gamma", "regime"],
-    "sft": ["best_split", "sft_log_dose", "sft_log_time", "sft_mass_needed", "sft_policy", "sft_policy_after", "sft_quality"],
+    "sft": [
+        "best_split",
+        "sft_log_dose",
+        "sft_log_time",
+        "sft_mass_needed",
+        "sft_policy",
+        "sft_policy_after",
+        "sft_quality",
+    ],
     "stability": [
         "delay_limit",
         "delayed_radius",

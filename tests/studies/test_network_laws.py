@@ -8,8 +8,8 @@ import xarray as xr
 
 from qra_jax import orbit, theory, transformer as tf
 from qra_jax.algorithm import grpo
-from qra_jax.problem import examples
-from qra_jax.studies.networks import _paths, _rlif, _sequences, _sft
+from qra_jax.problem import examples, stack
+from qra_jax.studies.networks import _bases, _paths, _rlif, _sequences, _sft
 
 DIMS = ("start", "seed", "step", "pattern")
 TIMES = np.concatenate([[0.0], np.logspace(-2, 4, 1200)])
@@ -154,3 +154,15 @@ def test_the_weak_base_is_entangled_and_its_lessons_lie_on_both_sides_of_the_thr
     reached = {kind: float(mixture @ np.asarray(problem.success)) >= second for kind, mixture in last.items()}
     assert reached == {_sft.FAR: False, _sft.NEAR: False, _sft.GOOD: True, _sft.RIVAL: False}
     np.testing.assert_allclose(shown.mixture.sum("pattern"), 1, rtol=1e-12)
+
+
+def test_a_base_learns_the_shares_of_its_own_task_and_training_reads_it():
+    problems = [tf.controlled(stack([start()] * 2), digits=1) for start in (examples.fast, examples.worked)]
+    model = tf.Decoder(problems[0].vocabulary, width=8, depth=1)
+    params = _bases.learnt(tuple(problems), model, seed=0, seeds=2, steps=150, rate=3e-2)
+    one = jax.tree.map(lambda leaf: jnp.asarray(leaf[1, 0]), params)
+    options = {"adam": jnp.asarray(False), "rates": (1e-3, 1e-4), "steps": 2, "every": 1, "group": 2}
+    seen = jax.jit(lambda key: _bases.trained(key, model, one, problems[1], **options))(jax.random.key(0))
+    assert seen["policy"].shape == (3, 2, 3)
+    np.testing.assert_allclose(seen["policy"][0, 0], problems[1].problem.ref[0], atol=0.1)
+    assert set(_bases.RECORDED) | {"status"} == set(seen)

@@ -15,7 +15,9 @@ from qra_jax.studies.lab.study import Finding
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a record."""
-    return json.loads(resources.files("qra_jax.studies.lab").joinpath("claim.schema.json").read_text(encoding="utf-8"))
+    return json.loads(
+        resources.files("qra_jax.studies.lab").joinpath("claim.schema.json").read_text(encoding="utf-8")
+    )
 
 
 def record(finding: Finding, study: str, subject: str) -> dict[str, Any]:

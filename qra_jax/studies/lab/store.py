@@ -21,7 +21,10 @@ def write(path: Path, result: xr.Dataset) -> None:
     plain = result.copy()
     plain.attrs = {name: json.dumps(value, default=_plain) for name, value in result.attrs.items()}
     for name in plain.variables:
-        if plain[name].dtype == np.int64 and np.abs(plain[name].values).max(initial=0) > np.iinfo(np.int32).max:
+        if (
+            plain[name].dtype == np.int64
+            and np.abs(plain[name].values).max(initial=0) > np.iinfo(np.int32).max
+        ):
             plain[name] = plain[name].astype(float)
     _files.write(path, bytes(plain.to_netcdf(engine="scipy")))
 

@@ -13,8 +13,7 @@ estimators that leave patterns open are tried, on populations of both kinds with
   seen and on peaked base policies (Dirichlet(.3)) outside its prior. It tells clocks if its error is at most a third of
   the distance from 0 to ½; the prior's own spread is .36. Nothing predicts whether it does.
 
-Only then both are put to a real GRPO run (1209 questions), if the folder of measured runs is given, with the question
-whether it resembles any population of the prior.
+Only then both are put to a real GRPO run (1209 questions), if its folder is given; it has to lie within the prior.
 """
 
 import numpy as np
@@ -35,10 +34,9 @@ ASKED = Asked("What would decide which clock a real run has is an estimator that
 REAL = Asked("A real GRPO run over 1209 questions has a history for each of them.")
 KINDS, PEAKED = ["two patterns", "several patterns"], "peaked policies"
 MODELS = ["two patterns", ANY := "any patterns"]
-NATS_AND = ("nats", "deviation")
+NATS_AND, VISITS = ("nats", "deviation"), 51
 NATS, SHARP = 10.0, 1 / 6
 """Nats that would tell two clocks apart; error of an exponent that would."""
-VISITS = 51
 
 
 @study.experiment()
@@ -71,11 +69,8 @@ def unseen(run: Run) -> xr.Dataset:
     narrow = hierarchy.learn(drawn, ~drawn.several.astype(bool))
     parts, size = [], run(scale(400, 1209))
     for i, (several, dirichlet) in enumerate(((False, 1.0), (True, 1.0), (True, 0.3))):
-        rng, options = (
-            np.random.default_rng([run.seed, 2, i]),
-            {"dirichlet": (dirichlet,), "several": several},
-        )
-        test = hierarchy.simulate(rng, run(scale(80, 200)), questions=size, **options)
+        rng, count = np.random.default_rng([run.seed, 2, i]), run(scale(80, 200))
+        test = hierarchy.simulate(rng, count, questions=size, dirichlet=(dirichlet,), several=several)
         found = (test.exponent, *estimator.interval(test.summaries, 0.1), narrow.estimate(test.summaries)[0])
         parts.append((*found, estimator.strangeness(test.summaries)))
     names = ("true", "value", "half", "narrow", "strangeness")

@@ -59,7 +59,7 @@ def fates(run: Run) -> xr.Dataset:
 @study.experiment()
 def phases(run: Run) -> xr.Dataset:
     """First move and end for success rates ~ Beta(a, b), not conditioned."""
-    random, (draws, n) = np.random.default_rng(run.seed + 1), run(scale((60, 1000), (300, 3000)))
+    random, (draws, n) = np.random.default_rng(run.seed + 1), run(scale((60, 1000), (200, 2000)))
     found = np.array([[theory.rlif_fates(random.beta(a, b, (draws, n))) for a in AXIS] for b in AXIS])
     values = {"rise": (("b", "a", "draw"), found[:, :, 0]), "worst": (("b", "a", "draw"), found[:, :, 1])}
     return dataset(values, {"a": AXIS, "b": AXIS}, patterns=n)
@@ -68,7 +68,7 @@ def phases(run: Run) -> xr.Dataset:
 @study.experiment()
 def orbits(run: Run) -> xr.Dataset:
     """Accuracy along exact orbits under internal feedback and under RLVR, from both kinds of base policy."""
-    random, draws = np.random.default_rng(run.seed + 2), run(scale(500, 2000))
+    random, draws = np.random.default_rng(run.seed + 2), run(scale(500, 1600))
     both = [more_right_than_wrong(random, PATTERNS, draws, uneven=base == "uneven") for base in BASES]
     problems = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *both)
 

@@ -1,9 +1,9 @@
 """What does KL-regularised training converge to?
 
 The maximiser of E[R] − β KL(π‖π_ref) is π_opt(r) ∝ π_ref(r) exp(R_r/β), and as β → 0 it picks the pattern with the
-highest reward, at the rate exp(−(p₁ − p₂)/β). Gradient flow of the regularised objective is run to its end, from the base
-policy and from random starts, on the worked example π_ref = (.05, .70, .25) with success rates (.9, .6, .1). Its slowest
-mode decays at the rate β π_min > 5·10⁻⁵; a flow has ended when no logit moves faster than 10⁻⁹.
+highest reward, at the rate exp(−(p₁ − p₂)/β). Gradient flow of the regularised objective is run to its end, from the
+base policy and from random starts, on the worked example π_ref = (.05, .70, .25) with success rates (.9, .6, .1). Its
+slowest mode decays at the rate β π_min > 5·10⁻⁵; a flow has ended when no logit moves faster than 10⁻⁹.
 
 Beside it stands the penalty as it is mostly coded, the k3 estimator as a term of the loss. Its mean gradient is that of
 the other KL divergence, so theory predicts another end point, and a rest that vanishes like β instead.
@@ -63,7 +63,9 @@ def rivals(run: Run) -> xr.Dataset:
     @jax.vmap
     def gaps(beta):
         def objective(log_policy):
-            return metrics.accuracy(log_policy, problem.success) - beta * metrics.kl(log_policy, problem.log_ref)
+            return metrics.accuracy(log_policy, problem.success) - beta * metrics.kl(
+                log_policy, problem.log_ref
+            )
 
         best = objective(theory.optimal_policy(problem, beta))
         found = jax.vmap(objective)(others)
@@ -122,7 +124,9 @@ def _vanishes(data: Data, rest: str) -> Evidence:
     return fitted.near(-gap, within=1e-3)
 
 
-@study.claim("As β → 0 the optimum picks argmax R; the rest vanishes like exp(−(p₁ − p₂)/β).", origin=papers.QRA_1)
+@study.claim(
+    "As β → 0 the optimum picks argmax R; the rest vanishes like exp(−(p₁ − p₂)/β).", origin=papers.QRA_1
+)
 def limit(data):
     last = exact("log(1 − π_opt(r*)) at the smallest β", data.small.log_rest.isel(beta=0))
     return all_of(_vanishes(data, "log_rest"), last.below(np.log(1e-12)))
@@ -161,11 +165,19 @@ def draw(data: Data) -> Figure:
     for r, name in enumerate(PATTERNS):
         left.plot(fine.beta, fine.policy[:, r], color=colors[r], label=name)
         dots = reverse.path[..., -1, r]
-        left.plot(np.repeat(flows.beta, flows.sizes["start"]), dots.values.ravel(), "o", color=colors[r], mec="white")
+        left.plot(
+            np.repeat(flows.beta, flows.sizes["start"]),
+            dots.values.ravel(),
+            "o",
+            color=colors[r],
+            mec="white",
+        )
     k3 = flows.path.sel(penalty="k3 in the loss").isel(start=0, time=-1, pattern=0)
     left.plot(k3.beta, k3, ":", color=colors[0], linewidth=1.4)
     where = (k3.beta[1], k3[1])
-    left.annotate("best, with k3\nin the loss", where, (8, 2), textcoords="offset points", color=colors[0], fontsize=8)
+    left.annotate(
+        "best, with k3\nin the loss", where, (8, 2), textcoords="offset points", color=colors[0], fontsize=8
+    )
     left.set(xscale="log", xlabel="strength of the KL term β", ylabel="share π", ylim=(-0.02, 1.02))
     left.legend(loc="center right", bbox_to_anchor=(1.02, 0.53))
     left.set_title("Flows (dots) end on the formula (lines)")
