@@ -63,7 +63,7 @@ def subjects() -> tuple[str, ...]:
     return tuple(dict.fromkeys(file.parent.name for file in _files().values()))
 
 
-def load(name: str):  # noqa: ANN201  (the laboratory is imported only here)
+def load(name: str):
     """The study of this name.
 
     Args:
@@ -90,7 +90,8 @@ def _outside(file: Path) -> ModuleType:
     module_name = f"own.{file.parent.name}.{file.stem}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, file)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         sys.modules[module_name] = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(sys.modules[module_name])

@@ -14,8 +14,6 @@ QRA_1 = Paper(
         "The KL-regularised objective is maximal at π_ref·exp(R/β)/Z, which picks the patterns of largest "
         "reward as β → 0."
     ),
-    reported="",
-    read="second-hand",
 )
 QRA_2_MONOTONE = Paper(
     "QRA-2-MONOTONE",
@@ -27,8 +25,6 @@ QRA_2_MONOTONE = Paper(
         "Regime 1: where base accuracy exceeds the success rate of every suboptimal pattern, π(r*) rises "
         "monotonically along the gradient flow."
     ),
-    reported="",
-    read="second-hand",
 )
 QRA_2_RATE = Paper(
     "QRA-2-RATE",
@@ -37,8 +33,6 @@ QRA_2_RATE = Paper(
     version="v2",
     place="Theorem 5.3",
     says="Regime 1: the time until π(r*) is 1 − ε is O(1/ε), an upper bound.",
-    reported="",
-    read="second-hand",
 )
 QRA_3 = Paper(
     "QRA-3",
@@ -53,7 +47,6 @@ QRA_3 = Paper(
         "π_ref(r*)."
     ),
     reported="worked case γ = (.25 + .05)/.05 = 6 with success rate .70 of r′",
-    read="second-hand",
 )
 QRA_3_BOUND = Paper(
     "QRA-3-BOUND",
@@ -65,8 +58,6 @@ QRA_3_BOUND = Paper(
         "Regime 2: T_0 is at most of the form γ^(Cγ), with a constant C that is not given; a bound from "
         "above, under the assumption of one rival."
     ),
-    reported="",
-    read="second-hand",
 )
 QRA_4_RISE = Paper(
     "QRA-4-RISE",
@@ -79,8 +70,6 @@ QRA_4_RISE = Paper(
         "and a base model that is more often right than wrong: the probability that accuracy rises at first "
         "tends to 1 as the number of patterns grows."
     ),
-    reported="",
-    read="second-hand",
 )
 QRA_4_WORST = Paper(
     "QRA-4-WORST",
@@ -93,7 +82,6 @@ QRA_4_WORST = Paper(
         "probability ½ as the number of patterns grows."
     ),
     reported="simulations with 10³ and 10⁴ patterns: 48.7 % : 51.3 %",
-    read="second-hand",
 )
 QRA_5 = Paper(
     "QRA-5",
@@ -105,7 +93,6 @@ QRA_5 = Paper(
         "The slow optimisation of weak models can be mitigated by SFT before RLVR, given an SFT data set of "
         "sufficiently high quality."
     ),
-    reported="",
     read="in part",
 )
 QRA_ASSUMPTION = Paper(
@@ -118,8 +105,6 @@ QRA_ASSUMPTION = Paper(
         "The model of the theorems: RL changes how often each pattern is selected, while the success rate "
         "of a pattern stays as it is in the base model."
     ),
-    reported="",
-    read="second-hand",
 )
 QRA_6_STABLE = Paper(
     "QRA-6-STABLE",
@@ -141,7 +126,6 @@ QRA_6_SELECT = Paper(
         "The main benefit of RLVR comes from better selection among existing patterns; trained models "
         "prefer patterns of high success rate."
     ),
-    reported="",
     read="in part",
 )
 QRA_6_WANDER = Paper(
@@ -152,7 +136,6 @@ QRA_6_WANDER = Paper(
     place="experiments",
     says="RLVR moves steadily to better patterns, while the choice under internal feedback wanders.",
     reported="Qwen2.5-3B on MATH; no number quoted",
-    read="second-hand",
 )
 QRA_7_RANKS = Paper(
     "QRA-7-RANKS",
@@ -168,7 +151,6 @@ QRA_7_RANKS = Paper(
         "share of changed ranks in %, steps 20/60/100: GSM8K RLVR 5.2/6.6/7.3, RLIF 6.8/8.9/10.1; MATH RLVR "
         "5.3/6.1/6.6, RLIF 6.1/7.7/8.8; AIME24 RLVR 5.1/5.9/6.3"
     ),
-    read="second-hand",
 )
 QRA_7_CRITICAL = Paper(
     "QRA-7-CRITICAL",
@@ -180,7 +162,6 @@ QRA_7_CRITICAL = Paper(
         "RL acts mainly on a sparse set of critical tokens, and thereby changes the distribution of "
         "reasoning patterns."
     ),
-    reported="",
     read="in part",
 )
 
@@ -198,7 +179,6 @@ POS_OPTIMUM = Paper(
         "(mirror), to a fixed reference, or to both, each round has an explicit optimal policy, given by "
         "the reward, its mean and variance under the previous policy, and the policies of the KL terms."
     ),
-    reported="",
     read="in part",
 )
 POS_RECURSION = Paper(
@@ -211,7 +191,6 @@ POS_RECURSION = Paper(
         "The probability of success over rounds obeys a simple recursion, which converges to a fixed point "
         "set by the reference's probability of success and the strength of regularisation."
     ),
-    reported="",
     read="in part",
 )
 POS_EXCEEDS = Paper(
@@ -221,34 +200,26 @@ POS_EXCEEDS = Paper(
     version="v4",
     place="abstract",
     says="The fixed point of the recursion exceeds the reference's probability of success.",
-    reported="",
     read="in part",
 )
 POS_EXISTS = Paper(
     "POS-EXISTS",
     authors="Mroueh",
     arxiv="2503.06639",
-    version="",
-    place="",
     says=(
         "The map of the recursion has ε > 0 under the root of its variance; it then has a fixed point, and "
         "convergence to it is local, under conditions on its slope."
     ),
-    reported="",
-    read="second-hand",
 )
 K3 = Paper(
     "K3",
     authors="Shao et al.",
     arxiv="2402.03300",
-    version="",
     place="equation 4",
     says=(
         "KL(π‖π_ref) is estimated at each token by π_ref/π − log(π_ref/π) − 1, an unbiased and non-negative "
         "estimator, added to the loss of GRPO."
     ),
-    reported="",
-    read="second-hand",
 )
 KL_COLLAPSE = Paper(
     "KL-COLLAPSE",
@@ -261,21 +232,7 @@ KL_COLLAPSE = Paper(
         "modes depends mainly on the strength of regularisation and on the scales of rewards and reference "
         "probabilities; weak regularisation and equal rewards tend to specify a target with a single mode."
     ),
-    reported="",
     read="in part",
-)
-KL_FILTERED = Paper(
-    "KL-FILTERED",
-    authors="",
-    arxiv="2605.02375",
-    version="",
-    place="abstract",
-    says=(
-        "The aim of RL with verifiable rewards and a KL term is related to the base policy, filtered by the "
-        "verifier."
-    ),
-    reported="",
-    read="second-hand",
 )
 
 
@@ -292,7 +249,6 @@ NOISE_PHASE = Paper(
         "modes depends on the noise through Youden's index J = TPR − FPR alone: for J > 0 that mass "
         "vanishes, at J = 0 the process is neutral, for J < 0 wrong modes take over."
     ),
-    reported="",
     read="in part",
 )
 NOISE_TIME = Paper(
@@ -302,7 +258,6 @@ NOISE_TIME = Paper(
     version="v1",
     place="abstract",
     says='For J > 0 noise primarily rescales the time of convergence ("rate, not fate").',
-    reported="",
     read="in part",
 )
 NOISE_FIFTEEN = Paper(
@@ -318,130 +273,14 @@ NOISE_FIFTEEN = Paper(
     reported="noise rates up to 15 %: peak validation accuracy within 2 points of clean training",
     read="in part",
 )
-NOISE_CORRELATED = Paper(
-    "NOISE-CORRELATED",
-    authors="",
-    arxiv="2609.06386",
-    version="",
-    place="abstract",
-    says=(
-        "Errors of a verifier are correlated within a group of rollouts, which lowers the effective group "
-        "size."
-    ),
-    reported="correlation .53; effective group size 1.7 of 8",
-    read="second-hand",
-)
-NOISE_SECOND_VERIFIER = Paper(
-    "NOISE-SECOND-VERIFIER",
-    authors="",
-    arxiv="2608.00220",
-    version="",
-    place="abstract",
-    says="Training on one verifier starves best-of-k under another one.",
-    reported="",
-    read="second-hand",
-)
-
-
-# Learning dynamics and training the unembedding first
-
-NTK_1 = Paper(
-    "NTK-1",
-    authors="Tomihari",
-    arxiv="2601.04670",
-    version="v1",
-    place="decomposition of the kernel",
-    says=(
-        "The change of log π under a training step splits by the logit kernel K = R + G into a part of "
-        "representations, R = ⟨φ, φ′⟩ I, and a part of gradients through the features, G = W J_φ J_φ′ᵀ Wᵀ."
-    ),
-    reported="exact to first order",
-    read="second-hand",
-)
-NTK_2 = Paper(
-    "NTK-2",
-    authors="Tomihari",
-    arxiv="2601.04670",
-    version="v1",
-    place="abstract",
-    says=(
-        "Limited variability of feature representations can make RL updates raise confidence "
-        "systematically, which may explain the loss of diversity after RL."
-    ),
-    reported="",
-    read="in part",
-)
-NTK_3 = Paper(
-    "NTK-3",
-    authors="Tomihari",
-    arxiv="2601.04670",
-    version="v1",
-    place="abstract",
-    says="Training the unembedding first, then everything (CF-RL), optimises faster and raises confidence.",
-    reported="about one epoch of the unembedding alone, then about six of everything",
-    read="in part",
-)
-NTK_3_MECHANISM = Paper(
-    "NTK-3-MECHANISM",
-    authors="Tomihari",
-    arxiv="2601.04670",
-    version="v1",
-    place="abstract",
-    says=(
-        "The mechanism of CF-RL differs from that of linear probing before fine-tuning in supervised "
-        "learning: norms or drift of features do not explain it."
-    ),
-    reported="",
-    read="second-hand",
-)
 
 
 # Predictability of runs and of weights
 
-A_1 = Paper(
-    "A-1",
-    authors="Cai et al.",
-    arxiv="2510.00553",
-    version="",
-    place="rank-1 dominance",
-    says=(
-        "The top singular direction of each weight update, rescaled to the norm of the whole update, "
-        "recovers nearly all of the gain of RL, but not that of supervised training."
-    ),
-    reported=(
-        "relative accuracy above 99 % for RL; SFT 2.5 %, distillation 1.5 %, online distillation 56 %, DPO "
-        "62 %"
-    ),
-    read="in full",
-)
-A_1_SHARE = Paper(
-    "A-1-SHARE",
-    authors="Cai et al.",
-    arxiv="2510.00553",
-    version="",
-    place="rank-1 dominance",
-    says=(
-        "The top direction holds a small share of the norm of the update, so that it has to be scaled up; "
-        "the gain is largest below the full norm."
-    ),
-    reported="19 % of the norm (scale about 5); best at about .7 of the full norm",
-    read="in full",
-)
-A_2 = Paper(
-    "A-2",
-    authors="Cai et al.",
-    arxiv="2510.00553",
-    version="",
-    place="rank-1 linear dynamics",
-    says="The top left singular vector moves linearly with accuracy in the course of training.",
-    reported="PLS regression, R² about .91, 27 checkpoints",
-    read="in full",
-)
 A_3 = Paper(
     "A-3",
     authors="Cai et al.",
     arxiv="2510.00553",
-    version="",
     place="AlphaRL",
     says=(
         "Extrapolation of the top direction from a short early window reaches most of the final performance "
@@ -452,18 +291,6 @@ A_3 = Paper(
         "53.38"
     ),
     read="in full",
-)
-EXPO = Paper(
-    "EXPO",
-    authors="Zheng et al.",
-    arxiv="2404.16792",
-    version="",
-    place="",
-    says=(
-        "Extrapolating weights beyond a trained model, θ₁ + α(θ₁ − θ₀), improves it without further training."
-    ),
-    reported="α between .3 and .5",
-    read="second-hand",
 )
 RELEX = Paper(
     "RELEX",
@@ -477,45 +304,6 @@ RELEX = Paper(
     ),
     reported="as few as 15 % of the steps; up to 10 to 20 × beyond the prefix",
     read="in part",
-)
-RELEX_RANK = Paper(
-    "RELEX-RANK",
-    authors="Wei et al.",
-    arxiv="2605.21468",
-    version="v1",
-    place="abstract",
-    says=(
-        "Neither a higher rank nor a nonlinear model extrapolates better than rank 1 and a line; projection "
-        "removes noise of optimisation."
-    ),
-    reported="",
-    read="in part",
-)
-LINEAR = Paper(
-    "LINEAR",
-    authors="Wang et al.",
-    arxiv="2601.04537",
-    version="",
-    place="abstract",
-    says=(
-        "During RLVR weights and output log-probabilities are strongly linear in the training step, and "
-        "extrapolated weights do about as well as further training."
-    ),
-    reported="more than 70 % of the weights with R² above .7",
-    read="in part",
-)
-LINEAR_NOISE = Paper(
-    "LINEAR-NOISE",
-    authors="Wang et al.",
-    arxiv="2601.04537",
-    version="",
-    place="abstract of the latest version",
-    says=(
-        "The linearity stems from the noisy training signal of RLVR; noise added to SFT makes that linear, "
-        "too."
-    ),
-    reported="",
-    read="second-hand",
 )
 
 
@@ -549,10 +337,8 @@ RINO_2_NEGATIVES = Paper(
     authors="Samineni et al.",
     arxiv="2505.13697",
     version="v4",
-    place="",
     says="Filtered iterative SFT on negatives alone collapses on Countdown.",
     reported="1.5B",
-    read="second-hand",
 )
 RINO_3 = Paper(
     "RINO-3",
@@ -598,17 +384,14 @@ NFL_2 = Paper(
         "weights interpolated from base to instruct, m = 0/.1/.2/1: entropy .81/.71/.44/.38 nats; no gain "
         "below about .5"
     ),
-    read="second-hand",
 )
 NFL_3 = Paper(
     "NFL-3",
     authors="Zhang et al.",
     arxiv="2506.17219",
     version="v2",
-    place="",
     says="A large part of the early gain is format.",
     reported="right answers ignoring format 291/289/235",
-    read="second-hand",
 )
 NFL_4 = Paper(
     "NFL-4",
@@ -617,82 +400,12 @@ NFL_4 = Paper(
     version="v2",
     place="theorem",
     says="Self-certainty, token entropy and trajectory entropy are partly equivalent as objectives.",
-    reported="",
     read="in part",
-)
-SHARPEN = Paper(
-    "SHARPEN",
-    authors="",
-    arxiv="2603.08660",
-    version="",
-    place="abstract",
-    says=(
-        "Intrinsic rewards without labels sharpen the initial distribution: performance rises while "
-        "confidence goes with correctness, then falls."
-    ),
-    reported="",
-    read="second-hand",
-)
-SHARPEN_STEP = Paper(
-    "SHARPEN-STEP",
-    authors="",
-    arxiv="2603.08660",
-    version="",
-    place="abstract",
-    says=(
-        "The step at which training on an intrinsic reward collapses indicates how well a model can be "
-        "trained by RL."
-    ),
-    reported="5.6 × faster than training itself",
-    read="second-hand",
 )
 
 
 # Geometry and sparsity of updates
 
-GEO_1 = Paper(
-    "GEO-1",
-    authors="Zhu et al.",
-    arxiv="2511.08567",
-    version="",
-    place="",
-    says=(
-        "RL updates avoid the principal directions of the weights and sit on weights of small magnitude; "
-        "masks of runs with other data and algorithms overlap."
-    ),
-    reported="bf16 sparsity: RL 36–92 %, SFT .6–19 %; Jaccard overlap of masks .55–.60 (chance .37–.47)",
-    read="in full",
-)
-GEO_2 = Paper(
-    "GEO-2",
-    authors="Mukherjee et al.",
-    arxiv="2505.11711",
-    version="",
-    place="",
-    says="RL changes a small subnetwork, by updates of nearly full rank.",
-    reported="sparsity 68–96 %, rank above 99 %",
-    read="in part",
-)
-GEO_2_SUBNETWORK = Paper(
-    "GEO-2-SUBNETWORK",
-    authors="Mukherjee et al.",
-    arxiv="2505.11711",
-    version="",
-    place="",
-    says="Training the subnetwork alone reproduces the full run.",
-    reported="",
-    read="in part",
-)
-GEO_2_CAUSE = Paper(
-    "GEO-2-CAUSE",
-    authors="Mukherjee et al.",
-    arxiv="2505.11711",
-    version="",
-    place="",
-    says="Training on data near the policy is the main cause of the sparsity.",
-    reported="sparsity with SFT on rejection samples 91 %, with off-policy DPO 7 %",
-    read="in part",
-)
 GEO_3 = Paper(
     "GEO-3",
     authors="Mukherjee et al.",
@@ -700,7 +413,6 @@ GEO_3 = Paper(
     version="v1",
     place="abstract",
     says="SGD matches or outperforms AdamW in RL of language models.",
-    reported="",
     read="in part",
 )
 GEO_3_SPARSE = Paper(
@@ -713,56 +425,6 @@ GEO_3_SPARSE = Paper(
     reported="below .02 % to .5 % against about 9 %",
     read="in part",
 )
-CIRCUITS = Paper(
-    "CIRCUITS",
-    authors="",
-    arxiv="2509.21044",
-    version="",
-    place="",
-    says=(
-        "After RL, not after DPO, edges between attention and MLP outputs are stronger on average and more "
-        "diverse: mean and entropy of their magnitudes up, kurtosis down."
-    ),
-    reported="",
-    read="second-hand",
-)
-
-
-# Evolution strategies
-
-ES = Paper(
-    "ES",
-    authors="Qiu et al.",
-    arxiv="2509.24372",
-    version="v1",
-    place="",
-    says=(
-        "Evolution strategies on all weights, with small populations and greedy decoding, outperform RL "
-        "fine-tuning."
-    ),
-    reported="30 members, σ = 1e-3; Countdown 7B 66.8 against 57.5",
-    read="in full",
-)
-ES_SPREAD = Paper(
-    "ES-SPREAD",
-    authors="Qiu et al.",
-    arxiv="2509.24372",
-    version="v1",
-    place="",
-    says="Runs of evolution strategies vary less from seed to seed than RL does.",
-    reported="spread 15.5 × lower",
-    read="in full",
-)
-ES_DRIFT = Paper(
-    "ES-DRIFT",
-    authors="",
-    arxiv="2608.27351",
-    version="",
-    place="abstract",
-    says="Evolution strategies cover more and drift further off the task than RL.",
-    reported="",
-    read="second-hand",
-)
 
 
 # Pass@k, diversity, entropy
@@ -771,8 +433,6 @@ PK_1 = Paper(
     "PK-1",
     authors="Yue et al.",
     arxiv="2504.13837",
-    version="",
-    place="",
     says="Models after RLVR win at pass@1, base models at pass@k with large k.",
     reported=(
         "pass@256 of the base is always more than 40 points above pass@1 after RL, over six algorithms; at "
@@ -784,36 +444,28 @@ PK_1_NARROWER = Paper(
     "PK-1-NARROWER",
     authors="Yue et al.",
     arxiv="2504.13837",
-    version="",
-    place="",
     says=(
         "At large k base models solve questions that RLVR models no longer solve: RLVR narrows what can be "
         "reached by sampling."
     ),
-    reported="",
     read="in part",
 )
 PK_2 = Paper(
     "PK-2",
     authors="Yue et al.",
     arxiv="2504.13837",
-    version="",
-    place="",
     says="The share of questions of accuracy zero rises while mean accuracy rises.",
-    reported="",
     read="in part",
 )
 PKPO = Paper(
     "PKPO",
     authors="Walder, Karkhanis",
     arxiv="2505.15201",
-    version="",
     place="abstract",
     says=(
         "Rewards transformed jointly over a group give low-variance, unbiased estimators of pass@k and its "
         "gradient, so that training raises the target pass@k; larger k solves more and harder problems."
     ),
-    reported="",
     read="in part",
 )
 NSR = Paper(
@@ -829,36 +481,6 @@ NSR = Paper(
     reported="k up to 256; Qwen2.5-Math-7B, Qwen3-4B, Llama-3.1-8B-Instruct",
     read="in part",
 )
-PSR = Paper(
-    "PSR",
-    authors="Zhu et al.",
-    arxiv="2506.01347",
-    version="v2",
-    place="abstract",
-    says="Training on positive samples alone raises pass@1 and lowers pass@k at large k.",
-    reported="",
-    read="in part",
-)
-DIVERSITY_DECAY = Paper(
-    "DIVERSITY-DECAY",
-    authors="Ruiz Luyten, van der Schaar",
-    arxiv="2601.00747",
-    version="v1",
-    place="abstract",
-    says="Objectives of correctness alone lose diversity in ways that differ between STaR, GRPO and DPO.",
-    reported="",
-    read="in part",
-)
-RARITY = Paper(
-    "RARITY",
-    authors="",
-    arxiv="2608.03467",
-    version="",
-    place="abstract",
-    says="Credit weighted by rarity raises pass@k.",
-    reported="",
-    read="second-hand",
-)
 ENTROPY_LAW = Paper(
     "ENTROPY-LAW",
     authors="Cui et al.",
@@ -869,7 +491,6 @@ ENTROPY_LAW = Paper(
         "Downstream performance and policy entropy are tied by R = −a e^H + b in runs without intervention "
         "on entropy."
     ),
-    reported="",
     read="in part",
 )
 ENTROPY_CEILING = Paper(
@@ -879,7 +500,6 @@ ENTROPY_CEILING = Paper(
     version="v1",
     place="abstract",
     says="The law makes the ceiling of performance predictable, R = −a + b at zero entropy.",
-    reported="",
     read="in part",
 )
 ENTROPY_COVARIANCE = Paper(
@@ -892,7 +512,6 @@ ENTROPY_COVARIANCE = Paper(
         "The change of policy entropy is driven by the covariance of an action's log-probability and the "
         "change of its logit; it stays mostly positive in training, so that entropy falls."
     ),
-    reported="",
     read="in part",
 )
 CLIP_LOW = Paper(
@@ -902,7 +521,6 @@ CLIP_LOW = Paper(
     version="v1",
     place="abstract",
     says="Clip-low of PPO and GRPO (on negative advantages) raises entropy.",
-    reported="",
     read="in part",
 )
 CLIP_HIGH = Paper(
@@ -912,7 +530,6 @@ CLIP_HIGH = Paper(
     version="v1",
     place="abstract",
     says="Clip-high of PPO and GRPO (on positive advantages) lowers entropy.",
-    reported="",
     read="in part",
 )
 CLIP_BOTH = Paper(
@@ -925,61 +542,16 @@ CLIP_BOTH = Paper(
         "Under standard clipping parameters the effect of clip-high dominates, so that entropy falls even "
         "with purely random rewards."
     ),
-    reported="",
     read="in part",
 )
 
 
 # Pre-training, demonstrations, what to train on
 
-ECHO = Paper(
-    "ECHO",
-    authors="Zhao et al.",
-    arxiv="2504.07912",
-    version="v1",
-    place="",
-    says=(
-        "RL converges to one dominant output format of pre-training and amplifies it; which one may depend "
-        "on scale and need not be the most frequent."
-    ),
-    reported="two formats with 62 % and 28 % at the start: that of 28 % wins",
-    read="second-hand",
-)
-ECHO_KL = Paper(
-    "ECHO-KL",
-    authors="Zhao et al.",
-    arxiv="2504.07912",
-    version="v1",
-    place="",
-    says="A larger KL coefficient keeps two formats.",
-    reported="",
-    read="second-hand",
-)
-PRE = Paper(
-    "PRE",
-    authors="Zhang et al.",
-    arxiv="2512.07783",
-    version="",
-    place="",
-    says="RL extends pass@k beyond the base only on data at the edge of the model's competence.",
-    reported="pass@128 up to +42 %, only out of distribution",
-    read="in full",
-)
-PRE_EXPOSURE = Paper(
-    "PRE-EXPOSURE",
-    authors="Zhang et al.",
-    arxiv="2512.07783",
-    version="",
-    place="",
-    says="RL carries over to a new context only where pre-training has shown some of it.",
-    reported="at least 1 % of pre-training",
-    read="in full",
-)
 RELIFT = Paper(
     "RELIFT",
     authors="Ma et al.",
     arxiv="2506.07527",
-    version="",
     place="abstract",
     says=(
         "RL interleaved with SFT on questions that RL does not solve surpasses RL alone and SFT alone, with "
@@ -992,11 +564,8 @@ RELIFT_EVERY_STEP = Paper(
     "RELIFT-EVERY-STEP",
     authors="Ma et al.",
     arxiv="2506.07527",
-    version="",
-    place="",
     says="SFT at every step does much worse.",
     reported="23.8",
-    read="second-hand",
 )
 PRIM = Paper(
     "PRIM",
@@ -1008,21 +577,18 @@ PRIM = Paper(
         "Initialising a model with diverse reasoning primitives of high quality (Tailor) is essential for "
         "stable and sample-efficient RL and gives higher performance after it."
     ),
-    reported="",
     read="in part",
 )
 INFL = Paper(
     "INFL",
     authors="Cen et al.",
     arxiv="2505.18917",
-    version="",
     place="project page",
     says=(
         "The influence of a query on the GRPO objective in one step is, to first order, the expectation of "
         "√(a(1 − a)) × advantage × (kernel with right − with wrong rollouts), with a the rollout accuracy "
         "of the query (BRIDGE)."
     ),
-    reported="",
     read="in part",
 )
 TSALLIS_DIRECTION = Paper(
@@ -1035,7 +601,6 @@ TSALLIS_DIRECTION = Paper(
         "The losses of the Tsallis family, from RLVR (q = 0) to the log-likelihood (q = 1), have one "
         "gradient direction for an example and differ by the factor P^(−q)."
     ),
-    reported="",
     read="in part",
 )
 TSALLIS_COLD = Paper(
@@ -1048,7 +613,6 @@ TSALLIS_COLD = Paper(
         "Under gradient flow RLVR needs Ω(1/p₀) to escape a cold start of success probability p₀, q = 1 "
         "Θ(log 1/p₀)."
     ),
-    reported="",
     read="in part",
 )
 TSALLIS_NOISE = Paper(
@@ -1058,7 +622,6 @@ TSALLIS_NOISE = Paper(
     version="v2",
     place="abstract",
     says="q = 1 memorises label noise, to which q = 0 is robust.",
-    reported="",
     read="in part",
 )
 TSALLIS_SCHEDULE = Paper(
@@ -1071,109 +634,12 @@ TSALLIS_SCHEDULE = Paper(
         "SFT, then RLVR is a step of q from 1 to 0: SFT first leads out of the cold start, RLVR then is the "
         "more robust."
     ),
-    reported="",
-    read="in part",
-)
-SPARKLE = Paper(
-    "SPARKLE",
-    authors="Wang et al.",
-    arxiv="2506.04723",
-    version="",
-    place="",
-    says="RL with parts of the solution as hints makes hard problems useful for training.",
-    reported="prompts with 0 to 4 quarters of the solution",
-    read="in part",
-)
-RLPT = Paper(
-    "RLPT",
-    authors="Li et al.",
-    arxiv="2509.19249",
-    version="",
-    place="",
-    says=(
-        "RL on pre-training text, rewarded by the match of the next segment, improves reasoning and later "
-        "RLVR."
-    ),
-    reported="",
-    read="second-hand",
-)
-RPT = Paper(
-    "RPT",
-    authors="Dong et al.",
-    arxiv="2506.08007",
-    version="",
-    place="",
-    says=(
-        "RL with next-token prediction as a reasoning task improves prediction and is a better start for "
-        "RLVR."
-    ),
-    reported="",
-    read="second-hand",
-)
-COVERAGE = Paper(
-    "COVERAGE",
-    authors="",
-    arxiv="2608.25756",
-    version="",
-    place="abstract",
-    says="A ratio of coverage decides between filtered SFT and RL.",
-    reported="",
-    read="second-hand",
-)
-NORM_LIMITED = Paper(
-    "NORM-LIMITED",
-    authors="",
-    arxiv="2608.03573",
-    version="",
-    place="abstract",
-    says="SFT is limited by the norm of the update, RL by its variance.",
-    reported="",
-    read="second-hand",
-)
-SELECT_IMPROVE = Paper(
-    "SELECT-IMPROVE",
-    authors="Krishnamurthy, Huang, Rajaraman",
-    arxiv="2606.13125",
-    version="v1",
-    place="abstract",
-    says=(
-        "RL post-training works by selecting strategies and by improving them: SFT on diverse strategies "
-        "enables selection, harder RL data improvement."
-    ),
-    reported="Qwen2.5-1.5B, controlled problems",
     read="in part",
 )
 
 
 # Step size, group size, off-policy data
 
-GAP = Paper(
-    "GAP",
-    authors="Suk, Duan",
-    arxiv="2510.08539",
-    version="",
-    place="abstract",
-    says=(
-        "There is a threshold of the step size, set by the gradient gap: below it training converges, above "
-        "it performance collapses; it scales with length and success rate, so that a fixed rate can "
-        "stagnate short of 100 %."
-    ),
-    reported="",
-    read="in part",
-)
-OSCILLATOR = Paper(
-    "OSCILLATOR",
-    authors="Ghosh et al.",
-    arxiv="2606.30789",
-    version="v2",
-    place="abstract",
-    says=(
-        "Under a mean-field assumption GRPO's reward follows a forced, damped oscillator with constants "
-        "from the hyperparameters and one measured curvature."
-    ),
-    reported="R² at least .91, three models, two group sizes",
-    read="in part",
-)
 OSCILLATOR_GROUP = Paper(
     "OSCILLATOR-GROUP",
     authors="Ghosh et al.",
@@ -1191,7 +657,6 @@ OSCILLATOR_NOISE = Paper(
     version="v2",
     place="abstract",
     says="The group size enters, to leading order, as a temperature: stationary fluctuations go as 1/G.",
-    reported="",
     read="in part",
 )
 OSCILLATOR_REFRESH = Paper(
@@ -1201,7 +666,6 @@ OSCILLATOR_REFRESH = Paper(
     version="v2",
     place="abstract",
     says="There is a sharp threshold of stability in the refresh interval of the sampling policy.",
-    reported="",
     read="in part",
 )
 GROUP_UNIVERSAL = Paper(
@@ -1211,302 +675,12 @@ GROUP_UNIVERSAL = Paper(
     version="v1",
     place="abstract",
     says="GRPO's gradient is a U-statistic, and the optimal group size follows a universal scaling law.",
-    reported="",
     read="in part",
 )
 GROUP_BUDGET = Paper(
     "GROUP-BUDGET",
     authors="",
     arxiv="2606.05800",
-    version="",
     place="abstract",
     says="The optimal group size is not independent of the budget.",
-    reported="",
-    read="second-hand",
-)
-ASYMMETRIC = Paper(
-    "ASYMMETRIC",
-    authors="Arnal et al.",
-    arxiv="2506.20520",
-    version="v1",
-    place="abstract",
-    says=(
-        "Off-policy REINFORCE with a baseline below the expected reward of the behaviour improves the "
-        "policy; off-policy updates gain from more weight on positive rewards than on negative ones."
-    ),
-    reported="",
-    read="in part",
-)
-ASYMMETRIC_LIMIT = Paper(
-    "ASYMMETRIC-LIMIT",
-    authors="Arnal et al.",
-    arxiv="2506.20520",
-    version="v1",
-    place="",
-    says=(
-        "With a baseline V below the behaviour's value, tabular training ends in a water-filling limit with "
-        "a part of the actions; at or above it in a collapse."
-    ),
-    reported="",
-    read="second-hand",
-)
-SIGNED = Paper(
-    "SIGNED",
-    authors="",
-    arxiv="2605.07689",
-    version="",
-    place="abstract",
-    says="Advantages 2R − 1 do better than those of Dr.GRPO in small groups.",
-    reported="73.8 against 28.4 % at G = 4",
-    read="second-hand",
-)
-ABSTAIN = Paper(
-    "ABSTAIN",
-    authors="",
-    arxiv="2608.00301",
-    version="",
-    place="abstract",
-    says=(
-        "With rewards 0, +1, −λ for abstention, right and wrong, division by the standard deviation of the "
-        "group takes away the effect of λ."
-    ),
-    reported="",
-    read="second-hand",
-)
-LENGTH_WEIGHTS = Paper(
-    "LENGTH-WEIGHTS",
-    authors="",
-    arxiv="2607.23364",
-    version="",
-    place="abstract",
-    says="Weights by length cannot be unbiased and invariant at once.",
-    reported="",
-    read="second-hand",
-)
-
-
-# Softmax policy gradients
-
-SOFTMAX_RATE = Paper(
-    "SOFTMAX-RATE",
-    authors="Mei et al.",
-    arxiv="2005.06392",
-    version="",
-    place="",
-    says="Softmax policy gradient with exact gradients converges at O(1/t).",
-    reported="",
-    read="second-hand",
-)
-SOFTMAX_ENTROPY = Paper(
-    "SOFTMAX-ENTROPY",
-    authors="Mei et al.",
-    arxiv="2005.06392",
-    version="",
-    place="",
-    says="With entropy regularisation softmax policy gradient converges at a linear (exponential) rate.",
-    reported="",
-    read="second-hand",
-)
-SOFTMAX_PLATEAU = Paper(
-    "SOFTMAX-PLATEAU",
-    authors="Li et al.",
-    arxiv="2102.11270",
-    version="",
-    place="",
-    says="Softmax policy gradient can take exponential time: long plateaus, in examples made for it.",
-    reported="",
-    read="second-hand",
-)
-SQUEEZE = Paper(
-    "SQUEEZE",
-    authors="Ren, Sutherland",
-    arxiv="2407.10490",
-    version="",
-    place="",
-    says=(
-        "A negative gradient on an unlikely answer squeezes the distribution: mass moves to the likeliest "
-        "answer."
-    ),
-    reported="",
-    read="second-hand",
-)
-
-
-# Credit
-
-VINE = Paper(
-    "VINE",
-    authors="Kazemnejad et al.",
-    arxiv="2410.01679",
-    version="",
-    place="",
-    says=(
-        "Credit by Monte-Carlo values of the steps does better than PPO's critic and than uniform credit, "
-        "with fewer updates."
-    ),
-    reported="9 × fewer steps",
-    read="in part",
-)
-PROCESS_REWARD = Paper(
-    "PROCESS-REWARD",
-    authors="",
-    arxiv="2509.21154",
-    version="",
-    place="",
-    says="GRPO amounts to a process reward on prefixes that the rollouts of a group share.",
-    reported="",
-    read="second-hand",
-)
-SPO = Paper(
-    "SPO",
-    authors="Guo et al.",
-    arxiv="2505.23564",
-    version="v2",
-    place="abstract",
-    says=(
-        "Advantages of segments, estimated by Monte Carlo without a critic, with a mask of probable tokens, "
-        "improve on PPO and GRPO."
-    ),
-    reported="mask: trains only tokens with π < .9",
-    read="in part",
-)
-TREE_RPO = Paper(
-    "TREE-RPO",
-    authors="",
-    arxiv="",
-    version="",
-    place="",
-    says="Sampling trees of rollouts and comparing siblings gives credit for each step.",
-    reported="",
-    read="second-hand",
-)
-GIGPO = Paper(
-    "GIGPO",
-    authors="",
-    arxiv="",
-    version="",
-    place="",
-    says="Groups of steps taken in the same state give credit for each step.",
-    reported="",
-    read="second-hand",
-)
-TREE_RL = Paper(
-    "TREE-RL",
-    authors="",
-    arxiv="",
-    version="",
-    place="",
-    says="Branching where the policy is uncertain gives process rewards and better training.",
-    reported="",
-    read="second-hand",
-)
-IBRO = Paper(
-    "IBRO",
-    authors="Lei et al.",
-    arxiv="2507.18391",
-    version="v1",
-    place="abstract",
-    says=(
-        "A term of advantage times entropy of each token, from an information bottleneck, improves "
-        "reasoning for several RL algorithms."
-    ),
-    reported="",
-    read="in part",
-)
-
-
-# Shaped rewards and pairs
-
-SATORI = Paper(
-    "SATORI",
-    authors="Shen et al.",
-    arxiv="2502.02508",
-    version="",
-    place="",
-    says=(
-        "RL that restarts from prefixes cut at some step, with a token of reflection and a bonus for it, "
-        "teaches self-correction."
-    ),
-    reported="bonus ±.5",
-    read="in full",
-)
-RLSP = Paper(
-    "RLSP",
-    authors="",
-    arxiv="2502.06773",
-    version="",
-    place="",
-    says="An exploration reward beside correctness makes search-like behaviour emerge.",
-    reported="released reward: 1{right} − 1000/length",
-    read="in part",
-)
-THINK = Paper(
-    "THINK",
-    authors="",
-    arxiv="2503.16188",
-    version="",
-    place="",
-    says=(
-        "Explicit thinking is not always needed: direct answers can do as well or better under rule-based RL."
-    ),
-    reported="",
-    read="in part",
-)
-TWO_STAGE_SEARCH = Paper(
-    "TWO-STAGE-SEARCH",
-    authors="",
-    arxiv="2503.05592",
-    version="",
-    place="",
-    says="RL in two stages, first rewarded for using search, then for answers, teaches a model to search.",
-    reported="",
-    read="in part",
-)
-TWO_STAGE_TOOLS = Paper(
-    "TWO-STAGE-TOOLS",
-    authors="Zeng et al.",
-    arxiv="2511.01934",
-    version="v2",
-    place="abstract",
-    says=(
-        "Rewards that shift from exploratory to exploitative use of tools train tool use from a base model "
-        "by RL alone."
-    ),
-    reported="over 7 % better than SFT and than RL after SFT",
-    read="in part",
-)
-SHUFFLE = Paper(
-    "SHUFFLE",
-    authors="",
-    arxiv="2508.05612",
-    version="",
-    place="",
-    says=(
-        "Pairing the rollouts of largest contrast and keeping some of the pairs needs fewer steps than GRPO."
-    ),
-    reported="half the steps; 16 rollouts, 4 of 8 pairs kept",
-    read="in part",
-)
-ITERATED_DPO = Paper(
-    "ITERATED-DPO",
-    authors="",
-    arxiv="2503.12854",
-    version="",
-    place="",
-    says="Iterated DPO on pairs from the current policy reaches performance like that of RL at less cost.",
-    reported="",
-    read="in part",
-)
-BARL = Paper(
-    "BARL",
-    authors="Zhang et al.",
-    arxiv="2505.20561",
-    version="",
-    place="",
-    says=(
-        "Bayes-adaptive RL explains and teaches reflective exploration, where a policy trained for one "
-        "fixed task fails at test time."
-    ),
-    reported="",
-    read="second-hand",
 )

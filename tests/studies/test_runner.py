@@ -36,7 +36,7 @@ def runs(run):
 def real(run):
     folder = run.measured("x.csv")
     return dataset({{"n": float(len(list(folder.iterdir())))}})
-PAPER = Paper("A-1", "Euclid", "2506.00001", "v1", "Prop. 1", "Two is two.", reported="2", read="in full")
+PAPER = Paper("A-1", "Euclid", "Two is two.", "2506.00001", "v1", "Prop. 1", reported="2", read="in full")
 @study.claim("Two is <two>.", origin=PAPER)
 def two(data):
     return close("two", data.runs.x.sel(group=8), 2, within=1e-9)

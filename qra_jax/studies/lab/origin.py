@@ -17,10 +17,10 @@ class Paper:
     Attributes:
       id: short name of the claim, e.g. `"QRA-3"`.
       authors: as one cites them.
-      arxiv: identifier, e.g. `"2506.04695"`; empty for what is not there.
-      version: e.g. `"v2"`; empty where unknown.
-      place: theorem, equation, figure or section; empty where unknown.
       says: what the paper claims, no more strongly than it does.
+      arxiv: identifier, e.g. `"2506.04695"`; default: it is not there.
+      version: e.g. `"v2"`; default: unknown.
+      place: theorem, equation, figure or section; default: unknown.
       reported: its numbers.
       read: how it was read: `"in full"`, `"in part"`, or `"second-hand"`.
 
@@ -30,10 +30,10 @@ class Paper:
 
     id: str
     authors: str
-    arxiv: str
-    version: str
-    place: str
     says: str
+    arxiv: str = ""
+    version: str = ""
+    place: str = ""
     reported: str = ""
     read: str = "second-hand"
     kind: Literal["literature"] = "literature"

@@ -38,7 +38,7 @@ study = Study(__name__, title="Internal feedback in a network: what a reward can
 INTERNAL, CERTAIN = REWARDS[1:], REWARDS[1:4]
 """Internal rewards; those without a vote."""
 ANNOUNCED, WIDTH, LESSONS, SFT_RATE = (0.8, 1.0), 32, 200, 3e-3
-SEEDS, QUESTIONS, DEPTH, STEPS = scale(8, 10), scale(6, 12), scale(1, 2), scale(48, 120)
+SEEDS, QUESTIONS, DEPTH, STEPS = scale(8, 8), scale(6, 12), scale(1, 2), scale(48, 100)
 WEIGHTS, RATE, EVERY = scale((0.2, 1.0), (0.2, 0.5, 1.0)), scale(8e-4, 4e-4), 4
 """Weights of an SFT end in the starts between; learning rate of Adam in RL; steps between records."""
 TAUGHT, NAT, MARGIN, STILL, KIN, FELL = 0.05, 0.1, 0.1, 0.05, 0.25, 0.02

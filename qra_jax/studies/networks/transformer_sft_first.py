@@ -35,7 +35,7 @@ study = Study(__name__, title="SFT first, in a network: what shortens RLVR, and 
 FIXED = "fixed, SGD"
 ARMS = {FIXED: (True, False), "learnt, SGD": (False, False), "learnt, Adam": (False, True)}
 """Whether answers are fixed, and whether Adam is used."""
-SEEDS, QUESTIONS, DEPTH, PRETRAINING = scale(10, 10), scale(4, 8), scale(1, 2), scale(250, 400)
+SEEDS, QUESTIONS, DEPTH, PRETRAINING = scale(10, 10), scale(4, 6), scale(1, 2), scale(250, 400)
 LENGTHS, USED = scale((40,), (5, 40)), scale(2, 3)  # steps of SFT, arms that are run
 TARGET, WIDTH, STEPS, EVERY = 0.9, 32, 120, 4
 RATES, SFT_RATE = (0.03, 1e-3), 1e-3  # of gradient descent and of Adam in RLVR, and of Adam in SFT
