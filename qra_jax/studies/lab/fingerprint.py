@@ -172,8 +172,8 @@ def _bindings(node: ast.Import | ast.ImportFrom, module: str) -> dict[str, set[s
     if base.split(".")[0] == "qra_jax":
         for alias in node.names:
             inner = f"{base}.{alias.name}"
-            whole = {WHOLE} if base == "qra_jax" and not _files(inner) else {inner}
-            out[alias.asname or alias.name] = whole if base == "qra_jax" else {base, inner}
+            outer = WHOLE if base == "qra_jax" else base
+            out[alias.asname or alias.name] = {inner if _files(inner) else outer}
     return out
 
 
