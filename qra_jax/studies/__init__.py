@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from qra_jax import _check
 
@@ -63,7 +64,7 @@ def subjects() -> tuple[str, ...]:
     return tuple(dict.fromkeys(file.parent.name for file in _files().values()))
 
 
-def load(name: str):
+def load(name: str) -> Any:
     """The study of this name.
 
     Args:

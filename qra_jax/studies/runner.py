@@ -152,10 +152,11 @@ def reproduce(
                 time.sleep(0.1)
         except KeyboardInterrupt:
             interrupted = True
+            console.print("interrupted; what was computed is kept, run again to go on")
+        finally:  # whatever ended the loop, no study is left running
             for job in running.values():
                 _stop(job)
                 state[job.name] = job.process.returncode == 0
-            console.print("interrupted; what was computed is kept, run again to go on")
     results = write([])
     if claim is not None:
         console.print(report.details([row for row in report.claims(results) if row["id"] == claim]))

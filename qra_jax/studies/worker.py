@@ -79,6 +79,11 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
         keep=lambda experiment, part: store.write(store.path(folder, experiment, prints[experiment]), part),
         say=say,
     )
+    if any(one.measured and experiment not in result for experiment, one in study.experiments.items()):
+        data, prints = (
+            "",
+            study.fingerprints(quick=quick),
+        )  # made without measured runs, whatever was there before
     say("judging and drawing")
     for file in (DONE, CLAIMS, f"{FIGURE}.pdf", f"{FIGURE}.png", ERROR):
         (folder / file).unlink(missing_ok=True)

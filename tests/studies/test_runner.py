@@ -182,6 +182,12 @@ def test_measured_runs_are_part_of_the_fingerprint(fakes, tmp_path):
     rows = json.loads((out / "claims.json").read_text())
     assert [row["verdict"] for row in rows if row["id"] == "good/files"] == ["fails"]
     assert computed(tmp_path) == ["good quick"], "what does not depend on them is kept"
+    run(out, quick=False)
+    assert "good/files" in worker.stamp(out / "good")["untested"]
+    run(out, quick=False, data=folder)
+    assert not worker.stamp(out / "good")["untested"], (
+        "claims left out without measured runs are tested with them"
+    )
 
 
 def test_a_crash_is_reported_and_the_others_run(fakes, tmp_path):

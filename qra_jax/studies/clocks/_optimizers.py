@@ -132,7 +132,7 @@ def lines(sgd: Any, natural: Any) -> Array:
     return jnp.stack([jnp.vstack([problem.ref, line]) for line in found])
 
 
-def tuned(reached: xr.DataArray, most: float) -> xr.DataArray:
+def tuned(reached: xr.DataArray, most: int) -> xr.DataArray:
     """Settled steps at the rate that was best on other seeds; "never" counts as the last step."""
     steps = reached.clip(EVERY, most)
     half = steps.sizes["seed"] // 2

@@ -34,7 +34,8 @@ class Bank:
 
         Args:
           make: a function of a module, whose result is a pytree of arrays: dictionaries, lists and tuples.
-          args, options: numbers, words, arrays; part of the fingerprint.
+          *args: numbers, words, arrays; part of the fingerprint.
+          **options: the same, by name.
 
         Returns:
           The pytree, with NumPy arrays as leaves (typed PRNG keys as they were).

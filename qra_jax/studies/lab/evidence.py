@@ -562,7 +562,8 @@ def statistic(
       arrays: `[..., over]`.
       over: dimension of the members.
       draws: resamplings.
-      to, back: a transformation in which the statistic is nearly normal, and its inverse.
+      to: a transformation in which the statistic is nearly normal.
+      back: its inverse.
 
     Returns:
       The estimate; infinitely wide for a single member.
@@ -588,7 +589,8 @@ def pooled_share(quantity: str, part: xr.DataArray, whole: xr.DataArray, over: s
 
     Args:
       quantity: what it is a share of.
-      part, whole: `[..., over]`; the whole need not be positive in every member.
+      part: `[..., over]`.
+      whole: `[..., over]`; it need not be positive in every member.
       over: dimension of the members.
 
     Returns:

@@ -161,8 +161,12 @@ class Study:
         is run in every combination (see [`cells`][qra_jax.studies.lab.cells]), and returns arrays by name.
 
         Args:
-          axes, seeds, dims, coords, common, block: as for [`cells`][qra_jax.studies.lab.cells]; each may be a
-            `scale(quick, full)`, the values of `axes` and `coords` too.
+          axes: as for [`cells`][qra_jax.studies.lab.cells]; it and its values may be a `scale(quick, full)`.
+          seeds: members of each cell; may be a `scale(quick, full)`.
+          dims: names of further dimensions of what is returned.
+          coords: values along these; they may be a `scale(quick, full)`.
+          common: axes whose cells share their random numbers.
+          block: members vectorised together.
           after: earlier experiments whose results it reads, as `run.done.<name>`.
           measured: whether it depends on the folder of measured runs.
         """
@@ -230,7 +234,8 @@ class Study:
         """What the dataset of each experiment depends on.
 
         Args:
-          quick, seed: as for [`compute`][].
+          quick: the quick version.
+          seed: of all random numbers.
           data: fingerprint of the folder of measured runs; empty for none.
         """
         out: dict[str, str] = {}
