@@ -170,8 +170,8 @@ def write(results: Sequence[Result], out: Path, *, waiting: Sequence[str] = (), 
       waiting: studies that are still to come.
       quick: whether this run makes quick versions.
     """
-    text = json.dumps(claims(results), indent=1, ensure_ascii=False, allow_nan=False)
-    _files.write(out / "claims.json", text + "\n")
+    rows = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in claims(results)]
+    _files.write(out / "claims.json", "[\n" + ",\n".join(rows) + "\n]\n")
     _files.write(out / "claims.md", markdown(results))
     _files.write(out / "report.html", page(results, waiting=waiting, quick=quick))
 
@@ -191,6 +191,7 @@ def markdown(results: Sequence[Result]) -> str:
         f"# Claims and verdicts\n\n{len(rows)} claims, by origin:",
         "\n".join([head, *counts]),
         WORDS,
+        *([QUICK] if any(result.stamp.get("quick") for result in results) else []),
         "Made by `qra reproduce`; `claims.json` beside it holds the records, in the form of `claim.schema.json`.",
     ]
     for result in results:
