@@ -141,7 +141,7 @@ def test_no_arguments_prints_help(capsys):
             ["solve", "--ref", "1", "--success", ".5", "--plot", f"{__file__}/a.png"],
             "nothing can be written in",
         ),
-        (["reproduce", "nope"], "study: 'nope'; must be one of 'optimal-policy'"),
+        (["reproduce", "nope"], "study: 'nope'; must be one of 'internal-feedback'"),
         (["solve", "--ref", ".5", ".5"], "success: missing"),
         (["solve", "--ref", "--success", ".5"], "ref: empty"),
         (["solve", "--ref", ".5,x", "--success", ".5,.5"], "ref: 'x' is not a number; must be in [0, 1]"),

@@ -79,7 +79,7 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
         keep=lambda experiment, part: store.write(store.path(folder, experiment, prints[experiment]), part),
         say=say,
     )
-    if any(one.measured and experiment not in result for experiment, one in study.experiments.items()):
+    if any(one.measured and not result.has(experiment) for experiment, one in study.experiments.items()):
         data, prints = (
             "",
             study.fingerprints(quick=quick),
