@@ -126,4 +126,5 @@ def rlif_fates(success: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         success - success.mean(axis=-1, keepdims=True),
     )
     surest = np.take_along_axis(success, rates.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-    return np.einsum("...r,...r->...", rates, centred) > 0, surest < 0.5
+    first = np.einsum("...r,...r->...", rates, centred)
+    return np.asarray(first > 0), np.asarray(surest < 0.5)

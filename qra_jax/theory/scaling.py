@@ -224,7 +224,7 @@ def grpo_cold_exponent(load: Any) -> np.ndarray:
     # Per step of log x; beyond the grid the share is 1 − 1/(8x).
     parts = np.diff(np.log(x)) * np.convolve(slow / np.sqrt(x), [0.5, 0.5], "valid")
     rest = np.append(np.cumsum(parts[::-1])[::-1], 0.0) + 2 / np.sqrt(x[-1]) + x[-1] ** -1.5 / 12
-    return np.interp(np.log(load), np.log(x), slow / np.sqrt(x) / rest)
+    return np.asarray(np.interp(np.log(load), np.log(x), slow / np.sqrt(x) / rest))
 
 
 def end_log_times(
