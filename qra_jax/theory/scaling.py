@@ -214,7 +214,7 @@ def grpo_cold_exponent(load: Any) -> np.ndarray:
     Reference: *derived here*.
 
     >>> [round(float(grpo_cold_exponent(x)), 2) for x in (1e-4, 0.3, 100.0)]
-    [0.99, 0.75, 0.5]
+    [1.0, 0.75, 0.5]
     """
     load = np.asarray(load, float)
     if not np.all((load > 0) & (load <= _LOADED)):
