@@ -23,7 +23,6 @@ ORIGINS = {
     "derived": "derived here",
     "asked": "asked here",
 }
-CRASHED = "crashed"
 QUICK = (
     "This is the quick version: fewer members, coarser grids and smaller networks. More claims stay open than in "
     "the full one, and numbers are rougher; qra reproduce without --quick makes that."

@@ -38,14 +38,14 @@ class Bank:
           **options: the same, by name.
 
         Returns:
-          The pytree, with NumPy arrays as leaves (typed PRNG keys as they were).
+          The pytree, with NumPy arrays as leaves. Typed PRNG keys are none: keep `jax.random.key_data` of them.
         """
         name = f"{make.__module__.rsplit('.', 1)[-1]}.{make.__name__}-{fingerprint.of_call(make, args, options)[:16]}"
         if name not in self._memory:
             with self._alone(name):
                 known = self._read(name)
                 if known is None:
-                    known = jax.tree.map(_stored, make(*args, **options))
+                    known = jax.tree.map(np.asarray, make(*args, **options))
                     self._write(name, known)
             self._memory[name] = known
         return self._memory[name]
@@ -85,10 +85,6 @@ class Bank:
             yield
         finally:
             os.close(handle)
-
-
-def _stored(leaf: Any) -> np.ndarray:
-    return np.asarray(leaf)
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, np.ndarray]:

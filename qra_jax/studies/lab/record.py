@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from importlib import resources
 from typing import Any
 
-from qra_jax.studies.lab.evidence import Evidence, Test
+from qra_jax.studies.lab.evidence import Test
 from qra_jax.studies.lab.origin import Paper
 from qra_jax.studies.lab.study import Finding
 
@@ -67,14 +66,10 @@ def record(finding: Finding, study: str, subject: str) -> dict[str, Any]:
         "needs_no_control": claim.needs_none,
         "tolerance": finding.evidence.predicted(),
         "measured": finding.evidence.measured(finding.level),
-        "evidence": _tests(finding.evidence, finding.level),
+        "evidence": [_short(test, finding.level) for test in finding.evidence.tests()],
         "verdict": finding.verdict.kind,
         "reason": finding.verdict.reason,
     }
-
-
-def _tests(evidence: Evidence, level: float) -> list[dict[str, Any]]:
-    return [_short(test, level) for test in evidence.tests()]
 
 
 MOST = 64
@@ -108,8 +103,3 @@ def _ends(values: list[Any]) -> list[Any]:
     numbers = [float(value) for value in values]
     known = [x for x in numbers if not math.isnan(x)] or [math.nan]
     return [x if math.isfinite(x) else str(x) for x in (min(known), max(known))]
-
-
-def slug(text: str) -> str:
-    """A name for an anchor: lower case, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
