@@ -13,7 +13,7 @@ from jaxtyping import Array
 from qra_jax import flow, orbit
 from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem, examples, stack
-from qra_jax.studies.lab import Run, cells
+from qra_jax.studies import lab
 from qra_jax.training import gradient_covariance, train
 
 RULES = ["SGD", "momentum", "Adam", "sign"]
@@ -81,11 +81,11 @@ def matched(cell: Any, steps: int) -> dict[str, Array]:
     return {"reached": settled(path[:, question.best]), "path": path[:, :3], "moved": effective}
 
 
-def both(run: Run, function: Any, axes: dict[str, Any], **options: Any) -> xr.Dataset:
+def both(run: lab.Run, function: Any, axes: dict[str, Any], **options: Any) -> xr.Dataset:
     """Every rule, and the natural gradient, along `rule`."""
     parts = []
     for kind, rules in (("rules", range(4)), (NATURAL, range(1))):
-        found = cells(function, key=run.key, axes={"kind": [kind], "rule": rules, **axes}, **options)
+        found = lab.cells(function, key=run.key, axes={"kind": [kind], "rule": rules, **axes}, **options)
         found = found.isel(kind=0, drop=True)
         parts.append(found.assign_coords(rule=RULES if kind == "rules" else [NATURAL]))
     joined: Any = xr.concat(parts, "rule")

@@ -26,23 +26,10 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
 from qra_jax.algorithm import Algorithm, filtered_sft, grpo
-from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    dataset,
-    measured,
-    panels,
-    ratio,
-    scale,
-)
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 
-study = Study(
+study = lab.Study(
     __name__, title="Answer length: 1/|o| lengthens what is punished, if the stop can tell it from the rest"
 )
 
@@ -77,9 +64,9 @@ def _normalised(lengths: np.ndarray, norm: str) -> Any:
 
 
 @study.experiment()
-def gradients(run: Run) -> xr.Dataset:
+def gradients(run: lab.Run) -> xr.Dataset:
     """Gradient of the stop logit over that for weight one with 1/|o|: mean and error, of all and of wrong answers."""
-    random, groups = np.random.default_rng(run.seed), run(scale(60_000, 400_000))
+    random, groups = np.random.default_rng(run.seed), run(lab.scale(60_000, 400_000))
     tables, unit = [_table(rule) for rule in RULES.values()], float(theory.stop_drift(STOP, "length"))
     found = np.zeros((2, 2, len(SHARES), len(RULES), len(NORMS)))
     for i, accuracy in enumerate(SHARES):
@@ -92,13 +79,13 @@ def gradients(run: Run) -> xr.Dataset:
                 found[:, c, i, j, m] = each.mean(), each.std(ddof=1) / np.sqrt(groups)
     shape = ("answers", "accuracy", "rule", "norm")
     coords = {"answers": ["all", "wrong"], "accuracy": SHARES, "rule": list(RULES), "norm": list(NORMS)}
-    return dataset({"mean": (shape, found[0]), "error": (shape, found[1])}, coords, mean_length=1 / STOP)
+    return lab.dataset({"mean": (shape, found[0]), "error": (shape, found[1])}, coords, mean_length=1 / STOP)
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """Mean lengths of wrong and right answers in sampled training at accuracy ½."""
-    random, seeds, norms = np.random.default_rng(run.seed + 1), run(scale(6, 24)), ["1/|o|", "constant"]
+    random, seeds, norms = np.random.default_rng(run.seed + 1), run(lab.scale(6, 24)), ["1/|o|", "constant"]
     length = np.zeros((len(RULES), len(norms), len(STOPS), seeds, STEPS + 1, 2))
     for (j, rule), (m, norm), (s, stop) in _product(RULES.values(), norms, STOPS):
         table, logit = _table(rule), np.full((seeds, 2), np.log(STOP / (1 - STOP)))
@@ -115,7 +102,7 @@ def runs(run: Run) -> xr.Dataset:
             logit = logit + rate * (both if stop == "own" else both.sum(axis=1, keepdims=True))
     shape = ("rule", "norm", "stop", "seed", "step", "answers")
     coords = {"rule": list(RULES), "norm": norms, "stop": list(STOPS), "answers": ["wrong", "right"]}
-    return dataset({"length": (shape, length)}, coords)
+    return lab.dataset({"length": (shape, length)}, coords)
 
 
 def _product(*axes: Any) -> Any:
@@ -123,21 +110,21 @@ def _product(*axes: Any) -> Any:
     return ((a, b, c) for a in enumerate(axes[0]) for b in enumerate(axes[1]) for c in enumerate(axes[2]))
 
 
-def _drift(data: Data, answers: str, **chosen: Any) -> Any:
+def _drift(data: lab.Data, answers: str, **chosen: Any) -> Any:
     found = data.gradients.sel(answers=answers).sel(chosen)
-    return measured(
+    return lab.measured(
         f"gradient of the stop of {answers} answers over that for weight one", found["mean"], found.error
     )
 
 
-def _still(data: Data, rules: list[str]) -> Evidence:
+def _still(data: lab.Data, rules: list[str]) -> lab.Evidence:
     constant = _drift(data, "all", norm=["constant"]).near(0, within=STILL)
-    return all_of(_drift(data, "all", rule=rules).near(0, within=STILL), constant)
+    return lab.all_of(_drift(data, "all", rule=rules).near(0, within=STILL), constant)
 
 
 @study.claim(
     "Centred weights independent of length have no drift in length under any norm, nor any weights over a constant.",
-    origin=Derived("theory.stop_drift", (papers.RINO_3,)),
+    origin=lab.Derived("theory.stop_drift", (papers.RINO_3,)),
 )
 def still(data):
     return _still(data, ["GRPO"])
@@ -146,19 +133,19 @@ def still(data):
 still.null("weights that are not centred")(lambda data: _still(data, ["positives only"]))
 
 
-def _drifts(data: Data, norm: str) -> Evidence:
+def _drifts(data: lab.Data, norm: str) -> lab.Evidence:
     up, down = (_drift(data, "all", norm=norm, rule=f"{name} only") for name in ("positives", "negatives"))
     both = {
         accuracy: _drift(data, "all", norm=norm, rule="± (unit weights)", accuracy=accuracy)
         for accuracy in SHARES
     }
     sides = both[0.2].below(-DRIFT), both[0.5].near(0, within=STILL), both[0.8].above(DRIFT)
-    return all_of(up.above(DRIFT), down.below(-DRIFT), *sides)
+    return lab.all_of(up.above(DRIFT), down.below(-DRIFT), *sides)
 
 
 @study.claim(
     "Uncentred weights over |o| drift: shorter for positives, longer for negatives, unit ± by the share of wrong ones.",
-    origin=Derived("theory.stop_drift", (papers.RINO_3,)),
+    origin=lab.Derived("theory.stop_drift", (papers.RINO_3,)),
 )
 def drifts(data):
     return _drifts(data, "1/|o|")
@@ -167,10 +154,10 @@ def drifts(data):
 drifts.null("division by a constant")(lambda data: _drifts(data, "constant"))
 
 
-def _grows(data: Data, norm: str) -> Evidence:
+def _grows(data: lab.Data, norm: str) -> lab.Evidence:
     length = data.runs.length.sel(rule="GRPO", norm=norm, answers="wrong", drop=True)
     words = "length of wrong answers in the end over that at the start"
-    return ratio(words, length.isel(step=-1), length.isel(step=0)).above(GROWN).per("stop")
+    return lab.ratio(words, length.isel(step=-1), length.isel(step=0)).above(GROWN).per("stop")
 
 
 @study.claim("Under GRPO with division by |o| wrong answers become longer.", origin=papers.RINO_3)
@@ -181,14 +168,14 @@ def grows(data):
 grows.null("division by a constant")(lambda data: _grows(data, "constant"))
 
 
-def _punished(data: Data, norm: str) -> Evidence:
+def _punished(data: lab.Data, norm: str) -> lab.Evidence:
     rules = [rule for rule in RULES if rule != "positives only"]
     return _drift(data, "wrong", norm=norm, rule=rules).below(0.0).per("rule")
 
 
 @study.claim(
     "Every rule that punishes wrong answers pulls their stop down when divided by |o|.",
-    origin=Asked("The paper compares GRPO with filtered SFT.", (papers.RINO_3,)),
+    origin=lab.Asked("The paper compares GRPO with filtered SFT.", (papers.RINO_3,)),
 )
 def punished(data):
     return _punished(data, "1/|o|")
@@ -198,7 +185,7 @@ punished.null("division by a constant")(lambda data: _drift(data, "wrong", norm=
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Drift of the stop by rule and norm; lengths of wrong and right answers in training."""
     figure, (left, right) = plot.new((9.4, 3.8), ncols=2)
     title = "Only uncentred weights over |o| drift"

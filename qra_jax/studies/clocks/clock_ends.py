@@ -32,9 +32,10 @@ from qra_jax.algorithm import (
     rloo,
     tsallis,
 )
-from qra_jax.studies.lab import Data, Derived, Evidence, Run, Study, all_of, close, dataset, exact, panels
+from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 
-study = Study(
+study = lab.Study(
     __name__,
     title="Clocks at their ends: cold start and tail are power laws, which finite groups change at ρ ~ 1/G",
 )
@@ -57,7 +58,7 @@ DEPTH = np.linspace(0.1, 300.0, 3000)
 
 
 @study.experiment()
-def ends(run: Run) -> xr.Dataset:
+def ends(run: lab.Run) -> xr.Dataset:
     """With success rates (1, 0): log time between ρ = ½ and σ(∓z), and the laws of both ends."""
     arms = [(n, a, "softmax") for n, a in CLOCKS.items()] + [(n, a, "natural") for n, a in LIMITS.items()]
     time = np.array([theory.end_log_times(a, DEPTH, geometry=geometry) for _, a, geometry in arms])
@@ -67,10 +68,10 @@ def ends(run: Run) -> xr.Dataset:
         for f in fields(theory.Exponents)
     }
     times = {"cold": (("algorithm", "depth"), time[:, 0]), "tail": (("algorithm", "depth"), time[:, 1])}
-    return dataset(times | law, {"algorithm": [name for name, *_ in arms], "depth": DEPTH})
+    return lab.dataset(times | law, {"algorithm": [name for name, *_ in arms], "depth": DEPTH})
 
 
-def _limits(data: Data, end: str, shift: int = 0) -> Evidence:
+def _limits(data: lab.Data, end: str, shift: int = 0) -> lab.Evidence:
     """Exponent and constant of T ~ A ρ₀^(−a), or A log 1/ρ₀; of the tail of t ~ (1 − ρ)^(−1/b)/B; at the ends."""
     ends = data.ends.isel(algorithm=slice(None, -1))
     log_time, last = ends[end], ends[end].sel(depth=[250.0, 300.0], method="nearest")
@@ -83,13 +84,13 @@ def _limits(data: Data, end: str, shift: int = 0) -> Evidence:
     rise = xr.DataArray(np.exp(last.where(law <= 0, 0.0).clip(max=700))).diff("depth")[..., 0] / 50
     found = xr.where(law > 0, np.exp((log_time[..., -1] - law * 300).clip(-700, 700)), rise)
     a, b = ("a", "A") if end == "cold" else ("1/b", "1/B")
-    return all_of(
-        exact(f"exponent {a} (0: logarithm)", exponent).near(law, within=0.01),
-        exact(f"constant {b} as a multiple of the predicted one", found / constant).near(1, within=0.01),
+    return lab.all_of(
+        lab.exact(f"exponent {a} (0: logarithm)", exponent).near(law, within=0.01),
+        lab.exact(f"constant {b} as a multiple of the predicted one", found / constant).near(1, within=0.01),
     )
 
 
-LAWS = Derived("theory.exponents")
+LAWS = lab.Derived("theory.exponents")
 
 
 @study.claim(
@@ -117,17 +118,20 @@ def bounded(data):
     return _bounded(data, "natural gradient ÷ std")
 
 
-def _bounded(data: Data, name: str) -> Evidence:
+def _bounded(data: lab.Data, name: str) -> lab.Evidence:
     ends = data.ends.sel(algorithm=name).isel(depth=-1)
-    return all_of(
-        *(close(f"time of the {end}", np.exp(ends[end]), np.pi / 2, within=1e-3) for end in ("cold", "tail"))
+    return lab.all_of(
+        *(
+            lab.close(f"time of the {end}", np.exp(ends[end]), np.pi / 2, within=1e-3)
+            for end in ("cold", "tail")
+        )
     )
 
 
 bounded.null("the natural gradient alone")(lambda data: _bounded(data, "natural gradient"))
 
 
-def _local(data: Data, size: int) -> xr.DataArray:
+def _local(data: lab.Data, size: int) -> xr.DataArray:
     """Local exponent of the cold start against ρ₀G."""
     cold = data.ends.cold.sel(algorithm=f"GRPO, G = {size}")
     middle = cold.depth.rolling(depth=2).mean()[1:].values
@@ -135,7 +139,7 @@ def _local(data: Data, size: int) -> xr.DataArray:
     return found.assign_coords(expected=("depth", size / (1 + np.exp(middle))))
 
 
-def _crossover(data: Data, per_group: bool) -> Evidence:
+def _crossover(data: lab.Data, per_group: bool) -> lab.Evidence:
     parts = []
     for size in GROUPS[1:]:
         local = _local(data, size)
@@ -144,13 +148,13 @@ def _crossover(data: Data, per_group: bool) -> Evidence:
             local.expected.values if per_group else local.expected.values * GROUPS[0] / size
         )
         words = f"local exponent of the cold start, G = {size}, ρ₀G ≥ .01, ρ₀ ≤ .01"
-        parts.append(exact(words, local).near(xr.DataArray(predicted, dims="depth"), within=0.05))
-    return all_of(*parts)
+        parts.append(lab.exact(words, local).near(xr.DataArray(predicted, dims="depth"), within=0.05))
+    return lab.all_of(*parts)
 
 
 @study.claim(
     "GRPO's cold start crosses over from exponent ½ to 1 as a function of ρ₀G alone.",
-    origin=Derived("theory.grpo_cold_exponent"),
+    origin=lab.Derived("theory.grpo_cold_exponent"),
 )
 def crossover(data):
     return _crossover(data, True)
@@ -164,7 +168,7 @@ def _color(name: str) -> str:
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The crossover of the cold start at ρ₀ ~ 1/G; what is left against time."""
     figure, (left, right) = plot.new((8.8, 3.8), ncols=2)
     title, x = "Cold start: GRPO's better law ends at ρ₀ ~ 1/G", "expected right answers in a group ρ₀G"

@@ -32,26 +32,11 @@ from qra_jax.algorithm import (
     tsallis,
 )
 from qra_jax.problem import Problem
-from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Data,
-    Derived,
-    Estimate,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    cells,
-    close,
-    dataset,
-    exact,
-    mean,
-    panels,
-    scale,
-)
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.training import train
 
-study = Study(__name__, title="Clocks: ten algorithms share one orbit and differ in speed only")
+study = lab.Study(__name__, title="Clocks: ten algorithms share one orbit and differ in speed only")
 
 PROBLEM = {"ref": [0.12, 0.33, 0.55], "success": [0.9, 0.6, 0.1]}
 PATTERNS = ("best, p = .9", "rival, p = .6", "poor, p = .1")
@@ -75,7 +60,7 @@ APART, SLOW = 0.2, 0.02
 
 
 @study.experiment()
-def listed(run: Run) -> xr.Dataset:
+def listed(run: lab.Run) -> xr.Dataset:
     """Exact mean gradient of groups of four: its direction, and its length over the clock's; also of a real reward."""
     algorithms, draws = _ten(4)[:-1], np.random.default_rng(run.seed)
     refs, rates = draws.dirichlet(np.ones(3), 20), draws.uniform(size=(20, 3))
@@ -90,7 +75,7 @@ def listed(run: Run) -> xr.Dataset:
     real = theory.listed_gradient(grpo(4), refs, certainty, np.broadcast_to(np.eye(3), (20, 3, 3)))
     other, _ = _compare(real, refs * (certainty - (refs * certainty).sum(axis=1, keepdims=True)))
     both = {"cosine": (("algorithm", "policy"), cosine), "speed": (("algorithm", "policy"), length / clocks)}
-    return dataset(
+    return lab.dataset(
         both | {"certainty": ("policy", other)}, {"algorithm": [a.name for a in algorithms]}, group=4
     )
 
@@ -102,7 +87,7 @@ def _compare(found: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """Sampled training with the weights of every algorithm, and under the natural gradient: log π at four times."""
 
     def one(cell, key, geometry="softmax"):
@@ -111,15 +96,17 @@ def runs(run: Run) -> xr.Dataset:
         return {"log_policy": path.log_policy[1:]}
 
     options = {
-        "seeds": run(scale(256, 2048)),
+        "seeds": run(lab.scale(256, 2048)),
         "dims": {"log_policy": ["time", "pattern"]},
         "coords": {"time": RECORDS},
     }
     parts = [
-        cells(one, key=run.key, axes={"algorithm": group}, **options)
+        lab.cells(one, key=run.key, axes={"algorithm": group}, **options)
         for group in (SAMPLED[:-1], SAMPLED[-1:])
     ]
-    natural = cells(partial(one, geometry="natural"), key=run.key, axes={"algorithm": SAMPLED[:1]}, **options)
+    natural = lab.cells(
+        partial(one, geometry="natural"), key=run.key, axes={"algorithm": SAMPLED[:1]}, **options
+    )
     found = xr.concat(parts, "algorithm").assign(natural=natural.log_policy[0])
     return found.assign_attrs(group=GROUP, rate=RATE)
 
@@ -139,8 +126,8 @@ def curve(cell):
     return {"log_policy": orbit.policy(Problem.from_probs(**PROBLEM), cell.tau, geometry=cell.geometry)}
 
 
-def _direction(cosine: xr.DataArray) -> Evidence:
-    return exact("1 − cosine of mean gradient and π ⊙ (p − ρ)", 1 - cosine).below(1e-9)
+def _direction(cosine: xr.DataArray) -> lab.Evidence:
+    return lab.exact("1 − cosine of mean gradient and π ⊙ (p − ρ)", 1 - cosine).below(1e-9)
 
 
 @study.claim(
@@ -148,8 +135,8 @@ def _direction(cosine: xr.DataArray) -> Evidence:
     origin=papers.RINO_1,
 )
 def direction(data):
-    length = close("length over that of c(ρ) π ⊙ (p − ρ)", data.listed.speed, 1, within=1e-9)
-    return all_of(_direction(data.listed.cosine), length)
+    length = lab.close("length over that of c(ρ) π ⊙ (p − ρ)", data.listed.speed, 1, within=1e-9)
+    return lab.all_of(_direction(data.listed.cosine), length)
 
 
 direction.null("GRPO with a real-valued reward, self-certainty")(
@@ -157,7 +144,7 @@ direction.null("GRPO with a real-valued reward, self-certainty")(
 )
 
 
-def _off(data: Data, log_policy: xr.DataArray) -> xr.DataArray:
+def _off(data: lab.Data, log_policy: xr.DataArray) -> xr.DataArray:
     """Log odds of rival to poor beyond those of the orbit at the same odds of best to poor."""
     on, odds = data.curve.log_policy.sel(geometry="softmax").values, log_policy - log_policy.isel(pattern=2)
     expected = np.interp(odds.isel(pattern=0), on[:, 0] - on[:, 2], on[:, 1] - on[:, 2])
@@ -166,30 +153,32 @@ def _off(data: Data, log_policy: xr.DataArray) -> xr.DataArray:
 
 @study.claim(
     "Sampled training with small steps runs along one orbit under all of these algorithms.",
-    origin=Derived("docs/theory.md, many clocks", (papers.RINO_1, papers.TSALLIS_DIRECTION)),
+    origin=lab.Derived("docs/theory.md, many clocks", (papers.RINO_1, papers.TSALLIS_DIRECTION)),
 )
 def orbits(data):
-    return mean("log odds beside the orbit", _off(data, data.runs.log_policy)).near(0, within=APART)
+    return lab.mean("log odds beside the orbit", _off(data, data.runs.log_policy)).near(0, within=APART)
 
 
 orbits.null("the natural gradient")(
-    lambda data: mean("log odds beside the orbit", _off(data, data.runs.natural)).near(0, within=APART)
+    lambda data: lab.mean("log odds beside the orbit", _off(data, data.runs.natural)).near(0, within=APART)
 )
 
 
-def _late(data: Data, clock: str | None = None) -> Estimate:
+def _late(data: lab.Data, clock: str | None = None) -> lab.Estimate:
     """Accuracy of sampled runs beyond that foretold by their own clock, or by one for all."""
     runs, foretold = data.runs, data.courses.accuracy.sel(time=data.runs.time)
     foretold = foretold.sel(algorithm=clock or runs.algorithm)
     accuracy = (np.exp(runs.log_policy) * xr.DataArray(PROBLEM["success"], dims="pattern")).sum(
         "pattern", skipna=False
     )
-    return mean("accuracy beyond that by the clock at equal time", accuracy - foretold.drop_vars("algorithm"))
+    return lab.mean(
+        "accuracy beyond that by the clock at equal time", accuracy - foretold.drop_vars("algorithm")
+    )
 
 
 @study.claim(
     "Each algorithm's clock says how far along the orbit it is at a time.",
-    origin=Derived("docs/theory.md, many clocks"),
+    origin=lab.Derived("docs/theory.md, many clocks"),
 )
 def speeds(data):
     return _late(data).near(0, within=SLOW)
@@ -203,7 +192,7 @@ def _color(name: str) -> str:
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Sampled runs on one orbit in the simplex; accuracy against time by ten clocks."""
     figure, (first, second) = plot.new((8.8, 3.8), ncols=2)
     plot.simplex_axes(PATTERNS, ax=first)

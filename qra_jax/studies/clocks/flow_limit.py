@@ -25,26 +25,10 @@ from matplotlib.figure import Figure
 from qra_jax import flow, plot, theory, training
 from qra_jax.algorithm import filtered_sft, grpo, reinforce
 from qra_jax.problem import Problem
-from qra_jax.studies.lab import (
-    Data,
-    Derived,
-    Estimate,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    cells,
-    close,
-    dataset,
-    distance,
-    extrapolated,
-    measured,
-    panels,
-    pooled,
-    scale,
-)
+from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 
-study = Study(
+study = lab.Study(
     __name__,
     title="Flow limit: runs spread like √η around the flow, their mean is off like η, as predicted",
 )
@@ -52,8 +36,8 @@ study = Study(
 GROUP, TIME, EVERY = 8, 4.0, 4
 TIMES = np.linspace(0, TIME, 65)
 ALGORITHMS = [reinforce(group_size=GROUP), grpo(GROUP), filtered_sft(per="accepted", group_size=GROUP)]
-STEPS = scale([8, 16, 32, 64, 128], [8, 16, 32, 64, 128, 256])
-SEEDS, SDE, DRAWN = scale(16_384, 65_536), scale(4096, 16_384), 24
+STEPS = lab.scale([8, 16, 32, 64, 128], [8, 16, 32, 64, 128, 256])
+SEEDS, SDE, DRAWN = lab.scale(16_384, 65_536), lab.scale(4096, 16_384), 24
 ORDER = 0.2
 """Tolerance of an order ½; of order 1 twice as much, which excludes other half orders, too."""
 
@@ -83,7 +67,7 @@ def expected(cell):
 
 
 @study.experiment(after=["expected"])
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """z at time t beyond that of the flow, by three ways of training: moments on a ladder of η, runs at the least η."""
     steps, rates = run(STEPS), TIME / np.array(run(STEPS))
     data, moments, end = {}, {}, run.done.expected.flow[:, -1].values[:, None, None]
@@ -98,7 +82,7 @@ def runs(run: Run) -> xr.Dataset:
             return {"path": z, "z": z[jnp.round(TIME / cell.rate / EVERY).astype(int)]}
 
         key, axes = jax.random.fold_in(run.key, number), {"algorithm": ALGORITHMS, "rate": rates.tolist()}
-        found = cells(one, key=key, seeds=seeds, axes=axes, dims={"path": ["record"]}, block=256)
+        found = lab.cells(one, key=key, seeds=seeds, axes=axes, dims={"path": ["record"]}, block=256)
         away = found.z.values.astype(float) - end
         if mode == "mean":
             moments["error"] = (("algorithm", "rate"), away[..., 0])
@@ -108,7 +92,7 @@ def runs(run: Run) -> xr.Dataset:
         data[mode] = (("algorithm", f"seed_{mode}"), away[:, -1])
         for kind, value in _moments(away).items():
             moments[f"{mode}_{kind}"] = (("algorithm", "rate"), value)
-    return dataset(data | moments, {"rate": rates, "algorithm": run.done.expected.algorithm.values})
+    return lab.dataset(data | moments, {"rate": rates, "algorithm": run.done.expected.algorithm.values})
 
 
 def _moments(away: np.ndarray) -> dict[str, np.ndarray]:
@@ -121,32 +105,32 @@ def _moments(away: np.ndarray) -> dict[str, np.ndarray]:
     return {"bias": away.mean(axis=-1), "rms": rms, "variance": variance} | error
 
 
-def _order(data: Data, kind: str) -> Estimate:
+def _order(data: lab.Data, kind: str) -> lab.Estimate:
     """p of |v| = a η^p exp(c η + d η² + …)."""
     runs, rate = data.runs, data.runs.rate
     value, error = abs(runs[f"sampled_{kind}"]), runs[f"sampled_{kind}_se"]
     columns = [np.log(rate), *(rate**term for term in range(3 if kind == "rms" else 2))]
-    return extrapolated(f"order of the {kind} in η", np.log(value), error / value, *columns, along="rate")
+    return lab.extrapolated(f"order of the {kind} in η", np.log(value), error / value, *columns, along="rate")
 
 
-def _constant(data: Data, kind: str, shift: int = 0) -> Estimate:
+def _constant(data: lab.Data, kind: str, shift: int = 0) -> lab.Estimate:
     """Value over predicted one in the limit η → 0."""
     runs, rate, law = data.runs, data.runs.rate, data.expected[kind].roll(algorithm=shift)
     value, error = runs[f"sampled_{kind}"] / (law * rate), abs(runs[f"sampled_{kind}_se"] / (law * rate))
     words = f"{kind} over predicted {kind}, η → 0"
-    return extrapolated(words, value, error, rate**0, rate, rate**2, along="rate")
+    return lab.extrapolated(words, value, error, rate**0, rate, rate**2, along="rate")
 
 
-def _mean_training(data: Data, shift: int = 0) -> Evidence:
+def _mean_training(data: lab.Data, shift: int = 0) -> lab.Evidence:
     """Order and constant of numbers without noise: the last two of the ladder, extrapolated."""
     error, rates = data.runs.error, data.runs.rate
     ratio = error / rates / data.expected.error.roll(algorithm=shift).values[:, None]
     local = np.log(abs(error)).diff("rate") / np.log(rates).diff("rate")
     limits = {"order in η": local, "error over that of the expansion": ratio}
-    return all_of(*(close(k, 2 * x[..., -1] - x[..., -2], 1, within=0.01) for k, x in limits.items()))
+    return lab.all_of(*(lab.close(k, 2 * x[..., -1] - x[..., -2], 1, within=0.01) for k, x in limits.items()))
 
 
-THEORY = Derived("theory.small_step_expansion")
+THEORY = lab.Derived("theory.small_step_expansion")
 OTHER = "the constants of the algorithm before it in the list"
 
 
@@ -163,20 +147,20 @@ def spread(data):
     return _order(data, "rms").near(0.5, within=ORDER)
 
 
-spread.null("the average in a run's place")(lambda d: pooled(_order(d, "bias")).near(0.5, within=ORDER))
+spread.null("the average in a run's place")(lambda d: lab.pooled(_order(d, "bias")).near(0.5, within=ORDER))
 
 
 @study.claim("The average of sampled runs differs from the flow by O(η).", origin=THEORY)
 def bias(data):
-    return pooled(_order(data, "bias")).near(1, within=2 * ORDER)
+    return lab.pooled(_order(data, "bias")).near(1, within=2 * ORDER)
 
 
-bias.null("a run in the average's place")(lambda d: pooled(_order(d, "rms")).near(1, within=2 * ORDER))
+bias.null("a run in the average's place")(lambda d: lab.pooled(_order(d, "rms")).near(1, within=2 * ORDER))
 
 
-def _constants(data: Data, shift: int = 0) -> Evidence:
-    variance, bias = _constant(data, "variance", shift), pooled(_constant(data, "bias", shift))
-    return all_of(variance.near(1, within=0.1), bias.near(1, within=0.3))
+def _constants(data: lab.Data, shift: int = 0) -> lab.Evidence:
+    variance, bias = _constant(data, "variance", shift), lab.pooled(_constant(data, "bias", shift))
+    return lab.all_of(variance.near(1, within=0.1), bias.near(1, within=0.3))
 
 
 @study.claim("As η → 0 bias and variance (dΣ/dt = JΣ + ΣJᵀ + C) are those of the expansion.", origin=THEORY)
@@ -187,15 +171,15 @@ def constants(data):
 constants.null(OTHER)(lambda data: _constants(data, 1))
 
 
-def _same_law(data: Data, shift: int = 0) -> Evidence:
+def _same_law(data: lab.Data, shift: int = 0) -> lab.Evidence:
     first, second = data.runs.sampled, data.runs.sde.roll(algorithm=shift)
     ratio = second.var("seed_sde", ddof=1) / first.var("seed_sampled", ddof=1)
     error = ratio * np.sqrt(2 / first.shape[1] + 2 / second.shape[1])
-    return all_of(
-        distance(
+    return lab.all_of(
+        lab.distance(
             "difference of distribution functions, least η", first, second, ("seed_sampled", "seed_sde")
         ).below(0.1),
-        measured("variance of the SDE over that of runs", ratio, error).near(1, within=0.15),
+        lab.measured("variance of the SDE over that of runs", ratio, error).near(1, within=0.15),
     )
 
 
@@ -208,7 +192,7 @@ sde.null("the SDE of the algorithm before it in the list")(lambda data: _same_la
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Runs around the flow at two η; errors against η on their predicted lines; variance ratios."""
     figure, (left, middle, right) = plot.new((10.0, 3.7), ncols=3, width_ratios=[1, 1.15, 1])
     runs, laws, rates = data.runs, data.expected, data.runs.rate.values
@@ -229,7 +213,7 @@ def draw(data: Data) -> Figure:
     colors = {name: plot.color(name) for name in runs.algorithm.values.tolist()}
     for kind, style in (("rms", {"marker": "o"}), ("bias", {"marker": "s", "markersize": 3.5})):
         line = np.sqrt(laws.variance * fine) if kind == "rms" else abs(laws.bias) * fine
-        value = measured("", abs(runs[f"sampled_{kind}"]), runs[f"sampled_{kind}_se"])
+        value = lab.measured("", abs(runs[f"sampled_{kind}"]), runs[f"sampled_{kind}_se"])
         named = {"by": "algorithm", "colors": colors, "label": kind == "rms"}
         panels.dots(value, middle, x="rate", theory=line, style=style, **named)
     panels.legend(None, middle, loc="upper left")
@@ -240,7 +224,7 @@ def draw(data: Data) -> Figure:
     panels.frame(title, right, x="learning rate η", y=y, log="x", xticks=rates)
     law, hollow = laws.variance * runs.rate, {"markerfacecolor": "white", "markeredgecolor": "#444444"}
     for mode, face, shift in (("sampled", {}, 1.0), ("sde", hollow, 1.06)):
-        value = measured("", runs[f"{mode}_variance"] / law, runs[f"{mode}_variance_se"] / law)
+        value = lab.measured("", runs[f"{mode}_variance"] / law, runs[f"{mode}_variance_se"] / law)
         place, style = rates * shift, {"markersize": 4} | face
         panels.dots(value, right, x=place, nudge=0.15, by="algorithm", colors=colors, style=style)
     right.axhline(1, color="black", linewidth=1, zorder=0)

@@ -25,36 +25,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
 from qra_jax.studies.clocks import _optimizers
 from qra_jax.studies.clocks._optimizers import NATURAL, RULES
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Estimate,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    cells,
-    dataset,
-    difference,
-    exact,
-    panels,
-    ratio,
-    scale,
-    statistic,
-)
+from qra_jax.studies.lab import panels
 
 TITLE = "Optimisers: on exact means SGD waits out an entanglement, Adam and signs walk round it"
-study = Study(__name__, title=TITLE)
+study = lab.Study(__name__, title=TITLE)
 
 SHADES = [plot.BEST, plot.CYCLE[5], plot.RIVAL, plot.CYCLE[4], plot.color(NATURAL)]
 COLORS = dict(zip([*RULES, NATURAL], SHADES, strict=True))
 NAMED = ["Regime 1", "entangled, γ = 6", "entangled, γ = 21", "cold start"]
 WORKED = 1
-STEPS, SAMPLED_STEPS = scale(4000, 20_000), 2000
+STEPS, SAMPLED_STEPS = lab.scale(4000, 20_000), 2000
 RATES = np.logspace(-2, 4 / 3, 11)
 PARTED, SOONER, MATCH, SHARE = 0.01, 1.2, 2.0, 0.1
 """Differences that matter: between paths, in any share; factors in steps; of the share of problems solved."""
@@ -64,54 +47,56 @@ SLOW = {"rate": 1e-3, "steps": 10_000, "memory": 0.99}
 
 
 @study.experiment()
-def means(run: Run) -> xr.Dataset:
+def means(run: lab.Run) -> xr.Dataset:
     """Exact means at matched rates: settled steps, the path, and how many logits the first 50 steps moved."""
-    steps, problems = run(STEPS), {"problem": range(4 + run(scale(72, 240)))}
+    steps, problems = run(STEPS), {"problem": range(4 + run(lab.scale(72, 240)))}
     options = {"dims": {"path": ["record", "pattern"]}, "block": 8}
     found = _optimizers.both(run, partial(_optimizers.matched, steps=steps), problems, **options)
     return found.assign(path=found.path.sel(problem=WORKED)).assign_attrs(steps=steps)
 
 
 @study.experiment()
-def samples(run: Run) -> xr.Dataset:
+def samples(run: lab.Run) -> xr.Dataset:
     """Sampled groups, every rate of the grid: settled steps; all optimisers and rates see the same random numbers."""
     axes = {"problem": range(4), "rate": RATES.tolist()}
-    options = {"seeds": run(scale(40, 160)), "common": ("kind", "rule", "rate"), "block": 256}
+    options = {"seeds": run(lab.scale(40, 160)), "common": ("kind", "rule", "rate"), "block": 256}
     found = _optimizers.both(run, partial(_optimizers.sampled, steps=SAMPLED_STEPS), axes, **options)
     return found.assign_coords(problem=NAMED)
 
 
 @study.experiment()
-def noisy(run: Run) -> xr.Dataset:
+def noisy(run: lab.Run) -> xr.Dataset:
     """Adam on sampled groups at a small rate, the flow that it should follow, and both orbits of the worked example."""
     one = partial(_optimizers.slow_adam, **SLOW)
-    path = cells(one, key=run.key, seeds=run(scale(16, 64)), axes={}, dims={"path": ["record", "pattern"]})
+    path = lab.cells(
+        one, key=run.key, seeds=run(lab.scale(16, 64)), axes={}, dims={"path": ["record", "pattern"]}
+    )
     lines = {"SGD": SGD_TAUS, NATURAL: NATURAL_TAUS}
     curve = np.array(jax.jit(lambda: _optimizers.lines(*lines.values()))())
     found = {
         "path": (("seed", "record", "pattern"), path.path),
         "curve": (("line", "point", "pattern"), curve),
     }
-    return dataset(found, {"line": [*lines, "noisy Adam"]})
+    return lab.dataset(found, {"line": [*lines, "noisy Adam"]})
 
 
-def _apart(data: Data, rules: list[str], line: str) -> Estimate:
+def _apart(data: lab.Data, rules: list[str], line: str) -> lab.Estimate:
     """Distances of paths on exact means from an orbit, or from the nearer one of both."""
     lines = [line] if line != "either" else ["SGD", NATURAL]
     curves = [data.noisy.curve.sel(line=name).values for name in lines]
     away = [min(theory.path_distance(data.means.path.sel(rule=r).values, c) for c in curves) for r in rules]
-    return exact(f"distance of the path from {line} orbit", xr.DataArray(away, {"rule": rules}, ["rule"]))
+    return lab.exact(f"distance of the path from {line} orbit", xr.DataArray(away, {"rule": rules}, ["rule"]))
 
 
-def _orbits(data: Data, first: str, second: str) -> Evidence:
+def _orbits(data: lab.Data, first: str, second: str) -> lab.Evidence:
     own = _apart(data, ["SGD", "momentum"], first), _apart(data, [NATURAL], second)
     others = _apart(data, ["Adam", "sign"], "either").above(PARTED)
-    return all_of(*(distance.below(PARTED) for distance in own), others)
+    return lab.all_of(*(distance.below(PARTED) for distance in own), others)
 
 
 @study.claim(
     "On exact means SGD and momentum follow the orbit, the natural gradient its own; Adam and signs leave both.",
-    origin=Derived(),
+    origin=lab.Derived(),
 )
 def orbits(data):
     return _orbits(data, "SGD", NATURAL)
@@ -120,16 +105,16 @@ def orbits(data):
 orbits.null("the two orbits exchanged")(lambda data: _orbits(data, NATURAL, "SGD"))
 
 
-def _sooner(data: Data, rules: list[str]) -> Evidence:
+def _sooner(data: lab.Data, rules: list[str]) -> lab.Evidence:
     """Steps of SGD over those of others; a lower bound where SGD is not there yet."""
     reached = data.means.reached.sel(problem=[1, 2]).assign_coords(problem=NAMED[1:3])
     factor = np.minimum(reached.sel(rule="SGD", drop=True), data.means.steps) / reached.sel(rule=rules)
-    return exact("steps of SGD over its steps at equal early progress", factor).above(SOONER)
+    return lab.exact("steps of SGD over its steps at equal early progress", factor).above(SOONER)
 
 
 @study.claim(
     "At equal early progress the natural gradient, Adam and sign descent end an entanglement sooner than SGD.",
-    origin=Derived(),
+    origin=lab.Derived(),
 )
 def sooner(data):
     return _sooner(data, [NATURAL, "Adam", "sign"])
@@ -138,13 +123,15 @@ def sooner(data):
 sooner.null("momentum")(lambda data: _sooner(data, ["momentum"]))
 
 
-def _solved(data: Data, rule: str) -> Evidence:
+def _solved(data: lab.Data, rule: str) -> lab.Evidence:
     solved = np.isfinite(data.means.reached.isel(problem=slice(4, None))).astype(float)
     words = f"share of random problems solved by {rule}, less that by SGD"
-    return difference(words, solved.sel(rule=rule), solved.sel(rule="SGD"), "problem").above(SHARE)
+    return lab.difference(words, solved.sel(rule=rule), solved.sel(rule="SGD"), "problem").above(SHARE)
 
 
-@study.claim("On exact means Adam solves more random problems than SGD in as many steps.", origin=Derived())
+@study.claim(
+    "On exact means Adam solves more random problems than SGD in as many steps.", origin=lab.Derived()
+)
 def solves(data):
     return _solved(data, "Adam")
 
@@ -152,15 +139,17 @@ def solves(data):
 solves.null("momentum in Adam's place")(lambda data: _solved(data, "momentum"))
 
 
-def _moved(data: Data, rule: str) -> Evidence:
+def _moved(data: lab.Data, rule: str) -> lab.Evidence:
     moved = data.means.moved.isel(problem=slice(4, None))
     words = f"logits that SGD moves over those that {rule} moves"
-    return ratio(words, moved.sel(rule="SGD"), moved.sel(rule=rule), "problem").below(0.8)
+    return lab.ratio(words, moved.sel(rule="SGD"), moved.sel(rule=rule), "problem").below(0.8)
 
 
 @study.claim(
     "For equal early progress SGD moves fewer logits (participation ratio) than Adam.",
-    origin=Asked("The paper counts weights of networks; a table has logits only.", (papers.GEO_3_SPARSE,)),
+    origin=lab.Asked(
+        "The paper counts weights of networks; a table has logits only.", (papers.GEO_3_SPARSE,)
+    ),
 )
 def fewer(data):
     return _moved(data, "Adam")
@@ -169,16 +158,18 @@ def fewer(data):
 fewer.null("momentum in Adam's place")(lambda data: _moved(data, "momentum"))
 
 
-def _follows(data: Data, line: str) -> Evidence:
+def _follows(data: lab.Data, line: str) -> lab.Evidence:
     curve = data.noisy.curve.sel(line=line).values
 
     def away(path: xr.DataArray) -> float:
         return theory.path_distance(path.mean("seed").values, curve)
 
-    return statistic(f"distance of the mean path from {line}", away, data.noisy.path, draws=60).below(PARTED)
+    return lab.statistic(f"distance of the mean path from {line}", away, data.noisy.path, draws=60).below(
+        PARTED
+    )
 
 
-@study.claim("On sampled groups Adam follows the flow ḡ/√(ḡ² + Var g).", origin=Derived())
+@study.claim("On sampled groups Adam follows the flow ḡ/√(ḡ² + Var g).", origin=lab.Derived())
 def follows(data):
     return _follows(data, "noisy Adam")
 
@@ -186,9 +177,9 @@ def follows(data):
 follows.null("SGD's orbit")(lambda data: _follows(data, "SGD"))
 
 
-def _matches(reached: xr.DataArray) -> Evidence:
+def _matches(reached: xr.DataArray) -> lab.Evidence:
     steps = _optimizers.tuned(reached, SAMPLED_STEPS)
-    factor = statistic(
+    factor = lab.statistic(
         "median settled steps of SGD over those of Adam",
         lambda sgd, adam: sgd.median("seed", skipna=False) / adam.median("seed", skipna=False),
         *(steps.sel(rule=rule, drop=True).drop_vars("rate") for rule in ("SGD", "Adam")),
@@ -209,7 +200,7 @@ matches.null("SGD at rates below a tenth")(
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Paths in the simplex; steps at matched early progress; steps on random problems; tuned steps on samples."""
     figure, ((first, second), (third, fourth)) = plot.new((10.2, 7.2), nrows=2, ncols=2)
     plot.simplex_axes(("best", "rival", "poor"), ax=first)

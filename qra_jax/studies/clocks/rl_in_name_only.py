@@ -19,27 +19,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
 from qra_jax.studies.clocks import _rules
 from qra_jax.studies.clocks._rules import CONDITIONS, GROUP, RULES, TUNED
-from qra_jax.studies.lab import (
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    cells,
-    dataset,
-    difference,
-    exact,
-    panels,
-    scale,
-    somewhere,
-    static,
-    statistic,
-)
+from qra_jax.studies.lab import panels
 
-study = Study(
+study = lab.Study(
     __name__, title="RL in name only: GRPO is filtered SFT on average, until anything else keeps time"
 )
 
@@ -54,48 +39,48 @@ MATCH = 0.055
 
 
 @study.experiment()
-def groups(run: Run) -> xr.Dataset:
+def groups(run: lab.Run) -> xr.Dataset:
     """Cosines of single groups' gradients with GRPO's of the same group, and with GRPO's of another group."""
     random, variables = np.random.default_rng(run.seed), {}
     for size in SIZES:
-        cosine, another = _rules.group_cosines(random, size, run(scale(40, 400)))
+        cosine, another = _rules.group_cosines(random, size, run(lab.scale(40, 400)))
         variables[f"cosine_{size}"] = (("rule", "group"), cosine)
         variables |= {"another": ("group", another)} if size == GROUP else {}
-    return dataset(variables, {"rule": list(RULES)})
+    return lab.dataset(variables, {"rule": list(RULES)})
 
 
 @study.experiment()
-def paths(run: Run) -> xr.Dataset:
+def paths(run: lab.Run) -> xr.Dataset:
     """Largest distance of every rule's expected path from GRPO's, whatever the speed, on three questions."""
     table = [_rules.distances(name) for name in CONDITIONS]
-    return dataset(
+    return lab.dataset(
         {"apart": (("condition", "rule"), table)}, {"condition": list(CONDITIONS), "rule": list(RULES)}
     )
 
 
 @study.experiment()
-def adam(run: Run) -> xr.Dataset:
+def adam(run: lab.Run) -> xr.Dataset:
     """Sampled runs under Adam with small steps, on three questions."""
 
-    options = {"dims": {"path": ["question", "record", "pattern"]}, "seeds": run(scale(32, 128))}
-    found = cells(_rules.under_adam, key=run.key, axes={"rule": list(RULES.values())}, **options)
+    options = {"dims": {"path": ["question", "record", "pattern"]}, "seeds": run(lab.scale(32, 128))}
+    found = lab.cells(_rules.under_adam, key=run.key, axes={"rule": list(RULES.values())}, **options)
     return found.assign_coords(rule=list(RULES))
 
 
 @study.experiment()
-def tuned(run: Run) -> xr.Dataset:
+def tuned(run: lab.Run) -> xr.Dataset:
     """Accuracy after 200 steps on equal samples, for every rate, on random questions: the seeds."""
 
-    axes = {"epochs": static(EPOCHS), "rule": list(TUNED.values()), "level": [0.0, 1.0], "rate": RATES}
-    options = {"seeds": run(scale(160, 2048)), "common": ("epochs", "rule", "rate")}
-    found = cells(_rules.accuracies, key=run.key, axes=axes, **options)
+    axes = {"epochs": lab.static(EPOCHS), "rule": list(TUNED.values()), "level": [0.0, 1.0], "rate": RATES}
+    options = {"seeds": run(lab.scale(160, 2048)), "common": ("epochs", "rule", "rate")}
+    found = lab.cells(_rules.accuracies, key=run.key, axes=axes, **options)
     found = found.assign_coords(rule=list(TUNED), level=LEVELS)
     return found.assign(base=found.base[0, 0, :, 0])
 
 
-def _same_group(cosine: xr.DataArray) -> Evidence:
+def _same_group(cosine: xr.DataArray) -> lab.Evidence:
     worst = (1 - cosine).max("group").where(cosine.notnull().any("group"))
-    return exact("largest 1 − cosine with GRPO's gradient of the same group", worst).below(1e-9)
+    return lab.exact("largest 1 − cosine with GRPO's gradient of the same group", worst).below(1e-9)
 
 
 @study.claim("On policy the gradients of one group coincide.", origin=papers.RINO_1)
@@ -106,14 +91,14 @@ def one_group(data):
 one_group.null("GRPO's own gradients of two groups")(lambda data: _same_group(data.groups.another))
 
 
-def _parts(data: Data, conditions: list[str]) -> Evidence:
+def _parts(data: lab.Data, conditions: list[str]) -> lab.Evidence:
     apart = data.paths.apart.sel(condition=conditions).max("rule", skipna=False)
-    return exact("largest distance of a rule's expected path from GRPO's", apart).above(PARTED)
+    return lab.exact("largest distance of a rule's expected path from GRPO's", apart).above(PARTED)
 
 
 @study.claim(
     "A KL term, several epochs and shared parameters each part the expected paths.",
-    origin=Derived(cited=(papers.RINO_1,)),
+    origin=lab.Derived(cited=(papers.RINO_1,)),
 )
 def parts(data):
     return _parts(data, ["8 epochs", "KL", "shared"])
@@ -129,16 +114,17 @@ def _apart(path: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(found, {"rule": path.rule.values}, ["rule"])
 
 
-def _adam_parts(data: Data, rules: list[str]) -> Evidence:
+def _adam_parts(data: lab.Data, rules: list[str]) -> lab.Evidence:
     path = data.adam.path.sel(rule=["GRPO", *rules])
     words = "distance of a rule's mean path from GRPO's, sampled, Adam"
-    return somewhere(
-        statistic(words, lambda path: _apart(path).sel(rule=rules), path, draws=40).above(SAMPLED)
+    return lab.somewhere(
+        lab.statistic(words, lambda path: _apart(path).sel(rule=rules), path, draws=40).above(SAMPLED)
     )
 
 
 @study.claim(
-    "On sampled groups Adam parts the paths of some rule and GRPO.", origin=Derived(cited=(papers.RINO_1,))
+    "On sampled groups Adam parts the paths of some rule and GRPO.",
+    origin=lab.Derived(cited=(papers.RINO_1,)),
 )
 def adam_parts(data):
     return _adam_parts(data, list(RULES)[2:])
@@ -147,21 +133,21 @@ def adam_parts(data):
 adam_parts.null("GRPO's own weights, other rollouts")(lambda data: _adam_parts(data, list(RULES)[1:2]))
 
 
-def _at_best(data: Data) -> xr.DataArray:
+def _at_best(data: lab.Data) -> xr.DataArray:
     """Accuracy at the rate that was best on the first half of the questions, on the second half."""
     accuracy, half = data.tuned.accuracy, data.tuned.sizes["seed"] // 2
     best = accuracy.isel(seed=slice(None, half)).mean("seed").argmax("rate")
     return accuracy.isel(seed=slice(half, None)).isel(rate=best)
 
 
-def _base(data: Data) -> xr.DataArray:
+def _base(data: lab.Data) -> xr.DataArray:
     return data.tuned.base.isel(seed=slice(data.tuned.sizes["seed"] // 2, None))
 
 
-def _matches(data: Data, other: xr.DataArray) -> Evidence:
+def _matches(data: lab.Data, other: xr.DataArray) -> lab.Evidence:
     words = "accuracy, less that of GRPO"
     return (
-        difference(words, other, _at_best(data).sel(rule="GRPO", drop=True))
+        lab.difference(words, other, _at_best(data).sel(rule="GRPO", drop=True))
         .near(0, within=MATCH)
         .per("level", "epochs")
     )
@@ -180,9 +166,9 @@ def _(data):
     return _matches(data, _base(data) + 0 * _at_best(data).sel(rule="GRPO", drop=True))
 
 
-def _collapses(data: Data, rule: str) -> Evidence:
+def _collapses(data: lab.Data, rule: str) -> lab.Evidence:
     found = _at_best(data).sel(rule=rule, level="hard", drop=True)
-    return difference(
+    return lab.difference(
         "accuracy on hard questions, less that of base", found, _base(data).sel(level="hard")
     ).below(0.0)
 
@@ -201,7 +187,7 @@ collapse.positive("a rule that imitates wrong answers")(
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Cosines of single groups; distances between paths; tuned accuracies."""
     figure, (first, second, third) = plot.new((12.6, 3.8), ncols=3, width_ratios=[1, 1.1, 1.5])
     title, x = "One group's gradients differ, their means do not", "rollouts in the group"

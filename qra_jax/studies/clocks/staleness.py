@@ -26,29 +26,16 @@ from matplotlib.figure import Figure
 from qra_jax import plot, theory
 from qra_jax.algorithm import rloo
 from qra_jax.off_policy import OffPolicy
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
 from qra_jax.studies.clocks import _staleness
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    close,
-    dataset,
-    exact,
-    panels,
-    scale,
-)
+from qra_jax.studies.lab import panels
 
-study = Study(
+study = lab.Study(
     __name__,
     title="Staleness: theory gives the age at which a gradient destabilises, and ratios lift the limit",
 )
 
-MOMENTA, AGES, AGE = [0.0, 0.5, 0.9], scale([1, 2, 4], [1, 2, 4, 8, 16]), 2
+MOMENTA, AGES, AGE = [0.0, 0.5, 0.9], lab.scale([1, 2, 4], [1, 2, 4, 8, 16]), 2
 """AGE: of old rollouts."""
 CLOSE = 0.01
 """Tolerance of a threshold, relative: the growth of one per cent beyond it shows within 2000 steps."""
@@ -61,7 +48,7 @@ KINDS = {
 
 
 @study.experiment()
-def thresholds(run: Run) -> xr.Dataset:
+def thresholds(run: lab.Run) -> xr.Dataset:
     """ηK from which on mean training leaves the optimum: measured, and by linear theory."""
     ages, shape = run(AGES), ("schedule", "age", "momentum")
     fresh = _staleness.threshold(OffPolicy(), MOMENTA)
@@ -73,32 +60,34 @@ def thresholds(run: Run) -> xr.Dataset:
             found[i, j] = fresh if schedule == "held" and age == 1 else _staleness.threshold(old, MOMENTA)
             law[i, j] = [_staleness.limit(partial(radius, age=age, momentum=m)) for m in MOMENTA]
     variables = {"measured": (shape, found), "predicted": (shape, law), "fresh": ("momentum", fresh)}
-    return dataset(variables, {"schedule": list(radii), "age": ages, "momentum": MOMENTA})
+    return lab.dataset(variables, {"schedule": list(radii), "age": ages, "momentum": MOMENTA})
 
 
 @study.experiment()
-def rollouts(run: Run) -> xr.Dataset:
+def rollouts(run: lab.Run) -> xr.Dataset:
     """The same where only the rollouts are old."""
     found, law = [], []
     for name, (algorithm, surrogate, clip) in KINDS.items():
         old = OffPolicy(surrogate, clip=clip, staleness=AGE)
         found.append(_staleness.threshold(old, [0.0], algorithm)[0])
         law.append(_staleness.two_time_limit(AGE, baseline="RLOO" in name, ratios="ratios" in name))
-    return dataset({"measured": ("kind", found), "predicted": ("kind", law)}, {"kind": list(KINDS)})
+    return lab.dataset({"measured": ("kind", found), "predicted": ("kind", law)}, {"kind": list(KINDS)})
 
 
-def _held(data: Data, schedule: str) -> Evidence:
+def _held(data: lab.Data, schedule: str) -> lab.Evidence:
     found = data.thresholds.measured.sel(schedule=schedule, momentum=0)
-    return close("ηKS at the threshold", found * found.age, 2, within=CLOSE, relative=True)
+    return lab.close("ηKS at the threshold", found * found.age, 2, within=CLOSE, relative=True)
 
 
-def _delayed(data: Data, schedule: str) -> Evidence:
+def _delayed(data: lab.Data, schedule: str) -> lab.Evidence:
     found = data.thresholds.measured.sel(schedule=schedule, momentum=0)
     law = found.copy(data=[theory.delay_limit(int(age)) for age in found.age])
-    return close("ηK at the threshold", found, law, within=CLOSE, relative=True)
+    return lab.close("ηK at the threshold", found, law, within=CLOSE, relative=True)
 
 
-@study.claim("A gradient held for S steps is unstable from ηKS = 2 on.", origin=Derived("theory.held_radius"))
+@study.claim(
+    "A gradient held for S steps is unstable from ηKS = 2 on.", origin=lab.Derived("theory.held_radius")
+)
 def held(data):
     return _held(data, "held")
 
@@ -108,7 +97,7 @@ held.null("delayed gradients")(lambda data: _held(data, "delayed"))
 
 @study.claim(
     "A gradient S steps late is unstable from ηK = 2 sin(π/(2(2S+1))) on.",
-    origin=Derived("theory.delay_limit"),
+    origin=lab.Derived("theory.delay_limit"),
 )
 def delayed(data):
     return _delayed(data, "delayed")
@@ -117,15 +106,15 @@ def delayed(data):
 delayed.null("held gradients")(lambda data: _delayed(data, "held"))
 
 
-def _roots(data: Data, momentum: float | None = None) -> Evidence:
+def _roots(data: lab.Data, momentum: float | None = None) -> lab.Evidence:
     found = data.thresholds.sel(momentum=MOMENTA[1:])
     law = found.predicted if momentum is None else data.thresholds.predicted.sel(momentum=momentum, drop=True)
-    return close("threshold over the predicted one", found.measured / law, 1, within=CLOSE)
+    return lab.close("threshold over the predicted one", found.measured / law, 1, within=CLOSE)
 
 
 @study.claim(
     "With momentum the roots of the characteristic polynomials give the thresholds.",
-    origin=Derived("theory.delayed_radius, theory.held_radius"),
+    origin=lab.Derived("theory.delayed_radius, theory.held_radius"),
 )
 def with_momentum(data):
     return _roots(data)
@@ -134,16 +123,17 @@ def with_momentum(data):
 with_momentum.null("the roots without momentum")(lambda data: _roots(data, 0.0))
 
 
-def _weaker(late: xr.DataArray, fresh: xr.DataArray) -> Evidence:
+def _weaker(late: xr.DataArray, fresh: xr.DataArray) -> lab.Evidence:
     parts = [x.sel(momentum=MOMENTA[1:]) / x.sel(momentum=0, drop=True) for x in (late, fresh)]
     words = "threshold over that without momentum"
-    return all_of(
-        exact(f"{words}, late", parts[0]).below(0.95), exact(f"{words}, fresh", parts[1]).above(1.05)
+    return lab.all_of(
+        lab.exact(f"{words}, late", parts[0]).below(0.95), lab.exact(f"{words}, fresh", parts[1]).above(1.05)
     )
 
 
 @study.claim(
-    "Momentum makes a late gradient less stable, although it makes a fresh one more stable.", origin=Derived()
+    "Momentum makes a late gradient less stable, although it makes a fresh one more stable.",
+    origin=lab.Derived(),
 )
 def weaker(data):
     return _weaker(data.thresholds.measured.sel(schedule="delayed"), data.thresholds.fresh)
@@ -154,17 +144,17 @@ weaker.null("fresh gradients in place of late ones")(
 )
 
 
-def _whole(data: Data) -> xr.DataArray:
+def _whole(data: lab.Data) -> xr.DataArray:
     return data.thresholds.measured.sel(schedule="delayed", momentum=0, age=AGE, drop=True)
 
 
-def _two_times(data: Data, law: xr.DataArray) -> Evidence:
-    return close("threshold over the predicted one", data.rollouts.measured / law, 1, within=CLOSE)
+def _two_times(data: lab.Data, law: xr.DataArray) -> lab.Evidence:
+    return lab.close("threshold over the predicted one", data.rollouts.measured / law, 1, within=CLOSE)
 
 
 @study.claim(
     "With only the rollouts old, the roots of θ' = θ + η(Aθ + Bθ_old) give the threshold.",
-    origin=Derived("theory.two_time_radius"),
+    origin=lab.Derived("theory.two_time_radius"),
 )
 def two_times(data):
     return _two_times(data, data.rollouts.predicted)
@@ -173,13 +163,13 @@ def two_times(data):
 two_times.null("the threshold of a wholly old gradient")(lambda data: _two_times(data, _whole(data)))
 
 
-def _milder(data: Data, found: xr.DataArray) -> Evidence:
-    return exact("threshold over that of a wholly old gradient", found / _whole(data)).above(1.05)
+def _milder(data: lab.Data, found: xr.DataArray) -> lab.Evidence:
+    return lab.exact("threshold over that of a wholly old gradient", found / _whole(data)).above(1.05)
 
 
 @study.claim(
     "Old rollouts with a new KL term are milder than a wholly old gradient.",
-    origin=Asked("Trainers hold rollouts, not gradients.", (papers.OSCILLATOR_REFRESH,)),
+    origin=lab.Asked("Trainers hold rollouts, not gradients.", (papers.OSCILLATOR_REFRESH,)),
 )
 def milder(data):
     return _milder(data, data.rollouts.measured.isel(kind=[0, 1])).per("kind")
@@ -188,14 +178,14 @@ def milder(data):
 milder.null("a wholly old gradient")(lambda data: _milder(data, _whole(data)))
 
 
-def _lifts(data: Data, kinds: list[str]) -> Evidence:
+def _lifts(data: lab.Data, kinds: list[str]) -> lab.Evidence:
     found = data.rollouts.measured.sel(kind=kinds) / data.thresholds.fresh.sel(momentum=0, drop=True)
-    return close("threshold over that of a fresh gradient", found, 1, within=CLOSE)
+    return lab.close("threshold over that of a fresh gradient", found, 1, within=CLOSE)
 
 
 @study.claim(
     "Importance ratios lift the limit of staleness on REINFORCE's mean step, clipped or not.",
-    origin=Derived(),
+    origin=lab.Derived(),
 )
 def lifts(data):
     return _lifts(data, list(KINDS)[2:])
@@ -205,7 +195,7 @@ lifts.null("no ratios")(lambda data: _lifts(data, list(KINDS)[:1]))
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Thresholds against S; what only old rollouts change."""
     figure, (first, second) = plot.new((8.8, 3.5), ncols=2)
     limits, old = data.thresholds, data.rollouts

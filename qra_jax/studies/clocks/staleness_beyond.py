@@ -18,27 +18,11 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
 from qra_jax.off_policy import OffPolicy
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
 from qra_jax.studies.clocks import _staleness
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    all_of,
-    cells,
-    close,
-    dataset,
-    exact,
-    measured,
-    panels,
-    scale,
-    slope,
-)
+from qra_jax.studies.lab import panels
 
-study = Study(
+study = lab.Study(
     __name__,
     title="Beyond the limit of staleness: first a swing, then a corner; and noise grows before it",
 )
@@ -56,11 +40,11 @@ WAYS = {
 
 
 @study.experiment()
-def beyond(run: Run) -> xr.Dataset:
+def beyond(run: lab.Run) -> xr.Dataset:
     """The last policies of mean runs from π_ref, by η/η_c and by what is AGE steps old."""
-    pushes = np.unique([0.05, 0.1, 0.2, 0.4, *NEAR, *np.linspace(0.6, 4.0, run(scale(18, 60)))]).round(6)
+    pushes = np.unique([0.05, 0.1, 0.2, 0.4, *NEAR, *np.linspace(0.6, 4.0, run(lab.scale(18, 60)))]).round(6)
     unit = theory.delay_limit(AGE) / _staleness.curvature()[0]
-    found = cells(
+    found = lab.cells(
         lambda cell: {"policy": _staleness.ends(WAYS[cell.way], cell.push * unit, LAST)},
         axes={"way": list(WAYS), "push": pushes.tolist()},
         dims={"policy": ["step", "pattern"]},
@@ -70,14 +54,14 @@ def beyond(run: Run) -> xr.Dataset:
 
 
 @study.experiment()
-def shaken(run: Run) -> xr.Dataset:
+def shaken(run: lab.Run) -> xr.Dataset:
     """Variance of sampled runs along the direction of K below the threshold, and linear theory's."""
-    k, seeds, found, law, plain = _staleness.curvature(BETA)[0], run(scale(2048, 8192)), [], [], []
+    k, seeds, found, law, plain = _staleness.curvature(BETA)[0], run(lab.scale(2048, 8192)), [], [], []
     for age in (0, AGE):
         loads = np.array(LOADS) * theory.delay_limit(age)
         one = partial(_staleness.shaken, age=age, beta=BETA, group=GROUP)
         axes = {"rate": (loads / k).tolist()}
-        runs = cells(
+        runs = lab.cells(
             lambda cell, key, one=one: {"away": one(key, cell.rate)}, key=run.key, seeds=seeds, axes=axes
         )
         found.append(runs.away.astype(float).var("seed", ddof=1).values)
@@ -86,18 +70,18 @@ def shaken(run: Run) -> xr.Dataset:
         plain.append(both[:, 1])
     shape = ("age", "load")
     variables = {"variance": (shape, found), "predicted": (shape, law), "plain": (shape, plain)}
-    return dataset(variables | {"seeds": seeds}, {"age": [0, AGE], "load": LOADS})
+    return lab.dataset(variables | {"seeds": seeds}, {"age": [0, AGE], "load": LOADS})
 
 
-def _corner(data: Data, above: bool) -> Evidence:
+def _corner(data: lab.Data, above: bool) -> lab.Evidence:
     runs = data.beyond.sel(way="gradient")
     chosen = runs.lost[(runs.push > 1) == above].astype(float).rename(push="η/η_c")
-    return exact("whether the run ends in a corner (one share above .99)", chosen).above(0.5).per("η/η_c")
+    return lab.exact("whether the run ends in a corner (one share above .99)", chosen).above(0.5).per("η/η_c")
 
 
 @study.claim(
     "Beyond the threshold a run from the base policy diverges, into a corner.",
-    origin=Asked("Linear theory ends at the threshold.", (papers.OSCILLATOR_REFRESH,)),
+    origin=lab.Asked("Linear theory ends at the threshold.", (papers.OSCILLATOR_REFRESH,)),
 )
 def diverges(data):
     return _corner(data, True)
@@ -106,18 +90,18 @@ def diverges(data):
 diverges.null("runs below the threshold")(lambda data: _corner(data, False))
 
 
-def _swings(data: Data, way: str) -> Evidence:
+def _swings(data: lab.Data, way: str) -> lab.Evidence:
     runs = data.beyond.sel(way=way).sel(push=NEAR, method="nearest")
-    rise = slope(
+    rise = lab.slope(
         "power of the swing in η/η_c − 1", np.log(runs.swing.clip(1e-12)), np.log(runs.push - 1), along="push"
     )
     steps = _staleness.period(runs.policy[0, :, 0].values)
-    period = close("period at the least η", steps, 2 * (2 * AGE + 1), within=LEADING, relative=True)
-    return all_of(rise.near(0.5, within=LEADING), period)
+    period = lab.close("period at the least η", steps, 2 * (2 * AGE + 1), within=LEADING, relative=True)
+    return lab.all_of(rise.near(0.5, within=LEADING), period)
 
 
 @study.claim(
-    "Just beyond, the swing grows like (η/η_c − 1)^½, with a period of 2(2S + 1) steps.", origin=Derived()
+    "Just beyond, the swing grows like (η/η_c − 1)^½, with a period of 2(2S + 1) steps.", origin=lab.Derived()
 )
 def swings(data):
     return _swings(data, "gradient")
@@ -126,16 +110,16 @@ def swings(data):
 swings.null("runs with importance ratios")(lambda data: _swings(data, "ratios"))
 
 
-def _rests(data: Data, ways: list[str]) -> Evidence:
+def _rests(data: lab.Data, ways: list[str]) -> lab.Evidence:
     limit = 2 / theory.delay_limit(AGE)
     rest = (data.beyond.swing.sel(way=ways) < REST).where(data.beyond.swing.sel(way=ways).notnull())
     share = rest.sel(push=data.beyond.push < limit).mean("push", skipna=False)
-    return exact("share of runs below the limit of fresh gradients that come to rest", share).above(0.999)
+    return lab.exact("share of runs below the limit of fresh gradients that come to rest", share).above(0.999)
 
 
 @study.claim(
     "With ratios, a run from the base policy settles wherever the optimum is stable, clipped or not.",
-    origin=Asked("Linear theory says nothing about finite distances."),
+    origin=lab.Asked("Linear theory says nothing about finite distances."),
 )
 def rests(data):
     return _rests(data, ["ratios", "clipped ratios"]).per("way")
@@ -144,14 +128,15 @@ def rests(data):
 rests.null("an old gradient without ratios")(lambda data: _rests(data, ["gradient"]))
 
 
-def _amplified(data: Data, law: str) -> Evidence:
+def _amplified(data: lab.Data, law: str) -> lab.Evidence:
     runs = data.shaken.sel(load=LOADS[:-1])
     over = runs.variance / runs[law]
-    return measured("variance over predicted", over, over * np.sqrt(2 / runs.seeds)).near(1, within=NOISE)
+    return lab.measured("variance over predicted", over, over * np.sqrt(2 / runs.seeds)).near(1, within=NOISE)
 
 
 @study.claim(
-    "Up to ¾ of the threshold sampling noise has the variance of linear theory, η²uᵀCu Σψ².", origin=Derived()
+    "Up to ¾ of the threshold sampling noise has the variance of linear theory, η²uᵀCu Σψ².",
+    origin=lab.Derived(),
 )
 def amplified(data):
     return _amplified(data, "predicted")
@@ -161,7 +146,7 @@ amplified.null("one step's noise alone")(lambda data: _amplified(data, "plain"))
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """What becomes of runs beyond the threshold; variance below it."""
     figure, (left, right) = plot.new((8.8, 3.5), ncols=2)
     runs = data.beyond.sel(way="gradient")
@@ -186,7 +171,7 @@ def draw(data: Data) -> Figure:
         "Noise grows before the threshold", right, x="η / η_c", y="variance of the logit along K", log="y"
     )
     noise = data.shaken
-    value = measured("", noise.variance, noise.variance * np.sqrt(2 / noise.seeds))
+    value = lab.measured("", noise.variance, noise.variance * np.sqrt(2 / noise.seeds))
     names = {0: "fresh (line: theory)", AGE: f"{AGE} steps old"}
     shades = {0: plot.MUTED, AGE: plot.CYCLE[1]}
     panels.dots(value, right, x="load", by="age", theory=noise.predicted, names=names, colors=shades)

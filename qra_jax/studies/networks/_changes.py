@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from qra_jax import transformer
 from qra_jax.algorithm import grpo
-from qra_jax.studies.lab import dataset
+from qra_jax.studies import lab
 from qra_jax.transformer import model as network, probe, reward
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.reward import SequenceReward
@@ -178,7 +178,7 @@ def changes(
     values = {name: (("reward", "seed", "step", "kind"), seen[name][:, :, :-2]) for name in SUMS}
     for place, label in ((-2, "random"), (-1, "fresh")):
         values |= {f"{label}_{name}": (("reward", "seed", "kind"), seen[name][:, :, place]) for name in SUMS}
-    return dataset(values, {"reward": list(REWARDS), "step": list(times), "kind": list(KINDS)})
+    return lab.dataset(values, {"reward": list(REWARDS), "step": list(times), "kind": list(KINDS)})
 
 
 def ratio(sums: xr.Dataset) -> xr.DataArray:

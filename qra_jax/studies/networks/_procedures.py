@@ -15,7 +15,7 @@ from qra_jax import orbit, transformer as tf
 from qra_jax.algorithm import grpo
 from qra_jax.metrics import pass_at_k_estimate
 from qra_jax.problem import Problem
-from qra_jax.studies.lab import dataset
+from qra_jax.studies import lab
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic, arithmetic
 
 SKILLS, REF = (0.3, 0.3, 0.3, 0.1), (0.15, 0.25, 0.1, 0.5)
@@ -151,7 +151,7 @@ def trained(size: Size, base: Any, seed: int) -> xr.Dataset:
     }
     coords = {"step": run.step[0], "kind": ["like training", "held out"], "procedure": list(PATTERNS)}
     coords |= {"model": list(MODELS), "k": numbers_of_tries(size.tries)}
-    return dataset(values | {"status": ("seed", run.status)}, coords)
+    return lab.dataset(values | {"status": ("seed", run.status)}, coords)
 
 
 def compared(policy: xr.DataArray, rates: xr.DataArray) -> xr.Dataset:

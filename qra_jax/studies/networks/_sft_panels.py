@@ -9,7 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from qra_jax import plot
-from qra_jax.studies.lab import correlation, panels
+from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 from qra_jax.studies.networks._drawing import members
 from qra_jax.studies.networks._sft import FAR, GOOD, NEAR, NONE, RIVAL, longest
 
@@ -68,7 +69,7 @@ def ranked(time: xr.DataArray, steps: xr.DataArray, ax: Axes) -> Axes:
     """
     for arm, color in zip(steps.arm.values, (plot.BEST, plot.RIVAL, plot.CYCLE[2]), strict=False):
         one, taken = time.sel(arm=arm), steps.sel(arm=arm)
-        label = f"{arm}: {correlation('', one, taken).value.item():.2f}"
+        label = f"{arm}: {lab.correlation('', one, taken).value.item():.2f}"
         style = {"color": color, "alpha": 0.6, "markersize": 4, "markeredgewidth": 0}
         ax.plot(np.exp(one.values).ravel(), taken.values.ravel(), "o", label=label, **style)
     panels.mark(float(steps.max()), ax, "does not arrive", axis="y", before=True)

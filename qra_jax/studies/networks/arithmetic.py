@@ -22,20 +22,23 @@ import numpy as np
 import xarray as xr
 
 from qra_jax import plot
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, all_of, difference, mean, panels, scale
-from qra_jax.studies.lab.evidence import pooled_share
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.networks._procedures import MODELS, Size, compared, parts, taught, trained
 from qra_jax.transformer.procedures import PATTERNS
 
-study = Study(__name__, title="Arithmetic: what a network gains by choosing procedures, and what by learning")
+study = lab.Study(
+    __name__, title="Arithmetic: what a network gains by choosing procedures, and what by learning"
+)
 
 SAME, NEAR, WORTH = 0.1, 0.1, 0.02
 """Change of a rate, distance in total variation, and difference of pass@k that would matter."""
 COLORS: dict[str, str] = dict(
     zip(PATTERNS, (plot.CYCLE[4], plot.CYCLE[1], plot.CYCLE[0], plot.CYCLE[7]), strict=True)
 )
-SIZE = scale(Size(4, 2, 24, 1, 0, 400, 40, 10, 16, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64))
+SIZE = lab.scale(
+    Size(4, 2, 24, 1, 0, 400, 40, 10, 16, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64)
+)
 
 
 @study.experiment()
@@ -52,18 +55,18 @@ def curves(run):
     return compared(train.policy.transpose("seed", "step", "procedure"), train.paid.isel(step=0))
 
 
-def _kind(data: Data, kind: str = "like training") -> xr.Dataset:
+def _kind(data: lab.Data, kind: str = "like training") -> xr.Dataset:
     return data.runs.sel(kind=kind, drop=True)
 
 
-def _preferred(data: Data, mirrored: bool = False) -> Evidence:
+def _preferred(data: lab.Data, mirrored: bool = False) -> lab.Evidence:
     """How far the mean base rate of what is chosen goes from its start to the highest rate."""
     runs = _kind(data).mean("question", skipna=False)
     rate, first, last = (x.isel(step=i) for x, i in ((runs.paid, 0), (runs.policy, 0), (runs.policy, -1)))
     rate = rate.max("procedure") + rate.min("procedure") - rate if mirrored else rate
     start = (first * rate).sum("procedure", skipna=False)
     moved = ((last - first) * rate).sum("procedure", skipna=False) / (rate.max("procedure") - start)
-    return mean("way from the base accuracy to the highest rate of the base network", moved).above(0.5)
+    return lab.mean("way from the base accuracy to the highest rate of the base network", moved).above(0.5)
 
 
 @study.claim("RL prefers procedures of high success rates in the base network.", origin=papers.QRA_6_SELECT)
@@ -76,9 +79,9 @@ def _(data):
     return _preferred(data, mirrored=True)
 
 
-def _moved(data: Data, name: str) -> Evidence:
+def _moved(data: lab.Data, name: str) -> lab.Evidence:
     runs = _kind(data)[name].mean("question", skipna=False)
-    change = mean("change in the course of training", runs.isel(step=-1) - runs.isel(step=0))
+    change = lab.mean("change in the course of training", runs.isel(step=-1) - runs.isel(step=0))
     return change.near(0, within=SAME).per("procedure")
 
 
@@ -94,7 +97,7 @@ def _(data):
     return _moved(data, "policy")
 
 
-def _parts(data: Data, *, right: bool = False, marker: bool = False) -> xr.DataArray:
+def _parts(data: lab.Data, *, right: bool = False, marker: bool = False) -> xr.DataArray:
     """Parts of the gain; of right answers whether announced or not, or of the marker whether right or not."""
     runs = _kind(data)
     if marker:
@@ -102,10 +105,10 @@ def _parts(data: Data, *, right: bool = False, marker: bool = False) -> xr.DataA
     return parts(runs.policy, runs.right, runs.right if right else runs.paid)
 
 
-def _main(data: Data, part: str) -> Evidence:
+def _main(data: lab.Data, part: str) -> lab.Evidence:
     made = _parts(data).isel(step=-1)
     both = made.sel(part=part, drop=True), made.sel(part="gain", drop=True)
-    return pooled_share(f"share of {part} in the gain", *both).above(0.5)
+    return lab.pooled_share(f"share of {part} in the gain", *both).above(0.5)
 
 
 @study.claim("The main part of the gain comes from the choice among procedures.", origin=papers.QRA_6_SELECT)
@@ -118,16 +121,16 @@ def _(data):
     return _main(data, "answers")
 
 
-def _along(data: Data, curve: str) -> Evidence:
+def _along(data: lab.Data, curve: str) -> lab.Evidence:
     away = data.curves.away
-    far = mean("largest distance in total variation", away.sel(curve=curve).max("step", skipna=False))
+    far = lab.mean("largest distance in total variation", away.sel(curve=curve).max("step", skipna=False))
     lead = (away.sel(curve=["natural", "line"]) - away.sel(curve=curve, drop=True)).mean("step", skipna=False)
-    return all_of(far.below(NEAR), mean("mean distance of other curves less its own", lead).above(0))
+    return lab.all_of(far.below(NEAR), lab.mean("mean distance of other curves less its own", lead).above(0))
 
 
 @study.claim(
     "The choice, a mean over questions, moves along the tabular orbit from π_ref and p of the base network.",
-    origin=Derived("qra_jax.orbit, where success rates stay", (papers.QRA_ASSUMPTION,)),
+    origin=lab.Derived("qra_jax.orbit, where success rates stay", (papers.QRA_ASSUMPTION,)),
 )
 def on_orbit(data):
     return _along(data, "orbit")
@@ -138,18 +141,18 @@ def _(data):
     return _along(data, "orbit, mirrored rates")
 
 
-def _early(made: xr.DataArray) -> Evidence:
+def _early(made: xr.DataArray) -> lab.Evidence:
     """Share of format in the gain up to the record at which half of all of it is made."""
     gain = made.sel(part="gain", drop=True)
     half = (gain >= gain.isel(step=-1) / 2) & (gain.step > 0)
     at = xr.where(half.any("step"), half.argmax("step"), gain.sizes["step"] - 1)
     both = made.sel(part="format", drop=True).isel(step=at), gain.isel(step=at)
-    return pooled_share("share of format in the first half of the gain", *both).above(0.5)
+    return lab.pooled_share("share of format in the first half of the gain", *both).above(0.5)
 
 
 @study.claim(
     "The early gain of training on verified answers is format.",
-    origin=Asked(
+    origin=lab.Asked(
         "Reported for internal feedback; a verifier that wants a marker may do it, too.", (papers.NFL_3,)
     ),
 )
@@ -167,26 +170,30 @@ def _(data):
     return _early(_parts(data, marker=True))
 
 
-def _passed(data: Data, model: str, other: str, k: int) -> Any:
+def _passed(data: lab.Data, model: str, other: str, k: int) -> Any:
     passed, number = data.runs.passed.isel(k=k), data.runs.k.values[k]
     words = f"difference of pass@{number} with right steps"
-    return difference(words, passed.sel(model=model, drop=True), passed.sel(model=other, drop=True))
+    return lab.difference(words, passed.sel(model=model, drop=True), passed.sel(model=other, drop=True))
 
 
 @study.claim("The trained network wins pass@1, its base wins pass@k at large k.", origin=papers.PK_1)
 def crossover(data):
-    return all_of(_passed(data, "RL", "base", 0).above(WORTH), _passed(data, "RL", "base", -1).below(-WORTH))
+    return lab.all_of(
+        _passed(data, "RL", "base", 0).above(WORTH), _passed(data, "RL", "base", -1).below(-WORTH)
+    )
 
 
 @crossover.null("base against itself, with other random numbers")
 def _(data):
     again = ("base, again", "base")
-    return all_of(_passed(data, *again, 0).above(WORTH), _passed(data, *again, -1).below(-WORTH))
+    return lab.all_of(_passed(data, *again, 0).above(WORTH), _passed(data, *again, -1).below(-WORTH))
 
 
 @study.claim(
     "What base wins at large k is more than entropy: base cooled to that of the trained network wins, too.",
-    origin=Asked("Sampling at a lower temperature narrows a network without any training.", (papers.PK_1,)),
+    origin=lab.Asked(
+        "Sampling at a lower temperature narrows a network without any training.", (papers.PK_1,)
+    ),
 )
 def beyond_entropy(data):
     return _passed(data, "RL", "base, cooled", -1).below(-WORTH)

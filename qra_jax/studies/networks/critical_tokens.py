@@ -21,21 +21,20 @@ import xarray as xr
 
 from qra_jax import plot, transformer
 from qra_jax.problem import examples, stack
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Study, difference, mean, panels, scale
-from qra_jax.studies.lab.evidence import pooled_share
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.networks._bases import learnt
 from qra_jax.studies.networks._changes import REWARDS, SUMS, changes, ratio
 from qra_jax.transformer.task import KINDS
 
-study = Study(__name__, title="Critical tokens: which tokens RL moves, beside random changes as far away")
+study = lab.Study(__name__, title="Critical tokens: which tokens RL moves, beside random changes as far away")
 
 ARMS: list[str] = list(REWARDS[:-1])
 """Those that are judged; the coin is a control."""
 SHORT, DECISIONS = {"RLVR, rates fixed": "RLVR,\nrates fixed"}, ["pattern", "marker", "answer"]
 STEPS_OF = {"short": (1, 2, 3), "long": (8, 12, 16)}
-LENGTHS, SEEDS = scale(["short"], list(STEPS_OF)), scale(4, 10)
-QUESTIONS, SAMPLES, WIDTH = scale(4, 8), scale(8, 16), scale(24, 32)
+LENGTHS, SEEDS = lab.scale(["short"], list(STEPS_OF)), lab.scale(4, 10)
+QUESTIONS, SAMPLES, WIDTH = lab.scale(4, 8), lab.scale(8, 16), lab.scale(24, 32)
 ANNOUNCED, PRETRAINING, TIMES, RATE = 0.9, 300, [20, 60, 100], 2e-4
 """Marker in the corpus, its steps; steps of RL at which networks are compared, as in the paper; rate of Adam."""
 REPORTED = {"RLVR": (5.2, 6.6, 7.3), "RLIF": (6.8, 8.9, 10.1)}
@@ -62,21 +61,21 @@ def runs(run):
     return xr.concat(made, xr.DataArray(run(LENGTHS), dims="length", name="length"))
 
 
-def _sums(data: Data, *, random: bool = False) -> xr.Dataset:
+def _sums(data: lab.Data, *, random: bool = False) -> xr.Dataset:
     """Sums at the last step of the longest sequences, `[reward, seed, kind]`; of the random changes, if so."""
     last = data.runs.isel(length=-1, step=-1, drop=True)
     return xr.Dataset({name: last[f"random_{name}" if random else name] for name in SUMS})
 
 
-def _more(words: str, first: xr.DataArray, second: xr.DataArray, shift: int = 0) -> Evidence:
+def _more(words: str, first: xr.DataArray, second: xr.DataArray, shift: int = 0) -> lab.Evidence:
     """Paired difference of two shares; with a shift, that to other seeds, which is zero of equal arms on average."""
-    estimate = difference(words, first, second.roll(seed=shift)).as_percent()
+    estimate = lab.difference(words, first, second.roll(seed=shift)).as_percent()
     return estimate.above(MORE).per("reward") if "reward" in estimate.value.dims else estimate.above(MORE)
 
 
-def _few(runs: xr.Dataset, other: str = "") -> Evidence:
+def _few(runs: xr.Dataset, other: str = "") -> lab.Evidence:
     own = xr.Dataset({name: runs[other + name] for name in ("reranked", "places")}).sel(reward=ARMS)
-    return mean("share of changed ranks", ratio(own)).as_percent().below(FEW).per("reward", "length")
+    return lab.mean("share of changed ranks", ratio(own)).as_percent().below(FEW).per("reward", "length")
 
 
 @study.claim(
@@ -89,7 +88,7 @@ def few(data):
 few.null("networks that have learnt nothing")(lambda data: _few(data.runs, "fresh_"))
 
 
-def _rewarded(data: Data, first: str | list[str], second: str, shift: int = 0) -> Evidence:
+def _rewarded(data: lab.Data, first: str | list[str], second: str, shift: int = 0) -> lab.Evidence:
     changed = ratio(_sums(data))
     high, low = (changed.sel(reward=names, drop=True) for names in (first, second))
     return _more(f"changed ranks, less those of {second}", high, low, shift)
@@ -103,7 +102,7 @@ def internal(data):
 internal.null("verified answers, other random numbers")(lambda data: _rewarded(data, "RLVR", "RLVR", 1))
 
 
-def _later(data: Data, first: int, shift: int = 0) -> Evidence:
+def _later(data: lab.Data, first: int, shift: int = 0) -> lab.Evidence:
     changed = ratio(data.runs.sel(reward=ARMS).isel(length=-1))
     return _more("rise of the share of changed ranks", changed.isel(step=-1), changed.isel(step=first), shift)
 
@@ -116,14 +115,16 @@ def grows(data):
 grows.null("the last step against the last step of other seeds")(lambda data: _later(data, -1, 1))
 
 
-def _sparse(data: Data, random: bool) -> Evidence:
+def _sparse(data: lab.Data, random: bool) -> lab.Evidence:
     own, control = (ratio(_sums(data, random=which).sel(reward=ARMS)) for which in (random, True))
     return _more("changed ranks, random change less RL", control, own, int(random))
 
 
 @study.claim(
     "RL changes the ranks of fewer tokens than a random change of the weights with the same KL.",
-    origin=Asked("A sparse set would be fewer tokens than of any change as far.", (papers.QRA_7_CRITICAL,)),
+    origin=lab.Asked(
+        "A sparse set would be fewer tokens than of any change as far.", (papers.QRA_7_CRITICAL,)
+    ),
 )
 def sparse(data):
     return _sparse(data, False)
@@ -134,7 +135,7 @@ sparse.null("one random change against another one")(lambda data: _sparse(data, 
 
 @study.claim(
     "The share of changed ranks measures what the reward teaches: of a coin it is smaller.",
-    origin=Asked("Noise of the updates alone moves a network, too.", (papers.QRA_7_RANKS,)),
+    origin=lab.Asked("Noise of the updates alone moves a network, too.", (papers.QRA_7_RANKS,)),
 )
 def teaches(data):
     return _rewarded(data, ARMS, "coin")
@@ -143,15 +144,15 @@ def teaches(data):
 teaches.null("a coin, other random numbers")(lambda data: _rewarded(data, ["coin"], "coin", 1))
 
 
-def _held(data: Data, name: str, kinds: list[str], bound: float) -> Evidence:
+def _held(data: lab.Data, name: str, kinds: list[str], bound: float) -> lab.Evidence:
     sums = _sums(data)[name].sel(reward=ARMS)
     both = sums.sel(kind=kinds).sum("kind", skipna=False), sums.sum("kind", skipna=False)
-    return pooled_share(f"share of {', '.join(kinds)} tokens", *both).above(bound).per("reward")
+    return lab.pooled_share(f"share of {', '.join(kinds)} tokens", *both).above(bound).per("reward")
 
 
 @study.claim(
     "The pattern token holds most of the changed ranks.",
-    origin=Asked("The pattern is what the theory says is chosen.", (papers.QRA_7_CRITICAL,)),
+    origin=lab.Asked("The pattern is what the theory says is chosen.", (papers.QRA_7_CRITICAL,)),
 )
 def at_pattern(data):
     return _held(data, "reranked", ["pattern"], 0.5)
@@ -162,7 +163,7 @@ at_pattern.null("all tokens, changed or not")(lambda data: _held(data, "places",
 
 @study.claim(
     "Decisions (pattern, marker, answer) hold nine tenths of the changed ranks.",
-    origin=Derived("this study: steps follow from the decisions before them", (papers.QRA_7_CRITICAL,)),
+    origin=lab.Derived("this study: steps follow from the decisions before them", (papers.QRA_7_CRITICAL,)),
 )
 def at_decisions(data):
     return _held(data, "reranked", DECISIONS, 0.9)
@@ -171,16 +172,18 @@ def at_decisions(data):
 at_decisions.null("all tokens, changed or not")(lambda data: _held(data, "places", DECISIONS, 0.9))
 
 
-def _caught(data: Data, name: str) -> Evidence:
+def _caught(data: lab.Data, name: str) -> lab.Evidence:
     sums = _sums(data).sel(reward=ARMS).sum("kind", skipna=False)
     part = sums.kl_reranked / sums.kl if name == "kl" else sums.reranked / sums.places
-    share = mean("share of KL(now‖base) at tokens of changed rank", part).as_percent()
+    share = lab.mean("share of KL(now‖base) at tokens of changed rank", part).as_percent()
     return share.above(0.5).per("reward")
 
 
 @study.claim(
     "A change of rank finds the tokens whose distribution changes.",
-    origin=Asked("Changed ranks are the measure of the paper, KL that of the theory.", (papers.QRA_7_RANKS,)),
+    origin=lab.Asked(
+        "Changed ranks are the measure of the paper, KL that of the theory.", (papers.QRA_7_RANKS,)
+    ),
 )
 def finds(data):
     return _caught(data, "kl")
@@ -189,18 +192,18 @@ def finds(data):
 finds.null("as many tokens, picked at random")(lambda data: _caught(data, "places"))
 
 
-def _features(data: Data, random: bool) -> Evidence:
+def _features(data: lab.Data, random: bool) -> lab.Evidence:
     sums = _sums(data, random=random).sel(reward=ARMS)
     cosine = sums.similarity / sums.places.where(sums.places > 0)
     decisions = cosine.sel(kind=["pattern", "answer"]).mean("kind", skipna=False)
     steps = cosine.sel(kind="step", drop=True)
-    gap = difference("cosine with the base's features, steps less decisions", steps, decisions)
+    gap = lab.difference("cosine with the base's features, steps less decisions", steps, decisions)
     return gap.above(0).per("reward")
 
 
 @study.claim(
     "Features, too, change more at the decisions (pattern, answer) than at steps.",
-    origin=Derived("this study: the reward's gradient acts where the next token decides"),
+    origin=lab.Derived("this study: the reward's gradient acts where the next token decides"),
 )
 def features(data):
     return _features(data, False)

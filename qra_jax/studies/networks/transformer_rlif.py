@@ -25,28 +25,28 @@ from matplotlib.figure import Figure
 
 import qra_jax.studies.networks._rlif as _rlif
 from qra_jax import plot, transformer
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.networks import _rlif_panels
 from qra_jax.studies.networks._bases import learnt
 from qra_jax.studies.networks._rlif import gains, of_base, slopes
 from qra_jax.studies.networks._sequences import REWARDS, expected, language, lessons, questions
 from qra_jax.transformer import learning
 
-study = Study(__name__, title="Internal feedback in a network: what a reward can see decides what rises")
+study = lab.Study(__name__, title="Internal feedback in a network: what a reward can see decides what rises")
 
 INTERNAL, CERTAIN = REWARDS[1:], REWARDS[1:4]
 """Internal rewards; those without a vote."""
 ANNOUNCED, WIDTH, LESSONS, SFT_RATE = (0.8, 1.0), 32, 200, 3e-3
-SEEDS, QUESTIONS, DEPTH, STEPS = scale(8, 8), scale(6, 12), scale(1, 2), scale(48, 100)
-WEIGHTS, RATE, EVERY = scale((0.2, 1.0), (0.2, 0.5, 1.0)), scale(8e-4, 4e-4), 4
+SEEDS, QUESTIONS, DEPTH, STEPS = lab.scale(8, 8), lab.scale(6, 12), lab.scale(1, 2), lab.scale(48, 100)
+WEIGHTS, RATE, EVERY = lab.scale((0.2, 1.0), (0.2, 0.5, 1.0)), lab.scale(8e-4, 4e-4), 4
 """Weights of an SFT end in the starts between; learning rate of Adam in RL; steps between records."""
 TAUGHT, NAT, MARGIN, STILL, KIN, FELL = 0.05, 0.1, 0.1, 0.05, 0.25, 0.02
 """Rise of a share; gain a nat; tolerance of a share; change of a rate; cosine; depth of a fall."""
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """Exact scores along RL from every start, on every reward; and what rewards see at the base."""
     seeds, weights, steps = run(SEEDS), run(WEIGHTS), run(STEPS)
     options: dict[str, Any] = {"steps": (1, 1, 1), "digits": 1}
@@ -67,16 +67,16 @@ def runs(run: Run) -> xr.Dataset:
         return _rlif.trained(key, model, params, task, reward=reward[cell.run], **extent)
 
     axes, coords = {"run": range(len(pairs)), "seed": range(seeds)}, {"step": np.arange(0, steps + 1, EVERY)}
-    seen = cells(one, axes=axes, dims=_rlif.SCORES, coords=coords, block=1, say=run.say)
+    seen = lab.cells(one, axes=axes, dims=_rlif.SCORES, coords=coords, block=1, say=run.say)
     see = learning.side_by_side(lambda params: expected(model, params, language(task)))
     return _rlif.labelled(seen, see(starts["base"]), pairs)
 
 
-def _rises(data: Data, rewards: Sequence[str]) -> Evidence:
+def _rises(data: lab.Data, rewards: Sequence[str]) -> lab.Evidence:
     curves = of_base(data.runs).formatted.sel(reward=list(rewards))
     peak, end = gains(curves), curves.isel(step=-1) - curves.isel(step=0)
-    up = evidence.mean("gain with format at the peak", peak).above(0.01)
-    return evidence.all_of(up, evidence.mean("change at the end", end).below(-0.01)).per("reward")
+    up = lab.mean("gain with format at the peak", peak).above(0.01)
+    return lab.all_of(up, lab.mean("change at the end", end).below(-0.01)).per("reward")
 
 
 @study.claim("Internal feedback raises accuracy to a peak; it ends below its start.", origin=papers.NFL_1)
@@ -89,12 +89,10 @@ def _(data):
     return _rises(data, REWARDS[:1])
 
 
-def _format(data: Data, start: str) -> Evidence:
+def _format(data: lab.Data, start: str) -> lab.Evidence:
     runs = of_base(data.runs, start).sel(reward=list(_rlif.GAINING))
     gain, same = (gains(runs[name]) for name in ("formatted", "plain"))
-    return evidence.mean("gain with format less twice that ignoring it, at the peak", gain - 2 * same).above(
-        0
-    )
+    return lab.mean("gain with format less twice that ignoring it, at the peak", gain - 2 * same).above(0)
 
 
 @study.claim("More than half of what internal feedback gains is format.", origin=papers.NFL_3)
@@ -107,15 +105,15 @@ def _(data):
     return _format(data, "always announces")
 
 
-def _teaches(data: Data, start: str = "base", rewards: Sequence[str] = INTERNAL) -> Evidence:
+def _teaches(data: lab.Data, start: str = "base", rewards: Sequence[str] = INTERNAL) -> lab.Evidence:
     share = of_base(data.runs, start).announced.sel(reward=list(rewards))
     change = share.isel(step=-1) - share.isel(step=0)
-    return evidence.mean("change of the share of announced answers", change).above(TAUGHT).per("reward")
+    return lab.mean("change of the share of announced answers", change).above(TAUGHT).per("reward")
 
 
 @study.claim(
     "Internal feedback teaches the format.",
-    origin=Asked("No certainty is paid for the marker itself.", (papers.NFL_3,)),
+    origin=lab.Asked("No certainty is paid for the marker itself.", (papers.NFL_3,)),
 )
 def teaches(data):
     return _teaches(data)
@@ -126,14 +124,14 @@ def _(data):
     return _teaches(data, "always announces", _rlif.GAINING)
 
 
-def _entropy(data: Data, reverse: bool = False) -> Evidence:
+def _entropy(data: lab.Data, reverse: bool = False) -> lab.Evidence:
     found = slopes(data.runs, reverse=reverse)
     names = {
         "alone": "gain a nat of entropy of the start",
         "beside": "the same at equal accuracy of the start",
     }
-    parts = [evidence.mean(text, found[name]).above(NAT) for name, text in names.items()]
-    return evidence.all_of(*parts).per("reward")
+    parts = [lab.mean(text, found[name]).above(NAT) for name, text in names.items()]
+    return lab.all_of(*parts).per("reward")
 
 
 @study.claim("The gain with format grows with the entropy of the start.", origin=papers.NFL_2)
@@ -146,11 +144,11 @@ def _(data):
     return _entropy(data, reverse=True)
 
 
-def _kinship(data: Data, others: Sequence[str]) -> Evidence:
+def _kinship(data: lab.Data, others: Sequence[str]) -> lab.Evidence:
     pairs = [(a, b) for i, a in enumerate(CERTAIN) for b in others if b not in CERTAIN[: i + 1]]
     cosine = xr.concat([data.runs.cosine.sel(kin=a, other=b, drop=True) for a, b in pairs], "pair")
     cosine = cosine.assign_coords(pair=[f"{a} with {b}" for a, b in pairs])
-    return evidence.mean("cosine of the exact expected gradients at the base", cosine).above(KIN).per("pair")
+    return lab.mean("cosine of the exact expected gradients at the base", cosine).above(KIN).per("pair")
 
 
 @study.claim(
@@ -165,14 +163,14 @@ def _(data):
     return _kinship(data, ["chance"])
 
 
-def _direction(data: Data, shift: int = 0) -> Evidence:
+def _direction(data: lab.Data, shift: int = 0) -> lab.Evidence:
     cosine = _rlif.first_move(of_base(data.runs), data.runs.rates.roll(pattern=shift))
-    return evidence.mean("cosine of the first change of log π with π(R − R̄)", cosine).above(0.5).per("reward")
+    return lab.mean("cosine of the first change of log π with π(R − R̄)", cosine).above(0.5).per("reward")
 
 
 @study.claim(
     "Selection starts along π(R − R̄), with the expected reward R of each pattern read off the base.",
-    origin=Derived("orbit of the softmax policy gradient", (papers.QRA_ASSUMPTION,)),
+    origin=lab.Derived("orbit of the softmax policy gradient", (papers.QRA_ASSUMPTION,)),
 )
 def direction(data):
     return _direction(data)
@@ -183,12 +181,10 @@ def _(data):
     return _direction(data, shift=1)
 
 
-def _stay(data: Data, of: str, first: int = 0) -> Evidence:
+def _stay(data: lab.Data, of: str, first: int = 0) -> lab.Evidence:
     values, every = of_base(data.runs)[of], ["question", "pattern", "reward"]
     change = abs(values.isel(step=-1) - values.isel(step=first)).mean(every, skipna=False)
-    return evidence.mean("mean change in absolute value over questions, patterns, rewards", change).below(
-        STILL
-    )
+    return lab.mean("mean change in absolute value over questions, patterns, rewards", change).below(STILL)
 
 
 @study.claim("Success rates stay, under RLVR and internal feedback.", origin=papers.QRA_6_STABLE)
@@ -206,10 +202,10 @@ def _(data):
     return _stay(data, "success", first=-2)
 
 
-def _wanders(data: Data, rewards: Sequence[str], shift: int = 0) -> Evidence:
+def _wanders(data: lab.Data, rewards: Sequence[str], shift: int = 0) -> lab.Evidence:
     fall = _rlif.fall(of_base(data.runs))
     both = fall.sel(reward=list(rewards)), fall.sel(reward="RLVR", drop=True).roll(seed=shift)
-    return evidence.difference("deepest fall of selection, less RLVR's", *both).above(FELL).per("reward")
+    return lab.difference("deepest fall of selection, less RLVR's", *both).above(FELL).per("reward")
 
 
 @study.claim("RLVR moves steadily to better patterns, internal feedback wanders.", origin=papers.QRA_6_WANDER)
@@ -223,7 +219,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Accuracy with and without format against training, what the rewards see, gain against entropy."""
     figure, ((with_, without), (seen, starts)) = plot.new((9.6, 6.8), nrows=2, ncols=2)
     runs, look = of_base(data.runs), {"by": "reward", "over": "seed", "colors": _rlif_panels.COLORS}

@@ -29,21 +29,28 @@ from matplotlib.figure import Figure
 from qra_jax import plot, transformer
 from qra_jax.algorithm import grpo
 from qra_jax.problem import examples, stack
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.networks._bases import RECORDED, learnt, trained
 from qra_jax.studies.networks._drawing import gain_bars, members, orbits as draw_orbits
 from qra_jax.studies.networks._paths import clock as clocked, distance, means, orbits as orbits_of
 
-study = Study(__name__, title="A network on the orbit: selection with fixed answers, and with learnt ones")
+study = lab.Study(
+    __name__, title="A network on the orbit: selection with fixed answers, and with learnt ones"
+)
 
 STARTS = {"Regime 1": examples.fast, "Regime 2": examples.worked}
 ARMS = {"SGD": (True, False), "Adam": (True, True), "learnt": (False, False)}
 """Whether answers are fixed, and whether Adam is used."""
-SEEDS, QUESTIONS, DEPTH, PRETRAINING = scale(8, 10), scale(8, 16), scale(1, 2), scale(200, 300)
+SEEDS, QUESTIONS, DEPTH, PRETRAINING = (
+    lab.scale(8, 10),
+    lab.scale(8, 16),
+    lab.scale(1, 2),
+    lab.scale(200, 300),
+)
 """A quarter of the questions is never asked in RL."""
-STEPS, EVERY, GROUP, WIDTH = scale(192, 256), 8, 8, 32
-SGD, ADAM = scale(0.005, 0.004), scale(2e-4, 1e-4)
+STEPS, EVERY, GROUP, WIDTH = lab.scale(192, 256), 8, 8, 32
+SGD, ADAM = lab.scale(0.005, 0.004), lab.scale(2e-4, 1e-4)
 """Learning rates."""
 HIT, NEAR, ALIKE, STILL, STRAIGHT = 0.9, 0.05, 0.25, 0.05, 0.1
 """Share of r* that ends a race; total variation; relative difference; change of a rate; deviation from a line."""
@@ -52,7 +59,7 @@ TIMES = np.concatenate([[0.0], np.logspace(-2, 4, 1200)])
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """π and p of every question along training, in every arm, from both starts; one program."""
     seeds, number, steps = run(SEEDS), run(QUESTIONS), run(STEPS)
     answers = np.random.default_rng(run.seed).permutation(np.arange(number) % 2)
@@ -72,34 +79,34 @@ def runs(run: Run) -> xr.Dataset:
 
     axes = {"arm": range(len(ARMS)), "start": range(len(STARTS)), "seed": range(seeds)}
     coords = {"step": np.arange(0, steps + 1, EVERY)}
-    seen = cells(one, axes=axes, dims=RECORDED, coords=coords, block=1, say=run.say)
+    seen = lab.cells(one, axes=axes, dims=RECORDED, coords=coords, block=1, say=run.say)
     return seen.assign_coords(arm=list(ARMS), start=list(STARTS), pattern=["best", "rival", "third"])
 
 
 @study.experiment(after=["runs"])
-def orbits(run: Run) -> xr.Dataset:
+def orbits(run: lab.Run) -> xr.Dataset:
     """Orbits of the problem that each base network is, and the first integral along its path."""
     path, success = means(run.done.runs, "SGD"), [start().success for start in STARTS.values()]
     return orbits_of(path, success, times=TIMES, algorithm=grpo(GROUP))
 
 
-def _along(data: Data, own: str = "softmax", other: str = "natural") -> Evidence:
+def _along(data: lab.Data, own: str = "softmax", other: str = "natural") -> lab.Evidence:
     path = means(data.runs, "SGD")
     far = {
         name: distance(path, data.orbits[name]).mean("step", skipna=False) for name in (own, other, "line")
     }
     name = f"mean distance from the {own} orbit, over that from {other} orbit or straight line"
     rival = xr.concat([far[other], far["line"]], "rival").min("rival", skipna=False)
-    nearer = evidence.ratio(name, far[own], rival).below(0.5)
+    nearer = lab.ratio(name, far[own], rival).below(0.5)
     end = path.sel(pattern="best").max("step", skipna=False).min("start", skipna=False)
-    return evidence.all_of(
-        nearer, evidence.mean("largest share of r*, smaller of both starts", end).above(HIT)
-    )
+    return lab.all_of(nearer, lab.mean("largest share of r*, smaller of both starts", end).above(HIT))
 
 
 @study.claim(
     "With SGD and fixed answers the network runs along the tabular orbit of the softmax policy gradient to its end.",
-    origin=Derived("this study, for the orbit of the base network's own π and p", (papers.QRA_ASSUMPTION,)),
+    origin=lab.Derived(
+        "this study, for the orbit of the base network's own π and p", (papers.QRA_ASSUMPTION,)
+    ),
 )
 def path(data):
     return _along(data)
@@ -110,15 +117,15 @@ def _(data):
     return _along(data, "natural", "softmax")
 
 
-def _integral(data: Data, name: str) -> Evidence:
+def _integral(data: lab.Data, name: str) -> lab.Evidence:
     ratio = data.orbits[name]
     off = xr.where(ratio > 1, ratio, 1 / ratio).max("start", skipna=False)
-    return evidence.mean("factor between first integral and its value on the orbit", off).below(1 + ALIKE)
+    return lab.mean("factor between first integral and its value on the orbit", off).below(1 + ALIKE)
 
 
 @study.claim(
     "The first integral of the softmax orbit holds along the path of SGD.",
-    origin=Derived("theory.first_integral"),
+    origin=lab.Derived("theory.first_integral"),
 )
 def integral(data):
     return _integral(data, "integral")
@@ -129,18 +136,18 @@ def _(data):
     return _integral(data, "natural_integral")
 
 
-def _timed(data: Data, arm: str) -> Evidence:
+def _timed(data: lab.Data, arm: str) -> lab.Evidence:
     _, rate, off = clocked(means(data.runs, arm), data.orbits.softmax, until=HIT)
     first, second = (rate.sel(start=start, drop=True) for start in STARTS)
     off = off.max("start", skipna=False)
-    straight = evidence.mean("deviation from a straight line, over the last time, larger of both starts", off)
-    alike = evidence.ratio("rate from Regime 2 / 1", second, first).between(1 / (1 + ALIKE), 1 + ALIKE)
-    return evidence.all_of(straight.below(STRAIGHT), alike)
+    straight = lab.mean("deviation from a straight line, over the last time, larger of both starts", off)
+    alike = lab.ratio("rate from Regime 2 / 1", second, first).between(1 / (1 + ALIKE), 1 + ALIKE)
+    return lab.all_of(straight.below(STRAIGHT), alike)
 
 
 @study.claim(
     "With SGD one rescaling of time, the same for both starts, maps network steps to orbit time.",
-    origin=Derived("this study, for a network whose features stay"),
+    origin=lab.Derived("this study, for a network whose features stay"),
 )
 def clock(data):
     return _timed(data, "SGD")
@@ -151,9 +158,9 @@ def _(data):
     return _timed(data, "Adam")
 
 
-def _stay(values: xr.DataArray, first: int = 0) -> Evidence:
+def _stay(values: xr.DataArray, first: int = 0) -> lab.Evidence:
     change = abs(values.isel(step=-1) - values.isel(step=first)).mean(["start", "pattern"], skipna=False)
-    return evidence.mean("mean change, in absolute value, over patterns and starts", change).below(STILL)
+    return lab.mean("mean change, in absolute value, over patterns and starts", change).below(STILL)
 
 
 @study.claim(
@@ -173,14 +180,14 @@ def _(data):
     return _stay(means(data.runs, "learnt", "success"), first=-2)
 
 
-def _wins(data: Data, pattern: str) -> Evidence:
+def _wins(data: lab.Data, pattern: str) -> lab.Evidence:
     end = means(data.runs, "learnt").isel(step=-1).sel(pattern=pattern)
-    return evidence.mean(f"last share of the {pattern} pattern", end).above(0.5).per("start")
+    return lab.mean(f"last share of the {pattern} pattern", end).above(0.5).per("start")
 
 
 @study.claim(
     "Where answers can be learnt, the best pattern of the base model wins.",
-    origin=Asked(
+    origin=lab.Asked(
         "The theorems hold answers fixed.", (papers.QRA_6_SELECT, papers.QRA_2_MONOTONE, papers.QRA_3)
     ),
 )
@@ -193,14 +200,14 @@ def _(data):
     return _wins(data, "third")
 
 
-def _carried(first: xr.DataArray, second: xr.DataArray) -> Evidence:
+def _carried(first: xr.DataArray, second: xr.DataArray) -> lab.Evidence:
     apart = abs(first - second).sum("pattern", skipna=False).max(["step", "start"], skipna=False) / 2
-    return evidence.ratio("largest total variation between them, geometric mean", apart, 1.0).below(NEAR)
+    return lab.ratio("largest total variation between them, geometric mean", apart, 1.0).below(NEAR)
 
 
 @study.claim(
     "Selection carries over to questions that training never asks, with the same shares and success rates.",
-    origin=Derived("this study: nothing tells these questions apart"),
+    origin=lab.Derived("this study: nothing tells these questions apart"),
 )
 def carried(data):
     return _carried(*(means(data.runs, "learnt", asked=asked) for asked in (True, False)))
@@ -213,7 +220,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Paths in the simplex, the clock, what answers do, and what the gain is made of."""
     figure, ((paths, clock), (learnt, parts)) = plot.new((9.6, 7.4), nrows=2, ncols=2)
     own, orbits = means(data.runs, "SGD"), data.orbits

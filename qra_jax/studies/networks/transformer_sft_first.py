@@ -23,27 +23,34 @@ from matplotlib.figure import Figure
 from qra_jax import plot, transformer
 from qra_jax.algorithm import grpo
 from qra_jax.problem import stack
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.networks import _sft_panels
 from qra_jax.studies.networks._bases import RECORDED, learnt, trained, tuned
 from qra_jax.studies.networks._paths import crossing, lead, predicted
 from qra_jax.studies.networks._sft import FAR, GOOD, NEAR, NONE, RIVAL, lessons, longest, of_kinds, weak
 
-study = Study(__name__, title="SFT first, in a network: what shortens RLVR, and what learnt answers change")
+study = lab.Study(
+    __name__, title="SFT first, in a network: what shortens RLVR, and what learnt answers change"
+)
 
 FIXED = "fixed, SGD"
 ARMS = {FIXED: (True, False), "learnt, SGD": (False, False), "learnt, Adam": (False, True)}
 """Whether answers are fixed, and whether Adam is used."""
-SEEDS, QUESTIONS, DEPTH, PRETRAINING = scale(10, 10), scale(4, 6), scale(1, 2), scale(250, 400)
-LENGTHS, USED = scale((40,), (5, 40)), scale(2, 3)  # steps of SFT, arms that are run
+SEEDS, QUESTIONS, DEPTH, PRETRAINING = (
+    lab.scale(10, 10),
+    lab.scale(4, 6),
+    lab.scale(1, 2),
+    lab.scale(250, 400),
+)
+LENGTHS, USED = lab.scale((40,), (5, 40)), lab.scale(2, 3)  # steps of SFT, arms that are run
 TARGET, WIDTH, STEPS, EVERY = 0.9, 32, 120, 4
 RATES, SFT_RATE = (0.03, 1e-3), 1e-3  # of gradient descent and of Adam in RLVR, and of Adam in SFT
 FEW, LEAD, SHORTER = 0.05, 0.02, 1.25  # share of runs, lead in rank correlation, factor of steps
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """π and p along RLVR after every kind and length of SFT, in every arm; one program."""
     problem, seeds, arms = weak(), run(SEEDS), run(USED)
     taught, (fixed, adam) = lessons(problem, run(LENGTHS)), jnp.array(list(ARMS.values())).T
@@ -63,7 +70,7 @@ def runs(run: Run) -> xr.Dataset:
 
     axes = {"arm": range(arms), "case": range(taught.sizes["case"]), "seed": range(seeds)}
     coords = {"step": np.arange(0, STEPS + 1, EVERY)}
-    seen = cells(one, axes=axes, dims=RECORDED, coords=coords, block=1, say=run.say)
+    seen = lab.cells(one, axes=axes, dims=RECORDED, coords=coords, block=1, say=run.say)
     seen = seen.where(seen.status == 0).drop_vars("status").mean("question", skipna=False)
     seen = seen.assign_coords(arm=list(ARMS)[:arms], shown=taught.shown, length=taught.length)
     of_coin = xr.DataArray(np.asarray(problem.success), dims="pattern")
@@ -71,22 +78,22 @@ def runs(run: Run) -> xr.Dataset:
 
 
 @study.experiment(after=["runs"])
-def tabular(run: Run) -> xr.Dataset:
+def tabular(run: lab.Run) -> xr.Dataset:
     """What the tabular theory says of the networks when RLVR starts."""
     first = run.done.runs.isel(step=0, drop=True)
     return predicted(first.policy, first.success, target=TARGET, algorithm=grpo(8))
 
 
-def _steps(data: Data, arm: str = FIXED) -> xr.DataArray:
+def _steps(data: lab.Data, arm: str = FIXED) -> xr.DataArray:
     """Steps to π(r*) = .9, `[case, seed]`; all of them where a run does not arrive."""
     best = data.runs.policy.sel(arm=arm, drop=True).isel(pattern=0)
     return crossing(best, TARGET).clip(min=0.5, max=STEPS)
 
 
-def _shorter(data: Data, *kinds: str) -> evidence.Estimate:
+def _shorter(data: lab.Data, *kinds: str) -> lab.Estimate:
     steps, name = _steps(data), "steps of RLVR without SFT / after it"
-    factors = {kind: evidence.ratio(name, longest(steps, NONE), longest(steps, kind)) for kind in kinds}
-    return evidence.stacked("shown", factors)
+    factors = {kind: lab.ratio(name, longest(steps, NONE), longest(steps, kind)) for kind in kinds}
+    return lab.stacked("shown", factors)
 
 
 @study.claim("SFT on data above the threshold shortens RLVR, with fixed answers.", origin=papers.QRA_5)
@@ -99,7 +106,9 @@ def _(data):
     return _shorter(data, RIVAL).above(1)
 
 
-@study.claim("Data below the threshold do not shorten RLVR.", origin=Asked("The converse.", (papers.QRA_5,)))
+@study.claim(
+    "Data below the threshold do not shorten RLVR.", origin=lab.Asked("The converse.", (papers.QRA_5,))
+)
 def needed(data):
     return _shorter(data, FAR, NEAR).below(SHORTER)
 
@@ -114,15 +123,15 @@ def _(data):
     return _shorter(data, RIVAL).below(SHORTER)
 
 
-def _cheaper(data: Data, *kinds: str) -> Evidence:
+def _cheaper(data: lab.Data, *kinds: str) -> lab.Evidence:
     steps = _steps(data)
     alone, total = longest(steps, NONE), of_kinds(steps + steps.length, *kinds)
-    return evidence.somewhere(evidence.ratio("steps of RLVR alone / of SFT and RLVR", alone, total).above(1))
+    return lab.somewhere(lab.ratio("steps of RLVR alone / of SFT and RLVR", alone, total).above(1))
 
 
 @study.claim(
     "SFT first can be cheaper in total steps of SFT and RLVR, with fixed answers.",
-    origin=Asked("A step of SFT costs about as much as one of RLVR.", (papers.QRA_5,)),
+    origin=lab.Asked("A step of SFT costs about as much as one of RLVR.", (papers.QRA_5,)),
 )
 def cheaper(data):
     return _cheaper(data, FAR, NEAR, GOOD)
@@ -133,17 +142,17 @@ def _(data):
     return _cheaper(data, RIVAL)
 
 
-def _power(data: Data, predictor: str) -> Evidence:
+def _power(data: lab.Data, predictor: str) -> lab.Evidence:
     kinds, steps = (NONE, FAR, NEAR, GOOD), _steps(data)
     time = of_kinds(data.tabular[predictor].sel(arm=FIXED, drop=True), *kinds)
     log_steps = np.log(of_kinds(steps, *kinds))
     name = "power of the predicted time with which steps grow, data " + ", ".join(kinds)
-    return evidence.slope(name, log_steps, time, along="case", over="seed").between(1 / SHORTER, SHORTER)
+    return lab.slope(name, log_steps, time, along="case", over="seed").between(1 / SHORTER, SHORTER)
 
 
 @study.claim(
     "With fixed answers, steps are proportional to the tabular hitting time from π and p after SFT.",
-    origin=Derived("orbit.hit, of the softmax policy gradient", (papers.QRA_ASSUMPTION,)),
+    origin=lab.Derived("orbit.hit, of the softmax policy gradient", (papers.QRA_ASSUMPTION,)),
 )
 def proportional(data):
     return _power(data, "softmax")
@@ -154,15 +163,15 @@ def _(data):
     return _power(data, "natural")
 
 
-def _ranked(data: Data, shift: int = 0) -> Evidence:
+def _ranked(data: lab.Data, shift: int = 0) -> lab.Evidence:
     time = data.tabular.softmax.roll(case=shift)
     pairs = {arm: (time.sel(arm=arm), _steps(data, arm)) for arm in time.arm.values}
-    found = {arm: evidence.correlation("rank correlation", *pair) for arm, pair in pairs.items()}
-    return evidence.stacked("arm", found).above(0.5).per("arm")
+    found = {arm: lab.correlation("rank correlation", *pair) for arm, pair in pairs.items()}
+    return lab.stacked("arm", found).above(0.5).per("arm")
 
 
 @study.claim(
-    "The tabular hitting time ranks the steps of networks to π(r*) = .9.", origin=Derived("orbit.hit")
+    "The tabular hitting time ranks the steps of networks to π(r*) = .9.", origin=lab.Derived("orbit.hit")
 )
 def ranks(data):
     return _ranked(data)
@@ -173,15 +182,15 @@ def _(data):
     return _ranked(data, shift=1)
 
 
-def _lead(data: Data, predictor: str) -> Evidence:
+def _lead(data: lab.Data, predictor: str) -> lab.Evidence:
     known = data.tabular.sel(arm=FIXED)
     parts = _steps(data), known[predictor], known.rarity
-    return evidence.statistic("lead in rank correlation", lead, *parts).above(LEAD)
+    return lab.statistic("lead in rank correlation", lead, *parts).above(LEAD)
 
 
 @study.claim(
     "With fixed answers the tabular time ranks steps better than −log π(r*) does.",
-    origin=Asked("A predictor without dynamics is the rival."),
+    origin=lab.Asked("A predictor without dynamics is the rival."),
 )
 def leads(data):
     return _lead(data, "softmax")
@@ -192,18 +201,18 @@ def _(data):
     return _lead(data, "rarity")
 
 
-def _alone(data: Data, learnt: bool, bound: str = "best") -> Evidence:
+def _alone(data: lab.Data, learnt: bool, bound: str = "best") -> lab.Evidence:
     runs = data.runs.isel(arm=slice(1, None) if learnt else slice(1))
     ends = (runs.policy * runs.success).sum("pattern", skipna=False)
     first = runs.success.isel(step=0).max("pattern") if bound == "best" else ends.isel(step=0)
     above = (ends.isel(step=-1) > first + 1e-6).where(ends.isel(step=-1).notnull())
     above = above.mean(["arm", "case"], skipna=False)
-    return evidence.mean(f"share of runs that end above the {bound} of their start", above).below(FEW)
+    return lab.mean(f"share of runs that end above the {bound} of their start", above).below(FEW)
 
 
 @study.claim(
     "Where answers can be learnt, RLVR gains accuracy by choosing the best pattern alone.",
-    origin=Asked("Selection is said to be the main benefit, not all of it.", (papers.QRA_6_SELECT,)),
+    origin=lab.Asked("Selection is said to be the main benefit, not all of it.", (papers.QRA_6_SELECT,)),
 )
 def alone(data):
     return _alone(data, learnt=True)
@@ -220,7 +229,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Paths with fixed answers; who arrives with learnt ones; tabular against network; total steps."""
     figure, ((paths, arrivals), (ranks, totals)) = plot.new((9.2, 7.0), nrows=2, ncols=2)
     runs, steps, look = data.runs, _steps(data), {"colors": _sft_panels.COLORS, "target": TARGET}

@@ -32,20 +32,21 @@ from matplotlib.figure import Figure
 from qra_jax import plot, theory
 from qra_jax.algorithm import Algorithm, grpo, reinforce
 from qra_jax.problem import Problem
-from qra_jax.studies.lab import Data, Derived, Estimate, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 from qra_jax.training import measure
 
-study = Study(__name__, title="Collapse map: how often noise loses a rare best pattern, and for how long")
+study = lab.Study(__name__, title="Collapse map: how often noise loses a rare best pattern, and for how long")
 
 SUCCESS, STARTS, NAMES = (0.9, 0.6), (0.01, 0.03, 0.1), ("REINFORCE", "GRPO")
-GROUPS, RATIOS = scale((2, 16), (2, 4, 8, 16, 32)), np.geomspace(0.25, 4.0, 9)
+GROUPS, RATIOS = lab.scale((2, 16), (2, 4, 8, 16, 32)), np.geomspace(0.25, 4.0, 9)
 """Group sizes; η/G, in steps of √2."""
 LOST, RISK, SMALL, HORIZON = 1e-3, 0.05, 0.3, 2000.0
 """What counts as lost; share of lost runs that matters; ηx₀ that is still small; time of the shortest run."""
 GROUP, START = 8, 0.03
 SOON, LATE = 500.0, 10 / (2 * START * (SUCCESS[0] - SUCCESS[1]))
 """A time too short for expected training to return from LOST; ten times what it takes from START."""
-LAW, OTHER = Derived("theory.loss_exponent"), "REINFORCE's runs against the exponent of GRPO"
+LAW, OTHER = lab.Derived("theory.loss_exponent"), "REINFORCE's runs against the exponent of GRPO"
 
 
 def _members(group: int) -> list[Algorithm]:
@@ -61,9 +62,9 @@ def _path(key: jax.Array, algorithm: Algorithm, start: Any, rate: Any, **options
 
 
 @study.experiment()
-def losses(run: Run) -> xr.Dataset:
+def losses(run: lab.Run) -> xr.Dataset:
     """How low π(r*) went in sampled runs, and the exponent of the law; for each group size a program."""
-    parts, exponents, seeds = [], [], run(scale(400, 1500))
+    parts, exponents, seeds = [], [], run(lab.scale(400, 1500))
     law = partial(theory.loss_exponent, success=SUCCESS, level=LOST)
     for group in run(GROUPS):
         every = max(1, round(HORIZON / (RATIOS[0] * group) / 400))
@@ -73,7 +74,9 @@ def losses(run: Run) -> xr.Dataset:
             return {"lowest": _path(key, cell.algorithm, cell.start, group * cell.ratio, **options).min()}
 
         axes = {"algorithm": _members(group), "start": STARTS, "ratio": RATIOS}
-        parts.append(cells(low, key=jax.random.fold_in(run.key, group), seeds=seeds, axes=axes, block=256))
+        parts.append(
+            lab.cells(low, key=jax.random.fold_in(run.key, group), seeds=seeds, axes=axes, block=256)
+        )
         exponents.append([[law(each, x) for x in STARTS] for each in _members(group)])
     found: Any = xr.concat(parts, xr.DataArray(list(run(GROUPS)), dims="group", name="group"))
     return found.assign(exponent=(("group", "algorithm", "start"), exponents))
@@ -87,7 +90,7 @@ def expected(cell):
     return {"least": jnp.exp(path.min()) / cell.start, "last": jnp.exp(path[-1])}
 
 
-@study.experiment({"ratio": (0.6, 1.2)}, seeds=scale(1500, 4000), block=256)
+@study.experiment({"ratio": (0.6, 1.2)}, seeds=lab.scale(1500, 4000), block=256)
 def long(cell, key):
     """REINFORCE for long: when π(r*) is above ½ first; its least value; its values soon after a loss and at the end."""
     every, rate = 4, GROUP * cell.ratio
@@ -98,7 +101,7 @@ def long(cell, key):
     return {"time": first, "end": time[-1], "lowest": best.min(), "last": best[-1], "soon": best[soon]}
 
 
-def _lost(data: Data) -> xr.DataArray:
+def _lost(data: lab.Data) -> xr.DataArray:
     """Which runs are lost; NaN where that is not known."""
     return (data.losses.lowest < math.log(LOST)).where(data.losses.lowest.notnull())
 
@@ -108,16 +111,16 @@ def _among(flags: xr.DataArray, where: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(flags.values[where.values], dims="member")
 
 
-def _risky(data: Data, where: xr.DataArray) -> Evidence:
-    return evidence.share("share of runs lost", _among(_lost(data), where)).above(RISK)
+def _risky(data: lab.Data, where: xr.DataArray) -> lab.Evidence:
+    return lab.share("share of runs lost", _among(_lost(data), where)).above(RISK)
 
 
 @study.claim("Sampled training loses a rare pattern that expected training of the cell finds.", origin=LAW)
 def loses(data):
     last, least = (data.expected[name].min(skipna=False) for name in ("last", "least"))
-    wins = evidence.exact("π(r*) at the end of expected training", last).above(0.99)
-    rises = evidence.exact("least π(r*) of expected training ÷ start", least).above(0.999)
-    return evidence.all_of(wins, rises, _risky(data, data.losses.exponent < data.losses.ratio))
+    wins = lab.exact("π(r*) at the end of expected training", last).above(0.99)
+    rises = lab.exact("least π(r*) of expected training ÷ start", least).above(0.999)
+    return lab.all_of(wins, rises, _risky(data, data.losses.exponent < data.losses.ratio))
 
 
 @loses.null("cells for which the law says less than one run in a thousand")
@@ -125,23 +128,23 @@ def _(data):
     return _risky(data, data.losses.exponent > data.losses.ratio * math.log(1000))
 
 
-def _formula(data: Data, runs: str, law: str) -> tuple[Estimate, Estimate]:
+def _formula(data: lab.Data, runs: str, law: str) -> tuple[lab.Estimate, lab.Estimate]:
     """Slope of −log(share lost) against the law's exponent; runs lost ÷ formula, by G. Where steps are small."""
     lost, n, both = _lost(data).sel(algorithm=runs), data.losses.sizes["seed"], ["start", "ratio"]
     p, said = lost.mean("seed", skipna=False), data.losses.exponent.sel(algorithm=law) / lost.ratio
     small, error = lost.start * lost.group * lost.ratio <= SMALL, (p * (1 - p) / n) ** 0.5
     some, inside = small & ~(p * n < 10) & ~(p > 0.9), p.where(p > 0, 1 / n)
     words = f"−log(share lost), {runs}, against the exponent of {law}: slope"
-    slope = evidence.line(words, -np.log(inside), said, error / inside, use=some)
+    slope = lab.line(words, -np.log(inside), said, error / inside, use=some)
     total = np.exp(-said).where(small).sum(both)
     value = p.where(small, 0.0).sum(both, skipna=False) / total
     spread = np.sqrt((error**2).where(small, 0.0).sum(both, skipna=False)) / total
-    return slope, evidence.measured(f"runs of {runs} lost ÷ formula of {law}", value, spread, n=n)
+    return slope, lab.measured(f"runs of {runs} lost ÷ formula of {law}", value, spread, n=n)
 
 
-def _exact_law(data: Data, law: str) -> Evidence:
+def _exact_law(data: lab.Data, law: str) -> lab.Evidence:
     slope, ratio = _formula(data, "REINFORCE", law)
-    return evidence.all_of(slope.near(1.0, within=0.15), ratio.near(1.0, within=0.2))
+    return lab.all_of(slope.near(1.0, within=0.15), ratio.near(1.0, within=0.2))
 
 
 @study.claim("REINFORCE loses it with probability exp(−(G/2η) ∫ y dx/(x(1−x))) where ηx₀ ≪ 1.", origin=LAW)
@@ -160,7 +163,7 @@ def bound(data):
 bound.null(OTHER)(lambda data: _formula(data, "REINFORCE", "GRPO")[1].below(1.0))
 
 
-def _curves(data: Data, root: bool) -> Evidence:
+def _curves(data: lab.Data, root: bool) -> lab.Evidence:
     """Distance of the curves of several G, for each algorithm and start, against η/G or η/√G."""
     p, groups, n = _lost(data).mean("seed", skipna=False), data.losses.group.values, data.losses.sizes["seed"]
     shifts = np.round(np.log2(groups.max() / groups)).astype(int) * root  # a step of η/G is √2
@@ -171,11 +174,11 @@ def _curves(data: Data, root: bool) -> Evidence:
     error = (p * (1 - p) / n + 0.25 / n**2) ** 0.5 / height
     words = f"share lost against η/{'√' * root}G: curves of several G, distance ÷ height"
 
-    def one(**place: Any) -> Estimate:
-        return evidence.same_curve(words, (p / height).sel(place), over="group", error=error.sel(place))
+    def one(**place: Any) -> lab.Estimate:
+        return lab.same_curve(words, (p / height).sel(place), over="group", error=error.sel(place))
 
-    rows = {x: evidence.stacked("algorithm", {a: one(algorithm=a, start=x) for a in NAMES}) for x in STARTS}
-    return evidence.stacked("start", rows).below(0.1).per("algorithm", "start")
+    rows = {x: lab.stacked("algorithm", {a: one(algorithm=a, start=x) for a in NAMES}) for x in STARTS}
+    return lab.stacked("start", rows).below(0.1).per("algorithm", "start")
 
 
 @study.claim("How often the best pattern is lost is a function of η/G, the same for every G.", origin=LAW)
@@ -186,10 +189,10 @@ def curve(data):
 curve.null("against η/√G, the scaling of one step's signal to noise")(lambda data: _curves(data, root=True))
 
 
-def _back(data: Data, at: str) -> Evidence:
+def _back(data: lab.Data, at: str) -> lab.Evidence:
     leads = (data.long[at] > math.log(0.5)).where(data.long[at].notnull())
     lost = _among(leads, data.long.lowest < math.log(LOST))
-    return evidence.share("of the lost runs, those in which it leads", lost).above(0.5)
+    return lab.share("of the lost runs, those in which it leads", lost).above(0.5)
 
 
 @study.claim("What noise has lost is not lost for good: in most of these runs it leads later.", origin=LAW)
@@ -205,9 +208,9 @@ def _power(algorithm: Algorithm, ratio: Any) -> Any:
     return float(theory.lundberg_exponent(algorithm, 1e-6, success=SUCCESS)) / 2 / ratio
 
 
-def _tails(data: Data, algorithm: Algorithm) -> Evidence:
+def _tails(data: lab.Data, algorithm: Algorithm) -> lab.Evidence:
     end = data.long.end.isel(seed=0, drop=True)
-    power = evidence.tail("power of the tail of P(T > t)", data.long.time, since=LATE, until=end)
+    power = lab.tail("power of the tail of P(T > t)", data.long.time, since=LATE, until=end)
     return power.near(_power(algorithm, data.long.ratio), within=0.25, relative=True)
 
 
@@ -220,7 +223,7 @@ tail.null(OTHER)(lambda data: _tails(data, grpo(GROUP)))
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The share lost against η/G, for each algorithm; waiting times."""
     figure, axes = plot.new((10.2, 3.7), ncols=3)
     p = _lost(data).astype(bool).mean("seed").transpose("algorithm", "start", "group", "ratio")

@@ -22,28 +22,17 @@ from matplotlib.figure import Figure
 from qra_jax import metrics, plot, theory
 from qra_jax.algorithm import Algorithm, grpo, reinforce, switch
 from qra_jax.problem import Problem
-from qra_jax.studies.lab import (
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    cells,
-    dataset,
-    mean,
-    panels,
-    scale,
-    statistic,
-)
+from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 from qra_jax.training import measure
 
-study = Study(
+study = lab.Study(
     __name__, title="Diversity: how fast noise alone concentrates a policy over equally good patterns"
 )
 
 PATTERNS, RATE, SPAN, STEPS, RECORDS = 5, 0.7, 64.0, 1200, 150
 """Equally good patterns, their success rate; s at the end; steps and records of a run."""
-NAMES, GROUPS, BATCHES = ("REINFORCE", "GRPO"), scale((4, 16), (4, 8, 16, 32)), 32
+NAMES, GROUPS, BATCHES = ("REINFORCE", "GRPO"), lab.scale((4, 16), (4, 8, 16, 32)), 32
 """Algorithms; group sizes; batches of seeds."""
 
 
@@ -52,7 +41,7 @@ def _members(group: int) -> list[Algorithm]:
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """Σπ² against s, averaged over batches of seeds, in the limit of small steps; and σ²."""
     groups = run(GROUPS)
 
@@ -70,8 +59,8 @@ def runs(run: Run) -> xr.Dataset:
         h = {"h": lambda log_policy, _: metrics.herfindahl(log_policy)}
         return measure(h, key, Problem(even, rates), algorithm=algorithm, **options).values
 
-    axes, seeds = {"algorithm": [0, 1], "group": groups, "step": [1.0, 2.0]}, run(scale(1024, 4096))
-    h = cells(one, key=run.key, seeds=seeds, axes=axes, dims={"h": ["record"]}, block=256).h
+    axes, seeds = {"algorithm": [0, 1], "group": groups, "step": [1.0, 2.0]}, run(lab.scale(1024, 4096))
+    h = lab.cells(one, key=run.key, seeds=seeds, axes=axes, dims={"h": ["record"]}, block=256).h
     h = h.values.astype(float).reshape(2, len(groups), 2, BATCHES, -1, RECORDS + 1).mean(axis=4)
     # A step twice as long comes four times as far in s.
     count = RECORDS // 4 + 1
@@ -81,21 +70,21 @@ def runs(run: Run) -> xr.Dataset:
     variables = {"h": (("algorithm", "group", "batch", "s"), limit), "noise": (("group", "algorithm"), noise)}
     first = h[:, :, 0, :, 1], SPAN / RECORDS
     variables["slope"] = (("algorithm", "group", "batch"), (first[0] - 1 / PATTERNS) / first[1])
-    return dataset(variables, coords, seeds=seeds, patterns=PATTERNS, success_rate=RATE)
+    return lab.dataset(variables, coords, seeds=seeds, patterns=PATTERNS, success_rate=RATE)
 
 
-def _starts(data: Data, other: bool = False) -> Evidence:
+def _starts(data: lab.Data, other: bool = False) -> lab.Evidence:
     """Slope up to the first record over that of the theory; or over that with the σ² of the other algorithm."""
     noise = data.runs.noise
     factor = noise.isel(algorithm=[1, 0]).assign_coords(algorithm=list(NAMES)) / noise if other else 1.0
     drift = float(theory.diversity_drift(jnp.full(PATTERNS, 1 / PATTERNS)))
-    slope = mean("dE[Σπ²]/ds at the start ÷ (n − 1)/n³", data.runs.slope / drift / factor, over="batch")
+    slope = lab.mean("dE[Σπ²]/ds at the start ÷ (n − 1)/n³", data.runs.slope / drift / factor, over="batch")
     return slope.near(1.0, within=0.2)
 
 
 @study.claim(
     "Noise alone concentrates a uniform policy at the rate ησ²/G · (n − 1)/n³.",
-    origin=Derived("theory.diversity_drift"),
+    origin=lab.Derived("theory.diversity_drift"),
 )
 def rate(data):
     return _starts(data)
@@ -112,18 +101,19 @@ def _curves(h: xr.DataArray, pace: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(np.reshape(rows, (*pace.shape, -1)), pace.coords | {"x": x}, (*pace.dims, "x"))
 
 
-def _apart(data: Data, pace: xr.DataArray) -> Evidence:
+def _apart(data: lab.Data, pace: xr.DataArray) -> lab.Evidence:
     def distance(h: xr.DataArray) -> xr.DataArray:
         curves = _curves(h, pace)
         return ((curves - curves.mean(["algorithm", "group"])) ** 2).mean(skipna=False) ** 0.5
 
-    return statistic(
+    return lab.statistic(
         "distance of the curves from their mean, in Σπ²", distance, data.runs.h, over="batch"
     ).below(0.05)
 
 
 @study.claim(
-    "Diversity is lost on one curve in σ²ηt/G, whatever G and algorithm.", origin=Derived("docs/theory.md §3")
+    "Diversity is lost on one curve in σ²ηt/G, whatever G and algorithm.",
+    origin=lab.Derived("docs/theory.md §3"),
 )
 def curve(data):
     return _apart(data, xr.ones_like(data.runs.noise))
@@ -133,7 +123,7 @@ curve.null("curves against ηt/G, without σ²")(lambda data: _apart(data, data.
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Concentration against ηt/G, and against σ²ηt/G."""
     figure, (left, right) = plot.new((8.0, 3.5), ncols=2)
     h, noise = data.runs.h, data.runs.noise

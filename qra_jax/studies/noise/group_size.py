@@ -29,11 +29,11 @@ from matplotlib.figure import Figure
 from qra_jax import plot, theory
 from qra_jax.algorithm import Algorithm, dr_grpo, grpo, rloo
 from qra_jax.problem import Problem
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.training import gradient_covariance, measure
 
-study = Study(__name__, title="Group size: how fast GRPO is below ρ ~ 1/G, and what a rollout is worth")
+study = lab.Study(__name__, title="Group size: how fast GRPO is below ρ ~ 1/G, and what a rollout is worth")
 
 SIZES, LOADS = (4, 8, 16, 32, 64, 128, 256, 512), np.geomspace(0.01, 8, 60)
 """Group sizes; right rollouts expected in a group, λ = Gρ."""
@@ -43,9 +43,11 @@ TOP, TARGET, BUDGET, WINDOW, SURE = (0.8, 0.4, 0.0), 0.72, 4096, 64, 0.95
 """Success rates; accuracy that ends a race; rollouts in a run, and between two looks; share that has to be there."""
 MAKERS = {"GRPO": grpo, "RLOO": rloo, "Dr.GRPO": dr_grpo}
 MAKERS["dynamic sampling"] = partial(grpo, resample_silent=True)
-LAW = Derived("theory.grpo_drift_share")
-MEAN = Asked("The noise of a mean over G rollouts falls like 1/G, it is said.", (papers.OSCILLATOR_NOISE,))
-BETTER = Asked("Larger groups give better gradients.", (papers.GROUP_UNIVERSAL, papers.GROUP_BUDGET))
+LAW = lab.Derived("theory.grpo_drift_share")
+MEAN = lab.Asked(
+    "The noise of a mean over G rollouts falls like 1/G, it is said.", (papers.OSCILLATOR_NOISE,)
+)
+BETTER = lab.Asked("Larger groups give better gradients.", (papers.GROUP_UNIVERSAL, papers.GROUP_BUDGET))
 
 
 def _members(group: int) -> list[Algorithm]:
@@ -59,7 +61,7 @@ def _problem(rho: Any) -> Problem:
 
 
 @study.experiment()
-def speeds(run: Run) -> xr.Dataset:
+def speeds(run: lab.Run) -> xr.Dataset:
     """Clock of GRPO as a share of the mean field's, by load and G; times of cold starts, by algorithm and G."""
     rho, sizes = 1 / (1 + np.exp(-LOGITS)), jnp.array(SIZES, float)
 
@@ -86,7 +88,11 @@ def speeds(run: Run) -> xr.Dataset:
 
 
 @study.experiment(
-    {"algorithm": scale(_members(128), _members(512)), "rho": LEVELS, "size": scale(SIZES[2:6], SIZES[2:])}
+    {
+        "algorithm": lab.scale(_members(128), _members(512)),
+        "rho": LEVELS,
+        "size": lab.scale(SIZES[2:6], SIZES[2:]),
+    }
 )
 def noise(cell):
     """Variance of one group's push on ρ, and its mean."""
@@ -97,9 +103,9 @@ def noise(cell):
 
 
 @study.experiment()
-def races(run: Run) -> xr.Dataset:
+def races(run: lab.Run) -> xr.Dataset:
     """Rollouts until the target is reached, for each G a program; inf for a run that does not get there."""
-    parts, groups, rates = [], run(scale((2, 64), (2, 4, 8, 16, 32, 64, 128))), 2.0 ** np.arange(-1, 6)
+    parts, groups, rates = [], run(lab.scale((2, 64), (2, 4, 8, 16, 32, 64, 128))), 2.0 ** np.arange(-1, 6)
     for group in groups:
         every = max(1, WINDOW // group)
         options = {"steps": BUDGET // group // every * every, "record_every": every}
@@ -110,15 +116,19 @@ def races(run: Run) -> xr.Dataset:
             return measure(("accuracy",), key, problem, **rule, **options).values
 
         axes = {"algorithm": _members(group), "rho": LEVELS[:2], "rate": rates}
-        settings = {"key": jax.random.fold_in(run.key, group), "seeds": run(scale(400, 1024)), "block": 256}
-        there = cells(one, axes=axes, dims={"accuracy": ["record"]}, **settings).accuracy >= TARGET
+        settings = {
+            "key": jax.random.fold_in(run.key, group),
+            "seeds": run(lab.scale(400, 1024)),
+            "block": 256,
+        }
+        there = lab.cells(one, axes=axes, dims={"accuracy": ["record"]}, **settings).accuracy >= TARGET
         parts.append(xr.where(there.any("record"), there.argmax("record") * every * group, np.inf))
     found: Any = xr.concat(parts, xr.DataArray(list(groups), dims="G", name="G"))
     return found.assign_coords(algorithm=list(MAKERS)[:2]).to_dataset(name="rollouts")
 
 
-def _free(data: Data, loads: slice) -> Evidence:
-    share = evidence.exact("GRPO's speed ÷ mean field's", data.speeds.share.sel(load=loads))
+def _free(data: lab.Data, loads: slice) -> lab.Evidence:
+    share = lab.exact("GRPO's speed ÷ mean field's", data.speeds.share.sel(load=loads))
     return share.near(1.0, within=0.1).per("load")
 
 
@@ -132,9 +142,9 @@ def free(data):
 free.null("groups that are mostly silent, Gρ < 1")(lambda data: _free(data, slice(0, 1)))
 
 
-def _falls(data: Data, limit: xr.DataArray) -> Evidence:
+def _falls(data: lab.Data, limit: xr.DataArray) -> lab.Evidence:
     gap: Any = abs(data.speeds.share - limit).sel(load=[0.1, 1.0, 4.0], method="nearest")[2:]
-    power = evidence.slope("power of G in the distance from the limit", np.log(gap), np.log(gap.G), along="G")
+    power = lab.slope("power of G in the distance from the limit", np.log(gap), np.log(gap.G), along="G")
     return power.near(-1.0, within=0.1)
 
 
@@ -148,9 +158,9 @@ def poisson(data):
 poisson.null("the mean field as the limit")(lambda data: _falls(data, xr.ones_like(data.speeds.limit)))
 
 
-def _cold(data: Data, law: xr.DataArray) -> Evidence:
+def _cold(data: lab.Data, law: xr.DataArray) -> lab.Evidence:
     time = data.speeds.cold.sel(algorithm="GRPO").isel(rho0=0)
-    return evidence.exact("time of GRPO from ρ₀ = 10⁻⁶ ÷ law", time / law).near(1.0, within=0.02)
+    return lab.exact("time of GRPO from ρ₀ = 10⁻⁶ ÷ law", time / law).near(1.0, within=0.02)
 
 
 @study.claim("A cold start of GRPO takes a time 1/(2√(G−1) ρ₀).", origin=LAW)
@@ -161,9 +171,9 @@ def cold(data):
 cold.null("the law of the mean field, 1/√ρ₀")(lambda data: _cold(data, data.speeds.rho0[0] ** -0.5))
 
 
-def _steep(values: xr.DataArray) -> Evidence:
+def _steep(values: xr.DataArray) -> lab.Evidence:
     log: Any = np.log(values.sel(size=slice(16, None)))
-    power = evidence.exact("power of G, from one G to the next", log.diff("size") / np.log(2))
+    power = lab.exact("power of G, from one G to the next", log.diff("size") / np.log(2))
     return power.near(-1.0, within=0.1).per("algorithm", "rho")
 
 
@@ -181,14 +191,14 @@ def _needed(rollouts: xr.DataArray) -> xr.DataArray:
     return np.minimum(ordered.isel(seed=int(SURE * rollouts.sizes["seed"])), BUDGET)
 
 
-def _tuned(data: Data) -> xr.DataArray:
+def _tuned(data: lab.Data) -> xr.DataArray:
     """Rollouts of the second half of the seeds at the rate that is best for the first half."""
     rollouts, half = data.races.rollouts, data.races.sizes["seed"] // 2
     best = _needed(rollouts.isel(seed=slice(half))).argmin("rate")
     return rollouts.isel(seed=slice(half, None)).isel(rate=best)
 
 
-def _trend(rollouts: xr.DataArray) -> Evidence:
+def _trend(rollouts: xr.DataArray) -> lab.Evidence:
     log: Any = np.log(rollouts.G) - np.log(rollouts.G).mean()
 
     def power(rollouts: xr.DataArray) -> xr.DataArray:
@@ -196,7 +206,7 @@ def _trend(rollouts: xr.DataArray) -> Evidence:
         return powers.mean("rho", skipna=False)
 
     words = "power of G in the rollouts that are needed, mean over ρ₀"
-    return evidence.statistic(words, power, rollouts, draws=150).below(-0.1)
+    return lab.statistic(words, power, rollouts, draws=150).below(-0.1)
 
 
 @study.claim(
@@ -215,7 +225,7 @@ race.positive("the same runs, counted in updates")(lambda data: _trend(_tuned(da
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Speed against Gρ; cold starts, noise, and rollouts needed against G."""
     figure, ((first, second), (third, fourth)) = plot.new((8.6, 6.4), nrows=2, ncols=2)
     exact, colors, own = data.speeds, {name: plot.color(name) for name in MAKERS}, plot.color("GRPO")
@@ -244,7 +254,7 @@ def draw(data: Data) -> Figure:
     )
     y = "rollouts until 95 % of runs are there"
     panels.frame(title, fourth, x=x, y=y, log="xy", xticks=data.races.G.values, ylim=(50, 8000))
-    needed = evidence.statistic("", _needed, _tuned(data), draws=100)
+    needed = lab.statistic("", _needed, _tuned(data), draws=100)
     panels.dots(needed, fourth, x="G", by="algorithm", dash="rho", join=True, colors=colors)
     panels.legend(None, fourth, loc="lower left", ncols=2)
     return figure

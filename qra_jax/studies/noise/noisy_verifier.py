@@ -29,11 +29,13 @@ from qra_jax.algorithm import by_clock, grpo, reinforce
 from qra_jax.problem import Problem, examples
 from qra_jax.regularizer import reverse_kl
 from qra_jax.reward import verifiable
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Estimate, Evidence, Study, evidence, panels
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.trajectory import Status
 
-study = Study(__name__, title="Noisy verifier: where training ends, how much later, and how its tail goes")
+study = lab.Study(
+    __name__, title="Noisy verifier: where training ends, how much later, and how its tail goes"
+)
 
 CLOCKS, GRPO = [by_clock(reinforce()), by_clock(grpo())], "GRPO"
 YOUDEN, SUMS, TIMES = (-0.7, -0.2, 0.0, 0.2, 0.7), (0.75, 1.0, 1.25), np.logspace(-1, 5, 121)
@@ -44,8 +46,10 @@ SEEN, DEEP = np.log(np.geomspace(0.4, 0.01, 30)), np.log(np.geomspace(0.1, 1e-10
 """log(1 − ρ) over the range of accuracies that a run is watched in, and far beyond."""
 REF, BETAS = (0.1, 0.2, 0.7), (0.5, 1.0, 3.0)
 """Base policy with two right patterns and a wrong one; strengths of the KL term."""
-TAIL = Derived("theory.exponents", (papers.NOISE_TIME, papers.NOISE_FIFTEEN))
-READING = Asked("“Rate, not fate” invites to read the paper's ‘primarily’ as ‘only’.", (papers.NOISE_TIME,))
+TAIL = lab.Derived("theory.exponents", (papers.NOISE_TIME, papers.NOISE_FIFTEEN))
+READING = lab.Asked(
+    "“Rate, not fate” invites to read the paper's ‘primarily’ as ‘only’.", (papers.NOISE_TIME,)
+)
 
 
 @study.experiment(
@@ -85,13 +89,13 @@ def rests(cell):
     return {"end": path.log_policy[-1], "way": path.log_policy[1], "status": path.status, "law": law}
 
 
-def _fate(data: Data, sign: int = 1) -> Evidence:
+def _fate(data: lab.Data, sign: int = 1) -> lab.Evidence:
     accuracy, success = data.phases.accuracy.sel(algorithm=GRPO), np.asarray(examples.worked().success)
     j, start = sign * np.sign(accuracy.youden), accuracy.isel(time=0)
     goal = xr.where(j > 0, success.max(), xr.where(j < 0, success.min(), start))
     along = (j * accuracy.diff("time")).min("time", skipna=False)
-    ends = evidence.close("accuracy at the end − goal", accuracy.isel(time=-1) - goal, within=0.01)
-    return evidence.all_of(ends, evidence.exact("least step in the direction of J", along).above(-1e-12))
+    ends = lab.close("accuracy at the end − goal", accuracy.isel(time=-1) - goal, within=0.01)
+    return lab.all_of(ends, lab.exact("least step in the direction of J", along).above(-1e-12))
 
 
 @study.claim(
@@ -116,10 +120,10 @@ def _slowdown(run: xr.DataArray, other: xr.DataArray, log_rest: Any) -> xr.DataA
     return np.exp(both[0] - both[1]).where(run.notnull().all("time"))
 
 
-def _powers(data: Data, errors: str) -> Evidence:
+def _powers(data: lab.Data, errors: str) -> lab.Evidence:
     """Powers of t in the tail, if it is errors of this kind that make it slower."""
     late = data.tails.log_rest.sel(algorithm=GRPO, time=slice(1e8, 1e13))
-    power = evidence.slope("d log(1 − ρ) / d log t", late, np.log(late.time), along="time")
+    power = lab.slope("d log(1 − ρ) / d log t", late, np.log(late.time), along="time")
     return power.near(xr.where(late[errors] > 0, -1.0, -2.0), within=0.01)
 
 
@@ -131,20 +135,20 @@ def tail(data):
 tail.null("false positives in the place of false negatives")(lambda data: _powers(data, "FP"))
 
 
-def _constant(slower: xr.DataArray) -> Estimate:
+def _constant(slower: xr.DataArray) -> lab.Estimate:
     """By what factor the best constant is wrong in time."""
     ends = [getattr(np.log(slower), kind)("rest", skipna=False) for kind in ("min", "max")]
     words = "factor by which the best constant is wrong in time"
-    return evidence.exact(words, np.exp((ends[1] - ends[0]) / 2))
+    return lab.exact(words, np.exp((ends[1] - ends[0]) / 2))
 
 
-def _noisy(data: Data, log_rest: np.ndarray, **clean: str) -> xr.DataArray:
+def _noisy(data: lab.Data, log_rest: np.ndarray, **clean: str) -> xr.DataArray:
     return _slowdown(data.tails.log_rest, data.tails.log_rest.sel(FP=0, FN=0, **clean), log_rest)
 
 
 def _grpo(
-    data: Data, depth: np.ndarray, clean: str = GRPO, misses: Any = NEGATIVE, by: float = 1.25
-) -> Evidence:
+    data: lab.Data, depth: np.ndarray, clean: str = GRPO, misses: Any = NEGATIVE, by: float = 1.25
+) -> lab.Evidence:
     """Runs of GRPO with these shares of false negatives, against the noiseless run of an algorithm."""
     slower = _noisy(data, depth, algorithm=clean).sel(algorithm=GRPO, FN=list(misses))
     return _constant(slower).below(by).per("FN")
@@ -170,9 +174,9 @@ def only(data):
 only.null(CLOCK)(lambda data: _grpo(data, DEEP, "REINFORCE", [0.0], 2.0))
 
 
-def _youden(data: Data, algorithm: str) -> Evidence:
+def _youden(data: lab.Data, algorithm: str) -> lab.Evidence:
     slower = _noisy(data, SEEN).sel(algorithm=algorithm) * (1 - data.tails.FP - data.tails.FN)
-    return evidence.exact("J × time ÷ time without noise", slower).near(1.0, within=0.01)
+    return lab.exact("J × time ÷ time without noise", slower).near(1.0, within=0.01)
 
 
 @study.claim("Under REINFORCE, whose clock sees no spread, noise takes 1/J times as long.", origin=TAIL)
@@ -183,24 +187,24 @@ def plain(data):
 plain.null("runs of GRPO")(lambda data: _youden(data, GRPO))
 
 
-def _rests(data: Data, end: str, law: xr.DataArray) -> Evidence:
+def _rests(data: lab.Data, end: str, law: xr.DataArray) -> lab.Evidence:
     log_policy: Any = data.rests[end]
     right: Any = np.exp(log_policy[..., :2])
     logit = np.log(right.sum("pattern", skipna=False)) - log_policy[..., 2]
     inside = log_policy[..., 0] - log_policy[..., 1] - np.log(REF[0] / REF[1])
     moving = (data.rests.status > int(Status.ALREADY_MET)).sum()
     logit, inside = (xr.DataArray(abs(gap)).max(skipna=False) for gap in (logit - law, inside))
-    return evidence.all_of(
-        evidence.close("flows that have not come to rest", moving, within=0.5),
-        evidence.close("largest difference in logit ρ*", logit, within=1e-5),
-        evidence.close("… in the log ratio of the right patterns", inside, within=1e-5),
+    return lab.all_of(
+        lab.close("flows that have not come to rest", moving, within=0.5),
+        lab.close("largest difference in logit ρ*", logit, within=1e-5),
+        lab.close("… in the log ratio of the right patterns", inside, within=1e-5),
     )
 
 
 @study.claim(
     "With exact reverse KL, GRPO rests at logit ρ* = logit ρ_ref + J/(βσ(ρ*)), for J < 0, too, with the shares of a "
     "class as in the base policy.",
-    origin=Derived("theory.noisy_equilibrium", (papers.POS_OPTIMUM,)),
+    origin=lab.Derived("theory.noisy_equilibrium", (papers.POS_OPTIMUM,)),
 )
 def rest(data):
     return _rests(data, "end", data.rests.law)
@@ -215,7 +219,7 @@ rest.null("the same flows on their way, at t = 1")(lambda data: _rests(data, "wa
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Phases, tails, slowdown against accuracy, and the resting points under KL."""
     figure, ((first, second), (third, fourth)) = plot.new((8.6, 6.2), nrows=2, ncols=2)
     title, x = "J > 0 learns, J = 0 stands still, J < 0 unlearns", "time t"

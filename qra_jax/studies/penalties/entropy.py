@@ -30,11 +30,11 @@ from qra_jax import flow, metrics, plot, theory
 from qra_jax.algorithm import grpo
 from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.training import gradient_covariance, measure
 
-study = Study(__name__, title="Entropy: what drift, noise and clipping do to it")
+study = lab.Study(__name__, title="Entropy: what drift, noise and clipping do to it")
 
 GROUP, SPAN, RATES = 8, 40.0, [0.1, 0.4, 1.6]
 """Rollouts in a group; time of the runs whose fall of entropy is split, and their learning rates."""
@@ -69,7 +69,7 @@ def _rates(log_policy: jax.Array, problem: Problem) -> jax.Array:
 
 
 @study.experiment()
-def split(run: Run) -> xr.Dataset:
+def split(run: lab.Run) -> xr.Dataset:
     """ΔH of sampled runs up to t = SPAN, and its parts."""
     steps, rates = round(SPAN / RATES[0]), jnp.array(list(PROBLEMS.values()), jnp.float32)
 
@@ -83,12 +83,12 @@ def split(run: Run) -> xr.Dataset:
         return {"whole": whole, "drift": parts[0], "noise": parts[1], "step": parts[2]}
 
     axes = {"problem": range(3), "rate": RATES}
-    found = cells(one, key=run.key, seeds=run(scale(32, 600)), axes=axes, block=64)
+    found = lab.cells(one, key=run.key, seeds=run(lab.scale(32, 600)), axes=axes, block=64)
     return found.assign_coords(problem=list(PROBLEMS))
 
 
 @study.experiment()
-def clips(run: Run) -> xr.Dataset:
+def clips(run: lab.Run) -> xr.Dataset:
     """Entropy with four ways to clip, on the same random numbers: mean over the run, first, last; its course."""
     rates, limits = jnp.float32([PROBLEMS[RANDOM], PROBLEMS[BEST]]), jnp.float32(list(ARMS.values()))
 
@@ -101,7 +101,7 @@ def clips(run: Run) -> xr.Dataset:
 
     axes: Any = {"way": list(WAYS), "arm": range(len(ARMS)), "problem": range(2)}
     options = {"dims": {"entropy": ["record"]}, "common": ["arm", "problem"], "block": 256}
-    entropy = cells(one, key=run.key, seeds=run(scale(256, 4000)), axes=axes, **options).entropy
+    entropy = lab.cells(one, key=run.key, seeds=run(lab.scale(256, 4000)), axes=axes, **options).entropy
     entropy = entropy.assign_coords(arm=list(ARMS), problem=[RANDOM, BEST])
     mean, course = entropy.isel(record=slice(1, None)).mean("record"), entropy.mean("seed")
     return xr.Dataset({"mean": mean, "first": entropy[..., 0], "last": entropy[..., -1], "course": course})
@@ -110,12 +110,12 @@ def clips(run: Run) -> xr.Dataset:
 LEARNING = list(PROBLEMS)[1:]
 
 
-def _drifts(data: Data, problems: list[str]) -> Evidence:
+def _drifts(data: lab.Data, problems: list[str]) -> lab.Evidence:
     some = data.split.sel(problem=problems)
     small = some.sel(rate=RATES[0])
     rest = (small.whole - small.drift - small.noise - small.step) / abs(small.whole.mean("seed"))
-    more = evidence.difference("ΔH by drift − ΔH by noise, in nats", some.drift, some.noise).below(-FALL)
-    return evidence.all_of(more, evidence.mean("(ΔH − parts)/|ΔH| at η = .1", rest).near(0.0, within=0.1))
+    more = lab.difference("ΔH by drift − ΔH by noise, in nats", some.drift, some.noise).below(-FALL)
+    return lab.all_of(more, lab.mean("(ΔH − parts)/|ΔH| at η = .1", rest).near(0.0, within=0.1))
 
 
 @study.claim(
@@ -129,18 +129,18 @@ def drift(data):
 drift.null("random rewards")(lambda data: _drifts(data, [RANDOM]))
 
 
-def _noisy(data: Data, problem: str) -> Evidence:
+def _noisy(data: lab.Data, problem: str) -> lab.Evidence:
     runs = data.split.sel(problem=problem)
     per = runs.noise / runs.rate
-    flat = evidence.difference("ΔH by noise ÷ η: at η = .4 − at η = .1", per.sel(rate=0.4), per.sel(rate=0.1))
-    return evidence.all_of(
-        evidence.mean("|ΔH| by drift", abs(runs.drift)).below(1e-3),
-        evidence.mean("ΔH by noise", runs.noise.sel(rate=[0.4, 1.6])).below(-FALL),
+    flat = lab.difference("ΔH by noise ÷ η: at η = .4 − at η = .1", per.sel(rate=0.4), per.sel(rate=0.1))
+    return lab.all_of(
+        lab.mean("|ΔH| by drift", abs(runs.drift)).below(1e-3),
+        lab.mean("ΔH by noise", runs.noise.sel(rate=[0.4, 1.6])).below(-FALL),
         flat.near(0.0, within=0.1),
     )
 
 
-STEP = Derived("theory.entropy_step")
+STEP = lab.Derived("theory.entropy_step")
 
 
 @study.claim("With random rewards entropy falls by noise alone, ∝ η at equal time.", origin=STEP)
@@ -151,9 +151,9 @@ def noise(data):
 noise.null("a problem with a best pattern")(lambda data: _noisy(data, BEST))
 
 
-def _gap(data: Data, arm: str, **place: Any) -> Any:
+def _gap(data: lab.Data, arm: str, **place: Any) -> Any:
     runs, words = data.clips["mean"].sel(**place), f"mean entropy, {arm} − no clipping, in nats"
-    return evidence.difference(words, runs.sel(arm=arm), runs.sel(arm="no clipping"))
+    return lab.difference(words, runs.sel(arm=arm), runs.sel(arm="no clipping"))
 
 
 USUAL = {"way": ["inner epochs"], "problem": [RANDOM]}
@@ -178,11 +178,11 @@ def high(data):
 high.null("clip-low in its place")(lambda data: _gap(data, "clip-low").below(-FALL).per(*CASES))
 
 
-def _falls(data: Data, change: xr.DataArray) -> Evidence:
-    return evidence.mean("entropy at the end − at the start, in nats", change).below(-FALL).per("way")
+def _falls(data: lab.Data, change: xr.DataArray) -> lab.Evidence:
+    return lab.mean("entropy at the end − at the start, in nats", change).below(-FALL).per("way")
 
 
-SEEN = Asked("The paper sees entropy fall so, and puts it down to clip-high.", (papers.CLIP_BOTH,))
+SEEN = lab.Asked("The paper sees entropy fall so, and puts it down to clip-high.", (papers.CLIP_BOTH,))
 
 
 @study.claim("With random rewards entropy falls under symmetric clipping, and without as well.", origin=SEEN)
@@ -210,7 +210,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The split of ΔH; runs with clipping; what clipping changes."""
     figure, (first, second, third) = plot.new((11.0, 3.9), ncols=3)
     title, x = "Reward makes it fall; else noise does, ∝ η", f"fall of entropy up to t = {SPAN:g}"

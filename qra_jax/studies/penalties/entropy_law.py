@@ -23,11 +23,11 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem, random
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Estimate, Evidence, Run, Study, cells, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.training import measure
 
-study = Study(
+study = lab.Study(
     __name__, title="Entropy law: how well e^H follows accuracy, on average and on single questions"
 )
 
@@ -47,9 +47,9 @@ def _question(kind: str, key: jax.Array) -> Problem:
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """Entropy and accuracy of expected training, at a hundred times."""
-    count, dims = run(scale(96, 400)), ["record"]
+    count, dims = run(lab.scale(96, 400)), ["record"]
     keys = jax.random.split(run.key, count)
     drawn = [jax.vmap(partial(_question, kind))(keys) for kind in KINDS]
     log_ref, success = (jnp.stack([getattr(each, name) for each in drawn]) for name in ("log_ref", "success"))
@@ -60,7 +60,7 @@ def runs(run: Run) -> xr.Dataset:
         return measure(("entropy", "accuracy"), run.key, problem, algorithm=grpo(8), **options).values
 
     axes = {"kind": range(len(KINDS)), "question": range(count)}
-    return cells(one, axes=axes, dims={"entropy": dims, "accuracy": dims}).assign_coords(kind=list(KINDS))
+    return lab.cells(one, axes=axes, dims={"entropy": dims, "accuracy": dims}).assign_coords(kind=list(KINDS))
 
 
 def _r2(x: Any, y: Any) -> Any:
@@ -69,7 +69,7 @@ def _r2(x: Any, y: Any) -> Any:
     return (x * y).sum("record") ** 2 / ((x**2).sum("record") * (y**2).sum("record"))
 
 
-def _averages(data: Data, accuracy: xr.DataArray, line: bool = False) -> Estimate:
+def _averages(data: lab.Data, accuracy: xr.DataArray, line: bool = False) -> lab.Estimate:
     """R² of the law on averages over questions; or by how much it is above that of a line in H."""
 
     def law(h: Any, r: Any) -> Any:
@@ -77,7 +77,7 @@ def _averages(data: Data, accuracy: xr.DataArray, line: bool = False) -> Estimat
         return _r2(np.exp(h), r) - (_r2(h, r) if line else 0.0)
 
     words = "R² of the law, averages" + " − that of a line in H" * line
-    return evidence.statistic(words, law, data.runs.entropy, accuracy, over="question", draws=150)
+    return lab.statistic(words, law, data.runs.entropy, accuracy, over="question", draws=150)
 
 
 def _mixed(values: xr.DataArray) -> xr.DataArray:
@@ -90,7 +90,7 @@ def _mixed(values: xr.DataArray) -> xr.DataArray:
     )
 
 
-WHY = Asked("A tie of averages need not have this form, nor hold on any question.", (papers.ENTROPY_LAW,))
+WHY = lab.Asked("A tie of averages need not have this form, nor hold on any question.", (papers.ENTROPY_LAW,))
 ORDER = "accuracies in another order"
 
 
@@ -112,16 +112,16 @@ def form(data):
 form.null(ORDER)(lambda data: _averages(data, _mixed(data.runs.accuracy), line=True).above(0.01).per("kind"))
 
 
-def _single(entropy: xr.DataArray, accuracy: xr.DataArray) -> Evidence:
+def _single(entropy: xr.DataArray, accuracy: xr.DataArray) -> lab.Evidence:
     spread: Any = accuracy.std("record", skipna=False) * entropy.std("record", skipna=False)
     good = (_r2(np.exp(entropy), accuracy) > GOOD).where(spread.notnull())
 
-    def one(kind: str) -> Estimate:
+    def one(kind: str) -> lab.Estimate:
         moves = ~(spread.sel(kind=kind).values < 1e-9)
-        return evidence.share("questions with R² > .9", good.sel(kind=kind)[moves])
+        return lab.share("questions with R² > .9", good.sel(kind=kind)[moves])
 
     rows = {kind: one(kind) for kind in KINDS}
-    return evidence.stacked("kind", rows).above(GOOD).per("kind")
+    return lab.stacked("kind", rows).above(GOOD).per("kind")
 
 
 @study.claim("The law holds on nine of ten single questions, too.", origin=WHY)
@@ -147,7 +147,7 @@ def _ends(h: np.ndarray, r: np.ndarray) -> np.ndarray:
     return ((r0 - last)[..., 0] + slope * (h[..., -1] - h0[..., 0])) / (last - first)[..., 0]
 
 
-def _foretold(data: Data, of: Callable[[Any], Any], exact: bool = False) -> Estimate:
+def _foretold(data: lab.Data, of: Callable[[Any], Any], exact: bool = False) -> lab.Estimate:
     def error(h: Any, r: Any) -> xr.DataArray:
         h, r = of(h.mean("question", skipna=False)), r.mean("question", skipna=False)
         return xr.apply_ufunc(_ends, h, r, input_core_dims=[["record"]] * 2)
@@ -156,7 +156,7 @@ def _foretold(data: Data, of: Callable[[Any], Any], exact: bool = False) -> Esti
     if exact:
         h = h.mean("question").broadcast_like(h)
         r = 1 - np.exp(h) / 10
-    return evidence.statistic("error of the end ÷ gain", error, h, r, over="question", draws=150)
+    return lab.statistic("error of the end ÷ gain", error, h, r, over="question", draws=150)
 
 
 @study.claim(
@@ -178,7 +178,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Accuracy against e^H, averages; R² of single questions; the end as foretold."""
     figure, (first, second, third) = plot.new((10.6, 3.7), ncols=3)
     h, r = data.runs.entropy.mean("question"), data.runs.accuracy.mean("question")
@@ -205,6 +205,6 @@ def draw(data: Data) -> Figure:
     title = f"From the first half the end is missed by up to {float(abs(errors['law'].value).max()):.0%}"
     panels.frame(title, third, x="error of the end ÷ gain", y="")
     shades = {"law": plot.BEST, "line in H": plot.MUTED}
-    panels.forest(evidence.stacked("fit", errors), third, by="fit", colors=shades, region=(-0.1, 0.1))
+    panels.forest(lab.stacked("fit", errors), third, by="fit", colors=shades, region=(-0.1, 0.1))
     panels.legend(None, third)
     return figure

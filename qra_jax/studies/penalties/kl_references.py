@@ -28,7 +28,7 @@ from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies import lab, papers
-from qra_jax.studies.lab import Asked, Derived, all_of, close, exact, panels, scale
+from qra_jax.studies.lab import panels
 
 study = lab.Study(
     __name__,
@@ -42,7 +42,7 @@ COLORS = dict(zip(ANCHORS, ("#0072B2", "#009E73", "#CC79A7"), strict=True))
 
 
 @study.experiment(
-    {"chancy": [0.0, 1.0], "anchor": list(ANCHORS)}, seeds=scale(100, 400), common=["chancy", "anchor"]
+    {"chancy": [0.0, 1.0], "anchor": list(ANCHORS)}, seeds=lab.scale(100, 400), common=["chancy", "anchor"]
 )
 def policies(cell, key):
     """Exact rounds of eight patterns, right for sure or (`chancy`) sometimes, beside the recursion at β and 2β."""
@@ -72,7 +72,7 @@ def ways(cell):
 
 
 @study.experiment(
-    {"anchor": scale(np.linspace(0.02, 1, 200), np.linspace(0.02, 1, 700))}, dims={"late": ["last"]}
+    {"anchor": lab.scale(np.linspace(0.02, 1, 200), np.linspace(0.02, 1, 700))}, dims={"late": ["last"]}
 )
 def mixtures(cell):
     """Last rounds of mixed references at one αβ, and so at the same fixed points."""
@@ -94,7 +94,7 @@ def flows(run: lab.Run) -> xr.Dataset:
 
 @study.claim(
     "Exact rounds move the success probability by the recursion, also where patterns are right only sometimes.",
-    origin=Asked(
+    origin=lab.Asked(
         "The paper's policy chooses answers; here it chooses patterns of fixed success rates.",
         (papers.POS_RECURSION,),
     ),
@@ -102,7 +102,11 @@ def flows(run: lab.Run) -> xr.Dataset:
 def recursion(data, of="off"):
     off = data.policies[of].max(["seed", "anchor"], skipna=False).rename(chancy="right")
     off = off.assign_coords(right=["for sure", "sometimes"])
-    return exact("largest difference in logit ÷ (1 + |logit|), patterns right", off).below(1e-10).per("right")
+    return (
+        lab.exact("largest difference in logit ÷ (1 + |logit|), patterns right", off)
+        .below(1e-10)
+        .per("right")
+    )
 
 
 recursion.null("the recursion at twice the β")(partial(recursion.judge, of="rival"))
@@ -111,7 +115,7 @@ recursion.null("the recursion at twice the β")(partial(recursion.judge, of="riv
 @study.claim(
     "Under a strong KL term the first gain is that of the recursion times the share Var(p)/(ρ(1 − ρ)) of the reward's "
     "variance that patterns explain.",
-    origin=Derived("this study, to first order in 1/β"),
+    origin=lab.Derived("this study, to first order in 1/β"),
 )
 def gains(data, shared=True):
     runs = data.policies.sel(chancy=1, anchor=1)
@@ -125,10 +129,10 @@ gains.null("a share of one: the recursion itself")(partial(gains.judge, shared=F
 
 @study.claim(
     "Where rounds with a fixed reference cycle, the gradient flow with the same KL term rests at their fixed point.",
-    origin=Derived("theory.success_fixed_points", (papers.POS_RECURSION,)),
+    origin=lab.Derived("theory.success_fixed_points", (papers.POS_RECURSION,)),
 )
 def flow_rests(data):
-    return close(
+    return lab.close(
         "logit at the flow's end − at the fixed point", data.flows.logit[-1] - data.flows.rest, within=1e-6
     )
 
@@ -136,12 +140,12 @@ def flow_rests(data):
 @flow_rests.null("the rounds themselves")
 def _(data):
     path = data.ways.path.sel(anchor=1).isel(beta=0)
-    return close("logit after 400 rounds − at the fixed point", path[-1] - data.flows.rest, within=1e-6)
+    return lab.close("logit after 400 rounds − at the fixed point", path[-1] - data.flows.rest, within=1e-6)
 
 
 @study.claim(
     "A mixed reference is stable for α < 2/(1 − F') at the fixed points of the fixed one at αβ: it ends the cycles.",
-    origin=Derived("theory.success_multiplier", (papers.POS_OPTIMUM,)),
+    origin=lab.Derived("theory.success_multiplier", (papers.POS_OPTIMUM,)),
 )
 def mixed(data, limit=None):
     runs = data.mixtures
@@ -149,7 +153,7 @@ def mixed(data, limit=None):
     still = runs.anchor.where(
         runs.late.max("last", skipna=False) - runs.late.min("last", skipna=False) < STILL
     )
-    return close("largest α at which rounds rest ÷ that of theory", still.max() / limit, 1.0, within=0.02)
+    return lab.close("largest α at which rounds rest ÷ that of theory", still.max() / limit, 1.0, within=0.02)
 
 
 mixed.null("a limit of one, as for rounds that never cycle")(partial(mixed.judge, limit=1.0))
@@ -158,15 +162,17 @@ mixed.null("a limit of one, as for rounds that never cycle")(partial(mixed.judge
 @study.claim(
     "With the previous policy as the reference (mirror) every β leads to ρ = 1, and a large one after about "
     "β(π − 2 asin√ρ_ref) rounds.",
-    origin=Derived("theory.two_pattern_time, natural gradient ÷ standard deviation", (papers.POS_OPTIMUM,)),
+    origin=lab.Derived(
+        "theory.two_pattern_time, natural gradient ÷ standard deviation", (papers.POS_OPTIMUM,)
+    ),
 )
 def mirror(data, anchor=0.0):
     paths = data.ways.path.sel(anchor=anchor)
     rounds = (paths < 200).sum("round").where(paths.notnull().all("round"))
     law = float(paths.beta[-1]) * (np.pi - 2 * np.arcsin(np.sqrt(RARE)))
-    return all_of(
-        exact("rounds until ρ = 1, of 400", rounds).below(400),
-        close("rounds ÷ law at the largest β", rounds[-1] / law, 1.0, within=0.05),
+    return lab.all_of(
+        lab.exact("rounds until ρ = 1, of 400", rounds).below(400),
+        lab.close("rounds ÷ law at the largest β", rounds[-1] / law, 1.0, within=0.05),
     )
 
 

@@ -34,11 +34,13 @@ from qra_jax.algorithm import by_clock, grpo, reinforce
 from qra_jax.problem import Problem, examples
 from qra_jax.regularizer import Regularizer, k3_loss, reverse_kl
 from qra_jax.reward import verifiable
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Data, Derived, Study, close, exact, mean, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.training import train
 
-study = Study(__name__, title="KL variants: reverse KL and k3 in the loss are two penalties with two ends")
+study = lab.Study(
+    __name__, title="KL variants: reverse KL and k3 in the loss are two penalties with two ends"
+)
 
 AXIS, NAMES = [0.0, 1.0], {0.0: "reverse KL", 1.0: "k3 in the loss"}
 """Values of the axis `k3`, and what they mean."""
@@ -66,8 +68,8 @@ def _pair(share: float | jax.Array, success: tuple[float, float] = (1.0, 0.0)) -
     {
         "k3": AXIS,
         "algorithm": [replace(member, name=name) for name, member in ALGORITHMS.items()],
-        "beta": scale([0.4, 0.5, 1.0, 2.0], [0.4, 0.5, 0.7, 1.0, 1.4, 2.0]),
-        "youden": scale([-1.0, -0.5, 0.0, 0.5, 1.0], np.linspace(-1, 1, 9).tolist()),
+        "beta": lab.scale([0.4, 0.5, 1.0, 2.0], [0.4, 0.5, 0.7, 1.0, 1.4, 2.0]),
+        "youden": lab.scale([-1.0, -0.5, 0.0, 0.5, 1.0], np.linspace(-1, 1, 9).tolist()),
     },
     dims={"end": ["pattern"], "closed": ["pattern"]},
 )
@@ -85,7 +87,7 @@ def ends(cell):
 
 @study.experiment(
     {"k3": AXIS, "algorithm": [reinforce(group_size=8), grpo(8)], "beta": [0.5, 1.0], "rate": [0.1, 0.2]},
-    seeds=scale(128, 512),
+    seeds=lab.scale(128, 512),
     dims={"end": ["pattern"]},
     common=["rate"],
 )
@@ -134,30 +136,30 @@ OTHER = "each penalty with the law of the other"
 @study.claim(
     "With k3 in the loss training on exact means ends at the optimum under the forward KL, b π_ref/(s − R); it is "
     "under the exact reverse KL that it ends at π_ref exp(R/b)/Z. Both with a noisy verifier, too.",
-    origin=Derived("theory.resting_policy", (papers.K3, papers.POS_RECURSION)),
+    origin=lab.Derived("theory.resting_policy", (papers.K3, papers.POS_RECURSION)),
 )
 def forward(data, other=False):
     gap = abs(data.ends.end - _law(data.ends.closed, other)).max(["pattern", "beta", "youden"], skipna=False)
-    return close("largest difference in a share", gap, within=SAME)
+    return lab.close("largest difference in a share", gap, within=SAME)
 
 
 forward.null(OTHER)(partial(forward.judge, other=True))
 
 
-def _at_zero(data: Data) -> xr.DataArray:
+def _at_zero(data: lab.Data) -> xr.DataArray:
     """Sampled ends as η → 0, linearly from two η."""
     return 2 * data.sampled.end.sel(rate=0.1) - data.sampled.end.sel(rate=0.2)
 
 
 @study.claim(
     "Sampled training (REINFORCE and GRPO, G = 8) ends there, too, on average as η → 0.",
-    origin=Derived("theory.resting_policy"),
+    origin=lab.Derived("theory.resting_policy"),
 )
 def samples(data, other=False):
     law = _law(data.ends.closed, other).sel(beta=data.sampled.beta, youden=1).isel(algorithm=slice(2))
     miss = _at_zero(data) - law.assign_coords(algorithm=data.sampled.algorithm)
     two = miss.isel(pattern=slice(2))  # the third is what is left
-    return mean("sampled share as η → 0 − closed form", two).near(0.0, within=MATTERS)
+    return lab.mean("sampled share as η → 0 − closed form", two).near(0.0, within=MATTERS)
 
 
 samples.null(OTHER)(partial(samples.judge, other=True))
@@ -165,14 +167,14 @@ samples.null(OTHER)(partial(samples.judge, other=True))
 
 @study.claim(
     "A rare good pattern ends at one half for β = 1/log(1/ε − 1) under reverse KL, but for ½/(1 − 2ε) under k3.",
-    origin=Derived("theory.half_beta", (papers.KL_COLLAPSE,)),
+    origin=lab.Derived("theory.half_beta", (papers.KL_COLLAPSE,)),
 )
 def half(data, other=False):
     runs, law = data.rare, _law(data.rare.law.isel(beside=0, drop=True), other)
     x, y = np.log(runs.beta), np.log(runs.end) - np.log1p(-runs.end)
     (x0, x1), (y0, y1) = ([v.sel(beside=side, drop=True) for side in (0.95, 1.05)] for v in (x, y))
     ratio = np.exp(x0 - y0 * (x1 - x0) / (y1 - y0)) / law  # between the runs on either side of one half
-    return exact("β at which it ends at one half ÷ that of the law", ratio).near(1.0, within=0.01)
+    return lab.exact("β at which it ends at one half ÷ that of the law", ratio).near(1.0, within=0.01)
 
 
 half.null(OTHER)(partial(half.judge, other=True))
@@ -180,11 +182,11 @@ half.null(OTHER)(partial(half.judge, other=True))
 
 @study.claim(
     "A forgotten pattern comes back in a time ~ log(1/δ) under k3, ~ 1/(δ log(1/δ)) under reverse KL.",
-    origin=Derived("theory.return_time"),
+    origin=lab.Derived("theory.return_time"),
 )
 def back(data, other=False):
     ratio = data.lost.time / _law(_return_time(LOST), other)
-    return exact("time to come back ÷ closed form", ratio).near(1.0, within=0.01)
+    return lab.exact("time to come back ÷ closed form", ratio).near(1.0, within=0.01)
 
 
 back.null(OTHER)(partial(back.judge, other=True))
@@ -197,7 +199,7 @@ def _lines(problem: Problem, betas: np.ndarray) -> list[jax.Array]:
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """What is left beside the best pattern; a rare good one; coming back; a noisy verifier."""
     figure, ((first, second), (third, fourth)) = plot.new((8.6, 6.4), nrows=2, ncols=2)
     shades, white = {0.0: plot.CYCLE[0], 1.0: plot.CYCLE[4]}, {"mec": "white", "markersize": 5}

@@ -24,21 +24,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
-from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Data,
-    Derived,
-    Study,
-    all_of,
-    exact,
-    explained,
-    mean,
-    panels,
-    scale,
-    somewhere,
-)
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 
-study = Study(__name__, title="Policy iteration: rounds of GRPO settle, cycle, turn chaotic or run to 1")
+study = lab.Study(__name__, title="Policy iteration: rounds of GRPO settle, cycle, turn chaotic or run to 1")
 
 ROUNDS, STILL = 3000, 1e-3
 """Rounds before the 64 that are looked at; swing of these, in logits, below which a run is at rest."""
@@ -46,11 +35,11 @@ REFS, BETAS = (
     {n: np.linspace(-14, 3, n) for n in (52, 121)},
     {n: np.logspace(-1.2, 1.5, n) for n in (46, 121, 200, 481)},
 )
-RARE, EPSILON, SPAN = 0.001, [0.0, 1e-5], scale(np.linspace(0.35, 2.3, 60), np.linspace(0.35, 2.3, 240))
+RARE, EPSILON, SPAN = 0.001, [0.0, 1e-5], lab.scale(np.linspace(0.35, 2.3, 60), np.linspace(0.35, 2.3, 240))
 
 
 @study.experiment(
-    {"logit_ref": scale(REFS[52], REFS[121]), "beta": scale(BETAS[46], BETAS[121])},
+    {"logit_ref": lab.scale(REFS[52], REFS[121]), "beta": lab.scale(BETAS[46], BETAS[121])},
     dims={"fixed": ["branch"]},
     block=1024,
 )
@@ -67,7 +56,7 @@ def atlas(cell):
 
 
 @study.experiment(
-    {"rho": [0.6, RARE], "epsilon": EPSILON, "beta": scale(BETAS[200], BETAS[481])},
+    {"rho": [0.6, RARE], "epsilon": EPSILON, "beta": lab.scale(BETAS[200], BETAS[481])},
     dims={"tail": ["last"], "fixed": ["branch"], "slope": ["branch"], "pair": ["end"]},
     block=1024,
 )
@@ -97,12 +86,12 @@ def converges(data):
         "the lower fixed point is stable": stable,
         "the lower fixed point is stable and logit ρ_ref > −logit of the upper one": stable & below,
     }
-    return explained("runs from π_ref that settle", cells.rests, rules, sure=0.98)
+    return lab.explained("runs from π_ref that settle", cells.rests, rules, sure=0.98)
 
 
 @converges.null("the previous policy as the reference (mirror)")
 def _(data):
-    return explained("runs from π_ref that settle", data.atlas.mirror == 1, {})
+    return lab.explained("runs from π_ref that settle", data.atlas.mirror == 1, {})
 
 
 @study.claim(
@@ -112,9 +101,9 @@ def _(data):
 def exceeds(data, over="gain"):
     lowest = (data.atlas.fixed[..., 0] - data.atlas.logit_ref).min()
     gain = (data.atlas[over] * data.atlas.beta).min(skipna=False)
-    return all_of(
-        exact("least logit of a fixed point − logit of π_ref", lowest).above(0),
-        exact("β × least gain in logit in eight rounds", gain).above(0),
+    return lab.all_of(
+        lab.exact("least logit of a fixed point − logit of π_ref", lowest).above(0),
+        lab.exact("β × least gain in logit in eight rounds", gain).above(0),
     )
 
 
@@ -124,7 +113,7 @@ exceeds.null("the gain over the round before in place of π_ref")(partial(exceed
 @study.claim("With ε > 0 under the root there is a fixed point for every β.", origin=papers.POS_EXISTS)
 def exists(data, epsilon=EPSILON[1]):
     count = data.slices.fixed.sel(epsilon=epsilon).notnull().sum("branch")
-    return exact("least number of fixed points over β", count.min("beta")).above(1)
+    return lab.exact("least number of fixed points over β", count.min("beta")).above(1)
 
 
 exists.null("ε = 0")(partial(exists.judge, epsilon=0.0))
@@ -132,12 +121,12 @@ exists.null("ε = 0")(partial(exists.judge, epsilon=0.0))
 
 @study.claim(
     "Without a fixed point every run goes to ρ = 1; with one, rounds rest there if and only if its slope is within ±1.",
-    origin=Derived("theory.fold_betas, theory.flip_betas"),
+    origin=lab.Derived("theory.fold_betas, theory.flip_betas"),
 )
 def boundaries(data, shift=0):
     slope, period = data.atlas.slope.shift(beta=shift), data.atlas.period
     told = xr.where(slope.isnull(), period == -1, xr.where(abs(slope) < 1, period == 1, period != 1))
-    return exact(
+    return lab.exact(
         "share of cells that end otherwise", 1 - told.where(period.notnull()).mean(skipna=False)
     ).below(0.01)
 
@@ -147,19 +136,24 @@ boundaries.null("the fixed points of two cells below in β")(partial(boundaries.
 
 @study.claim(
     "Between the flips rounds can be chaotic (ρ_ref = .001).",
-    origin=Derived("theory.success_exponents: one hump, as of the logistic map"),
+    origin=lab.Derived("theory.success_exponents: one hump, as of the logistic map"),
 )
 def chaotic(data, anchor=1.0):
     exponent = data.chaos.exponent.sel(anchor=anchor)
-    return somewhere(mean("Lyapunov exponent per round", exponent, over="part").above(0))
+    return lab.somewhere(lab.mean("Lyapunov exponent per round", exponent, over="part").above(0))
 
 
 chaotic.null("half of the weight on the previous policy, at the same fixed points")(
     partial(chaotic.judge, anchor=0.5)
 )
 
-SHADES = dict(zip(("no fixed point", "no attractor", "fixed point", "2-cycle", "longer cycle", "chaos"),
-                  ("#F3C9B0", "#E8843C", "#CFE3F2", "#6FA8D6", "#2E9E77", "#3B0F52"), strict=True))  # fmt: skip
+SHADES = dict(
+    zip(
+        ("no fixed point", "no attractor", "fixed point", "2-cycle", "longer cycle", "chaos"),
+        ("#F3C9B0", "#E8843C", "#CFE3F2", "#6FA8D6", "#2E9E77", "#3B0F52"),
+        strict=True,
+    )
+)
 
 
 def _ticks(axis, rhos: list[float]) -> None:
@@ -168,7 +162,7 @@ def _ticks(axis, rhos: list[float]) -> None:
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Attractors over (ρ_ref, β), and two slices."""
     figure, axes = plot.new((10.6, 3.5), ncols=3)
     _map(data, axes[0])
@@ -177,7 +171,7 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _map(data: Data, ax: Axes) -> None:
+def _map(data: lab.Data, ax: Axes) -> None:
     cells, fine = data.atlas, np.logspace(-1.2, 1.5, 400)
     period = cells.period
     kind = xr.where(

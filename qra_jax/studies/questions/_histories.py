@@ -8,7 +8,7 @@ from scipy import special
 
 from qra_jax.fit.questions import MeasuredRun, QuestionModel, bins, clock_tables, free, hierarchy, populations
 from qra_jax.fit.questions.histories import Histories, read_histories
-from qra_jax.studies.lab import DataMissing, Estimate, Run, dataset, measured
+from qra_jax.studies import lab
 
 GROUP = 8
 NATURAL, FIELD, LINEAR, EXACT = "natural gradient", "GRPO, mean field", "REINFORCE", f"GRPO, G = {GROUP}"
@@ -91,39 +91,41 @@ def everything(histories: Histories) -> xr.Dataset:
         "change error": ("bin", change.error),
         "expected": ("bin", change.expected[NATURAL]),
     }
-    return dataset(out)
+    return lab.dataset(out)
 
 
-def find(run: Run) -> Histories:
+def find(run: lab.Run) -> Histories:
     """The histories in the folder of measured runs: the first file by name with a column `visit2`."""
     for path in sorted(Path(run.measured(NEEDED)).glob("*.csv")):
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             if "visit2" in [cell.strip() for cell in file.readline().split(",")]:
                 return read_histories(path)
-    raise DataMissing(f"needs {NEEDED}")
+    raise lab.DataMissing(f"needs {NEEDED}")
 
 
-def exponent(estimated: xr.Dataset, maker: str) -> Estimate:
+def exponent(estimated: xr.Dataset, maker: str) -> lab.Estimate:
     """Mean exponent over populations; its error from the likelihood or from their scatter, whichever is larger."""
     value, error = (estimated.sel(maker=maker)[name] for name in ("exponent", "error"))
     one = np.maximum(np.sqrt((error**2).mean(skipna=False)), value.std(ddof=1, skipna=False))
-    return measured(f"exponent ({maker})", value.mean(skipna=False), one / np.sqrt(value.size), n=value.size)
+    return lab.measured(
+        f"exponent ({maker})", value.mean(skipna=False), one / np.sqrt(value.size), n=value.size
+    )
 
 
-def apart(estimated: xr.Dataset, first: str, second: str) -> Estimate:
+def apart(estimated: xr.Dataset, first: str, second: str) -> lab.Estimate:
     """Difference of two mean exponents."""
     one, two = (exponent(estimated, maker) for maker in (first, second))
     first_error, second_error = (float(x.interval(0.05)[1] - x.value) / 1.959964 for x in (one, two))
     error = np.hypot(first_error, second_error)
-    return measured(f"exponent ({first}) − exponent ({second})", one.value - two.value, error, n=one.n)
+    return lab.measured(f"exponent ({first}) − exponent ({second})", one.value - two.value, error, n=one.n)
 
 
-def behind(rows: xr.Dataset, clock: str) -> Estimate:
+def behind(rows: xr.Dataset, clock: str) -> lab.Estimate:
     """Mean over populations of the nats by which a clock is behind the natural one; not nested, so by Vuong's error."""
     value, deviation = (rows[f"{kind} {clock}"] for kind in ("behind", "deviation"))
     error = np.sqrt((deviation**2).mean(skipna=False) / value.size)
     words = f"nats of the natural clock ahead of {clock}"
-    return measured(words, value.mean(skipna=False), error, n=value.size)
+    return lab.measured(words, value.mean(skipna=False), error, n=value.size)
 
 
 def mixed(
@@ -144,14 +146,14 @@ def ahead(histories: Histories, library: free.Library) -> np.ndarray:
     return np.array([[nats[1], deviation[1]] for nats, deviation in both]).T
 
 
-def between(rows: xr.Dataset, sign: xr.DataArray | int = 1) -> Estimate:
+def between(rows: xr.Dataset, sign: xr.DataArray | int = 1) -> lab.Estimate:
     """Nats between these clocks, as a mean over populations where there are several; Vuong's error, as not nested."""
     over, n = [dim for dim in rows.nats.dims if dim == "seed"], rows.sizes.get("seed", 1)
     error = np.sqrt((rows.deviation**2).mean(over, skipna=False) / n)
     words = "nats by which the clock that made them is ahead"
     if isinstance(sign, int):
         words = "nats by which GRPO's mean field is ahead of the natural clock"
-    return measured(words, rows.nats.mean(over, skipna=False) * sign, error, n=n)
+    return lab.measured(words, rows.nats.mean(over, skipna=False) * sign, error, n=n)
 
 
 def learnt(prior: xr.Dataset) -> tuple[hierarchy.Simulated, hierarchy.Estimator]:
@@ -160,8 +162,8 @@ def learnt(prior: xr.Dataset) -> tuple[hierarchy.Simulated, hierarchy.Estimator]
     return drawn, hierarchy.learn(drawn)
 
 
-def lognormal(row: xr.Dataset) -> Estimate:
+def lognormal(row: xr.Dataset) -> lab.Estimate:
     """Exponent with lognormal rates; its error is the distance to 0 or ½ over its root of likelihood ratio."""
     value = row["lognormal exponent"]
     error = (abs(value - xr.DataArray([0.0, 0.5], dims="fixed")) / row.root).max("fixed", skipna=False)
-    return measured("exponent with lognormal rates", value, error)
+    return lab.measured("exponent with lognormal rates", value, error)

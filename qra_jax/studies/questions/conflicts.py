@@ -24,7 +24,7 @@ from qra_jax import plot, theory
 from qra_jax.algorithm import grpo, pass_at_k, reinforce, tsallis
 from qra_jax.problem import Problem
 from qra_jax.studies import lab
-from qra_jax.studies.lab import Derived, exact, panels
+from qra_jax.studies.lab import panels
 from qra_jax.studies.questions import _sharing
 from qra_jax.training import train
 
@@ -106,7 +106,7 @@ def _exponent(speed: xr.DataArray) -> lab.Estimate:
 
 @study.claim(
     "A little sharing makes the logits of 64 questions shift together: from s = .1 on the clock exponent is below .1.",
-    origin=Derived("theory.shared_logit_speed"),
+    origin=lab.Derived("theory.shared_logit_speed"),
 )
 def together(data, overlaps=slice(0.0999, 1)):
     return _exponent(data.shifts.soon.sel(overlap=overlaps)).below(0.1)
@@ -123,13 +123,13 @@ def _turn(flags: xr.DataArray) -> xr.DataArray:
 @study.claim(
     "Of two questions in conflict the one ahead takes all below an accuracy that the algorithm sets; above it there is "
     "a compromise.",
-    origin=Derived("this study: c(ρ)ρ(1 − ρ) has to fall"),
+    origin=lab.Derived("this study: c(ρ)ρ(1 − ρ) has to fall"),
 )
 def conflict(data, shift=0):
     laws = np.roll([law for _, law in RULES.values()], shift)
     ends = data.even.end
     turn = _turn(abs(ends[..., 0] - ends[..., 1]) > 0.1).where(ends.notnull().all(["middle", "side"]))
-    return exact("logit of the accuracy − of the law", turn - np.log(laws / (1 - laws))).near(
+    return lab.exact("logit of the accuracy − of the law", turn - np.log(laws / (1 - laws))).near(
         0.0, within=STEP
     )
 
@@ -140,12 +140,12 @@ conflict.null("the law of another algorithm")(partial(conflict.judge, shift=2))
 @study.claim(
     "A question 4 times as frequent takes the shared parameter for itself, unless both could be right: for m < ½ log 4 "
     "under REINFORCE, for m < log 4 under GRPO.",
-    origin=Derived("this study: c(ρ)ρ(1 − ρ) of the two in balance"),
+    origin=lab.Derived("this study: c(ρ)ρ(1 − ρ) of the two in balance"),
 )
 def frequent(data, laws=(0.5, 1.0)):
     ends = data.uneven.end
     turn = _turn(ends[..., 1] < np.log(0.01 / 0.99)).where(ends.notnull().all(["middle", "side"]))
-    return exact(
+    return lab.exact(
         "m up to which the rare one ends below 1 % − the law", turn - np.array(laws) * np.log(FREQUENT)
     ).near(0.0, within=1.5 * STEP)
 

@@ -24,14 +24,16 @@ from qra_jax import plot
 from qra_jax.fit.questions import free, hierarchy
 from qra_jax.fit.questions.histories import Histories
 from qra_jax.studies import lab
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, dataset, exact, panels, scale
+from qra_jax.studies.lab import panels
 from qra_jax.studies.questions import _histories as made
 from qra_jax.studies.questions._histories import FIELD, NATURAL
 
 study = lab.Study(__name__, title="Hidden patterns: how well histories tell the clock when patterns are open")
-HERE = Derived("docstring of this study")
-ASKED = Asked("What would decide which clock a real run has is an estimator that leaves the patterns open.")
-REAL = Asked("A real GRPO run over 1209 questions has a history for each of them.")
+HERE = lab.Derived("docstring of this study")
+ASKED = lab.Asked(
+    "What would decide which clock a real run has is an estimator that leaves the patterns open."
+)
+REAL = lab.Asked("A real GRPO run over 1209 questions has a history for each of them.")
 KINDS, PEAKED = ["two patterns", "several patterns"], "peaked policies"
 MODELS = ["two patterns", ANY := "any patterns"]
 NATS_AND, VISITS = ("nats", "deviation"), 51
@@ -40,50 +42,50 @@ NATS, SHARP = 10.0, 1 / 6
 
 
 @study.experiment()
-def mixtures(run: Run) -> xr.Dataset:
+def mixtures(run: lab.Run) -> xr.Dataset:
     """Log likelihoods of clocks with a free distribution over two patterns or any, for histories of two clocks."""
-    size, seeds = run(scale(220, 600)), run(scale(4, 4))
-    library = free.library(np.random.default_rng(run.seed), *run(scale((2400, 256), (9000, 512))))
+    size, seeds = run(lab.scale(220, 600)), run(lab.scale(4, 4))
+    library = free.library(np.random.default_rng(run.seed), *run(lab.scale((2400, 256), (9000, 512))))
     found = np.full((2, 2, 2, seeds, 2), np.nan)
     for kind, maker, seed in np.ndindex(2, 2, seeds):
         rng = np.random.default_rng([run.seed, kind, maker, seed])
         histories = made.mixed(rng, maker / 2, size, several=bool(kind), setting=seed)
         found[:, kind, maker, seed] = made.ahead(histories, library)
     both = {name: (("kind", "maker", "seed", "model"), x) for name, x in zip(NATS_AND, found, strict=True)}
-    return dataset(both, {"kind": KINDS, "maker": [NATURAL, FIELD], "model": MODELS}, questions=size)
+    return lab.dataset(both, {"kind": KINDS, "maker": [NATURAL, FIELD], "model": MODELS}, questions=size)
 
 
 @study.experiment()
-def prior(run: Run) -> xr.Dataset:
+def prior(run: lab.Run) -> xr.Dataset:
     """Populations of the prior to learn from."""
     drawn = hierarchy.simulate(
-        np.random.default_rng([run.seed, 1]), run(scale(240, 1000)), questions=run(scale(400, 1209))
+        np.random.default_rng([run.seed, 1]), run(lab.scale(240, 1000)), questions=run(lab.scale(400, 1209))
     )
-    return dataset({n: (("population", "summary")[: x.ndim], x) for n, x in vars(drawn).items()})
+    return lab.dataset({n: (("population", "summary")[: x.ndim], x) for n, x in vars(drawn).items()})
 
 
 @study.experiment(after=["prior"])
-def unseen(run: Run) -> xr.Dataset:
+def unseen(run: lab.Run) -> xr.Dataset:
     """The hierarchical estimator on populations that it has not seen, of both kinds, and outside its prior."""
     drawn, estimator = made.learnt(run.done.prior)
     narrow = hierarchy.learn(drawn, ~drawn.several.astype(bool))
-    parts, size = [], run(scale(400, 1209))
+    parts, size = [], run(lab.scale(400, 1209))
     for i, (several, dirichlet) in enumerate(((False, 1.0), (True, 1.0), (True, 0.3))):
-        rng, count = np.random.default_rng([run.seed, 2, i]), run(scale(80, 200))
+        rng, count = np.random.default_rng([run.seed, 2, i]), run(lab.scale(80, 200))
         test = hierarchy.simulate(rng, count, questions=size, dirichlet=(dirichlet,), several=several)
         found = (test.exponent, *estimator.interval(test.summaries, 0.1), narrow.estimate(test.summaries)[0])
         parts.append((*found, estimator.strangeness(test.summaries)))
     names = ("true", "value", "half", "narrow", "strangeness")
     out = {name: (("kind", "population"), [part[i] for part in parts]) for i, name in enumerate(names)}
-    return dataset(out, {"kind": [*KINDS, PEAKED]})
+    return lab.dataset(out, {"kind": [*KINDS, PEAKED]})
 
 
 @study.experiment(after=["prior"], measured=True)
-def real(run: Run) -> xr.Dataset:
+def real(run: lab.Run) -> xr.Dataset:
     """The real run under both estimators."""
     histories = made.find(run)
     _, estimator = made.learnt(run.done.prior)
-    library = free.library(np.random.default_rng(run.seed), *run(scale((2400, 256), (9000, 512))))
+    library = free.library(np.random.default_rng(run.seed), *run(lab.scale((2400, 256), (9000, 512))))
     swap = (histories.correct[:, ::-1], histories.seen[:, ::-1], histories.group_size, histories.names)
     parts = histories.part(visits=slice(0, VISITS)), Histories(*swap).part(visits=slice(-VISITS, None))
     rows = np.array([hierarchy.summaries(part) for part in parts])
@@ -91,7 +93,7 @@ def real(run: Run) -> xr.Dataset:
     orders = {"value": value, "half": half, "strangeness": estimator.strangeness(rows)}
     out = {name: ("order", x) for name, x in orders.items()}
     out |= {name: ("model", x) for name, x in zip(NATS_AND, made.ahead(histories, library), strict=True)}
-    return dataset(out, {"order": ["forward", "backward"], "model": MODELS})
+    return lab.dataset(out, {"order": ["forward", "backward"], "model": MODELS})
 
 
 @study.claim(
@@ -107,7 +109,7 @@ def _(data):
     return made.between(data.mixtures.sel(model=MODELS[0], kind=KINDS[0])).near(0, within=NATS)
 
 
-def _told(data: Data, sign: int = 1) -> Evidence:
+def _told(data: lab.Data, sign: int = 1) -> lab.Evidence:
     """Nats by which the maker's clock is ahead of the other, or behind it, as a mean over all populations."""
     rows = data.mixtures.sel(model=ANY)
     toward = xr.DataArray([-sign, sign], coords={"maker": rows.maker})
@@ -126,7 +128,7 @@ def told(data):
 told.null("the other clock in the maker's place")(lambda data: _told(data, -1))
 
 
-def _covers(unseen: xr.Dataset, shift: int = 0) -> Evidence:
+def _covers(unseen: xr.Dataset, shift: int = 0) -> lab.Evidence:
     """Share of intervals that cover; for shuffled populations, by chance."""
     missed = abs(unseen.value.roll(population=shift) - unseen.true)
     flags = (missed <= unseen.half).where(np.isfinite(unseen.value))
@@ -152,12 +154,16 @@ def outside(data):
 outside.null("intervals of other populations")(lambda data: _covers(data.unseen.sel(kind=PEAKED), 7))
 
 
-def _error(true: xr.DataArray, value: xr.DataArray) -> Evidence:
+def _error(true: xr.DataArray, value: xr.DataArray) -> lab.Evidence:
     """Root mean square error of an exponent over populations."""
     root = lab.statistic(
-        "root mean square error of the exponent", lambda x: np.sqrt((x**2).mean("population", skipna=False)),
-        true - value, over="population", to=np.log, back=np.exp,
-    )  # fmt: skip
+        "root mean square error of the exponent",
+        lambda x: np.sqrt((x**2).mean("population", skipna=False)),
+        true - value,
+        over="population",
+        to=np.log,
+        back=np.exp,
+    )
     return root.below(SHARP)
 
 
@@ -195,10 +201,10 @@ def _(data):
     return made.between(data.real.sel(model=MODELS[0])).near(0, within=NATS)
 
 
-def _within(row: xr.Dataset) -> Evidence:
+def _within(row: xr.Dataset) -> lab.Evidence:
     """No stranger than most of the prior, and with an exponent that is not at its edge."""
-    strange = exact("share of the prior that is less unlike the rest", row.strangeness).below(0.99)
-    return lab.all_of(strange, exact("exponent estimated", row.value).between(0.05, 1.2))
+    strange = lab.exact("share of the prior that is less unlike the rest", row.strangeness).below(0.99)
+    return lab.all_of(strange, lab.exact("exponent estimated", row.value).between(0.05, 1.2))
 
 
 @study.claim(
@@ -221,7 +227,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Nats between two clocks with two patterns and with any; exponents estimated against true ones."""
     figure, (left, right) = plot.new((9.2, 3.9), ncols=2)
     nats = data.mixtures.nats.stack(made=("kind", "maker"))

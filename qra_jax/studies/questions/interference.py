@@ -30,7 +30,7 @@ from qra_jax import metrics, plot, theory
 from qra_jax.algorithm import grpo, reinforce
 from qra_jax.problem import Problem
 from qra_jax.studies import lab, papers
-from qra_jax.studies.lab import Derived, all_of, close, mean, panels, scale
+from qra_jax.studies.lab import panels
 from qra_jax.studies.questions import _sharing
 
 study = lab.Study(
@@ -54,7 +54,7 @@ def _draw(key: Array, agree: float | Array, questions: int = QUESTIONS) -> Probl
 
 @study.experiment(
     {"kind": list(KINDS.values()), "overlap": [0.0, 0.1, 0.3, 0.6, 1.0]},
-    seeds=scale(24, 64),
+    seeds=lab.scale(24, 64),
     dims={"before": ["question"], "end": ["question"], "speed": ["question"]},
     common=["kind", "overlap"],
     block=16,
@@ -94,7 +94,7 @@ def queries(cell):
 
 @study.experiment(
     {"agreement": [0.0, 0.5, 1.0], "shifted": [0.0, 1.0]},
-    seeds=scale(24, 64),
+    seeds=lab.scale(24, 64),
     common=["agreement", "shifted"],
     block=16,
 )
@@ -119,7 +119,7 @@ def transfer(cell, key):
 )
 def influence(data, law="told"):
     off = abs(data.queries.gain - data.queries[law]).max(skipna=False) / abs(data.queries[law]).max()
-    return close("largest difference over the largest influence (G → ∞)", off, within=0.01)
+    return lab.close("largest difference over the largest influence (G → ∞)", off, within=0.01)
 
 
 influence.null("all queries alike")(partial(influence.judge, law="flat"))
@@ -127,17 +127,17 @@ influence.null("all queries alike")(partial(influence.judge, law="flat"))
 
 @study.claim(
     "Training makes some questions fall while mean accuracy rises, more of them the more is shared.",
-    origin=Derived("theory.influence"),
+    origin=lab.Derived("theory.influence"),
 )
 def falls(data, kind=0.0):
     runs = data.populations.sel(kind=kind)
     fallen = (runs.end < runs.before - 1e-9).where(runs.end.notnull()).mean("question", skipna=False)
     gain = (runs.end - runs.before).mean("question", skipna=False)
-    return all_of(
+    return lab.all_of(
         lab.difference(
             "share that falls at s = 1 − at s = .1", fallen.sel(overlap=1), fallen.sel(overlap=0.1)
         ).above(0.02),
-        mean("gain in mean accuracy", gain).above(0),
+        lab.mean("gain in mean accuracy", gain).above(0),
     )
 
 
@@ -146,7 +146,7 @@ falls.null("skills that agree")(partial(falls.judge, kind=1.0))
 
 @study.claim(
     "The first move foretells the end: questions that start upward faster end higher.",
-    origin=Derived("theory.influence"),
+    origin=lab.Derived("theory.influence"),
 )
 def foretells(data, shift=0):
     runs = data.populations.sel(kind=0, overlap=1)
@@ -161,11 +161,11 @@ foretells.null("speeds of another population")(partial(foretells.judge, shift=1)
 
 @study.claim(
     "Shared skills transfer: training some questions raises others that are never trained, by .05 or more.",
-    origin=Derived("theory.influence"),
+    origin=lab.Derived("theory.influence"),
 )
 def transfers(data, shifted=0.0):
     return (
-        mean("gain of questions never trained", data.transfer.gain.sel(shifted=shifted))
+        lab.mean("gain of questions never trained", data.transfer.gain.sel(shifted=shifted))
         .above(0.05)
         .per("agreement")
     )

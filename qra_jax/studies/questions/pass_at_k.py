@@ -26,14 +26,14 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax.algorithm import by_clock, filtered_sft, grpo, pass_at_k
 from qra_jax.studies import lab, papers
-from qra_jax.studies.lab import Asked, Derived, all_of, mean, panels, scale
+from qra_jax.studies.lab import panels
 from qra_jax.studies.questions import _populations
 
 study = lab.Study(
     __name__, title="Pass@k: where base overtakes RL at large k, and what is left of it at equal entropy"
 )
 
-GROUP, SEEDS = 8, scale(16, 48)
+GROUP, SEEDS = 8, lab.scale(16, 48)
 FAR, MATTERS = 256, 0.02
 """The large k, below whose 1/k a question counts as zero; a difference of pass@k that would matter."""
 OWN = {
@@ -84,7 +84,7 @@ def _curve(accuracy: xr.DataArray, k: Any) -> xr.DataArray:
 
 def _gap(runs: xr.Dataset, k: Any, after: str = "after", base: str = "base") -> lab.Estimate:
     words = f"pass@{k}" if np.ndim(k) == 0 else "pass@k"
-    return mean(f"{words}, RL − base", _curve(runs[after], k) - _curve(runs[base], k))
+    return lab.mean(f"{words}, RL − base", _curve(runs[after], k) - _curve(runs[base], k))
 
 
 def _crosses(runs: xr.Dataset) -> lab.Evidence:
@@ -92,7 +92,7 @@ def _crosses(runs: xr.Dataset) -> lab.Evidence:
         against=["base", "base at RL's entropy"]
     )
     runs = xr.Dataset({"after": runs.after, "base": base})
-    return all_of(_gap(runs, 1).above(0), _gap(runs, FAR).below(0)).per("against", "way")
+    return lab.all_of(_gap(runs, 1).above(0), _gap(runs, FAR).below(0)).per("against", "way")
 
 
 @study.claim(f"RL wins pass@1, and base wins pass@{FAR}.", origin=papers.PK_1)
@@ -108,7 +108,7 @@ def _(data):
 @study.claim(
     "With parameters of its own for each question, sampling noise, large steps or false positives are enough to make "
     f"base win by {MATTERS} at large k under GRPO.",
-    origin=Asked("They are common explanations.", (papers.PK_1,)),
+    origin=lab.Asked("They are common explanations.", (papers.PK_1,)),
 )
 def noise(data, rule="GRPO", k=FAR):
     return lab.somewhere(_gap(data.own.sel(rule=rule), k).below(-MATTERS))
@@ -120,7 +120,7 @@ noise.positive("negatives only, whose weights are not centred")(partial(noise.ju
 
 @study.claim(
     "With shared parameters that clash the loss at large k is drift: it is there on exact means, too.",
-    origin=Derived("theory.influence: only the sum over questions cannot fall"),
+    origin=lab.Derived("theory.influence: only the sum over questions cannot fall"),
 )
 def drift(data, rule="GRPO"):
     return _gap(data.expected.sel(rule=rule, way=CLASH), FAR).below(0)
@@ -138,7 +138,7 @@ def pushed(data, drawn=False):
     loss = np.maximum((1 - runs.after.clip(0, 1)) ** FAR - (1 - runs.base.clip(0, 1)) ** FAR, 0)
     gone = ((runs.after < 1 / FAR) & (runs.base >= 1 / FAR)).where(runs.after.notnull())
     share = (loss * gone).sum("question", skipna=False) / loss.sum("question", skipna=False)
-    return mean("share of the loss", gone.mean("question", skipna=False) if drawn else share).above(0.5)
+    return lab.mean("share of the loss", gone.mean("question", skipna=False) if drawn else share).above(0.5)
 
 
 pushed.null("as many questions, drawn at random")(partial(pushed.judge, drawn=True))
@@ -152,7 +152,9 @@ def zeros(data, after="after"):
     runs = _sampled(data)
     more = (runs[after] < 1 / FAR).mean("question") - (runs.base < 1 / FAR).mean("question")
     more = more.where(runs[after].notnull().all("question"))
-    return all_of(_gap(runs, 1, after).above(0), mean("share of zeros, RL − base", more).above(0)).per("way")
+    return lab.all_of(
+        _gap(runs, 1, after).above(0), lab.mean("share of zeros, RL − base", more).above(0)
+    ).per("way")
 
 
 zeros.null("RL heated to base's entropy")(partial(zeros.judge, after="heated"))

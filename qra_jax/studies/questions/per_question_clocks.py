@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.studies import lab
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, all_of, measured, panels, scale
+from qra_jax.studies.lab import panels
 from qra_jax.studies.questions import _histories as made
 from qra_jax.studies.questions._histories import SIX, SPREAD, TWO, TWO_LINEAR, TWO_NATURAL
 
@@ -33,9 +33,9 @@ study = lab.Study(
     __name__,
     title="Per-question clocks: an exponent near 0 need not be another clock, several patterns show it, too",
 )
-HERE = Derived("docstring of this study")
-AUDIT = Asked("An exponent near 0 was read as the natural gradient's; do several patterns give it, too?")
-REAL = Asked("A real GRPO run over 1209 questions has a history for each of them.")
+HERE = lab.Derived("docstring of this study")
+AUDIT = lab.Asked("An exponent near 0 was read as the natural gradient's; do several patterns give it, too?")
+REAL = lab.Asked("A real GRPO run over 1209 questions has a history for each of them.")
 TOLD = [TWO, SPREAD, SIX]
 """GRPO on two patterns, and on twelve."""
 APART, NATS = 0.3, 10.0
@@ -43,12 +43,13 @@ APART, NATS = 0.3, 10.0
 
 
 @study.experiment()
-def estimated(run: Run) -> xr.Dataset:
+def estimated(run: lab.Run) -> xr.Dataset:
     """The two-pattern estimator on every population."""
-    size, rows = run(scale(220, 1209)), []
+    size, rows = run(lab.scale(220, 1209)), []
     for i, maker in enumerate(made.MAKERS):
         several = [
-            made.make(np.random.default_rng([run.seed, i, j]), maker, size) for j in range(run(scale(8, 4)))
+            made.make(np.random.default_rng([run.seed, i, j]), maker, size)
+            for j in range(run(lab.scale(8, 4)))
         ]
         rows.append([made.two_pattern(histories, maker in TOLD) for histories in several])
     out = {name: (("maker", "seed"), [[r[name] for r in row] for row in rows]) for name in rows[0][0]}
@@ -56,7 +57,7 @@ def estimated(run: Run) -> xr.Dataset:
 
 
 @study.experiment(measured=True)
-def real(run: Run) -> xr.Dataset:
+def real(run: lab.Run) -> xr.Dataset:
     """The real run and simulated ones: one rate, lognormal rates, changes in bins."""
     histories = made.find(run)
     rng, names = np.random.default_rng([run.seed, 4]), [SIX, SPREAD, TWO_LINEAR, made.RATES]
@@ -74,18 +75,22 @@ def real(run: Run) -> xr.Dataset:
 )
 def recovered(data):
     true = {TWO_NATURAL: 0.0, TWO_LINEAR: 1.0}
-    return all_of(*(made.exponent(data.estimated, name).near(a, within=APART) for name, a in true.items()))
+    return lab.all_of(
+        *(made.exponent(data.estimated, name).near(a, within=APART) for name, a in true.items())
+    )
 
 
 @recovered.null("GRPO on twelve patterns, against its exponent on two")
 def _(data):
     own = float(made.exponent(data.estimated, TWO).value)
-    return all_of(*(made.exponent(data.estimated, name).near(own, within=APART) for name in (SIX, SPREAD)))
+    return lab.all_of(
+        *(made.exponent(data.estimated, name).near(own, within=APART) for name in (SIX, SPREAD))
+    )
 
 
-def _signature(data: Data, maker: str) -> Evidence:
+def _signature(data: lab.Data, maker: str) -> lab.Evidence:
     ahead = [made.behind(data.estimated.sel(maker=maker), name).above(0) for name in made.BEHIND]
-    return all_of(made.exponent(data.estimated, maker).near(0, within=APART), *ahead)
+    return lab.all_of(made.exponent(data.estimated, maker).near(0, within=APART), *ahead)
 
 
 @study.claim(
@@ -127,9 +132,9 @@ adam.null("REINFORCE by plain gradient steps in Adam's place")(
 # ---- claims on the measured run
 
 
-def _one(data: Data, case: str) -> Evidence:
+def _one(data: lab.Data, case: str) -> lab.Evidence:
     row = data.real.sel(case=case)
-    return measured("nats that lognormal rates gain", row.gain, row["gain deviation"]).below(NATS)
+    return lab.measured("nats that lognormal rates gain", row.gain, row["gain deviation"]).below(NATS)
 
 
 @study.claim(
@@ -143,13 +148,13 @@ one_rate.null("lognormal rates of questions")(lambda data: _one(data, made.RATES
 one_rate.positive("two patterns with one rate")(lambda data: _one(data, TWO_LINEAR))
 
 
-def _between(data: Data, case: str) -> Evidence:
+def _between(data: lab.Data, case: str) -> lab.Evidence:
     """Away from both clocks by more than .05, and better than either by the likelihood ratio of nested models."""
     row = data.real.sel(case=case)
-    roots = measured(
+    roots = lab.measured(
         "root of twice the log likelihood ratio to a = 0 and ½", row.root, xr.ones_like(row.root)
     )
-    return all_of(made.lognormal(row).between(0.05, 0.45), roots.above(0))
+    return lab.all_of(made.lognormal(row).between(0.05, 0.45), roots.above(0))
 
 
 @study.claim(
@@ -163,7 +168,7 @@ def best_model(data):
 best_model.null("two patterns, REINFORCE, lognormal rates")(lambda data: _between(data, made.RATES))
 
 
-def _bins(data: Data, case: str) -> Evidence:
+def _bins(data: lab.Data, case: str) -> lab.Evidence:
     row = data.real.sel(case=case)
     z = ((row.change - row.expected) / row["change error"]).values
     return lab.misfit("changes of logit in bins", z[np.isfinite(z)], parameters=1).below(0.5)
@@ -179,7 +184,7 @@ binned.null("REINFORCE on two patterns")(lambda data: _bins(data, TWO_LINEAR))
 BRACKETED = ["exponent", *(f"behind {name}" for name in made.BEHIND), "gain", "lognormal dispersion"]
 
 
-def _bracketed(data: Data, case: str) -> Evidence:
+def _bracketed(data: lab.Data, case: str) -> lab.Evidence:
     """Where statistics of a case lie between those of GRPO on twelve patterns: 0 for κ = 2, 1 for κ = 6."""
     place = {}
     for name in BRACKETED:
@@ -204,7 +209,7 @@ bracketed.null("REINFORCE on two patterns")(lambda data: _bracketed(data, TWO_LI
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Exponents by maker, nats between clocks; of the real run exponents under two models, and changes in bins."""
     rows = 1 + data.has("real")
     figure, ((first, second), *more) = plot.new((9.2, 3.6 * rows), nrows=rows, ncols=2, squeeze=False)
@@ -230,7 +235,7 @@ def draw(data: Data) -> Figure:
     found = {}
     for case in ("real run", SIX, SPREAD):
         row = real.sel(case=case)
-        found[f"{case}, one rate"] = measured("exponent", row.exponent, row.error)
+        found[f"{case}, one rate"] = lab.measured("exponent", row.exponent, row.error)
         found[f"{case}, lognormal rates"] = made.lognormal(row)
     gains = [float(real.gain.sel(case=case)) for case in ("real run", SIX, SPREAD)]
     title = "Lognormal rates gain {:.0f} nats in the real run, {:.0f} and {:.0f} on twelve patterns"

@@ -7,7 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from qra_jax import plot
-from qra_jax.studies.lab import Data, panels
+from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 
 FAMILIES = {1.0: "U[0, 1] (plain reading)", 1.05: "Beta(1.05, 1)", 1.2: "Beta(1.2, 1)", 2.0: "Beta(2, 1)"}
 SHADES = dict(zip(FAMILIES, [plot.RIVAL, "#7FB3D5", "#2E86C1", "#1B4F72"], strict=True))
@@ -80,7 +81,7 @@ def peaks(orbits: xr.Dataset, ax: Axes, title: str, *, visible: float = 0.02) ->
     panels.legend(None, ax, loc="upper right")
 
 
-def probabilities(data: Data, axes: np.ndarray) -> None:
+def probabilities(data: lab.Data, axes: np.ndarray) -> None:
     """Both probabilities of the theorem against n, and over (a, b).
 
     Args:

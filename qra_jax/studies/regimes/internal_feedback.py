@@ -25,17 +25,12 @@ from qra_jax import orbit, plot, theory
 from qra_jax.batching import many
 from qra_jax.problem import Problem
 from qra_jax.reward import self_certainty, verifiable
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
 from qra_jax.studies.regimes import _feedback_figures as figures
 from qra_jax.studies.regimes._draws import more_right_than_wrong, rlif_draws
 
-# isort: off
-from qra_jax.studies.lab import (
-    Asked, Data, Derived, Estimate, Evidence, Run, Study, all_of, dataset, mean, scale, share, somewhere,
-)  # fmt: skip
-
 TITLE = "Internal feedback: training on certainty ends in the worst pattern half the time"
-study = Study(__name__, title=TITLE)
+study = lab.Study(__name__, title=TITLE)
 
 FAMILIES = [1.0, 1.05, 1.2, 2.0]
 """Success rates ~ Beta(a, 1); a = 1 is the plain reading, U[0, 1]."""
@@ -48,27 +43,27 @@ REWARDS, VISIBLE, APART = ("certainty", "rlvr"), 0.02, 0.15
 
 
 @study.experiment()
-def fates(run: Run) -> xr.Dataset:
+def fates(run: lab.Run) -> xr.Dataset:
     """First move and end under uniform base policies with success rates ~ Beta(a, 1), against n."""
-    random, draws = np.random.default_rng(run.seed), run(scale(2000, 4000))
+    random, draws = np.random.default_rng(run.seed), run(lab.scale(2000, 4000))
     found = np.array([[rlif_draws(random, a, n, draws) for n in SIZES] for a in FAMILIES])
     values = {"rise": (("a", "n", "draw"), found[:, :, 0]), "worst": (("a", "n", "draw"), found[:, :, 1])}
-    return dataset(values | {"limit": theory.rlif_rise_probability()}, {"a": FAMILIES, "n": SIZES})
+    return lab.dataset(values | {"limit": theory.rlif_rise_probability()}, {"a": FAMILIES, "n": SIZES})
 
 
 @study.experiment()
-def phases(run: Run) -> xr.Dataset:
+def phases(run: lab.Run) -> xr.Dataset:
     """First move and end for success rates ~ Beta(a, b), not conditioned."""
-    random, (draws, n) = np.random.default_rng(run.seed + 1), run(scale((60, 1000), (200, 2000)))
+    random, (draws, n) = np.random.default_rng(run.seed + 1), run(lab.scale((60, 1000), (200, 2000)))
     found = np.array([[theory.rlif_fates(random.beta(a, b, (draws, n))) for a in AXIS] for b in AXIS])
     values = {"rise": (("b", "a", "draw"), found[:, :, 0]), "worst": (("b", "a", "draw"), found[:, :, 1])}
-    return dataset(values, {"a": AXIS, "b": AXIS}, patterns=n)
+    return lab.dataset(values, {"a": AXIS, "b": AXIS}, patterns=n)
 
 
 @study.experiment()
-def orbits(run: Run) -> xr.Dataset:
+def orbits(run: lab.Run) -> xr.Dataset:
     """Accuracy along exact orbits under internal feedback and under RLVR, from both kinds of base policy."""
-    random, draws = np.random.default_rng(run.seed + 2), run(scale(500, 1600))
+    random, draws = np.random.default_rng(run.seed + 2), run(lab.scale(500, 1600))
     both = [more_right_than_wrong(random, PATTERNS, draws, uneven=base == "uneven") for base in BASES]
     problems = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *both)
 
@@ -79,12 +74,12 @@ def orbits(run: Run) -> xr.Dataset:
     paths = [np.reshape(path, (2, draws, -1)) for path in many(follow, block=32)(problems)]
     values = {name: (("base", "seed", "decade"), path) for name, path in zip(REWARDS, paths, strict=True)}
     start = {"start": (("base", "seed"), np.reshape(problems.accuracy_ref, (2, draws)))}
-    return dataset(values | start, {"base": BASES, "decade": DECADES}, patterns=PATTERNS)
+    return lab.dataset(values | start, {"base": BASES, "decade": DECADES}, patterns=PATTERNS)
 
 
-def _share(data: Data, fate: str, a: float) -> Estimate:
+def _share(data: lab.Data, fate: str, a: float) -> lab.Estimate:
     words = {"rise": "rises at first", "worst": "ends in the worst pattern"}[fate]
-    return share(f"{words}, n = {MANY}", data.fates[fate].sel(a=a, n=MANY))
+    return lab.share(f"{words}, n = {MANY}", data.fates[fate].sel(a=a, n=MANY))
 
 
 @study.claim("As n grows, accuracy rises at first with probability → 1.", origin=papers.QRA_4_RISE)
@@ -94,7 +89,7 @@ def rise(data):
 
 @rise.null("success rates that lean to the wrong side, Beta(1, 2)")
 def _(data):
-    return share("rises at first", data.phases.rise.sel(a=1.0, b=2.0)).above(0.99)
+    return lab.share("rises at first", data.phases.rise.sel(a=1.0, b=2.0)).above(0.99)
 
 
 @rise.positive("success rates that lean to the right side, Beta(2, 1)")
@@ -112,7 +107,7 @@ def _(data):
     return _share(data, "worst", 1.05).near(0.5, within=0.05)
 
 
-LIMIT = Derived("theory.rlif_rise_probability")
+LIMIT = lab.Derived("theory.rlif_rise_probability")
 
 
 @study.claim("For U[0, 1] P(accuracy rises at first) → ½ + arcsin(r)/π.", origin=LIMIT)
@@ -125,36 +120,38 @@ def _(data):
     return _share(data, "rise", 1.0).near(0.5, within=0.05)
 
 
-def _lean(data: Data, low: float, high: float) -> xr.DataArray:
+def _lean(data: lab.Data, low: float, high: float) -> xr.DataArray:
     """Whether accuracy rises, in all draws with a − b in a range."""
     flags = data.phases.rise.stack(member=("b", "a", "draw"))
     lean = (flags.a - flags.b).values
     return xr.DataArray(flags.values[(lean >= low) & (lean <= high)], dims="member")
 
 
-LEAN = Derived("theory.rlif_initial_slope", (papers.QRA_4_RISE,))
+LEAN = lab.Derived("theory.rlif_initial_slope", (papers.QRA_4_RISE,))
 
 
 @study.claim(
     "Of many patterns with p ~ Beta(a, b), accuracy rises at first if a > b, and falls if a < b.", origin=LEAN
 )
 def lean(data):
-    right = share("rises at first, a − b > .15", _lean(data, APART, 9.0)).above(0.97)
-    return all_of(right, share("rises at first, a − b < −.15", _lean(data, -9.0, -APART)).below(0.03))
+    right = lab.share("rises at first, a − b > .15", _lean(data, APART, 9.0)).above(0.97)
+    return lab.all_of(right, lab.share("rises at first, a − b < −.15", _lean(data, -9.0, -APART)).below(0.03))
 
 
 @lean.null("a = b")
 def _(data):
-    return share("rises at first, a = b", _lean(data, -1e-9, 1e-9)).above(0.97)
+    return lab.share("rises at first, a = b", _lean(data, -1e-9, 1e-9)).above(0.97)
 
 
-def _together(rises: xr.DataArray, ends: xr.DataArray) -> Evidence:
-    sure = share(f"rises at first, n = {MANY}", rises.sel(n=MANY), "draw").above(0.95)
-    even = share(f"ends in the worst pattern, n = {MANY}", ends.sel(n=MANY), "draw").near(0.5, within=0.05)
-    return somewhere(all_of(sure, even))
+def _together(rises: xr.DataArray, ends: xr.DataArray) -> lab.Evidence:
+    sure = lab.share(f"rises at first, n = {MANY}", rises.sel(n=MANY), "draw").above(0.95)
+    even = lab.share(f"ends in the worst pattern, n = {MANY}", ends.sel(n=MANY), "draw").near(
+        0.5, within=0.05
+    )
+    return lab.somewhere(lab.all_of(sure, even))
 
 
-BOTH = Asked("Is there a reading under which both halves hold?", (papers.QRA_4_RISE, papers.QRA_4_WORST))
+BOTH = lab.Asked("Is there a reading under which both halves hold?", (papers.QRA_4_RISE, papers.QRA_4_WORST))
 
 
 @study.claim(
@@ -175,19 +172,19 @@ def _(data):
     return _together(data.fates.rise.sel(a=[2.0]).assign_coords(a=ends.a), ends)
 
 
-def _humps(data: Data, reward: str) -> xr.DataArray:
+def _humps(data: lab.Data, reward: str) -> xr.DataArray:
     """Orbits that rise visibly and end below their start."""
     path = data.orbits[reward]
     flags = (path.max("decade") > data.orbits.start + VISIBLE) & (path.isel(decade=-1) < data.orbits.start)
     return flags.where(path.notnull().all("decade"))
 
 
-def _often(data: Data, reward: str) -> Evidence:
+def _often(data: lab.Data, reward: str) -> lab.Evidence:
     words = "share of all orbits that rise by more than .02 and end below their start"
-    return share(words, _humps(data, reward), "seed").above(0.1).per("base")
+    return lab.share(words, _humps(data, reward), "seed").above(0.1).per("base")
 
 
-SHAPE = Asked("That is the shape seen in language models; in how many questions is it?", (papers.NFL_1,))
+SHAPE = lab.Asked("That is the shape seen in language models; in how many questions is it?", (papers.NFL_1,))
 
 
 @study.claim(
@@ -202,14 +199,14 @@ def _(data):
     return _often(data, "rlvr")
 
 
-def _average(data: Data, reward: str, *, chosen: bool = False) -> Evidence:
+def _average(data: lab.Data, reward: str, *, chosen: bool = False) -> lab.Evidence:
     """Mean accuracy of all questions, or of those from an uneven base that rise and fall: its peak and its end."""
     change = data.orbits[reward] - data.orbits.start
     if chosen:
         change = change.sel(base=["uneven"])[:, _humps(data, reward).sel(base="uneven").values == 1]
     peak = change.isel(decade=change.mean("seed").fillna(0.0).argmax("decade"))
-    rises = mean("gain of mean accuracy at its peak", peak).above(VISIBLE)
-    return all_of(rises, mean("its change at the end", change.isel(decade=-1)).below(0))
+    rises = lab.mean("gain of mean accuracy at its peak", peak).above(VISIBLE)
+    return lab.all_of(rises, lab.mean("its change at the end", change.isel(decade=-1)).below(0))
 
 
 @study.claim(
@@ -230,7 +227,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Rise and fall, its size and time, the two probabilities against n, and the phase diagram."""
     figure, axes = plot.new((10.6, 6.2), nrows=2, ncols=3)
     figures.rise_and_fall(data.orbits, axes[0, 0])

@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from qra_jax import flow, metrics, plot, theory
 from qra_jax.problem import examples, random
 from qra_jax.regularizer import k3_loss, reverse_kl
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Evidence, Run, Study, all_of, close, dataset, exact, scale, slope
+from qra_jax.studies import lab, papers
 
-study = Study(__name__, title="Optimal policy: the regularised flow ends at π_ref·exp(R/β) from every start")
+study = lab.Study(
+    __name__, title="Optimal policy: the regularised flow ends at π_ref·exp(R/β) from every start"
+)
 
 PENALTIES = {"reverse KL": reverse_kl, "k3 in the loss": k3_loss}
 PATTERNS = ["best, p = .9", "rival, p = .6", "poor, p = .1"]
@@ -38,8 +39,8 @@ def _start(number: jax.Array) -> jax.Array:
 @study.experiment(
     {
         "penalty": list(PENALTIES),
-        "beta": scale([0.1, 0.2, 0.5, 2.0, 10.0], [0.1, 0.14, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0]),
-        "start": scale(range(4), range(12)),
+        "beta": lab.scale([0.1, 0.2, 0.5, 2.0, 10.0], [0.1, 0.14, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0]),
+        "start": lab.scale(range(4), range(12)),
     },
     dims={"path": ["time", "pattern"], "optimum": ["pattern"], "from_": ["pattern"]},
     coords={"time": np.logspace(-2, 6, 100), "pattern": PATTERNS},
@@ -55,9 +56,12 @@ def flows(cell):
 
 
 @study.experiment()
-def rivals(run: Run) -> xr.Dataset:
+def rivals(run: lab.Run) -> xr.Dataset:
     """The regularised objective of the formula, of the base policy, and of random policies."""
-    problem, betas = examples.worked(), jnp.array(run(scale([0.1, 0.5, 10.0], [0.1, 0.2, 0.5, 2.0, 10.0])))
+    problem, betas = (
+        examples.worked(),
+        jnp.array(run(lab.scale([0.1, 0.5, 10.0], [0.1, 0.2, 0.5, 2.0, 10.0]))),
+    )
     others = jax.vmap(lambda key: random(key, 3).log_ref)(jax.random.split(run.key, 10_000))
 
     @jax.vmap
@@ -72,11 +76,13 @@ def rivals(run: Run) -> xr.Dataset:
         return jnp.min(best - found), jnp.min(objective(problem.log_ref) - found)
 
     optimum, base = jax.jit(gaps)(betas)
-    return dataset({"formula": ("beta", optimum), "base": ("beta", base)}, {"beta": betas}, policies=10_000)
+    return lab.dataset(
+        {"formula": ("beta", optimum), "base": ("beta", base)}, {"beta": betas}, policies=10_000
+    )
 
 
 @study.experiment()
-def small(run: Run) -> xr.Dataset:
+def small(run: lab.Run) -> xr.Dataset:
     """The optimum on a fine grid of β; what is not on the best pattern, under either penalty."""
     problem, betas = examples.worked(), jnp.logspace(-2.5, 1.5, 161)
     optimum = jax.vmap(lambda beta: theory.optimal_policy(problem, beta))(betas)
@@ -84,16 +90,16 @@ def small(run: Run) -> xr.Dataset:
     k3 = jax.vmap(lambda beta: theory.k3_policy(problem, beta))(betas)
     shares = {"policy": (("beta", "pattern"), jnp.exp(optimum))}
     rests = {"log_rest": ("beta", rest), "log_rest_k3": ("beta", jnp.logaddexp(k3[:, 1], k3[:, 2]))}
-    return dataset(shares | rests, {"beta": betas, "pattern": PATTERNS})
+    return lab.dataset(shares | rests, {"beta": betas, "pattern": PATTERNS})
 
 
-def _ends(data: Data, penalty: str, shift: int = 0) -> Evidence:
+def _ends(data: lab.Data, penalty: str, shift: int = 0) -> lab.Evidence:
     flows = data.flows.sel(penalty=penalty)
     target = flows.optimum.roll(beta=shift)
     gap = abs(flows.path.isel(time=-1) - target).max("pattern", skipna=False)
-    return all_of(
-        close("largest difference in any share", gap, within=SAME),
-        close("flows that have not come to rest", (flows.status != 0).sum(), within=0.5),
+    return lab.all_of(
+        lab.close("largest difference in any share", gap, within=SAME),
+        lab.close("flows that have not come to rest", (flows.status != 0).sum(), within=0.5),
     )
 
 
@@ -109,18 +115,18 @@ def _(data):
 
 @study.claim("No policy has a higher regularised objective.", origin=papers.QRA_1)
 def optimal(data):
-    return exact("least shortfall of a random policy", data.rivals.formula).above(0)
+    return lab.exact("least shortfall of a random policy", data.rivals.formula).above(0)
 
 
 @optimal.null("the base policy in the optimum's place")
 def _(data):
-    return exact("least shortfall of a random policy", data.rivals.base).above(0)
+    return lab.exact("least shortfall of a random policy", data.rivals.base).above(0)
 
 
-def _vanishes(data: Data, rest: str) -> Evidence:
+def _vanishes(data: lab.Data, rest: str) -> lab.Evidence:
     few = data.small.where(data.small.beta < 0.03, drop=True)
     gap = float(np.diff(np.sort(np.asarray(examples.worked().success))[-2:])[0])
-    fitted = slope("d log(1 − π_opt(r*)) / d(1/β) for β < .03", few[rest], 1 / few.beta, along="beta")
+    fitted = lab.slope("d log(1 − π_opt(r*)) / d(1/β) for β < .03", few[rest], 1 / few.beta, along="beta")
     return fitted.near(-gap, within=1e-3)
 
 
@@ -128,8 +134,8 @@ def _vanishes(data: Data, rest: str) -> Evidence:
     "As β → 0 the optimum picks argmax R; the rest vanishes like exp(−(p₁ − p₂)/β).", origin=papers.QRA_1
 )
 def limit(data):
-    last = exact("log(1 − π_opt(r*)) at the smallest β", data.small.log_rest.isel(beta=0))
-    return all_of(_vanishes(data, "log_rest"), last.below(np.log(1e-12)))
+    last = lab.exact("log(1 − π_opt(r*)) at the smallest β", data.small.log_rest.isel(beta=0))
+    return lab.all_of(_vanishes(data, "log_rest"), last.below(np.log(1e-12)))
 
 
 @limit.null("the optimum under the k3 penalty, whose rest vanishes like β")
@@ -139,7 +145,7 @@ def _(data):
 
 @study.claim(
     "The KL penalty as mostly coded (k3 in the loss) has the same optimum.",
-    origin=Asked("Common practice puts the k3 estimator into the loss and calls it the KL term."),
+    origin=lab.Asked("Common practice puts the k3 estimator into the loss and calls it the KL term."),
     conflicts_with=["kl-variants/forward"],
 )
 def coded(data):
@@ -157,7 +163,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """π_opt against β with the flow's end points on it; the flow's paths in the simplex."""
     figure, (left, right) = plot.new((7.4, 3.5), ncols=2, width_ratios=[1.25, 1])
     flows, fine, colors = data.flows, data.small, plot.pattern_colors(3, best=0, rival=1)

@@ -23,16 +23,12 @@ from matplotlib.figure import Figure
 from qra_jax import orbit, plot, theory
 from qra_jax.algorithm import pass_at_k, reinforce
 from qra_jax.problem import Problem, examples, random
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.regimes._draws import narrowed, raised, solved
 
-# isort: off
-from qra_jax.studies.lab import (
-    Asked, Data, Derived, Evidence, Run, Study, all_of, close, dataset, exact, explained, never, panels, scale,
-)  # fmt: skip
-
 TITLE = "Two regimes: from the same success rates, one start rises at once and the other falls first"
-study = Study(__name__, title=TITLE)
+study = lab.Study(__name__, title=TITLE)
 
 SUCCESS = np.array([0.9, 0.6, 0.1])
 PATTERNS = ["best, p = .9", "rival, p = .6", "poor, p = .1"]
@@ -41,7 +37,11 @@ FAST, WORKED, WIDTH, FELL = 0, 1, 10, 1e-9
 
 
 @study.experiment(
-    {"problem": scale(range(26), range(102)), "algorithm": [reinforce(), pass_at_k(2)], "perfect": [0, 1]},
+    {
+        "problem": lab.scale(range(26), range(102)),
+        "algorithm": [reinforce(), pass_at_k(2)],
+        "perfect": [0, 1],
+    },
     dims={"policy": ["time", "pattern"], "log_rest": ["late"]},
     coords={"time": TIMES, "late": LATE, "pattern": PATTERNS},
 )
@@ -65,13 +65,13 @@ def paths(cell):
 
 
 @study.experiment()
-def solver(run: Run) -> xr.Dataset:
+def solver(run: lab.Run) -> xr.Dataset:
     """The gradient flow from both examples by an ODE solver that knows no orbit."""
     both = [solved(examples.fast(), FLOW_TIMES), solved(examples.worked(), FLOW_TIMES)]
-    return dataset({"policy": (("problem", "time", "pattern"), both)}, {"problem": [FAST, WORKED]})
+    return lab.dataset({"policy": (("problem", "time", "pattern"), both)}, {"problem": [FAST, WORKED]})
 
 
-@study.experiment({"patterns": [3, 5, WIDTH]}, seeds=scale(2000, 6000))
+@study.experiment({"patterns": [3, 5, WIDTH]}, seeds=lab.scale(2000, 6000))
 def survey(cell, key):
     """How π(r*) moves along the orbit of a random problem, and what may decide its first move."""
     problem = narrowed(random(key, WIDTH), cell.patterns)
@@ -90,22 +90,22 @@ def survey(cell, key):
     }
 
 
-def _one(data: Data, problem: int) -> xr.Dataset:
+def _one(data: lab.Data, problem: int) -> xr.Dataset:
     return data.paths.sel(problem=problem, algorithm="REINFORCE", perfect=0)
 
 
-def _among(data: Data, name: str, *, regime: int) -> np.ndarray:
+def _among(data: lab.Data, name: str, *, regime: int) -> np.ndarray:
     return data.survey[name].values[data.survey.entangled.values == (regime == 2)]
 
 
-def _falls(data: Data, regime: int) -> Evidence:
-    return never("random problems in which π(r*) falls somewhere", _among(data, "falls", regime=regime))
+def _falls(data: lab.Data, regime: int) -> lab.Evidence:
+    return lab.never("random problems in which π(r*) falls somewhere", _among(data, "falls", regime=regime))
 
 
 @study.claim("Regime 1: π(r*) rises monotonically.", origin=papers.QRA_2_MONOTONE)
 def rises(data):
     example = _one(data, FAST).policy[:, 0].diff("time").min(skipna=False)
-    return all_of(_falls(data, 1), exact("least step of π(r*) in the example", example).above(0))
+    return lab.all_of(_falls(data, 1), lab.exact("least step of π(r*) in the example", example).above(0))
 
 
 @rises.null("problems of Regime 2")
@@ -113,10 +113,10 @@ def _(data):
     return _falls(data, 2)
 
 
-def _exponent(data: Data, algorithm: str, perfect: int) -> Evidence:
+def _exponent(data: lab.Data, algorithm: str, perfect: int) -> lab.Evidence:
     cell = data.paths.sel(algorithm=algorithm, perfect=perfect).drop_sel(problem=WORKED)
     steep = cell.log_rest.diff("late").isel(late=0) / np.log(LATE[1] / LATE[0])
-    return exact("exponent of 1 − π(r*) in t, from 1e9 to 1e12", steep).below(-0.99)
+    return lab.exact("exponent of 1 − π(r*) in t, from 1e9 to 1e12", steep).below(-0.99)
 
 
 @study.claim("Regime 1: the time until π(r*) is 1 − ε is O(1/ε).", origin=papers.QRA_2_RATE)
@@ -129,15 +129,15 @@ def _(data):
     return _exponent(data, "pass@2", 1)
 
 
-def _constant(data: Data, name: str) -> Evidence:
+def _constant(data: lab.Data, name: str) -> lab.Evidence:
     cell = data.paths.sel(perfect=0)
     product = np.exp(cell.log_rest.isel(late=-1)) * LATE[-1]
-    return close("t (1 − π(r*))/K at t = 1e12", product / cell[name], 1.0, within=0.01)
+    return lab.close("t (1 − π(r*))/K at t = 1e12", product / cell[name], 1.0, within=0.01)
 
 
 @study.claim(
     "The bound is sharp: 1 − π(r*) ≃ K/t with the constant K of the gaps between success rates.",
-    origin=Derived("theory.fast_rate", (papers.QRA_2_RATE,)),
+    origin=lab.Derived("theory.fast_rate", (papers.QRA_2_RATE,)),
 )
 def constant(data):
     return _constant(data, "constant")
@@ -154,12 +154,12 @@ def _transition(one: xr.Dataset) -> float:
     return 0.0 if accuracy[0] > rival else float(np.exp(np.interp(rival, accuracy, np.log(TIMES))))
 
 
-def _stall(data: Data, problem: int) -> Evidence:
+def _stall(data: lab.Data, problem: int) -> lab.Evidence:
     one = _one(data, problem)
     best = one.policy[:, 0]
-    return all_of(
-        exact("by how much π(r*) falls", best[0] - best.min(skipna=False)).above(1e-3),
-        exact("T₀, when accuracy exceeds p(r')", _transition(one)).above(1),
+    return lab.all_of(
+        lab.exact("by how much π(r*) falls", best[0] - best.min(skipna=False)).above(1e-3),
+        lab.exact("T₀, when accuracy exceeds p(r')", _transition(one)).above(1),
     )
 
 
@@ -176,17 +176,17 @@ def _(data):
     return _stall(data, FAST)
 
 
-def _whenever(data: Data, *, regime: int = 2, rivals: str = "any") -> Evidence:
+def _whenever(data: lab.Data, *, regime: int = 2, rivals: str = "any") -> lab.Evidence:
     among = {name: _among(data, name, regime=regime) for name in map(str, data.survey)}
     kept = among["one_rival"] | (rivals == "any")
     rules = {
         "Σ π²(p − ρ) > π*(p* − ρ) at the start": among["crowded"][kept],
         "the largest rival has more mass than r*": among["bigger"][kept],
     }
-    return explained("π(r*) falls at first", among["falls_first"][kept], rules, sure=0.9)
+    return lab.explained("π(r*) falls at first", among["falls_first"][kept], rules, sure=0.9)
 
 
-ENTANGLED = Asked("The theorem calls r* and r' entangled: does r* have to fall?", (papers.QRA_3,))
+ENTANGLED = lab.Asked("The theorem calls r* and r' entangled: does r* have to fall?", (papers.QRA_3,))
 
 
 @study.claim("Regime 2 with one rival, as Theorem 5.4 assumes: π(r*) falls at first.", origin=ENTANGLED)
@@ -206,7 +206,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Regime 1 on the left, Regime 2 on the right: runs above, envelopes below."""
     figure, axes = plot.new((7.4, 5.4), nrows=2, ncols=2, height_ratios=[1.25, 1])
     _run(data, FAST, axes[0, 0])
@@ -224,7 +224,7 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _run(data: Data, problem: int, ax: Axes) -> None:
+def _run(data: lab.Data, problem: int, ax: Axes) -> None:
     lines, dots = _one(data, problem).policy.values, data.solver.policy.sel(problem=problem).values
     plot.policies(TIMES, lines, best=0, rival=1, labels=PATTERNS, ax=ax)
     ax.plot(TIMES, lines @ SUCCESS, color=plot.ACCURACY, linestyle="--", label="accuracy ρ")

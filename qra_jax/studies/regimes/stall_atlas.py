@@ -26,16 +26,12 @@ from matplotlib.figure import Figure
 from qra_jax import orbit, plot, theory
 from qra_jax.batching import many
 from qra_jax.problem import Problem, random
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.regimes._draws import auc, narrowed, natural_bound
 
-# isort: off
-from qra_jax.studies.lab import (
-    Asked, Data, Derived, Estimate, Evidence, Run, Study, all_of, dataset, mean, panels, scale, share, statistic,
-)  # fmt: skip
-
 TITLE = "Stall atlas: with 10 patterns one random base model in four stalls, mass on the best one tells which"
-study = Study(__name__, title=TITLE)
+study = lab.Study(__name__, title=TITLE)
 
 SIZES, MIDDLE, TARGET = (2, 3, 5, 10, 20, 50), 10, 0.99
 STALL, ENDLESS, BINS = np.log(1e6), np.log(1e12), np.geomspace(1e-3, 1, 13)
@@ -62,9 +58,9 @@ def _traits(problem: Problem) -> dict[str, jax.Array]:
 
 
 @study.experiment()
-def atlas(run: Run) -> xr.Dataset:
+def atlas(run: lab.Run) -> xr.Dataset:
     """Log times to the target, and what might explain them; the leading order of T₀ with few patterns."""
-    keys = jax.random.split(run.key, run(scale(1500, 12_000)))
+    keys = jax.random.split(run.key, run(lab.scale(1500, 12_000)))
     drawn = jax.jit(jax.vmap(lambda key: random(key, SIZES[-1])))(keys)
     few = jax.tree.map(lambda leaf: leaf[:, :MIDDLE], drawn)
     every = jax.tree.map(lambda *leaf: jnp.concatenate(leaf), *(narrowed(drawn, n) for n in SIZES))
@@ -77,14 +73,14 @@ def atlas(run: Run) -> xr.Dataset:
     values |= {name: ("problem", row) for name, row in many(_traits)(narrowed(few, MIDDLE)).items()}
     estimate = many(theory.transition_time_estimate)
     laws = {"estimate": (("few", "problem"), [estimate(narrowed(few, n)) for n in (5, MIDDLE)])}
-    return dataset(values | laws, {"n": list(SIZES), "few": [5, MIDDLE]})
+    return lab.dataset(values | laws, {"n": list(SIZES), "few": [5, MIDDLE]})
 
 
-def _long(data: Data, name: str = "log_time", limit: float = STALL) -> xr.DataArray:
+def _long(data: lab.Data, name: str = "log_time", limit: float = STALL) -> xr.DataArray:
     return (data.atlas[name] > limit).where(data.atlas[name].notnull())
 
 
-def _quantiles(data: Data, patterns: int) -> Evidence:
+def _quantiles(data: lab.Data, patterns: int) -> lab.Evidence:
     """Distance between percentiles of the time and of twice T₀'s leading order, over the same base models."""
 
     def distance(*rows: xr.DataArray) -> xr.DataArray:
@@ -93,10 +89,10 @@ def _quantiles(data: Data, patterns: int) -> Evidence:
 
     times, laws = data.atlas.log_time.sel(n=MIDDLE), data.atlas.estimate.sel(few=patterns)
     words = "decades between the percentile of the estimate and that of the time"
-    return statistic(words, distance, times, laws, over="problem", draws=200).near(0, within=0.3)
+    return lab.statistic(words, distance, times, laws, over="problem", draws=200).near(0, within=0.3)
 
 
-LEADING = Derived("theory.transition_time_estimate", (papers.QRA_3,))
+LEADING = lab.Derived("theory.transition_time_estimate", (papers.QRA_3,))
 
 
 @study.claim(
@@ -111,12 +107,12 @@ def _(data):
     return _quantiles(data, 5)
 
 
-def _more(data: Data, name: str) -> Evidence:
+def _more(data: lab.Data, name: str) -> lab.Evidence:
     """Rise of the share that stalls from one number of patterns to the next, over the same draws."""
     stalls, endless = (_long(data, name, limit) * 1.0 for limit in (STALL, ENDLESS))
-    rise = mean("rise of the share beyond 1e6", stalls.sel(n=slice(3, None)).diff("n"), "problem")
-    late = mean("rise of the share beyond 1e12", endless.sel(n=slice(5, None)).diff("n"), "problem")
-    return all_of(rise.above(0.01), late.above(0.01))
+    rise = lab.mean("rise of the share beyond 1e6", stalls.sel(n=slice(3, None)).diff("n"), "problem")
+    late = lab.mean("rise of the share beyond 1e12", endless.sel(n=slice(5, None)).diff("n"), "problem")
+    return lab.all_of(rise.above(0.01), late.above(0.01))
 
 
 @study.claim("The more patterns, the more base models stall, beyond 1e6 and beyond 1e12.", origin=LEADING)
@@ -129,15 +125,15 @@ def _(data):
     return _more(data, "natural")
 
 
-def _stalled(data: Data, *, regime: int, mass: float = 1.0) -> Estimate:
+def _stalled(data: lab.Data, *, regime: int, mass: float = 1.0) -> lab.Estimate:
     chosen = (data.atlas.entangled == (regime == 2)) & (data.atlas.share < mass)
     if regime == 2:
         chosen = chosen & (data.atlas.n == MIDDLE)
     flags = _long(data).values[chosen.values]
-    return share(f"share of Regime {regime} that stalls", xr.DataArray(flags, dims="problem"))
+    return lab.share(f"share of Regime {regime} that stalls", xr.DataArray(flags, dims="problem"))
 
 
-CONSTANT = Asked("O(1/ε) leaves its constant open, which is large near a tie.", (papers.QRA_2_RATE,))
+CONSTANT = lab.Asked("O(1/ε) leaves its constant open, which is large near a tie.", (papers.QRA_2_RATE,))
 
 
 @study.claim("In Regime 1 fewer than one random base model in a hundred stalls.", origin=CONSTANT)
@@ -150,7 +146,7 @@ def _(data):
     return _stalled(data, regime=2).below(0.01)
 
 
-BOUNDED = Asked("The paper bounds the time in Regime 2; is that regime what stalls?", (papers.QRA_3,))
+BOUNDED = lab.Asked("The paper bounds the time in Regime 2; is that regime what stalls?", (papers.QRA_3,))
 
 
 @study.claim("In Regime 2 most random base models with 10 patterns stall.", origin=BOUNDED)
@@ -168,11 +164,11 @@ def _(data):
     return _stalled(data, regime=2, mass=0.01).above(0.5)
 
 
-def _auc(data: Data, name: str) -> Estimate:
+def _auc(data: lab.Data, name: str) -> lab.Estimate:
     """Chance that a predictor ranks a stalled problem above one that does not stall, with 10 patterns."""
     key, sign = PREDICTORS[name]
     score, flags = sign * data.atlas[key].astype(float), _long(data).sel(n=MIDDLE)
-    return statistic(f"AUC of {name} for a stall", auc, score, flags, over="problem", draws=200)
+    return lab.statistic(f"AUC of {name} for a stall", auc, score, flags, over="problem", draws=200)
 
 
 @study.claim(
@@ -187,16 +183,16 @@ def _(data):
     return _auc(data, "regime").above(0.85)
 
 
-def _removes(data: Data, name: str) -> Evidence:
+def _removes(data: lab.Data, name: str) -> lab.Evidence:
     value, flags = data.atlas[name].values, _long(data).sel(n=MIDDLE)
     low, high = np.quantile(value, [0.1, 0.8])
-    return all_of(
-        share(f"share that stalls in the lowest tenth by {name}", flags[value < low]).above(0.8),
-        share("in the highest fifth", flags[value > high]).below(0.05),
+    return lab.all_of(
+        lab.share(f"share that stalls in the lowest tenth by {name}", flags[value < low]).above(0.8),
+        lab.share("in the highest fifth", flags[value > high]).below(0.05),
     )
 
 
-SFT = Asked("SFT on the best pattern is such mass.", (papers.QRA_5,))
+SFT = lab.Asked("SFT on the best pattern is such mass.", (papers.QRA_5,))
 
 
 @study.claim("More mass on the best pattern removes the stall (10 patterns).", origin=SFT)
@@ -210,7 +206,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Survival curves; stalled share against mass on the best pattern; what predicts a stall."""
     figure, (left, middle, right) = plot.new((9.8, 3.7), ncols=3, width_ratios=[1.25, 1, 0.8])
     colors, stalls = dict(zip(SIZES, plot.CYCLE, strict=False)), _long(data).mean("problem")
@@ -235,7 +231,7 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _by_mass(data: Data, ax: Axes, colors: dict[int, str]) -> None:
+def _by_mass(data: lab.Data, ax: Axes, colors: dict[int, str]) -> None:
     """Share that stalls by bin of π_ref(r*), where a bin holds at least 20 problems."""
     x, y = "mass on the best pattern π_ref(r*)", "share that stalls beyond 10$^6$"
     panels.frame(
@@ -244,7 +240,7 @@ def _by_mass(data: Data, ax: Axes, colors: dict[int, str]) -> None:
     for n in SIZES[1:]:
         place, flags = np.digitize(data.atlas.share.sel(n=n), BINS), _long(data).sel(n=n)
         bins = np.array([i for i in range(1, len(BINS)) if (place == i).sum() >= 20])
-        rows = [share("", flags[place == i], "problem") for i in bins]
+        rows = [lab.share("", flags[place == i], "problem") for i in bins]
         center, ends = np.sqrt(BINS[bins] * BINS[bins - 1]), np.array([row.interval(0.05) for row in rows])
         ax.fill_between(center, *ends.T, color=colors[n], alpha=0.15, linewidth=0)
         ax.plot(center, [float(row.value) for row in rows], "o-", color=colors[n])

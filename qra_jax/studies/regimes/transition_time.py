@@ -25,20 +25,16 @@ from matplotlib.figure import Figure
 from qra_jax import orbit, plot, theory
 from qra_jax.batching import many
 from qra_jax.problem import Problem, random
-from qra_jax.studies import papers
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.regimes._draws import narrowed, of_family, widened
 
-# isort: off
-from qra_jax.studies.lab import (
-    Asked, Data, Derived, Evidence, Run, Study, all_of, dataset, exact, never, panels, scale,
-)  # fmt: skip
-
 TITLE = "Transition time: a power of γ for n patterns, at most exponential in γ for any number"
-study = Study(__name__, title=TITLE)
+study = lab.Study(__name__, title=TITLE)
 
 FIXED = {"n = 3": 3, "n = 5": 5, "n = 10": 10}
 CLOSING = "n = γ − 1, closing gap"
-GROWING = {"n = γ − 1": 100, "n = 3γ": scale(34, 68), CLOSING: 40}
+GROWING = {"n = γ − 1": 100, "n = 3γ": lab.scale(34, 68), CLOSING: 40}
 """Families with n growing: name, and the largest γ. A closing gap is p* − p' = 1.8/γ, which is .3 at γ = 6."""
 RANDOM, LONG, TOP, RATE = 10, 1e4, 1e40, (0.6 - 0.1) / (0.9 - 0.6)
 
@@ -49,9 +45,9 @@ def _laws(problem: Problem) -> dict[str, jax.Array]:
 
 
 @study.experiment()
-def times(run: Run) -> xr.Dataset:
+def times(run: lab.Run) -> xr.Dataset:
     """Log of T₀ on the family, for three fixed n and three ways of growing, and in random problems of Regime 2."""
-    points = run(scale(12, 36))
+    points = run(lab.scale(12, 36))
     rows = [np.geomspace(3, TOP ** (1 / (n - 1)), points) for n in FIXED.values()]
     rows += [np.round(np.linspace(4, run(top), points)) for top in GROWING.values()]
     gamma = np.concatenate(rows)
@@ -60,7 +56,7 @@ def times(run: Run) -> xr.Dataset:
     patterns = np.select([name == one for one in FIXED], list(FIXED.values()), grown).astype(int)
     family = of_family(gamma, patterns, np.where(name == CLOSING, 1.8 / np.maximum(gamma, 6), 0.3))
 
-    sizes = 3 + jnp.arange(run(scale(2400, 12_000))) % (RANDOM - 2)
+    sizes = 3 + jnp.arange(run(lab.scale(2400, 12_000))) % (RANDOM - 2)
     keys = jax.random.split(run.key, len(sizes))
     drawn = jax.jit(jax.vmap(lambda key, n: narrowed(random(key, RANDOM), n)))(keys, sizes)
     rivals = np.asarray(jax.jit(jax.vmap(lambda problem: theory.regime(problem).rivals))(drawn))
@@ -72,19 +68,19 @@ def times(run: Run) -> xr.Dataset:
     values = {key: (("family", "point"), row.reshape(-1, points)) for key, row in on_family.items()}
     others = {"log_time": parts[1], "rivals": rivals[rivals > 0], **many(_laws)(drawn)}
     others = {f"random_{key}": ("problem", row) for key, row in others.items()}
-    return dataset(values | others, {"family": [*FIXED, *GROWING]})
+    return lab.dataset(values | others, {"family": [*FIXED, *GROWING]})
 
 
-def _power(data: Data, below: int) -> Evidence:
+def _power(data: lab.Data, below: int) -> lab.Evidence:
     """Exponents of T₀ in γ on the upper half of each curve with fixed n."""
     upper = data.times.sel(family=list(FIXED)).isel(point=slice(data.times.sizes["point"] // 2, None))
     log_gamma = np.log(upper.gamma) - np.log(upper.gamma).mean("point")
     exponent = (log_gamma * upper.log_time).sum("point", skipna=False) / (log_gamma**2).sum("point")
     expected = upper.family.copy(data=[n - below for n in FIXED.values()])
-    return exact("d log T₀/d log γ", exponent).near(expected, within=0.01, relative=True)
+    return lab.exact("d log T₀/d log γ", exponent).near(expected, within=0.01, relative=True)
 
 
-LEADING = Derived("theory.transition_time_estimate")
+LEADING = lab.Derived("theory.transition_time_estimate")
 
 
 @study.claim("With n patterns T₀ grows like the power γⁿ⁻¹.", origin=LEADING)
@@ -97,7 +93,7 @@ def _(data):
     return _power(data, 2)
 
 
-def _rates(data: Data, log_time: xr.DataArray, at: float) -> xr.DataArray:
+def _rates(data: lab.Data, log_time: xr.DataArray, at: float) -> xr.DataArray:
     """d log T₀/dγ at a share of the largest γ of each curve, from its exponents d log T₀/d log γ."""
 
     def rate(gamma: np.ndarray, values: np.ndarray) -> float:
@@ -108,14 +104,14 @@ def _rates(data: Data, log_time: xr.DataArray, at: float) -> xr.DataArray:
     return xr.apply_ufunc(rate, data.times.gamma, log_time, input_core_dims=[["point"]] * 2, vectorize=True)
 
 
-def _growth(data: Data, log_time: xr.DataArray) -> Evidence:
+def _growth(data: lab.Data, log_time: xr.DataArray) -> lab.Evidence:
     ratio = _rates(data, log_time, 1.0) / _rates(data, log_time, 0.5)
-    return exact("d log T₀/dγ at the largest γ over that at half of it", ratio).above(1.1).per("family")
+    return lab.exact("d log T₀/dγ at the largest γ over that at half of it", ratio).above(1.1).per("family")
 
 
 @study.claim(
     "T₀ grows super-exponentially in γ.",
-    origin=Asked(
+    origin=lab.Asked(
         "An upper bound γ^(Cγ) is easily read as the law of growth.", (papers.QRA_3, papers.QRA_3_BOUND)
     ),
 )
@@ -128,9 +124,9 @@ def _(data):
     return _growth(data, RATE * data.times.gamma)
 
 
-def _needed(data: Data, shape: xr.DataArray) -> Evidence:
+def _needed(data: lab.Data, shape: xr.DataArray) -> lab.Evidence:
     share = (data.times.log_time / shape).max("point", skipna=False)
-    return exact("largest log T₀ over that of the bound", share).below(1)
+    return lab.exact("largest log T₀ over that of the bound", share).below(1)
 
 
 @study.claim(
@@ -146,14 +142,14 @@ def _(data):
     return _needed(data, RANDOM * np.log(data.times.gamma))
 
 
-def _below(data: Data, shift: int) -> Evidence:
+def _below(data: lab.Data, shift: int) -> lab.Evidence:
     times, one = data.times, data.times.random_rivals == 1
     slack = (times.bound.shift(point=shift) - times.log_time).isel(point=slice(shift, None))
     over = (times.random_log_time > times.random_bound)[one]
-    return all_of(
-        exact("log(bound/T₀) on the family", slack.min("point", skipna=False)).above(0),
-        never("random problems with one rival in which T₀ exceeds it", over),
-        exact("d log T₀/dγ", _rates(data, times.log_time, 1.0).sel(family=["n = γ − 1", "n = 3γ"])).below(
+    return lab.all_of(
+        lab.exact("log(bound/T₀) on the family", slack.min("point", skipna=False)).above(0),
+        lab.never("random problems with one rival in which T₀ exceeds it", over),
+        lab.exact("d log T₀/dγ", _rates(data, times.log_time, 1.0).sel(family=["n = γ − 1", "n = 3γ"])).below(
             RATE
         ),
     )
@@ -161,7 +157,7 @@ def _below(data: Data, shift: int) -> Evidence:
 
 @study.claim(
     "With one rival T₀ is at most exponential in γ at fixed success rates, for any number of patterns.",
-    origin=Derived("theory.one_rival_bound", (papers.QRA_3_BOUND,)),
+    origin=lab.Derived("theory.one_rival_bound", (papers.QRA_3_BOUND,)),
 )
 def exponential(data):
     return _below(data, 0)
@@ -172,16 +168,16 @@ def _(data):
     return _below(data, 1)
 
 
-def _family(data: Data, shift: int) -> Evidence:
+def _family(data: lab.Data, shift: int) -> lab.Evidence:
     error = data.times.estimate.roll(point=shift) - data.times.log_time
     worst = abs(error.where(data.times.log_time > np.log(LONG), 0 * error)).max("point", skipna=False)
-    return exact("largest factor between the estimate and T₀ > 1e4 on the family", np.exp(worst)).below(2)
+    return lab.exact("largest factor between the estimate and T₀ > 1e4 on the family", np.exp(worst)).below(2)
 
 
-def _random(data: Data, shift: int) -> Evidence:
+def _random(data: lab.Data, shift: int) -> lab.Evidence:
     long = data.times.random_log_time > np.log(LONG)
     error = (data.times.random_estimate.roll(problem=shift) - data.times.random_log_time)[long]
-    return never("random problems in which it is off by more", abs(error) > np.log(2), rarer_than=0.02)
+    return lab.never("random problems in which it is off by more", abs(error) > np.log(2), rarer_than=0.02)
 
 
 @study.claim("On the family the leading-order estimate gives T₀ > 1e4 within a factor of 2.", origin=LEADING)
@@ -212,7 +208,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Fixed n on log-log axes, where powers are straight; growing n on a log axis, where exponentials are."""
     figure, (left, right) = plot.new((8.0, 4.0), ncols=2)
     gamma, times = data.times.gamma, data.times.log_time
@@ -242,7 +238,7 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _curve(data: Data, name: str, ax: Axes, color: str, text: str, shift: tuple[float, float]) -> None:
+def _curve(data: lab.Data, name: str, ax: Axes, color: str, text: str, shift: tuple[float, float]) -> None:
     one = data.times.sel(family=name)
     ax.plot(one.gamma, np.exp(one.log_time), color=color)
     ax.plot(one.gamma, np.exp(one.estimate), "o", color=color, markersize=3, mec="white", mew=0.5)

@@ -25,26 +25,13 @@ from matplotlib.figure import Figure
 from qra_jax import fit, plot
 from qra_jax.fit import dynamics
 from qra_jax.fit.drawing import COLORS, THEORY
-from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    dataset,
-    difference,
-    mean,
-    panels,
-    scale,
-    share,
-)
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.runs._forecasts import METHODS, PART, POINTS, PRIOR, REGIMES, ROLLOUTS, simulated
 
-study = Study(__name__, title="Forecast: what the first 30 % of a simulated run tell of the rest")
+study = lab.Study(__name__, title="Forecast: what the first 30 % of a simulated run tell of the rest")
 
-RUNS, DRAWS, EACH = scale(3, 24), scale(32, 64), scale(2, 8)
+RUNS, DRAWS, EACH = lab.scale(3, 24), lab.scale(32, 64), lab.scale(2, 8)
 """Runs of a regime, draws of a fit, curves that each dynamics makes."""
 CURVES = {"whole, 4096 samples": (4096, 1.0), "first 30 %, 64 samples": (64, PART)}
 """Samples of a point, and the part of the curve that is seen."""
@@ -53,7 +40,7 @@ HARDER = 0.01
 
 
 @study.experiment()
-def runs(run: Run) -> xr.Dataset:
+def runs(run: lab.Run) -> xr.Dataset:
     """Simulated runs of each regime, their forecasts from the first part, and how good these were."""
     made = run.bank.get(simulated, runs=run(RUNS), draws=run(DRAWS), seed=run.seed)
     dims = dict.fromkeys(("error", "end", "crps", "covered", "narrow"), ("regime", "run", "forecast"))
@@ -61,11 +48,11 @@ def runs(run: Run) -> xr.Dataset:
     dims |= {"weight": ("regime", "run", "dynamics"), "path": ("regime", "run", "line", "ahead")}
     coords = {"regime": list(REGIMES), "forecast": list(METHODS), "dynamics": list(fit.DYNAMICS)}
     coords |= {"line": ["median", "low", "high"]}
-    return dataset({name: (dims[name], value) for name, value in made.items()}, coords)
+    return lab.dataset({name: (dims[name], value) for name, value in made.items()}, coords)
 
 
 @study.experiment()
-def choices(run: Run) -> xr.Dataset:
+def choices(run: lab.Run) -> xr.Dataset:
     """Posterior probability of each dynamics, for curves made by each of them that rise by more than ½."""
     models = [model for model in fit.MODELS if model.patterns == 1]
     count, number, rng = run(EACH), len(models), np.random.default_rng(run.seed)
@@ -91,20 +78,20 @@ def choices(run: Run) -> xr.Dataset:
     weights = np.array([[one.dynamics[name] for name in fit.DYNAMICS] for one in fits])
     weights = weights.reshape(len(CURVES), number, count, number)
     coords = {"curves": list(CURVES), "made": list(fit.DYNAMICS), "dynamics": list(fit.DYNAMICS)}
-    return dataset({"weight": (("curves", "made", "run", "dynamics"), weights)}, coords)
+    return lab.dataset({"weight": (("curves", "made", "run", "dynamics"), weights)}, coords)
 
 
-def _ahead(data: Data, forecast: str) -> Evidence:
+def _ahead(data: lab.Data, forecast: str) -> lab.Evidence:
     """Errors at the end of every baseline less those of a forecast, over the runs of all regimes."""
     end = data.runs.end.stack(member=("regime", "run")).rename(forecast="baseline")
     own, others = end.sel(baseline=forecast, drop=True), end.sel(baseline=list(fit.BASELINES))
-    gap = difference("error at the end, baseline less theory", others, own, "member")
+    gap = lab.difference("error at the end, baseline less theory", others, own, "member")
     return gap.above(0).per("baseline")
 
 
 @study.claim(
     "From the first 30 % of a simulated run the theory forecasts the end better than each baseline.",
-    origin=Derived(
+    origin=lab.Derived(
         "qra_jax.fit: models and priors of what theory knows of curves", (papers.A_3, papers.RELEX)
     ),
 )
@@ -117,14 +104,14 @@ def _(data):
     return _ahead(data, PRIOR)
 
 
-def _held(data: Data, covered: str) -> Evidence:
+def _held(data: lab.Data, covered: str) -> lab.Evidence:
     held = data.runs[covered].sel(forecast=THEORY, drop=True)
-    return mean("share of later points in the interval", held, "run").near(0.8, within=0.1).per("regime")
+    return lab.mean("share of later points in the interval", held, "run").near(0.8, within=0.1).per("regime")
 
 
 @study.claim(
     "80 % intervals of the forecast hold 80 % of the points that follow, in every regime.",
-    origin=Derived("qra_jax.fit: posterior predictive intervals, exact where the models are"),
+    origin=lab.Derived("qra_jax.fit: posterior predictive intervals, exact where the models are"),
 )
 def calibrated(data):
     return _held(data, "covered")
@@ -135,21 +122,21 @@ def _(data):
     return _held(data, "narrow")
 
 
-def _right(data: Data, shift: int = 0) -> xr.DataArray:
+def _right(data: lab.Data, shift: int = 0) -> xr.DataArray:
     """Whether the dynamics that made a curve has the highest probability, `[curves, made, run]`."""
     own = xr.DataArray(np.roll(np.arange(len(fit.DYNAMICS)), shift), dims="made")
     weight = data.choices.weight
     return (weight.argmax("dynamics", skipna=False) == own).where(weight.notnull().all("dynamics"))
 
 
-def _told(data: Data, shift: int = 0) -> Evidence:
-    right = share("curves whose own dynamics is the most probable", _right(data, shift), ["made", "run"])
+def _told(data: lab.Data, shift: int = 0) -> lab.Evidence:
+    right = lab.share("curves whose own dynamics is the most probable", _right(data, shift), ["made", "run"])
     return right.above(0.5).per("curves")
 
 
 @study.claim(
     "A measured curve of accuracy tells which of five dynamics made it, more often than not.",
-    origin=Derived("qra_jax.fit: the evidence of a dynamics", (papers.A_3,)),
+    origin=lab.Derived("qra_jax.fit: the evidence of a dynamics", (papers.A_3,)),
 )
 def tells(data):
     return _told(data)
@@ -160,16 +147,16 @@ def _(data):
     return _told(data, shift=1)
 
 
-def _harder(data: Data, regime: str, other: str) -> Evidence:
+def _harder(data: lab.Data, regime: str, other: str) -> lab.Evidence:
     end = data.runs.end.sel(forecast=THEORY, drop=True)
     here, there = end.sel(regime=regime, drop=True), end.sel(regime=other, drop=True)
-    gap = difference("difference of errors at the end", here, there, "run")
+    gap = lab.difference("difference of errors at the end", here, there, "run")
     return gap.above(HARDER)
 
 
 @study.claim(
     "An entangled run's end is harder to forecast than a fast one's.",
-    origin=Asked(
+    origin=lab.Asked(
         "In the entangled regime accuracy rests before its last rise, which early points cannot show.",
         (papers.QRA_3,),
     ),
@@ -191,7 +178,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """A run of each regime; errors at the end by regime; which dynamics is chosen."""
     figure, axes = plot.new((11.0, 6.4), nrows=2, ncols=4, height_ratios=[1, 1.15])
     for ax in axes[1]:

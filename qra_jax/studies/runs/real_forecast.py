@@ -24,57 +24,45 @@ from matplotlib.figure import Figure
 
 from qra_jax import fit, plot
 from qra_jax.fit.drawing import COLORS, THEORY
-from qra_jax.studies import papers
-from qra_jax.studies.lab import (
-    Asked,
-    Data,
-    DataMissing,
-    Derived,
-    Evidence,
-    Run,
-    Study,
-    dataset,
-    difference,
-    mean,
-    panels,
-    scale,
-    share,
-)
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.runs._forecasts import METHODS, PRIOR, REGIMES, SCORES, forecasts, read, simulated
 from qra_jax.studies.runs.forecast import DRAWS, RUNS
 
-study = Study(__name__, title="Real runs: forecasts of the rest from the first 30 %, beside simulated ones")
+study = lab.Study(
+    __name__, title="Real runs: forecasts of the rest from the first 30 %, beside simulated ones"
+)
 
 NEEDED = "a folder of CSV files, one training run each, with columns step and accuracy"
 CERTAIN, SHOWN = 0.8, 8
 """Probability with which a dynamics counts as told; runs that are drawn."""
-WHY = Asked(
+WHY = lab.Asked(
     "Only real curves can say whether the models of the theory are those of practice.",
     (papers.A_3, papers.RELEX),
 )
 
 
 @study.experiment()
-def controls(run: Run) -> xr.Dataset:
+def controls(run: lab.Run) -> xr.Dataset:
     """Simulated runs, forecast from their first part: those of the study forecast."""
     made = run.bank.get(simulated, runs=run(RUNS), draws=run(DRAWS), seed=run.seed)
     dims = dict.fromkeys(SCORES, ("regime", "run", "forecast")) | {"weight": ("regime", "run", "dynamics")}
     coords = {"regime": list(REGIMES), "forecast": list(METHODS), "dynamics": list(fit.DYNAMICS)}
-    return dataset({name: (dims[name], made[name]) for name in dims}, coords)
+    return lab.dataset({name: (dims[name], made[name]) for name in dims}, coords)
 
 
 @study.experiment(measured=True)
-def real(run: Run) -> xr.Dataset:
+def real(run: lab.Run) -> xr.Dataset:
     """Scores of every real run and forecast, and the theory's forecasts for the figure; short runs begin with NaN."""
     curves, untils, skipped = read(run.measured(NEEDED))
     if not curves:
-        raise DataMissing(f"needs {NEEDED}; no run of the folder can be scored")
+        raise lab.DataMissing(f"needs {NEEDED}; no run of the folder can be scored")
     experiments = [curve.name.split("_")[0] for curve in curves]
     kept = (
         [experiments.index(name) for name in dict.fromkeys(experiments)] if run.quick else range(len(curves))
     )
     curves, untils = [curves[i] for i in kept], [untils[i] for i in kept]
-    scores, ahead = forecasts(curves, untils, draws=run(scale(32, 256)), seed=run.seed)
+    scores, ahead = forecasts(curves, untils, draws=run(lab.scale(32, 256)), seed=run.seed)
     longest = max(len(curve.steps) for curve in curves)
 
     def filled(values: np.ndarray) -> np.ndarray:
@@ -87,22 +75,22 @@ def real(run: Run) -> xr.Dataset:
         values[name] = (("run", "point"), [filled(getattr(curve, name)) for curve in curves])
     coords = {"forecast": list(METHODS), "dynamics": list(fit.DYNAMICS), "run": [c.name for c in curves]}
     values["path"] = (("run", "line", "point"), lines)
-    made = dataset(values, coords, skipped="; ".join(skipped) or "no file")
+    made = lab.dataset(values, coords, skipped="; ".join(skipped) or "no file")
     return made.assign_coords(experiment=("run", [experiments[i] for i in kept]))
 
 
-def _ahead(values: xr.DataArray, forecast: str, over: str, words: str) -> Evidence:
+def _ahead(values: xr.DataArray, forecast: str, over: str, words: str) -> lab.Evidence:
     """Errors of every baseline less those of a forecast."""
     values = values.rename(forecast="baseline")
     own, others = values.sel(baseline=forecast, drop=True), values.sel(baseline=list(fit.BASELINES))
-    return difference(f"{words}, baseline less theory", others, own, over).above(0).per("baseline")
+    return lab.difference(f"{words}, baseline less theory", others, own, over).above(0).per("baseline")
 
 
-def _real(data: Data, score: str, forecast: str, words: str) -> Evidence:
+def _real(data: lab.Data, score: str, forecast: str, words: str) -> lab.Evidence:
     return _ahead(data.real[score].groupby("experiment").mean("run"), forecast, "experiment", words)
 
 
-def _simulated(data: Data, score: str, forecast: str, words: str) -> Evidence:
+def _simulated(data: lab.Data, score: str, forecast: str, words: str) -> lab.Evidence:
     return _ahead(data.controls[score].stack(member=("regime", "run")), forecast, "member", words)
 
 
@@ -132,7 +120,7 @@ def _(data):
 
 @study.claim(
     "As a probability (CRPS) the theory's forecast of simulated runs is better than each baseline's.",
-    origin=Derived("qra_jax.fit: models and priors of what theory knows of curves", (papers.A_3,)),
+    origin=lab.Derived("qra_jax.fit: models and priors of what theory knows of curves", (papers.A_3,)),
 )
 def simulated_probability(data):
     return _simulated(data, "crps", THEORY, "CRPS")
@@ -143,9 +131,9 @@ def _(data):
     return _simulated(data, "crps", PRIOR, "CRPS")
 
 
-def _held(data: Data, covered: str) -> Evidence:
+def _held(data: lab.Data, covered: str) -> lab.Evidence:
     held = data.real[covered].sel(forecast=THEORY, drop=True).groupby("experiment").mean("run")
-    return mean("share of later points in the interval", held, "experiment").near(0.8, within=0.1)
+    return lab.mean("share of later points in the interval", held, "experiment").near(0.8, within=0.1)
 
 
 @study.claim("80 % intervals of the forecast hold 80 % of the later points of real runs.", origin=WHY)
@@ -158,15 +146,15 @@ def _(data):
     return _held(data, "narrow")
 
 
-def _certain(runs: xr.Dataset) -> Evidence:
+def _certain(runs: xr.Dataset) -> lab.Evidence:
     sure = runs.weight.max("dynamics", skipna=False)
     flags = (sure >= CERTAIN).where(sure.notnull())
-    return share(f"runs of which one dynamics has probability {CERTAIN} or more", flags).above(0.5)
+    return lab.share(f"runs of which one dynamics has probability {CERTAIN} or more", flags).above(0.5)
 
 
 @study.claim(
     "The first 30 % of most real runs tell which dynamics makes them: one is nearly certain.",
-    origin=Asked("A forecast that knew the dynamics would be much narrower.", (papers.A_3,)),
+    origin=lab.Asked("A forecast that knew the dynamics would be much narrower.", (papers.A_3,)),
 )
 def tells(data):
     return _certain(data.real)
@@ -178,7 +166,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Errors at the end of every run by forecast, beside those of simulated runs; forecasts of some runs."""
     if not data.has("real"):
         figure, ax = plot.new((5.6, 3.6))
@@ -203,7 +191,7 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _simulations(data: Data, ax: Axes) -> None:
+def _simulations(data: lab.Data, ax: Axes) -> None:
     crps = data.controls.crps.sel(forecast=list(METHODS[:-1])).stack(member=("regime", "run"))
     order = crps.mean("member").sortby(crps.mean("member")).forecast.values[:2]
     panels.frame(f"Simulated runs: smallest CRPS by {order[0]}, then {order[1]}", ax, x="CRPS", y="")

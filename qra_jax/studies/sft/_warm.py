@@ -12,7 +12,7 @@ from qra_jax import orbit, recipe
 from qra_jax.algorithm import grpo
 from qra_jax.batching import many
 from qra_jax.problem import Problem
-from qra_jax.studies.lab import dataset
+from qra_jax.studies import lab
 from qra_jax.studies.sft import _curves
 
 PATTERNS, WIDTH, SIZES, TOP, BUDGET, GROUP = 16, 17, [1, 2, 4, 8, 16], 0.9, 100.0, 8
@@ -74,7 +74,9 @@ def starts(seed: int, problems: int) -> xr.Dataset:
         "sampled_accuracy": (dims[2:], (drawn * success[-1, 0, -1]).sum(axis=-1)),
         "sampled_best": (dims[2:], drawn[..., 0]),
     }
-    return dataset(variables, {"taste": list(TASTES), "samples": SAMPLES, "size": SIZES, "spread": SPREADS})
+    return lab.dataset(
+        variables, {"taste": list(TASTES), "samples": SAMPLES, "size": SIZES, "spread": SPREADS}
+    )
 
 
 def changes(warm: xr.Dataset, cases: list[str]) -> xr.DataArray:

@@ -26,32 +26,32 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from qra_jax import plot
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, dataset, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.sft import _mixed
 from qra_jax.studies.sft._mixed import BEFORE, BETWEEN, EVERY, FIRST, METHODS, OWN, RL, SFT
 
-study = Study(__name__, title="Interleaving: SFT on unsolved questions between RL steps, or before them")
+study = lab.Study(__name__, title="Interleaving: SFT on unsolved questions between RL steps, or before them")
 
-POPULATIONS, QUESTIONS, WEIGHT, POINTS = 24, scale(12, 32), 0.3, 0.03  # POINTS of accuracy matter
+POPULATIONS, QUESTIONS, WEIGHT, POINTS = 24, lab.scale(12, 32), 0.3, 0.03  # POINTS of accuracy matter
 RIVALS, APART, SHARED = {"no rival": 0.0, "half-right rival": 0.5}, {"apart": 0.0}, {"all shared": 1.0}
-OVERLAPS = scale(APART | SHARED, APART | {"30 % shared": 0.3} | SHARED)
+OVERLAPS = lab.scale(APART | SHARED, APART | {"30 % shared": 0.3} | SHARED)
 BASE = {"rival": "no rival", "overlap": "apart"}
 SHADES = (plot.color("rlvr"), plot.color("sft"), *(plot.CYCLE[i] for i in (4, 3, 6, 1)))
 COLORS = dict(zip(METHODS, SHADES, strict=True))
-WEIGHTS = scale([0.03, 0.1, 0.2, 1.0], [0.03, 0.06, 0.1, 0.2, 0.6, 1.0, 3.0])
-AMOUNTS = scale([0.5, 2.0, 5.0, 12.0], [0.5, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 25.0])
-SHARES = scale([0.01, 0.1, 0.3, 0.8, 1.0], [0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 1.0])
+WEIGHTS = lab.scale([0.03, 0.1, 0.2, 1.0], [0.03, 0.06, 0.1, 0.2, 0.6, 1.0, 3.0])
+AMOUNTS = lab.scale([0.5, 2.0, 5.0, 12.0], [0.5, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 25.0])
+SHARES = lab.scale([0.01, 0.1, 0.3, 0.8, 1.0], [0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 1.0])
 GATES, HEAVY = [8.0, 64.0, 256.0], [1.0, 10.0]
 """G of the gates of SFT that comes first; weights of SFT at every step."""
 
 
-def _questions(run: Run, rival: float = 0.0, overlap: float = 0.0) -> _mixed.Population:
+def _questions(run: lab.Run, rival: float = 0.0, overlap: float = 0.0) -> _mixed.Population:
     return _mixed.population(run.seed, POPULATIONS, run(QUESTIONS), rival, overlap)
 
 
 @study.experiment()
-def settings(run: Run) -> xr.Dataset:
+def settings(run: lab.Run) -> xr.Dataset:
     """All methods at the demonstrations that interleaving takes, expected and sampled."""
     rows = []
     for rival in RIVALS.values():
@@ -61,7 +61,7 @@ def settings(run: Run) -> xr.Dataset:
 
 
 @study.experiment()
-def budgets(run: Run) -> xr.Dataset:
+def budgets(run: lab.Run) -> xr.Dataset:
     """Demonstrations and accuracy for several amounts of every method but RL alone, without rival, apart."""
     questions, rows = _questions(run), []
     for method in METHODS[1:]:
@@ -70,31 +70,31 @@ def budgets(run: Run) -> xr.Dataset:
         rows.append((given.mean(axis=-1), accuracy.mean(axis=(-2, -1))))
     given, accuracy = np.swapaxes(np.array(rows), 0, 1)
     both = {"given": (("way", "amount"), given), "accuracy": (("way", "amount"), accuracy)}
-    return dataset(both, {"way": list(METHODS[1:])})
+    return lab.dataset(both, {"way": list(METHODS[1:])})
 
 
 @study.experiment(after=["settings"])
-def gates(run: Run) -> xr.Dataset:
+def gates(run: lab.Run) -> xr.Dataset:
     """SFT first on questions below other accuracies, at the same demonstrations, without rival, apart."""
     questions, given = _questions(run), run.done.settings.given.sel(**BASE, way=BETWEEN).values
     times = [_mixed.time_first(questions, given, gate) for gate in GATES]
     found = [_mixed.run(questions, FIRST, time, gate=gate) for time, gate in zip(times, GATES, strict=True)]
     accuracy, taken = (np.stack([x[i].reshape(POPULATIONS, -1).mean(axis=1) for x in found]) for i in (0, 1))
     both = {"accuracy": accuracy, "given": taken}
-    return dataset({name: (("gate", "population"), x) for name, x in both.items()}, {"gate": GATES})
+    return lab.dataset({name: (("gate", "population"), x) for name, x in both.items()}, {"gate": GATES})
 
 
 @study.experiment()
-def quality(run: Run) -> xr.Dataset:
+def quality(run: lab.Run) -> xr.Dataset:
     """SFT at every step, and interleaved at weight one, against the share of r* in the data, without rival, apart."""
     return _mixed.qualities(_questions(run), HEAVY, np.asarray(run(SHARES)))
 
 
-def _gains(data: Data, method: str, *others: str) -> Evidence:
+def _gains(data: lab.Data, method: str, *others: str) -> lab.Evidence:
     accuracy = data.settings.accuracy
     gains = accuracy.sel(way=method, drop=True) - accuracy.sel(way=list(others))
     words = f"accuracy of {method} less that of another"
-    return evidence.mean(words, gains, "population").above(POINTS).per("overlap", "rival")
+    return lab.mean(words, gains, "population").above(POINTS).per("overlap", "rival")
 
 
 @study.claim(
@@ -107,7 +107,7 @@ def relift(data):
 
 @study.claim(
     "It beats SFT before RL, at equal demonstrations and steps, by three points or more.",
-    origin=Asked("SFT before RL is the usual order, and RELIFT's natural control.", (papers.RELIFT,)),
+    origin=lab.Asked("SFT before RL is the usual order, and RELIFT's natural control.", (papers.RELIFT,)),
 )
 def before(data):
     return _gains(data, BETWEEN, BEFORE)
@@ -115,7 +115,7 @@ def before(data):
 
 @study.claim(
     "The choice of questions gains: SFT on unsolved ones, then RL, beats SFT on all, then RL, by three points.",
-    origin=Derived("demonstrations for a question that RL solves anyway are wasted"),
+    origin=lab.Derived("demonstrations for a question that RL solves anyway are wasted"),
 )
 def choice(data):
     return _gains(data, FIRST, BEFORE)
@@ -123,7 +123,7 @@ def choice(data):
 
 @study.claim(
     "The timing gains, too: interleaved beats SFT on unsolved questions, then RL, by three points or more.",
-    origin=Asked("The dose log(1/ρ₀)/2x is the same whenever it comes; is that all?", (papers.RELIFT,)),
+    origin=lab.Asked("The dose log(1/ρ₀)/2x is the same whenever it comes; is that all?", (papers.RELIFT,)),
 )
 def timing(data):
     return _gains(data, BETWEEN, FIRST)
@@ -135,7 +135,7 @@ choice.null("RL without SFT in its place")(lambda data: _gains(data, RL, BEFORE)
 timing.null("the model's own choices in place of demonstrations")(lambda data: _gains(data, OWN, FIRST))
 
 
-def _half(data: Data, gate: list[float]) -> Evidence:
+def _half(data: lab.Data, gate: list[float]) -> lab.Evidence:
     """Whether at one of these gates interleaving gains less than half of what it gains at the gate of its group."""
     first, between = data.gates.accuracy, data.settings.accuracy.sel(**BASE, way=BETWEEN, drop=True)
     timing, words = (
@@ -143,16 +143,15 @@ def _half(data: Data, gate: list[float]) -> Evidence:
         "gain by timing less half of that at a gate of 8, ",
     )
     rest = [
-        evidence.mean(f"{words}at {g:g}", between - first.sel(gate=g) - timing / 2, "population")
-        for g in gate
+        lab.mean(f"{words}at {g:g}", between - first.sel(gate=g) - timing / 2, "population") for g in gate
     ]
-    gain = evidence.mean("gain by timing at a gate of 8", timing, "population").above(0)
-    return evidence.all_of(gain, evidence.any_of(*(one.below(0) for one in rest)))
+    gain = lab.mean("gain by timing at a gate of 8", timing, "population").above(0)
+    return lab.all_of(gain, lab.any_of(*(one.below(0) for one in rest)))
 
 
 @study.claim(
     "Timing gains because RL takes over early: SFT before RL with a gate that shuts early loses less than half of it.",
-    origin=Derived("RL alone finishes from ρ = 1/(2√(G − 1) T) on, far below 1/G"),
+    origin=lab.Derived("RL alone finishes from ρ = 1/(2√(G − 1) T) on, far below 1/G"),
 )
 def take_over(data):
     return _half(data, GATES[1:])
@@ -161,9 +160,9 @@ def take_over(data):
 take_over.null("the gate of the group itself")(lambda data: _half(data, GATES[:1]))
 
 
-def _below(data: Data, every: xr.DataArray) -> Evidence:
+def _below(data: lab.Data, every: xr.DataArray) -> lab.Evidence:
     alone, words = data.settings.accuracy.sel(**BASE, way=RL, drop=True), "RL alone less SFT at every step"
-    return evidence.difference(words, alone, every, "population").above(0)
+    return lab.difference(words, alone, every, "population").above(0)
 
 
 @study.claim("SFT at every step ends below RL alone.", origin=papers.RELIFT_EVERY_STEP)
@@ -176,13 +175,13 @@ every_step.null("demonstrations of r* only, x = 1")(
 )
 
 
-def _off(off: xr.DataArray) -> Evidence:
-    return evidence.close("largest difference in accuracy", off.max(skipna=False), within=0.01)
+def _off(off: xr.DataArray) -> lab.Evidence:
+    return lab.close("largest difference in accuracy", off.max(skipna=False), within=0.01)
 
 
 @study.claim(
     "SFT at every step ends at the rest point ρ = p*{1 − w(1 − m)/[w + c(ρ)ρ]} of every question that it gets to.",
-    origin=Derived("theory.rest_point"),
+    origin=lab.Derived("theory.rest_point"),
 )
 def rest(data):
     return _off(data.quality.off)
@@ -191,15 +190,15 @@ def rest(data):
 rest.null("the rest point of the other weight")(lambda data: _off(data.quality.off_other))
 
 
-def _alike(data: Data, roll: int = 0) -> Evidence:
+def _alike(data: lab.Data, roll: int = 0) -> lab.Evidence:
     both = data.settings.sel(way=list(METHODS)).mean(["rival", "overlap"], skipna=False)
     gap = both.sampled - both.accuracy.roll(way=roll)
-    return evidence.mean("sampled accuracy less expected one", gap, "population").near(0, within=0.03)
+    return lab.mean("sampled accuracy less expected one", gap, "population").near(0, within=0.03)
 
 
 @study.claim(
     "Sampled groups and demonstrations end within three points of the accuracy that expected training has.",
-    origin=Derived(),
+    origin=lab.Derived(),
 )
 def sampled(data):
     return _alike(data)
@@ -209,7 +208,7 @@ sampled.null("the methods exchanged")(lambda data: _alike(data, 1))
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Accuracy on the way; against demonstrations; gains in all settings; SFT at every step."""
     figure, ((way, budget), (gain, share)) = plot.new((10.4, 7.0), nrows=2, ncols=2)
     base, middle = data.settings.sel(BASE), data.quality.mean("population")

@@ -28,20 +28,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, dataset, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import evidence, panels
 from qra_jax.studies.sft import _warm
 from qra_jax.studies.sft._warm import ADDS, BUDGET, HAS, LACKS, SIZES, SPREADS, TASTES, TOP
 
-study = Study(__name__, title="Primitives: what the number of distinct patterns in a warm start does to RL")
+study = lab.Study(
+    __name__, title="Primitives: what the number of distinct patterns in a warm start does to RL"
+)
 
-PROBLEMS, SPLITS, SPLIT = scale(150, 600), scale(1500, 4000), 8
+PROBLEMS, SPLITS, SPLIT = lab.scale(150, 600), lab.scale(1500, 4000), 8
 RIVALS, MASSES = [1, 2, 4, 8, 16], [0.05, 0.2, 0.5]
 SHADES = dict(zip(SPREADS, ("#9ECAE1", "#4292C6", "#08306B"), strict=True))
 
 
 @study.experiment()
-def equal(run: Run) -> xr.Dataset:
+def equal(run: lab.Run) -> xr.Dataset:
     """k equal rivals, with a mass on r*, or with 1/d on each of the d = k + 1 patterns."""
     policy = np.zeros((len(MASSES) + 1, len(RIVALS), _warm.WIDTH))
     success = np.full(policy.shape, 0.5)
@@ -51,11 +53,11 @@ def equal(run: Run) -> xr.Dataset:
         policy[:, j, 1 : k + 1] = (1 - policy[:, j, :1]) / k
     log_time = _warm.log_times(policy, success)
     both = {"log_time": (("mass", "rivals"), log_time[:-1]), "log_time_even": ("rivals", log_time[-1])}
-    return dataset(both, {"mass": MASSES, "rivals": RIVALS})
+    return lab.dataset(both, {"mass": MASSES, "rivals": RIVALS})
 
 
 @study.experiment()
-def split(run: Run) -> xr.Dataset:
+def split(run: lab.Run) -> xr.Dataset:
     """Change of log T if a rival is split into parts, beside r* and a poor pattern; and ρ − p'."""
     rng, draws = np.random.default_rng(run.seed), run(SPLITS)
     best = 10 ** rng.uniform(-2.5, -0.05, draws)
@@ -68,18 +70,18 @@ def split(run: Run) -> xr.Dataset:
         np.diff(_warm.log_times(policy, success), axis=0)[0],
         best * TOP + rest * poor + rival * rate - rate,
     )
-    return dataset({"change": ("draw", change), "margin": ("draw", margin)})
+    return lab.dataset({"change": ("draw", change), "margin": ("draw", margin)})
 
 
 @study.experiment()
-def warm(run: Run) -> xr.Dataset:
+def warm(run: lab.Run) -> xr.Dataset:
     """Warm starts by random demonstrators: RL's time, accuracy and π(r*) after a budget, expected and sampled."""
     return _warm.starts(run.seed, run(PROBLEMS))
 
 
 def _share(changes: xr.DataArray, slower: bool = False, over: str = "member") -> evidence.Test:
     flags = (changes > 0 if slower else changes < 0).where(changes.notnull())
-    return evidence.share(
+    return lab.share(
         f"problems in which RL is {'slower' if slower else 'faster'} after it", flags, over
     ).above(0.5)
 
@@ -87,13 +89,13 @@ def _share(changes: xr.DataArray, slower: bool = False, over: str = "member") ->
 NO_GAIN = "a rival of a fast start split in parts, where r* keeps its mass"
 
 
-def _no_gain(data: Data) -> Evidence:
+def _no_gain(data: lab.Data) -> lab.Evidence:
     return _share(data.split.change[(data.split.margin >= 0).values], over="draw")
 
 
 @study.claim(
     "A doubling of the patterns in a warm start, at equal samples, speeds RL in most problems, whatever it adds.",
-    origin=Asked("Diversity is said to help; apart from covering the best pattern, too?", (papers.PRIM,)),
+    origin=lab.Asked("Diversity is said to help; apart from covering the best pattern, too?", (papers.PRIM,)),
 )
 def speeds(data):
     return _share(_warm.changes(data.warm, [ADDS, HAS, LACKS])).per("case")
@@ -101,7 +103,7 @@ def speeds(data):
 
 @study.claim(
     "Without regard to what it adds, every doubling speeds RL in most problems.",
-    origin=Asked("What one sees without knowing the best pattern.", (papers.PRIM,)),
+    origin=lab.Asked("What one sees without knowing the best pattern.", (papers.PRIM,)),
 )
 def doublings(data):
     changes = data.warm.log_time.diff("size").rename(size="doubled_to")
@@ -114,7 +116,7 @@ doublings.null(NO_GAIN)(_no_gain)
 
 @study.claim(
     "A doubling that does not add the best pattern slows RL in most problems.",
-    origin=Derived("one more rival, or less mass on r*"),
+    origin=lab.Derived("one more rival, or less mass on r*"),
 )
 def slows(data):
     return _share(_warm.changes(data.warm, [HAS, LACKS]), slower=True).per("case", "taste", "samples")
@@ -123,13 +125,13 @@ def slows(data):
 slows.null("doublings that add it")(lambda data: _share(_warm.changes(data.warm, [ADDS]), slower=True))
 
 
-def _falls(log_time: xr.DataArray, along: str) -> Evidence:
-    return evidence.ordered("log times", log_time, along=along, rising=False)
+def _falls(log_time: xr.DataArray, along: str) -> lab.Evidence:
+    return lab.ordered("log times", log_time, along=along, rising=False)
 
 
 @study.claim(
     "With equal mass on r*, more rivals of equal quality speed RL.",
-    origin=Asked("Is diversity as such, apart from mass, a help?", (papers.PRIM,)),
+    origin=lab.Asked("Is diversity as such, apart from mass, a help?", (papers.PRIM,)),
 )
 def equal_mass(data):
     return _falls(data.equal.log_time, "rivals")
@@ -139,17 +141,17 @@ equal_mass.null("with the mass 1/d on each pattern")(lambda data: _falls(data.eq
 equal_mass.positive("more mass on r*, not more rivals")(lambda data: _falls(data.equal.log_time, "mass"))
 
 
-def _split(data: Data, sign: float) -> Evidence:
+def _split(data: lab.Data, sign: float) -> lab.Evidence:
     """Whether splitting never speeds where sign · (ρ − p') ≥ 0, and does in a quarter of the others or more."""
     faster, fast = data.split.change < 0, (sign * data.split.margin >= 0).values
     faster = faster.where(data.split.change.notnull())
-    never = evidence.never("fast starts in which splitting speeds RL", faster[fast], rarer_than=0.03)
-    return evidence.all_of(never, evidence.share("other starts in which it does", faster[~fast]).above(0.25))
+    never = lab.never("fast starts in which splitting speeds RL", faster[fast], rarer_than=0.03)
+    return lab.all_of(never, lab.share("other starts in which it does", faster[~fast]).above(0.25))
 
 
 @study.claim(
     "Splitting a rival speeds RL only if it is better than the base accuracy, there in a quarter of problems or more.",
-    origin=Derived("the log odds of r* against a part move by π*(p* − ρ) + π_i(ρ − p')"),
+    origin=lab.Derived("the log odds of r* against a part move by π*(p* − ρ) + π_i(ρ − p')"),
 )
 def splitting(data):
     return _split(data, 1.0)
@@ -158,15 +160,15 @@ def splitting(data):
 splitting.null("rivals above and below the accuracy exchanged")(lambda data: _split(data, -1.0))
 
 
-def _fourfold(data: Data, sign: float, *axes: str) -> Evidence:
+def _fourfold(data: lab.Data, sign: float, *axes: str) -> lab.Evidence:
     some = data.warm.accuracy.sel(size=[1, 4, 16]).diff("size").assign_coords(size=["1 to 4", "4 to 16"])
     gain = sign * some.rename(size="patterns")
-    return evidence.mean("change of accuracy", gain, "problem").above(0.01).per("patterns", *axes)
+    return lab.mean("change of accuracy", gain, "problem").above(0.01).per("patterns", *axes)
 
 
 @study.claim(
     "Four times as many patterns raise accuracy after a fixed RL time by a point or more.",
-    origin=Asked("Diverse warm starts are said to give higher performance.", (papers.PRIM,)),
+    origin=lab.Asked("Diverse warm starts are said to give higher performance.", (papers.PRIM,)),
 )
 def accuracy(data):
     return _fourfold(data, 1.0, "taste", "spread")
@@ -175,14 +177,14 @@ def accuracy(data):
 accuracy.null("fewer patterns in place of more, from all demonstrators")(lambda data: _fourfold(data, -1.0))
 
 
-def _lost(data: Data, size: int) -> Evidence:
+def _lost(data: lab.Data, size: int) -> lab.Evidence:
     gap = (data.warm.sampled_best - data.warm.best).sel(size=size)
-    return evidence.mean("π(r*) sampled less expected", gap, "problem").below(-0.03)
+    return lab.mean("π(r*) sampled less expected", gap, "problem").below(-0.03)
 
 
 @study.claim(
     "From the most diverse warm start sampled training loses part of r*: three points or more of what is expected.",
-    origin=Derived("noise of finite groups, where the share of r* is thin"),
+    origin=lab.Derived("noise of finite groups, where the share of r* is thin"),
 )
 def thin(data):
     return _lost(data, SIZES[-1])
@@ -192,7 +194,7 @@ thin.null("warm starts on two patterns")(lambda data: _lost(data, 2))
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The law at equal mass; splitting a rival; times by coverage; accuracy after the budget."""
     figure, ((law, parts), (covered, last)) = plot.new((10.0, 6.8), nrows=2, ncols=2)
     ratio = np.exp(data.equal.log_time - data.equal.log_time.isel(rivals=0))

@@ -17,44 +17,44 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from qra_jax import plot
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, dataset, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.sft import _curves, _schedules
 
-study = Study(__name__, title="Schedules of q: what the way from SFT to RL in the Tsallis family gains")
+study = lab.Study(__name__, title="Schedules of q: what the way from SFT to RL in the Tsallis family gains")
 
 WIDTH, COLD = 5, np.geomspace(1e-1, 1e-6, 11)
 ESCAPES = {"q = 0 (RLVR)": "REINFORCE", "q = 1, exact = SFT": "q = 1", "q = 1, groups of 8": "q = 1, G = 8"}
 
 
 @study.experiment()
-def cold(run: Run) -> xr.Dataset:
+def cold(run: lab.Run) -> xr.Dataset:
     """Log of the time to accuracy ½ from p₀, patterns right or wrong for sure."""
     log_ref = np.full((len(COLD), WIDTH), -np.inf)
     log_ref[:, :2] = np.log(np.stack([COLD, 1 - COLD], axis=1))
     found = [_curves.log_hitting_times(log_ref, np.eye(WIDTH)[0], clock, 0.5) for clock in ESCAPES.values()]
-    return dataset({"log_time": (("clock", "start"), found)}, {"clock": list(ESCAPES), "start": COLD})
+    return lab.dataset({"log_time": (("clock", "start"), found)}, {"clock": list(ESCAPES), "start": COLD})
 
 
 @study.experiment()
-def schedules(run: Run) -> xr.Dataset:
+def schedules(run: lab.Run) -> xr.Dataset:
     """Accuracy at the end of each schedule of q, expected and sampled, and of random schedules in expectation."""
-    return _schedules.scores(run.seed, runs=run(scale(256, 2048)), drawn=run(scale(100, 400)))
+    return _schedules.scores(run.seed, runs=run(lab.scale(256, 2048)), drawn=run(lab.scale(100, 400)))
 
 
-def _escape(data: Data, clock: int) -> Evidence:
+def _escape(data: lab.Data, clock: int) -> lab.Evidence:
     """Whether the time at the smallest p₀ is a constant times log 1/p₀."""
     time = data.cold.log_time.isel(clock=clock) - np.log(np.log(1 / data.cold.start))
     change = np.exp(time.isel(start=-1) - time.isel(start=-3))
-    return evidence.exact("time/log(1/p₀) at p₀ = 10⁻⁶, that at 10⁻⁵ taken as 1", change).near(1, within=0.1)
+    return lab.exact("time/log(1/p₀) at p₀ = 10⁻⁶, that at 10⁻⁵ taken as 1", change).near(1, within=0.1)
 
 
-def _start(data: Data, clock: int) -> Evidence:
+def _start(data: lab.Data, clock: int) -> lab.Evidence:
     time = data.cold.log_time.isel(start=[-3, -1])
-    exponent = evidence.slope(
+    exponent = lab.slope(
         "exponent of the time in 1/p₀, q = 0", time.isel(clock=0), np.log(1 / time.start), along="start"
     )
-    return evidence.all_of(exponent.near(1, within=0.05), _escape(data, clock))
+    return lab.all_of(exponent.near(1, within=0.05), _escape(data, clock))
 
 
 @study.claim(
@@ -66,7 +66,7 @@ def cold_start(data):
 
 @study.claim(
     "Groups of eight samples escape in Θ(log 1/p₀), too, at q = 1.",
-    origin=Asked("In training answers are sampled, not shown.", (papers.TSALLIS_COLD,)),
+    origin=lab.Asked("In training answers are sampled, not shown.", (papers.TSALLIS_COLD,)),
 )
 def groups(data):
     return _escape(data, 2)
@@ -77,17 +77,17 @@ groups.null("q = 0")(lambda data: _escape(data, 0))
 groups.positive("exact gradients")(lambda data: _escape(data, 1))
 
 
-def _best_mean(data: Data, q: str) -> Evidence:
+def _best_mean(data: lab.Data, q: str) -> lab.Evidence:
     every = data.schedules
     others = np.maximum(every["mean"].drop_sel(schedule=q).max("schedule"), every.drawn.max("draw"))
-    return evidence.exact(
+    return lab.exact(
         f"accuracy of {q} less the best of all others", every["mean"].sel(schedule=q) - others
     ).above(0)
 
 
 @study.claim(
     "In expectation no schedule of q ends higher than q = 1 throughout.",
-    origin=Derived("ρ^(−q) rises with q"),
+    origin=lab.Derived("ρ^(−q) rises with q"),
 )
 def expectation(data):
     return _best_mean(data, "q = 1")
@@ -96,7 +96,7 @@ def expectation(data):
 expectation.null("q = ½ in its place")(lambda data: _best_mean(data, "q = ½"))
 
 
-def _beats(data: Data, schedule: str, worst: bool = False) -> Evidence:
+def _beats(data: lab.Data, schedule: str, worst: bool = False) -> lab.Evidence:
     runs = _schedules.at_best_rate(data.schedules.sampled)
     others = (
         runs
@@ -104,12 +104,12 @@ def _beats(data: Data, schedule: str, worst: bool = False) -> Evidence:
         else data.schedules.sampled.isel(rate=0, drop=True).isel(run=slice(-runs.sizes["run"], None))
     )
     gaps = runs.sel(schedule=schedule, drop=True) - others.drop_sel(schedule=schedule)
-    return evidence.mean(f"accuracy of {schedule} less that of another", gaps, "run").above(0).per("problem")
+    return lab.mean(f"accuracy of {schedule} less that of another", gaps, "run").above(0).per("problem")
 
 
 @study.claim(
     "Sampled, the schedule q: 1 → 0 (SFT, then RL) ends higher than every constant q, and than q: 0 → 1.",
-    origin=Asked(
+    origin=lab.Asked(
         "SFT, then RL is such a schedule; is it a good one?", (papers.TSALLIS_SCHEDULE, papers.TSALLIS_NOISE)
     ),
 )
@@ -122,7 +122,7 @@ falling.positive("others at the smallest learning rate")(lambda data: _beats(dat
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """Escapes from a cold start; sampled training on each schedule."""
     figure, (escape, ends) = plot.new((9.2, 3.8), ncols=2)
     start = np.log(1 / data.cold.start)

@@ -22,11 +22,13 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
 from qra_jax.problem import Problem, examples
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Evidence, Run, Study, dataset, exact, panels, scale, share
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.sft import _curves
 
-study = Study(__name__, title="SFT first: how good the data must be to remove a stall, and how much is best")
+study = lab.Study(
+    __name__, title="SFT first: how good the data must be to remove a stall, and how much is best"
+)
 
 PATTERNS, DEEP, REMOVED = 10, 1e6, 1e4
 """Patterns of a problem; time of RL alone that makes a stall; total time below which it is removed."""
@@ -47,9 +49,9 @@ def _drawn(seed: int, count: int, stalled: int) -> tuple[np.ndarray, np.ndarray,
 
 
 @study.experiment()
-def stalled(run: Run) -> xr.Dataset:
+def stalled(run: lab.Run) -> xr.Dataset:
     """Least total time of stalled problems, over all lengths of SFT, on each kind of data."""
-    log_ref, success, alone, part = _drawn(run.seed, run(scale(768, 4096)), run(scale(96, 480)))
+    log_ref, success, alone, part = _drawn(run.seed, run(lab.scale(768, 4096)), run(lab.scale(96, 480)))
     needed = jax.jit(jax.vmap(theory.sft_mass_needed))(Problem(jnp.asarray(log_ref), jnp.asarray(success)))
     needed = np.asarray(needed)
     enough = needed + 0.2 * (1 - needed)
@@ -65,11 +67,13 @@ def stalled(run: Run) -> xr.Dataset:
         "log_alone": ("problem", alone),
         "needed": ("problem", needed),
     }
-    return dataset(variables, {"data": list(kinds), "time": times}, share_of_random_problems=round(part, 3))
+    return lab.dataset(
+        variables, {"data": list(kinds), "time": times}, share_of_random_problems=round(part, 3)
+    )
 
 
 @study.experiment()
-def worked(run: Run) -> xr.Dataset:
+def worked(run: lab.Run) -> xr.Dataset:
     """The worked example: total time for each share and length, with demonstrations of r* or of its rival."""
     problem, cases = examples.worked(), 2 * len(SHARES)
     room = (0, PATTERNS - problem.patterns)
@@ -89,13 +93,13 @@ def worked(run: Run) -> xr.Dataset:
         "needed": theory.sft_mass_needed(problem),
         "accuracy": ("share", mixture[: len(SHARES)] @ success[0]),
     }
-    return dataset(variables, {"taught": ["best", "rival"], "share": np.array(SHARES), "time": TIMES})
+    return lab.dataset(variables, {"taught": ["best", "rival"], "share": np.array(SHARES), "time": TIMES})
 
 
-def _removed(data: Data, kind: str) -> Evidence:
+def _removed(data: lab.Data, kind: str) -> lab.Evidence:
     least = data.stalled.log_least.sel(data=kind)
     name = f"stalled problems with a total below {REMOVED:.0e}, data {kind}"
-    return share(name, (least < np.log(REMOVED)).where(least.notnull())).above(MOST)
+    return lab.share(name, (least < np.log(REMOVED)).where(least.notnull())).above(MOST)
 
 
 @study.claim(
@@ -112,15 +116,15 @@ def _(data):
     return _removed(data, RIVAL)
 
 
-def _remain(data: Data, kinds: list[str]) -> Evidence:
+def _remain(data: lab.Data, kinds: list[str]) -> lab.Evidence:
     least = data.stalled.log_least.sel(data=kinds)
     flags = (least >= np.log(REMOVED)).where(least.notnull())
-    return share(f"stalled problems with a total of {REMOVED:.0e} or more", flags, "problem").above(MOST)
+    return lab.share(f"stalled problems with a total of {REMOVED:.0e} or more", flags, "problem").above(MOST)
 
 
 @study.claim(
     "Data below the threshold of the fast regime leave the stall in nine of ten stalled problems, or more.",
-    origin=Asked("The converse: is the quality that is sufficient also necessary?", (papers.QRA_5,)),
+    origin=lab.Asked("The converse: is the quality that is sufficient also necessary?", (papers.QRA_5,)),
 )
 def needed(data):
     return _remain(data, [FAR, NEAR]).per("data")
@@ -136,14 +140,14 @@ def _(data):
     return _remain(data, [RIVAL])
 
 
-def _faster(data: Data, taught: str) -> Evidence:
+def _faster(data: lab.Data, taught: str) -> lab.Evidence:
     ratio = data.worked.best_total.sel(taught=taught) / data.worked.alone
-    return exact("total time at the best length, RL alone taken as 1", ratio).below(0.99).per("share")
+    return lab.exact("total time at the best length, RL alone taken as 1", ratio).below(0.99).per("share")
 
 
 @study.claim(
     "In the worked example SFT first, at its best length, is faster than RL alone, with any share of demonstrations.",
-    origin=Asked("How few demonstrations are worth their time?", (papers.QRA_5,)),
+    origin=lab.Asked("How few demonstrations are worth their time?", (papers.QRA_5,)),
 )
 def faster(data):
     return _faster(data, "best")
@@ -155,7 +159,7 @@ def _(data):
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The worked example by length and as a map; stalled problems by length, and at the best one."""
     figure, axes = plot.new((9.2, 6.6), nrows=2, ncols=2)
     worked, best = data.worked.isel(time=slice(1, None)), data.worked.sel(taught="best")

@@ -23,24 +23,24 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
 from qra_jax.problem import examples
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, dataset, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.sft import _curves
 
-study = Study(__name__, title="SFT, then RL: when to stop, and how good the data must be")
+study = lab.Study(__name__, title="SFT, then RL: when to stop, and how good the data must be")
 
 WIDTH, CLOCKS, PRICES = 5, ("REINFORCE", "GRPO G = 8", "GRPO"), [1.0, 100.0]
 TIMES, LONG = np.append(0.0, np.geomspace(0.01, 300, 120)), np.linspace(0, 180, 145)
 """Lengths of SFT; and where they grow with γ."""
-GAMMAS = scale(np.geomspace(10, 1e13, 5), np.geomspace(10, 1e13, 13))
+GAMMAS = lab.scale(np.geomspace(10, 1e13, 5), np.geomspace(10, 1e13, 13))
 RATIOS = [0.0, 0.25, 0.5, 0.8, 0.95, 1.05, 1.25, 2.0, 4.0]
 GREENS = ("#A1D99B", "#41AB5D", "#00441B")
 
 
 @study.experiment()
-def worked(run: Run) -> xr.Dataset:
+def worked(run: lab.Run) -> xr.Dataset:
     """The worked example: RL time after SFT for all shares, clocks and lengths, and the best length for all prices."""
-    shares, prices = np.linspace(0.1, 0.9, run(scale(9, 25))).round(3), np.geomspace(0.01, 1e4, 25)
+    shares, prices = np.linspace(0.1, 0.9, run(lab.scale(9, 25))).round(3), np.geomspace(0.01, 1e4, 25)
     parts = [_curves.problems_and_data([examples.worked()], share, WIDTH) for share in shares]
     log_rl = _curves.log_rl_times(*map(np.concatenate, zip(*parts, strict=True)), times=TIMES, clocks=CLOCKS)
     best, _ = theory.best_split(TIMES, log_rl[:, :, None], prices)
@@ -48,11 +48,11 @@ def worked(run: Run) -> xr.Dataset:
         "rl": (("clock", "share", "time"), np.exp(log_rl)),
         "best": (("clock", "share", "price"), best),
     }
-    return dataset(variables, {"clock": list(CLOCKS), "share": shares, "time": TIMES, "price": prices})
+    return lab.dataset(variables, {"clock": list(CLOCKS), "share": shares, "time": TIMES, "price": prices})
 
 
 @study.experiment()
-def growth(run: Run) -> xr.Dataset:
+def growth(run: lab.Run) -> xr.Dataset:
     """Best lengths and their cost against γ, for 3 and 5 patterns, three shares, three clocks, two prices."""
     gammas, shares, sizes, cells = run(GAMMAS), [0.2, 0.5, 0.9], [3, 5], []
     for n in sizes:
@@ -65,13 +65,13 @@ def growth(run: Run) -> xr.Dataset:
     variables = {"length": ((*dims, "price"), best), "log_cost": ((*dims, "price"), np.log(cost))}
     variables |= {"log_alone": (("patterns", "clock", "gamma"), log_rl[:, 0, ..., 0])}
     coords = {"patterns": sizes, "share": shares, "clock": list(CLOCKS), "gamma": gammas, "price": PRICES}
-    return dataset(variables, coords)
+    return lab.dataset(variables, coords)
 
 
 @study.experiment()
-def quality(run: Run) -> xr.Dataset:
+def quality(run: lab.Run) -> xr.Dataset:
     """Random problems: the least share x₁ that pays at once at price 1, x₀ of the fast regime, and gains around x₁."""
-    drawn = [_curves.random_problems(run.seed, run(scale(48, 160)), n, WIDTH) for n in (3, 5)]
+    drawn = [_curves.random_problems(run.seed, run(lab.scale(48, 160)), n, WIDTH) for n in (3, 5)]
     log_ref, success = (np.concatenate(x) for x in zip(*drawn, strict=True))
     log_time, least = _curves.least_shares(log_ref, success)
     wide = [np.repeat(x, len(RATIOS), axis=0) for x in (log_ref, success)]
@@ -80,13 +80,13 @@ def quality(run: Run) -> xr.Dataset:
     total = (TIMES[::4] + np.exp(log_rl)).min(axis=-1).reshape(len(least), -1)
     gain = 1 - total / np.exp(log_time)[:, None]
     variables = {"least": ("problem", least), "needed": ("problem", _curves.masses_needed(log_ref, success))}
-    return dataset(variables | {"gain": (("problem", "ratio"), gain)}, {"ratio": RATIOS})
+    return lab.dataset(variables | {"gain": (("problem", "ratio"), gain)}, {"ratio": RATIOS})
 
 
 @study.experiment()
-def mixtures(run: Run) -> xr.Dataset:
+def mixtures(run: lab.Run) -> xr.Dataset:
     """Least cost of random problems with three patterns, over all lengths, for each mixture of the patterns."""
-    count, parts = run(scale(64, 128)), run(scale(3, 5))
+    count, parts = run(lab.scale(64, 128)), run(lab.scale(3, 5))
     grid = np.array([(i, j, parts - i - j) for i in range(parts + 1) for j in range(parts + 1 - i)]) / parts
     log_ref, success = _curves.random_problems(run.seed + 1, count, 3, WIDTH)
     order = np.argsort(-success[:, :3], axis=-1)  # shares are of the best, the second and the worst pattern
@@ -95,21 +95,19 @@ def mixtures(run: Run) -> xr.Dataset:
     wide, data = [np.repeat(x, len(grid), axis=0) for x in (log_ref, success)], mu.reshape(-1, WIDTH)
     log_rl = _curves.log_rl_times(*wide, mixture=data, times=TIMES[::4], clocks=CLOCKS[:1])[0]
     cost = theory.best_split(TIMES[::4], log_rl)[1].reshape(count, len(grid))
-    return dataset({"cost": (("problem", "mixture"), cost), "shares": (("mixture", "rank"), grid)})
+    return lab.dataset({"cost": (("problem", "mixture"), cost), "shares": (("mixture", "rank"), grid)})
 
 
-def _longest(data: Data, price: float = np.inf) -> Evidence:
+def _longest(data: lab.Data, price: float = np.inf) -> lab.Evidence:
     rl = data.worked.rl.sel(clock=CLOCKS[0])
     cost = rl if np.isinf(price) else rl * price + rl.time
     ratio = cost.isel(time=-1) / cost.min("time", skipna=False)
-    return (
-        evidence.exact("cost after the longest SFT, the least taken as 1", ratio).below(1 + 1e-4).per("share")
-    )
+    return lab.exact("cost after the longest SFT, the least taken as 1", ratio).below(1 + 1e-4).per("share")
 
 
 @study.claim(
     "In the worked example, where SFT is free, the longer it is the better.",
-    origin=Asked("If good data remove the slow regime, more of them should do no harm.", (papers.QRA_5,)),
+    origin=lab.Asked("If good data remove the slow regime, more of them should do no harm.", (papers.QRA_5,)),
 )
 def free(data):
     return _longest(data)
@@ -118,17 +116,17 @@ def free(data):
 free.null("SFT at the price of RL")(lambda data: _longest(data, 1.0))
 
 
-def _pays(data: Data, *ratios: float) -> Evidence:
+def _pays(data: lab.Data, *ratios: float) -> lab.Evidence:
     some = data.quality.sel(ratio=list(ratios))
     entangled, tried = (some.needed > 0).broadcast_like(some.gain), some.ratio.broadcast_like(some.gain)
     rules = {"the start is fast": ~entangled, "the start is entangled": entangled}
     rules |= {f"the share is at most {r:g} x₁": tried <= r for r in ratios[:-1]}
-    return evidence.explained("no length of SFT pays", some.gain <= 1e-6, rules, rarer_than=0.1)
+    return lab.explained("no length of SFT pays", some.gain <= 1e-6, rules, rarer_than=0.1)
 
 
 @study.claim(
     "With a share of demonstrations below x₁ = 1/{c T_rl (g·π_ref − g_r*)} no length of SFT pays.",
-    origin=Derived("exact for the first instant, read here for any length"),
+    origin=lab.Derived("exact for the first instant, read here for any length"),
 )
 def below(data):
     return _pays(data, *RATIOS[1:5])
@@ -138,15 +136,17 @@ below.null("shares above x₁")(lambda data: _pays(data, *RATIOS[5:]))
 below.positive("the model's own choices, x = 0")(lambda data: _pays(data, RATIOS[0]))
 
 
-def _regime(data: Data, price: float) -> Evidence:
+def _regime(data: lab.Data, price: float) -> lab.Evidence:
     some = data.quality.isel(problem=np.flatnonzero(data.quality.needed.values > 0))
     flags = (some.least / price >= some.needed).where(some.least.notnull())
-    return evidence.share(f"entangled problems with x₁ ≥ x₀ at price {price:g}", flags).above(0.5)
+    return lab.share(f"entangled problems with x₁ ≥ x₀ at price {price:g}", flags).above(0.5)
 
 
 @study.claim(
     "In most entangled problems data must reach the threshold x₀ of the fast regime to be worth their SFT at price 1.",
-    origin=Asked("Good data are those that end the slow regime; are others worth nothing?", (papers.QRA_5,)),
+    origin=lab.Asked(
+        "Good data are those that end the slow regime; are others worth nothing?", (papers.QRA_5,)
+    ),
 )
 def regime(data):
     return _regime(data, 1.0)
@@ -156,14 +156,16 @@ regime.null("RL ten times as dear")(lambda data: _regime(data, 10.0))
 regime.positive("RL ten thousand times as cheap")(lambda data: _regime(data, 1e-4))
 
 
-def _purest(data: Data, rank: int) -> Evidence:
+def _purest(data: lab.Data, rank: int) -> lab.Evidence:
     cost, shares = data.mixtures.cost, data.mixtures.shares
     pure = cost.isel(mixture=int(np.flatnonzero(shares.isel(rank=rank) == 1)[0]))
     least = pure <= cost.min("mixture") * (1 + 1e-6)
-    return evidence.explained("its pure demonstrations cost least", least, {}, rarer_than=0.15)
+    return lab.explained("its pure demonstrations cost least", least, {}, rarer_than=0.15)
 
 
-@study.claim("Of all mixtures of patterns, pure demonstrations of r* cost least.", origin=Derived("a guess"))
+@study.claim(
+    "Of all mixtures of patterns, pure demonstrations of r* cost least.", origin=lab.Derived("a guess")
+)
 def pure(data):
     return _purest(data, 0)
 
@@ -171,15 +173,15 @@ def pure(data):
 pure.null("pure demonstrations of the second-best pattern")(lambda data: _purest(data, 1))
 
 
-def _law(data: Data, factor: float = 1.0) -> Evidence:
+def _law(data: lab.Data, factor: float = 1.0) -> lab.Evidence:
     large = data.growth.isel(gamma=data.growth.gamma.values > 1e6)
-    slope = evidence.slope("d T_sft / d log γ for γ > 10⁶", large.length, np.log(large.gamma), along="gamma")
+    slope = lab.slope("d T_sft / d log γ for γ > 10⁶", large.length, np.log(large.gamma), along="gamma")
     return slope.near((1 - factor / large.patterns) / large.share, within=0.1, relative=True)
 
 
 @study.claim(
     "The best SFT length grows by (1 − 1/n)/x for each unit of log γ, whatever the clock and the price.",
-    origin=Derived("while r* is rare the other patterns sit still"),
+    origin=lab.Derived("while r* is rare the other patterns sit still"),
 )
 def length(data):
     return _law(data)
@@ -188,15 +190,15 @@ def length(data):
 length.null("1/x, as if the others did not give way")(lambda data: _law(data, 0.0))
 
 
-def _exponent(log_cost: xr.DataArray) -> Evidence:
+def _exponent(log_cost: xr.DataArray) -> lab.Evidence:
     ends = log_cost.isel(gamma=[0, -1])
     exponent = ends.diff("gamma") / np.diff(np.log(ends.gamma))
-    return evidence.exact("largest exponent of the cost in γ", exponent.max(skipna=False)).below(0.1)
+    return lab.exact("largest exponent of the cost in γ", exponent.max(skipna=False)).below(0.1)
 
 
 @study.claim(
     "SFT at its best length removes the stall at every clock and price: the cost grows slower than any power of γ.",
-    origin=Asked("Good data are said to mitigate the stall; do they remove it?", (papers.QRA_5,)),
+    origin=lab.Asked("Good data are said to mitigate the stall; do they remove it?", (papers.QRA_5,)),
 )
 def stall(data):
     return _exponent(data.growth.log_cost)
@@ -206,7 +208,7 @@ stall.null("RL alone")(lambda data: _exponent(data.growth.log_alone))
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The stopping rule, lengths against price and against γ, and the least share that pays."""
     figure, ((rule, price), (long, least)) = plot.new((9.2, 6.4), nrows=2, ncols=2)
     one = data.worked.isel(clock=0)

@@ -28,29 +28,31 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot, theory
 from qra_jax.problem import examples
-from qra_jax.studies import papers
-from qra_jax.studies.lab import Asked, Data, Derived, Evidence, Run, Study, dataset, evidence, panels, scale
+from qra_jax.studies import lab, papers
+from qra_jax.studies.lab import panels
 from qra_jax.studies.sft import _curves
 
-study = Study(__name__, title="What to teach: which patterns save RL time when SFT raises them a little")
+study = lab.Study(__name__, title="What to teach: which patterns save RL time when SFT raises them a little")
 
-SIZES, RIVAL, TAUGHT, CASES = (2, 3, 10), 0.6, 2.0, scale(400, 2048)
+SIZES, RIVAL, TAUGHT, CASES = (2, 3, 10), 0.6, 2.0, lab.scale(400, 2048)
 TRAINING = {"group": 8, "rate": 0.1, "steps": 4000, "every": 10}
 PATTERNS = ["best, p = .9", "rival, p = .6", "poor, p = .1"]
 SHADES = dict(zip(SIZES[1:], (plot.CYCLE[2], plot.CYCLE[6]), strict=True))
-ASKED = Asked("Good data should come first; what is good is left open, and may be read so.", (papers.QRA_5,))
+ASKED = lab.Asked(
+    "Good data should come first; what is good is left open, and may be read so.", (papers.QRA_5,)
+)
 
 
 @study.experiment()
-def cases(run: Run) -> xr.Dataset:
+def cases(run: lab.Run) -> xr.Dataset:
     """Every pattern of random problems, ordered by success rate: its slopes, and what its problem is like."""
     return _curves.patterns_of_random_problems(run.seed, SIZES, run(CASES))
 
 
 @study.experiment()
-def landscape(run: Run) -> xr.Dataset:
+def landscape(run: lab.Run) -> xr.Dataset:
     """Rates (.9, .6, p′), shares (m, ¾ (1 − m), ¼ (1 − m)): a unit of SFT on the third pattern over m and p′."""
-    points = run(scale(15, 41))
+    points = run(lab.scale(15, 41))
     masses, rates = np.geomspace(1e-3, 0.9, points), np.linspace(0.01, 0.89, points)
     rate, mass = (x.ravel() for x in np.meshgrid(rates, masses, indexing="ij"))
     ref = np.stack([mass, 0.75 * (1 - mass), 0.25 * (1 - mass)], axis=1)
@@ -58,13 +60,13 @@ def landscape(run: Run) -> xr.Dataset:
     unit = _curves.sensitivities(ref, success)["unit"][:, 2]
     both = {"unit": unit, "accuracy": np.sum(ref * success, axis=1)}
     shaped = {name: (("rate", "mass"), x.reshape(points, points)) for name, x in both.items()}
-    return dataset(shaped, {"rate": rates, "mass": masses})
+    return lab.dataset(shaped, {"rate": rates, "mass": masses})
 
 
 @study.experiment()
-def sampled(run: Run) -> xr.Dataset:
+def sampled(run: lab.Run) -> xr.Dataset:
     """The worked example: change of log T by SFT on each pattern, exact and in sampled training."""
-    problem, runs = examples.worked(), run(scale(512, 4096))
+    problem, runs = examples.worked(), run(lab.scale(512, 4096))
     after = jax.jit(lambda taught: theory.sft_policy_after(replace(problem, success=taught), TAUGHT))
     starts = np.stack([problem.log_ref, *(after(jnp.asarray(only)) for only in np.eye(3))])
     exact = _curves.sensitivities(np.exp(starts), np.tile(problem.success, (4, 1)), "GRPO G = 8")["log_time"]
@@ -72,16 +74,16 @@ def sampled(run: Run) -> xr.Dataset:
     error, both = times.std(axis=1, ddof=1) / np.sqrt(runs), {"exact": exact, "change": times.mean(axis=1)}
     both = {name: ("taught", x[1:] - x[0]) for name, x in both.items()}
     both["error"] = ("taught", np.hypot(error[1:], error[0]))
-    return dataset(both, {"taught": PATTERNS}, runs=runs)
+    return lab.dataset(both, {"taught": PATTERNS}, runs=runs)
 
 
-def _agrees(data: Data, roll: int = 0) -> Evidence:
+def _agrees(data: lab.Data, roll: int = 0) -> lab.Evidence:
     seen, words = data.sampled, "change of the mean log T by SFT on it"
-    change = evidence.measured(words, seen.change, seen.error, n=seen.attrs["runs"])
+    change = lab.measured(words, seen.change, seen.error, n=seen.attrs["runs"])
     return change.near(seen.exact.roll(taught=roll), within=0.05)
 
 
-@study.claim("Sampled training saves and loses time as the exact orbit says.", origin=Derived())
+@study.claim("Sampled training saves and loses time as the exact orbit says.", origin=lab.Derived())
 def training_agrees(data):
     return _agrees(data)
 
@@ -89,14 +91,14 @@ def training_agrees(data):
 training_agrees.null("predictions for the patterns exchanged")(lambda data: _agrees(data, roll=1))
 
 
-def _rows(data: Data, rank: int | None = None, sizes: tuple[int, ...] = SIZES[1:]) -> xr.Dataset:
+def _rows(data: lab.Data, rank: int | None = None, sizes: tuple[int, ...] = SIZES[1:]) -> xr.Dataset:
     """The patterns of a rank (−1: the worst; default: all) in problems of these sizes."""
     every = data.cases
     of_rank = True if rank is None else every["rank"] == (every.n + rank) % every.n
     return every.isel(case=np.flatnonzero(every.n.isin(sizes) & of_rank))
 
 
-def _all(words: str, true: xr.DataArray, rows: xr.Dataset) -> Evidence:
+def _all(words: str, true: xr.DataArray, rows: xr.Dataset) -> lab.Evidence:
     """Whether something is true of all rows; candidates for the condition under which it is."""
     best, good, rare = rows["rank"] == 0, rows.success > rows.accuracy, rows["first"] < 1 / rows.n
     rules = {
@@ -110,15 +112,15 @@ def _all(words: str, true: xr.DataArray, rows: xr.Dataset) -> Evidence:
     }
     rules |= {"the start is entangled": rows.second > rows.accuracy}
     contrary = {f"it is not so that {name}": ~rule for name, rule in rules.items()}
-    return evidence.explained(words, true, rules | contrary, rarer_than=0.03)
+    return lab.explained(words, true, rules | contrary, rarer_than=0.03)
 
 
-def _most(data: Data, slope: str, rank: int = 0) -> Evidence:
+def _most(data: lab.Data, slope: str, rank: int = 0) -> lab.Evidence:
     rows = _rows(data, rank)
     return _all("it saves more time than any other pattern", rows[slope] <= rows[f"least_{slope}"], rows)
 
 
-def _sign(rows: xr.Dataset, slope: str, sign: int) -> Evidence:
+def _sign(rows: xr.Dataset, slope: str, sign: int) -> lab.Evidence:
     return _all(f"it {'costs' if sign > 0 else 'saves'} time", sign * rows[slope] > 0, rows)
 
 
@@ -160,15 +162,15 @@ rates.null("that a higher rate of r* costs time")(lambda data: _sign(_rows(data,
 rates.positive("r* only")(lambda data: _sign(_rows(data, 0), "rate", -1))
 
 
-def _rival(data: Data, rank: int) -> Evidence:
+def _rival(data: lab.Data, rank: int) -> lab.Evidence:
     rows = _rows(data, rank)
     flags = (rows.unit > 0).where(rows.unit.notnull())[(rows.second > rows.accuracy).values]
-    return evidence.share("entangled problems in which a unit of SFT on it costs time", flags).above(0.75)
+    return lab.share("entangled problems in which a unit of SFT on it costs time", flags).above(0.75)
 
 
 @study.claim(
     "In entangled problems demonstrations of the second-best pattern cost RL time, in three of four or more.",
-    origin=Derived("what is above the base accuracy grows at first at the cost of r*"),
+    origin=lab.Derived("what is above the base accuracy grows at first at the cost of r*"),
 )
 def rival(data):
     return _rival(data, 1)
@@ -177,7 +179,7 @@ def rival(data):
 rival.null("the worst pattern in its place")(lambda data: _rival(data, -1))
 
 
-def _improves(data: Data, rank: int = 0) -> Evidence:
+def _improves(data: lab.Data, rank: int = 0) -> lab.Evidence:
     """Share of problems in which a point of success rate of a pattern is worth more than a point of r*'s share."""
     halves = []
     for n in SIZES[1:]:
@@ -186,12 +188,12 @@ def _improves(data: Data, rank: int = 0) -> Evidence:
         halves.append(more[: len(more) // 2 * 2].reshape(2, -1))
     coords = {"patterns": list(SIZES[1:]), "half": ["the half with rarer r*", "the other half"]}
     worth = xr.DataArray(halves, coords, ("patterns", "half", "problem"))
-    return evidence.share("problems in which it is worth more", worth, "problem").above(0.5).per(*coords)
+    return lab.share("problems in which it is worth more", worth, "problem").above(0.5).per(*coords)
 
 
 @study.claim(
     "A point of success rate of r* is worth more than a point of its share, in most problems.",
-    origin=Asked("Should data improve how well r* is carried out, or how often it is chosen?"),
+    origin=lab.Asked("Should data improve how well r* is carried out, or how often it is chosen?"),
 )
 def improve(data):
     return _improves(data)
@@ -201,7 +203,7 @@ improve.null("the success rate of the second-best pattern")(lambda data: _improv
 
 
 @study.figure
-def draw(data: Data) -> Figure:
+def draw(data: lab.Data) -> Figure:
     """The worked example, who helps by rank, the map of a third pattern, share against success rate."""
     figure, ((bars, ranks), (place, points)) = plot.new((9.2, 6.8), nrows=2, ncols=2)
     seen, colors = data.sampled, dict(zip(PATTERNS, plot.pattern_colors(3, best=0, rival=1), strict=True))
@@ -209,7 +211,7 @@ def draw(data: Data) -> Figure:
     title = f"Teaching {'the ' + costs if costs else 'no pattern'} costs time"
     panels.frame(title, bars, x=f"taught for SFT time {TAUGHT:g}", y="change of log RL time")
     panels.bars(seen.exact, bars, x="taught", colors=colors, label=False)
-    change = evidence.measured("", seen.change, seen.error, n=seen.attrs["runs"])
+    change = lab.measured("", seen.change, seen.error, n=seen.attrs["runs"])
     panels.dots(change, bars, x="taught", colors="black", level=0.002)
     panels.legend({"exact": plot.MUTED, "sampled, G = 8 (99.8 %)": "o"}, bars, loc="lower right")
     second, last = (float((_rows(data, rank).unit < 0).mean()) for rank in (1, -1))
