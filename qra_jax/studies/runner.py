@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -31,8 +31,15 @@ from qra_jax.studies import report, worker
 
 MEMORY = 3.0
 """GiB that a study may take: no more run side by side than fit."""
-ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Studies side by side share the cores: threads of linear algebra that wait for each other would keep them busy."""
+ALONE = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""Studies side by side share the machine: threads of linear algebra would wait for each other, and the first study on
+an accelerator would take all of its memory."""
+LOCK = ".lock"
+"""A folder belongs to one run at a time."""
 UNKNOWN = 30.0
 """Seconds of a study that has never been run."""
 
@@ -89,7 +96,8 @@ def reproduce(
       Exit status: 0, 1 if a study crashed, 130 if interrupted. A claim that fails is a result, not an error.
 
     Raises:
-      ValueError: an unknown study or claim, `out` is a file, `data` is no folder, or jobs below 1.
+      ValueError: an unknown study or claim, `out` is a file or in use by another run, `data` is no folder, or jobs
+        below 1.
     """
     out, console = Path(out), console or Console()
     measured = None if data is None else Path(data)
@@ -106,6 +114,20 @@ def reproduce(
         _check.choice("claim", study, studies.names())
         _check.choice("claim", claim, tuple(studies.load(study).claims))
         names = (study,)
+    with _locked(out), _terminated():
+        return _reproduce(names, quick, out, force, measured, jobs, claim, console)
+
+
+def _reproduce(
+    names: Sequence[str],
+    quick: bool,
+    out: Path,
+    force: bool,
+    measured: Path | None,
+    jobs: int | None,
+    claim: str | None,
+    console: Console,
+) -> int:
     known = _seconds(out, quick)
     chosen = [name for name in studies.names() if name in names or not names]
     state = {
@@ -117,6 +139,9 @@ def reproduce(
     for name in chosen:
         if name not in todo:
             console.print(f"[dim]∙ {name}: already finished[/dim]")
+    for name in todo:  # what crashed before is to be tried again
+        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
+            (out / name / worker.ERROR).unlink(missing_ok=True)
     todo.sort(key=lambda name: known.get(name, UNKNOWN))
     errors: dict[str, str] = {}
 
@@ -125,8 +150,8 @@ def reproduce(
         report.write(results, out, waiting=waiting, quick=quick)
         return results
 
-    out.mkdir(parents=True, exist_ok=True)
     write(todo)
+    since = time.time() if force else None
     interrupted = False
     places = jobs or _places()
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
@@ -138,7 +163,7 @@ def reproduce(
                 for place in range(places):
                     if place not in running and todo:
                         name = todo.pop(0 if place % 2 == 0 else -1)
-                        running[place] = _start(name, out, quick, force, measured)
+                        running[place] = _start(name, out, quick, since, measured)
                 for place, job in list(running.items()):
                     if job.process.poll() is None:
                         continue
@@ -157,7 +182,8 @@ def reproduce(
             for job in running.values():
                 _stop(job)
                 state[job.name] = job.process.returncode == 0
-    results = write([])
+                todo.insert(0, job.name)
+    results = write([name for name in todo if not state[name]])
     if claim is not None:
         console.print(report.details([row for row in report.claims(results) if row["id"] == claim]))
     else:
@@ -166,9 +192,48 @@ def reproduce(
     return 130 if interrupted else int(bool(errors))
 
 
-def _start(name: str, out: Path, quick: bool, force: bool, measured: Path | None) -> _Job:
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the system lets go of it if this process dies."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        yield
+        return
+    handle = os.open(out / LOCK, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ValueError(
+            f"out: {str(out)!r} is in use by another run; choose another folder or wait"
+        ) from None
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Take a request to terminate as an interrupt, so that no study is left running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start(name: str, out: Path, quick: bool, force: float | None, measured: Path | None) -> _Job:
     words = [sys.executable, "-m", "qra_jax.studies.worker", name, str(out)]
-    words += ["--quick"] * quick + ["--force"] * force
+    words += ["--quick"] * quick
+    words += [] if force is None else ["--force", str(force)]
     words += [] if measured is None else ["--data", str(measured)]
     process = subprocess.Popen(
         words,
@@ -246,8 +311,8 @@ def _seconds(out: Path, quick: bool) -> dict[str, float]:
     known = dict(bundled["quick" if quick else "full"])
     for name in studies.names():
         before = worker.stamp(out / name)
-        if before and before["quick"] == quick:
-            known[name] = before["seconds"]
+        if before.get("quick") == quick:
+            known[name] = before.get("seconds", UNKNOWN)
     return known
 
 

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--force", type=float, metavar="SECONDS")
     parser.add_argument("--data", type=Path)
     command = parser.parse_args()
     folder = command.out / command.name
@@ -40,7 +40,9 @@ def main() -> int:
     return 0
 
 
-def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: Path | None = None) -> None:
+def run(
+    name: str, folder: Path, *, quick: bool, force: float | None = None, measured: Path | None = None
+) -> None:
     """Run a study into a folder.
 
     Datasets are kept under their fingerprints as soon as they are there, so that a killed run goes on with the next
@@ -50,7 +52,7 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
       name: the study.
       folder: for its results.
       quick: the quick version.
-      force: compute again what is there.
+      force: compute again what is there, and networks and ensembles that are older, in seconds since 1970.
       measured: folder of measured runs.
     """
     from qra_jax import _files, plot, studies
@@ -58,14 +60,19 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
     from qra_jax.studies.lab.record import record
 
     start = time.perf_counter()
+    (folder / ERROR).unlink(missing_ok=True)
     study = studies.load(name)
+    fingerprint.freeze()
+    page = fingerprint.of_page(study.module)
     before = stamp(folder)
+    if force is not None:
+        (folder / DONE).unlink(missing_ok=True)
     data = fingerprint.of_folder(measured) if measured else before.get("data", "")
     prints = study.fingerprints(quick=quick, data=data)
     known = {}
     for experiment, digits in prints.items():
         path = store.path(folder, experiment, digits)
-        if path.is_file() and not force:
+        if path.is_file() and force is None:
             known[experiment] = store.read(path)
 
     def say(text: str) -> None:
@@ -74,18 +81,15 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
     result = study.compute(
         quick=quick,
         folder=measured,
-        bank=Bank(folder.parent / "bank"),
+        bank=Bank(folder.parent / "bank", since=force or 0.0),
         known=known,
         keep=lambda experiment, part: store.write(store.path(folder, experiment, prints[experiment]), part),
         say=say,
     )
     if any(one.measured and not result.has(experiment) for experiment, one in study.experiments.items()):
-        data, prints = (
-            "",
-            study.fingerprints(quick=quick),
-        )  # made without measured runs, whatever was there before
+        data, prints = "", study.fingerprints(quick=quick)  # whatever measured runs were there before
     say("judging and drawing")
-    for file in (DONE, CLAIMS, f"{FIGURE}.pdf", f"{FIGURE}.png", ERROR):
+    for file in (DONE, CLAIMS, f"{FIGURE}.pdf", f"{FIGURE}.png"):
         (folder / file).unlink(missing_ok=True)
     findings = study.judge(result)
     around = environment() | {"quick": quick, "qra_jax": metadata.version("qra-jax")}
@@ -103,8 +107,8 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
             path.unlink()
     untested = sorted(set(study.claims) - {one.claim.id for one in findings})
     seconds = time.perf_counter() - start
-    if known and not force:  # what was computed before took its time then
-        seconds += before.get("seconds", 0.0) if before.get("experiments") == prints else 0.0
+    if known and set(known) == set(result):  # judged and drawn again: what was computed took its time then
+        seconds = max(seconds, before.get("seconds", 0.0))
     said: dict[str, Any] = {
         "study": name,
         "subject": study.subject,
@@ -112,7 +116,7 @@ def run(name: str, folder: Path, *, quick: bool, force: bool = False, measured: 
         "text": study.text,
         "quick": quick,
         "experiments": prints,
-        "page": fingerprint.of_page(study.module),
+        "page": page,
         "data": data,
         "untested": untested,
         "seconds": round(seconds, 2),
@@ -145,9 +149,9 @@ def finished(name: str, folder: Path, *, quick: bool | None = None, measured: Pa
     from qra_jax.studies.lab import fingerprint
 
     done = stamp(folder)
-    if not done or (quick is False and done["quick"]):
-        return False
     try:
+        if quick is False and done["quick"]:
+            return False
         study = studies.load(name)
         data = fingerprint.of_folder(measured) if measured else done["data"]
         wanted = study.fingerprints(quick=done["quick"], data=data)

@@ -6,14 +6,8 @@ in that is here, once.
 
 from qra_jax.studies.lab.arms import Data, DataMissing, Run, cells, dataset, scale, static
 from qra_jax.studies.lab.bank import Bank
-from qra_jax.studies.lab.evidence import (
-    Estimate,
-    Evidence,
-    Verdict,
-    all_of,
-    any_of,
+from qra_jax.studies.lab.estimates import (
     close,
-    contrary,
     correlation,
     difference,
     distance,
@@ -32,10 +26,20 @@ from qra_jax.studies.lab.evidence import (
     same_curve,
     share,
     slope,
-    somewhere,
     stacked,
     statistic,
     tail,
+    where_known,
+)
+from qra_jax.studies.lab.evidence import (
+    Estimate,
+    Evidence,
+    Test,
+    Verdict,
+    all_of,
+    any_of,
+    contrary,
+    somewhere,
 )
 from qra_jax.studies.lab.origin import Asked, Derived, Paper
 from qra_jax.studies.lab.study import Claim, Finding, Study
@@ -53,6 +57,7 @@ __all__ = [
     "Paper",
     "Run",
     "Study",
+    "Test",
     "Verdict",
     "all_of",
     "any_of",
@@ -84,4 +89,5 @@ __all__ = [
     "static",
     "statistic",
     "tail",
+    "where_known",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,7 @@ class Data(Mapping[str, xr.Dataset]):
           name: the experiment.
           values: new values of its variables: arrays that fit the old ones, or functions of these.
         """
-        old = self._parts[name]
+        old = self[name]
         new = {key: value(old[key]) if callable(value) else value for key, value in values.items()}
         for key, value in new.items():
             if not isinstance(value, xr.DataArray):
@@ -95,7 +96,7 @@ class Data(Mapping[str, xr.Dataset]):
 
     def select(self, name: str, **indexers: Any) -> Data:
         """The same results with a part of one experiment, by position along its dimensions (`isel`)."""
-        return Data({**self._parts, name: self._parts[name].isel(indexers)}, self._skipped)
+        return Data({**self._parts, name: self[name].isel(indexers)}, self._skipped)
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,21 @@ class Run:
 
     Attributes:
       quick: whether the quick version is wanted.
-      seed: of all random numbers.
+      shared_seed: the seed that was asked for: of what several experiments or studies have in common.
       bank: networks and ensembles that are kept.
       folder: measured runs, if the user has some.
       done: results of earlier experiments of this study.
       say: called with a line on progress.
+      name: of the study and the experiment.
     """
 
     quick: bool
-    seed: int = 0
+    shared_seed: int = 0
     bank: Bank = field(default_factory=Bank)
     folder: Path | None = None
     done: Data = field(default_factory=lambda: Data({}))
     say: Callable[[str], None] = lambda text: None
+    name: str = ""
 
     def __call__(self, value: Any) -> Any:
         """The extent of a setting in this version: `run(SEEDS)`, or `run(scale(4, 16))`."""
@@ -125,8 +128,14 @@ class Run:
         return value
 
     @property
+    def seed(self) -> int:
+        """Seed of this experiment's own random numbers: no other experiment of any study has the same."""
+        words = [self.shared_seed, zlib.crc32(self.name.encode())]
+        return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
+
+    @property
     def key(self) -> jax.Array:
-        """PRNG key."""
+        """PRNG key of this experiment."""
         return jax.random.key(self.seed)
 
     def measured(self, needs: str) -> Path:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from qra_jax import _files
@@ -21,10 +20,11 @@ class Bank:
 
     Args:
       folder: where they are kept; default: in memory, as long as this object lives.
+      since: results that are older are made anew, in seconds since 1970.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, *, since: float = 0.0) -> None:
+        self.folder, self.since = folder, since
         self._memory: dict[str, Any] = {}
 
     def get(self, make: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -33,20 +33,25 @@ class Bank:
         Two processes that ask for the same at once compute it once.
 
         Args:
-          make: a function of a module, whose result is a pytree of arrays: dictionaries, lists and tuples.
+          make: a function of a module, whose result is a pytree of arrays: dictionaries, lists and plain tuples.
           *args: numbers, words, arrays; part of the fingerprint.
           **options: the same, by name.
 
         Returns:
           The pytree, with NumPy arrays as leaves. Typed PRNG keys are none: keep `jax.random.key_data` of them.
+
+        Raises:
+          ValueError: a function within another, or one without a name.
+          TypeError: a result with branches that cannot be kept.
         """
         name = f"{make.__module__.rsplit('.', 1)[-1]}.{make.__name__}-{fingerprint.of_call(make, args, options)[:16]}"
         if name not in self._memory:
             with self._alone(name):
                 known = self._read(name)
                 if known is None:
-                    known = jax.tree.map(np.asarray, make(*args, **options))
-                    self._write(name, known)
+                    leaves = _flat(make(*args, **options))
+                    self._write(name, leaves)
+                    known = _grown(leaves)
             self._memory[name] = known
         return self._memory[name]
 
@@ -55,16 +60,16 @@ class Bank:
 
     def _read(self, name: str) -> Any:
         path = self._path(name)
-        if path is None or not path.is_file():
+        if path is None or not path.is_file() or path.stat().st_mtime < self.since:
             return None
         with np.load(path, allow_pickle=False) as kept:
             return _grown({key: kept[key] for key in kept.files})
 
-    def _write(self, name: str, tree: Any) -> None:
+    def _write(self, name: str, leaves: dict[str, np.ndarray]) -> None:
         path = self._path(name)
         if path is not None:
             content = io.BytesIO()
-            np.savez(content, allow_pickle=False, **_flat(tree))
+            np.savez(content, allow_pickle=False, **leaves)
             _files.write(path, content.getvalue())
 
     @contextlib.contextmanager
@@ -89,7 +94,13 @@ class Bank:
 
 def _flat(tree: Any, path: str = "") -> dict[str, np.ndarray]:
     """Leaves by path: names of dictionaries as they are, positions of lists as `[i]`, of tuples as `(i)`."""
+    if hasattr(tree, "_fields") or tree is None or (isinstance(tree, (dict, list, tuple)) and not tree):
+        raise TypeError(
+            f"make: returned {tree!r} at {path or 'the top'}; must be arrays in dictionaries, lists, tuples"
+        )
     if isinstance(tree, dict):
+        if any(not isinstance(name, str) or "/" in name or not name for name in tree):
+            raise TypeError(f"make: returned names {list(tree)}; must be words without a slash")
         parts = {f"{path}/{name}": value for name, value in tree.items()}
     elif isinstance(tree, (list, tuple)):
         left, right = "[]" if isinstance(tree, list) else "()"

@@ -427,7 +427,7 @@ class Explained(Evidence):
     def _checks(self, rule: str) -> list[Test]:
         right = (self.candidates[rule] == self.true).astype(float)
         return [
-            _share(f"“{rule}” is right {name}", right[among], int(round(self.n * float(among.mean())))).above(
+            _share(f"“{rule}” is right {name}", right[among], round(self.n * float(among.mean()))).above(
                 self.sure
             )
             for name, among in (("where it is true", self.true == 1), ("where it is not", self.true == 0))
@@ -503,7 +503,7 @@ def _one_axis(outcome: xr.DataArray) -> str:
     labels, holds = np.asarray(_labels(outcome, axis), object), outcome.values == YES
     if all(isinstance(label, (int, float)) for label in labels) and np.all(np.diff(labels.astype(float)) > 0):
         first, last = int(np.argmax(holds)), int(len(holds) - np.argmax(holds[::-1]) - 1)
-        if holds[first : last + 1].all():
+        if first < last and holds[first : last + 1].all():
             if last == len(holds) - 1:
                 return f"{axis} ≥ {labels[first]:.3g} (tested up to {labels[-1]:.3g})"
             if first == 0:

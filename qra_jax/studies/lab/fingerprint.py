@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -19,19 +20,30 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import qra_jax
+from qra_jax._identity import content
 
 ROOT = Path(qra_jax.__file__).parent
-LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "diffrax", "optimistix", "optax", "flax")
+LIBRARIES = (
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "diffrax",
+    "equinox",
+    "lineax",
+    "optimistix",
+    "optax",
+    "flax",
+)
 """Libraries whose versions are part of a fingerprint of data."""
 WORDS = ("plot", "film", "registry", "studies.papers", "studies.lab")
 """Modules of the package that no number depends on."""
 WHOLE = "qra_jax.*"
 """Stands for every module of the package but the studies."""
-NUMBERS = ("studies.lab.arms",)
-"""Modules among these on which numbers do depend."""
+NUMBERS = ("studies.lab.arms", "studies.lab.store", "cli.session")
+"""Modules among these on which all numbers depend."""
+_seen: dict[Path, float] | None = None
 
 
 def of_data(functions: Iterable[Callable[..., Any]], *settings: Any) -> str:
@@ -47,27 +59,28 @@ def of_data(functions: Iterable[Callable[..., Any]], *settings: Any) -> str:
     digest = hashlib.sha256()
     for function in functions:
         module = sys.modules[function.__module__]
+        if "<" in function.__qualname__:
+            raise ValueError(
+                f"function: {function.__qualname__}; must be a function of a module, not of another"
+            )
         pieces, imports = _slice(Path(inspect.getfile(module)), function.__name__, module.__name__)
+        imports |= {f"qra_jax.{name}" for name in NUMBERS}
         digest.update("\n".join(pieces).encode())
         digest.update(_closure(imports).encode())
-    digest.update(json.dumps([versions(), *settings], sort_keys=True, default=str).encode())
+    digest.update(json.dumps([versions(), *settings], sort_keys=True).encode())
     return digest.hexdigest()
 
 
 def of_call(function: Callable[..., Any], args: Any, options: Mapping[str, Any]) -> str:
     """Fingerprint of a call: the function's, and its arguments'."""
-    import jax
-
-    leaves, tree = jax.tree.flatten((args, dict(options)))
-    said = [_said(leaf) for leaf in leaves]
-    return of_data([function], str(tree), said)
+    return of_data([function], content([args, dict(options)]))
 
 
 def of_page(module: str) -> str:
     """Fingerprint of how a study words, judges and draws its data: its own file, and every file that this imports."""
     file = Path(inspect.getfile(sys.modules[module]))
     digest = hashlib.sha256(file.read_bytes() + (ROOT / "qra.mplstyle").read_bytes())
-    digest.update(_closure(_imports(file, file.stat().st_mtime), counts=lambda name: True).encode())
+    digest.update(_closure(_imports(file, _modified(file)), counts=lambda name: True).encode())
     libraries = (*LIBRARIES, "matplotlib", "xarray")
     digest.update(json.dumps([metadata.version(name) for name in libraries]).encode())
     return digest.hexdigest()
@@ -82,26 +95,19 @@ def of_folder(folder: Path | None) -> str:
     """Fingerprint of a folder of measured data."""
     if folder is None:
         return ""
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    content = b"".join(file.name.encode() + hashlib.sha256(file.read_bytes()).digest() for file in files)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    names = [file.relative_to(folder).as_posix().encode() for file in files]
+    content = b"".join(n + hashlib.sha256(f.read_bytes()).digest() for n, f in zip(names, files, strict=True))
     return hashlib.sha256(content).hexdigest()
 
 
 def versions() -> dict[str, str]:
     """Versions that numbers depend on."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python, **{name: metadata.version(name) for name in LIBRARIES}}
-
-
-def _said(leaf: Any) -> Any:
     import jax
 
-    if isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    if isinstance(leaf, (np.ndarray, np.generic, jax.Array)):
-        array = np.asarray(leaf)
-        return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
-    return repr(leaf)
+    python = ".".join(platform.python_version_tuple()[:2])
+    around = {"device": jax.default_backend(), "flags": os.environ.get("XLA_FLAGS", "")}
+    return {"python": python, **around, **{name: metadata.version(name) for name in LIBRARIES}}
 
 
 @functools.cache
@@ -109,13 +115,28 @@ def _tree(file: Path, modified: float) -> ast.Module:
     return _bare(ast.parse(file.read_text(encoding="utf-8")))
 
 
-def _parsed(file: Path) -> ast.Module:
-    return _tree(file, file.stat().st_mtime)
+def freeze() -> None:
+    """Let sources count, from now on, as they are when first looked at: an edit does not reach code that runs."""
+    global _seen
+    _seen = {}
+
+
+def _modified(file: Path) -> float:
+    if _seen is None:
+        return file.stat().st_mtime
+    if file not in _seen:
+        _seen[file] = file.stat().st_mtime
+    return _seen[file]
 
 
 def _bare(tree: ast.Module) -> ast.Module:
-    """A module without docstrings, those of constants and attributes among them."""
+    """A module without docstrings, those of constants and attributes among them, and without annotations."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+            for argument in ast.walk(node.args):
+                if isinstance(argument, ast.arg):
+                    argument.annotation = None
         body = getattr(node, "body", None)
         if isinstance(body, list) and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
             kept = [
@@ -129,7 +150,7 @@ def _bare(tree: ast.Module) -> ast.Module:
 
 def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]:
     """The definitions of a module that a function needs, and the modules of the package that these use."""
-    tree = _parsed(file)
+    tree = _tree(file, _modified(file))
     defined: dict[str, list[ast.AST]] = {}
     imported: dict[str, set[str]] = {}
     for node in tree.body:
@@ -138,11 +159,17 @@ def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]
                 imported[name] = targets
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             defined.setdefault(node.name, []).append(node)
-        else:
+        else:  # what is no plain assignment may change any object that it names
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            plain = isinstance(node, (ast.Assign, ast.AnnAssign)) and all(map(_is_plain, targets))
             for name in {
-                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+                n.id
+                for n in ast.walk(node)
+                if isinstance(n, ast.Name) and (isinstance(n.ctx, ast.Store) or not plain)
             }:
                 defined.setdefault(name, []).append(node)
+    if function not in defined:
+        raise ValueError(f"function: {function} of {module}; must be defined at the top of its file {file}")
     todo, seen, pieces, modules = [function], set(), [], set()
     while todo:
         name = todo.pop()
@@ -155,6 +182,13 @@ def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]
             modules |= {t for inner in ast.walk(node) for t in _targets(inner, module)}
             todo += [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
     return sorted(pieces), modules
+
+
+def _is_plain(target: ast.AST | None) -> bool:
+    """Whether an assignment binds names, and changes no object."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return all(map(_is_plain, target.elts))
+    return isinstance(target, (ast.Name, ast.Starred))
 
 
 def _bindings(node: ast.Import | ast.ImportFrom, module: str) -> dict[str, set[str]]:
@@ -241,6 +275,6 @@ def _closure(targets: Iterable[str], counts: Callable[[str], bool] = _counts) ->
         for file in _files(target):
             name = _module(file)
             if counts(name) and name not in files:
-                files[name] = _dumped(file, file.stat().st_mtime)
-                todo += list(_imports(file, file.stat().st_mtime))
+                files[name] = _dumped(file, _modified(file))
+                todo += list(_imports(file, _modified(file)))
     return json.dumps(files, sort_keys=True)

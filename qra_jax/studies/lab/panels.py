@@ -20,7 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qra_jax import plot
-from qra_jax.studies.lab.evidence import Estimate, mean, share
+from qra_jax.studies.lab.estimates import mean, share
+from qra_jax.studies.lab.evidence import Estimate
 
 FEW = 3
 """Members up to which each is drawn, in place of an interval that so few cannot carry."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from qra_jax.studies.lab import fingerprint
 from qra_jax.studies.lab.arms import Data, DataMissing, Run, cells
 from qra_jax.studies.lab.bank import Bank
-from qra_jax.studies.lab.evidence import FAILS, HOLDS, ONLY_IF, OPEN, Evidence, Verdict
+from qra_jax.studies.lab.evidence import FAILS, HOLDS, ONLY_IF, OPEN, YES, Evidence, Verdict
 from qra_jax.studies.lab.origin import Origin
 
 LEVEL = 0.05
@@ -245,6 +245,13 @@ class Study:
             out[name] = fingerprint.of_data([experiment.source], quick, seed, measured, before)
         return out
 
+    def _reads_measured(self, name: str) -> bool:
+        """Whether an experiment depends on measured runs, by itself or through what it reads."""
+        experiment = self.experiments.get(name)
+        return experiment is not None and (
+            experiment.measured or any(map(self._reads_measured, experiment.after))
+        )
+
     def compute(
         self,
         *,
@@ -276,7 +283,15 @@ class Study:
             if name in parts:
                 continue
             done = Data({other: parts[other] for other in experiment.after if other in parts})
-            run = Run(quick, seed, bank, folder, done, lambda text, name=name: say(f"{name}: {text}"))
+            run = Run(
+                quick,
+                seed,
+                bank,
+                folder if experiment.measured else None,
+                done,
+                lambda text, name=name: say(f"{name}: {text}"),
+                f"{self.name}/{name}",
+            )
             say(name)
             try:
                 parts[name] = experiment.function(run)
@@ -289,10 +304,14 @@ class Study:
     def judge(self, data: Data, *, only: str | None = None, level: float | None = None) -> list[Finding]:
         """Decide every claim, at one family-wise level, with its controls beside.
 
+        Where some claims rest on measured runs, these and the others share the level evenly, so that no verdict on
+        simulated data depends on whether measured runs are at hand. Of claims that exclude each other and both hold,
+        both are open.
+
         Args:
           data: what the experiments gave.
-          only: id of a single claim to decide.
-          level: error rate of each interval; default: the study's, divided by the comparisons of the claims decided.
+          only: id of a single claim to show.
+          level: error rate of each interval; default: the study's, divided by the comparisons of all claims.
 
         Returns:
           A finding for each claim whose data are there.
@@ -301,32 +320,48 @@ class Study:
           ValueError: a claim without a null control that does not say why it needs none.
         """
         gathered = []
-        for claim in [self.claims[only]] if only else self.claims.values():
+        chosen = [self.claims[only]] if only and level is not None else self.claims.values()
+        for claim in chosen:
             if not claim.nulls and not claim.needs_none:
                 raise ValueError(
                     f"{claim.id}: has no null control; must have one (@….null), or say why it needs none"
                 )
             seen = data.fresh()
             try:
-                evidence = claim.judge(seen)
-                controls = [(d, "null", judge(seen)) for d, judge in claim.nulls.items()]
-                controls += [(d, "positive", judge(seen)) for d, judge in claim.positives.items()]
+                with xr.set_options(arithmetic_join="exact"):
+                    evidence = claim.judge(seen)
+                    settings = _settings(seen)
+                    controls = [(d, "null", judge(seen)) for d, judge in claim.nulls.items()]
+                    controls += [(d, "positive", judge(seen)) for d, judge in claim.positives.items()]
             except DataMissing:
                 continue
-            gathered.append((claim, evidence, controls, _settings(seen)))
-        count = sum(e.comparisons() + sum(c.comparisons() for *_, c in cs) for _, e, cs, _ in gathered)
-        level = level or self.level / max(count, 1)
+            measured = any(map(self._reads_measured, seen.read))
+            gathered.append((claim, evidence, controls, settings, measured))
+        families = 1 + any(map(self._reads_measured, self.experiments))
         findings = []
-        for claim, evidence, controls, settings in gathered:
-            beside = tuple(Control(d, wanted, e, e.decide(level)) for d, wanted, e in controls)
-            verdict = _with_controls(evidence.decide(level), beside)
-            findings.append(Finding(claim, evidence, beside, verdict, level, settings))
-        return findings
+        for claim, evidence, controls, settings, measured in gathered:
+            family = [(e, cs) for _, e, cs, _, kind in gathered if kind == measured]
+            count = sum(e.comparisons() + sum(c.comparisons() for *_, c in cs) for e, cs in family)
+            each = self.level / families / max(count, 1) if level is None else level
+            beside = tuple(_controlled(evidence, control, each) for control in controls)
+            verdict = _with_controls(evidence.decide(each), beside)
+            findings.append(Finding(claim, evidence, beside, verdict, each, settings))
+        findings = _without_contradictions(findings)
+        return [one for one in findings if only in (None, one.claim.id)]
 
     def run(self, *, quick: bool = True, seed: int = 0) -> tuple[Data, list[Finding]]:
         """Compute and judge, here and now: for notebooks and for trying out a new study."""
         data = self.compute(quick=quick, seed=seed)
         return data, self.judge(data)
+
+
+def _controlled(evidence: Evidence, control: tuple[str, str, Evidence], level: float) -> Control:
+    """A control as it came out: a null one counts where the claim holds."""
+    description, wanted, beside = control
+    if wanted == "positive":
+        return Control(description, wanted, beside, beside.decide(level))
+    holds = evidence.elements(level) == YES
+    return Control(description, wanted, beside, beside.absent(level, holds if bool(holds.any()) else None))
 
 
 def _with_controls(verdict: Verdict, controls: Iterable[Control]) -> Verdict:
@@ -335,27 +370,43 @@ def _with_controls(verdict: Verdict, controls: Iterable[Control]) -> Verdict:
         if verdict.kind in (HOLDS, ONLY_IF) and control.wanted == "null" and control.verdict.kind != FAILS:
             said = "shows the same" if control.verdict.kind in (HOLDS, ONLY_IF) else "is undecided"
             return Verdict(OPEN, f"its control ({control.description}) {said}")
-        if verdict.kind == FAILS and control.wanted == "positive" and control.verdict.kind != HOLDS:
+        if (
+            verdict.kind in (FAILS, ONLY_IF)
+            and control.wanted == "positive"
+            and control.verdict.kind != HOLDS
+        ):
             return Verdict(OPEN, f"its positive control ({control.description}) does not hold")
     return verdict
 
 
+def _without_contradictions(findings: list[Finding]) -> list[Finding]:
+    """Claims that cannot be true together, and both hold, are open."""
+    held = {one.claim.id for one in findings if one.verdict.kind == HOLDS}
+    pairs = {(one.claim.id, other) for one in findings for other in one.claim.conflicts}
+    against = {one: other for a, b in pairs if {a, b} <= held for one, other in ((a, b), (b, a))}
+    return [
+        replace(one, verdict=Verdict(OPEN, f"contradicts {against[one.claim.id]}, which holds as well"))
+        if one.claim.id in against
+        else one
+        for one in findings
+    ]
+
+
 def _settings(data: Data) -> dict[str, str]:
-    """Axes of the experiments that were looked at, with their extents."""
-    out: dict[str, str] = {}
+    """Axes of the experiments that were looked at, with their extents; where these differ, all of them."""
+    out: dict[str, dict[str, None]] = {}
     for result in data.read.values():
         for dim, size in result.sizes.items():
+            words = str(size)
             if dim in result.coords:
                 values = result[dim].values
                 if values.dtype.kind in "iuf" and size > 6:
-                    out[str(dim)] = f"{values.min():.4g} … {values.max():.4g} ({size})"
+                    words = f"{values.min():.4g} … {values.max():.4g} ({size})"
                 elif size <= 16:
-                    out[str(dim)] = ", ".join(
-                        v if isinstance(v, str) else f"{v:.4g}" for v in values.tolist()
-                    )
+                    words = ", ".join(v if isinstance(v, str) else f"{v:.4g}" for v in values.tolist())
                 else:
-                    out[str(dim)] = f"{size} values"
-            else:
-                out[str(dim)] = str(size)
-        out |= {str(name): str(value) for name, value in result.attrs.items()}
-    return out
+                    words = f"{size} values"
+            out.setdefault(str(dim), {})[words] = None
+        for name, value in result.attrs.items():
+            out.setdefault(str(name), {})[str(value)] = None
+    return {name: "; ".join(words) for name, words in out.items()}

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.studies import lab, papers
-from qra_jax.studies.lab import evidence, panels
+from qra_jax.studies.lab import panels
 from qra_jax.studies.sft import _warm
 from qra_jax.studies.sft._warm import ADDS, BUDGET, HAS, LACKS, SIZES, SPREADS, TASTES, TOP
 
@@ -79,7 +79,7 @@ def warm(run: lab.Run) -> xr.Dataset:
     return _warm.starts(run.seed, run(PROBLEMS))
 
 
-def _share(changes: xr.DataArray, slower: bool = False, over: str = "member") -> evidence.Test:
+def _share(changes: xr.DataArray, slower: bool = False, over: str = "member") -> lab.Test:
     flags = (changes > 0 if slower else changes < 0).where(changes.notnull())
     return lab.share(
         f"problems in which RL is {'slower' if slower else 'faster'} after it", flags, over

@@ -1,0 +1,45 @@
+"""What is not known decides nothing: a variable of a study's data that is NaN leaves open all that was read from it."""
+
+import numpy as np
+import pytest
+
+from qra_jax import studies
+from tests.studies import claims
+
+
+def tests_of(evidence, level):
+    return [test.record(level) for test in evidence.tests()]
+
+
+def decided(before, after):
+    """Elements of an estimate that changed and are decided all the same."""
+    old, new = (np.asarray(record["estimate"], object).astype(float) for record in (before, after))
+    outcome = np.asarray(after["outcome"])
+    changed = (
+        ~((old == new) | (np.isnan(old) & np.isnan(new)))
+        if old.shape == new.shape
+        else np.ones(new.shape, bool)
+    )
+    return bool((outcome[changed] != 0).any())
+
+
+@pytest.mark.parametrize("name", studies.names())
+def test_unknown_data_leave_a_claim_open(name):
+    study = studies.load(name)
+    data, findings = claims.quick(study), claims.findings(study)
+    wrong = []
+    for experiment, result in data.items():
+        for variable in (v for v in result.data_vars if result[v].dtype.kind == "f"):
+            unknown = data.change(experiment, **{variable: np.nan})
+            for claim, finding in findings.items():
+                seen = data.fresh()
+                study.claims[claim].judge(seen)
+                if experiment not in seen.read:
+                    continue
+                before = tests_of(finding.evidence, finding.level)
+                (found,) = study.judge(unknown, only=claim, level=finding.level)
+                after = tests_of(found.evidence, finding.level)
+                pairs = zip(before, after, strict=False)
+                if len(before) != len(after) or any(decided(*pair) for pair in pairs):
+                    wrong.append(f"{claim} is {found.verdict} where {experiment}.{variable} is NaN")
+    assert not wrong, "\n".join(wrong)
