@@ -1,8 +1,12 @@
 """The laboratory: members are run in one program and labelled; what is kept is never stale."""
 
+import os
 import subprocess
 import sys
 import textwrap
+import time
+import types
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -142,6 +146,33 @@ def test_bank_computes_once_and_reads_back(tmp_path):
     assert memory.get(ensemble, 3) is memory.get(ensemble, 3)
 
 
+def test_bank_makes_anew_what_is_older(tmp_path):
+    CALLS.clear()
+    Bank(tmp_path).get(ensemble, 5)
+    now = Bank(tmp_path, since=time.time() + 60)
+    now.get(ensemble, 5)
+    now.get(ensemble, 5)
+    assert CALLS == [5, 5]
+
+
+@pytest.mark.parametrize("made", ["(Pair(1, 2))", "None", "{'a': {}}", "[]", "{'a/b': 1.0}", "{1: 2.0}"])
+def test_bank_refuses_what_would_come_back_as_something_else(made):
+    with pytest.raises(TypeError, match="make: returned"):
+        Bank().get(given, made)
+
+
+class Pair(NamedTuple):
+    """A tuple that is more than one."""
+
+    one: int
+    two: int
+
+
+def given(made):
+    """A module's function that returns anything."""
+    return eval(made)  # the test's own words
+
+
 def test_bank_keeps_any_tree(tmp_path):
     tree = {"a": [np.zeros(1)], "b": (np.ones(2), np.ones(3))}
     assert jax.tree.structure(bank._grown(bank._flat(tree))) == jax.tree.structure(tree)
@@ -198,8 +229,12 @@ STUDY = '''
     SEEDS = 3
     """How many."""
     LABEL = "a label"
-    def _helper(x):
-        return orbit.time(x) * SEEDS
+    TABLE = {}
+    TABLE["a"] = 1.0
+    for name in "bc":
+        TABLE[name] = 2.0
+    def _helper(x: float) -> float:
+        return orbit.time(x) * SEEDS + TABLE["a"]
     @study.experiment({"rate": [1.0]})
     def runs(cell):
         """Docstring."""
@@ -213,6 +248,8 @@ COMPUTES = [
     ("studies/noise/made.py", "SEEDS = 3", "SEEDS = 4"),
     ("studies/noise/made.py", '"rate": [1.0]', '"rate": [2.0]'),
     ("studies/noise/made.py", "orbit.time(x) *", "orbit.time(x) +"),
+    ("studies/noise/made.py", 'TABLE["a"] = 1.0', 'TABLE["a"] = 3.0'),
+    ("studies/noise/made.py", "TABLE[name] = 2.0", "TABLE[name] = 3.0"),
     ("orbit/hitting.py", "return x", "return 2 * x"),
     ("metrics.py", "return x", "return 2 * x"),
 ]
@@ -220,6 +257,7 @@ DRAWS = [
     ("studies/noise/made.py", "a label", "another"),
     ("studies/noise/made.py", "A title", "Another"),
     ("studies/noise/made.py", "Docstring.", "Other words."),
+    ("studies/noise/made.py", "x: float", "x: int"),
     ("plot.py", "COLOR = 1", "COLOR = 2"),
     ("flow.py", "return x", "return 2 * x"),
 ]
@@ -257,7 +295,69 @@ def test_fingerprints_are_the_same_in_another_process():
     assert out.strip() == str(qra.studies.load("optimal-policy").fingerprints(quick=True))
 
 
+def test_code_that_runs_is_not_reached_by_an_edit(package, monkeypatch):
+    """A result that was computed while its source was edited keeps the fingerprint of the source that ran."""
+    monkeypatch.setattr(fingerprint, "_seen", None)
+    fingerprint.freeze()
+    before = package()
+    file = fingerprint.ROOT / "orbit" / "hitting.py"
+    seen = fingerprint._modified(file)
+    package("orbit/hitting.py", "return x", "return 2 * x")
+    os.utime(file, (seen + 9, seen + 9))
+    assert fingerprint._modified(file) == seen
+    monkeypatch.setattr(fingerprint, "_seen", None)
+    assert fingerprint._modified(file) == seen + 9
+    assert package()[0] != before[0]
+
+
+def test_only_functions_of_a_module_have_a_fingerprint():
+    for inner in (lambda: 1, lambda: 2):
+        with pytest.raises(ValueError, match="must be a function of a module"):
+            Bank().get(inner)
+    with pytest.raises(ValueError, match="must be defined at the top of its file"):
+        fingerprint.of_data([made_elsewhere])
+
+
+made_elsewhere = types.FunctionType(
+    test_only_functions_of_a_module_have_a_fingerprint.__code__, globals(), "gone"
+)
+made_elsewhere.__qualname__ = "gone"
+
+
 # a study
+
+
+def test_every_experiment_has_random_numbers_of_its_own():
+    runs = [Run(True, shared_seed=seed, name=name) for seed in (0, 1) for name in ("a/one", "a/two", "b/one")]
+    assert len({run.seed for run in runs}) == 6
+    assert len({jax.random.key_data(run.key).tobytes() for run in runs}) == 6
+    assert Run(True, name="a/one").seed == runs[0].seed
+    study, seeds = Study("made.own", title="Two experiments"), []
+
+    @study.experiment()
+    def one(run):
+        seeds.append((run.seed, run.shared_seed))
+        return dataset({"x": 0.0})
+
+    @study.experiment()
+    def two(run):
+        seeds.append((run.seed, run.shared_seed))
+        return dataset({"x": 0.0})
+
+    study.compute(quick=True, seed=3)
+    assert seeds[0][0] != seeds[1][0]
+    assert seeds[0][1] == seeds[1][1] == 3
+
+
+def test_only_a_declared_experiment_reads_measured_runs(tmp_path):
+    study = Study("made.read", title="One that does not say so")
+
+    @study.experiment()
+    def hidden(run):
+        run.measured("x.csv")
+        raise AssertionError
+
+    assert not study.compute(quick=True, folder=tmp_path).has("hidden")
 
 
 def test_experiments_read_earlier_ones_and_measured_data():

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -272,6 +273,37 @@ def test_an_interrupt_keeps_what_is_there(fakes, tmp_path):
     assert status == 130
     assert "interrupted" in text
     assert "Two is" in text
+
+
+def test_a_folder_belongs_to_one_run(fakes, tmp_path):
+    fakes("good")
+    with runner._locked(tmp_path / "out"), pytest.raises(ValueError, match="in use by another run"):
+        run(tmp_path / "out")
+    assert run(tmp_path / "out")[0] == 0
+
+
+def test_a_crash_is_forgotten_once_it_is_tried_again(fakes, tmp_path):
+    path = fakes("bad", first="raise RuntimeError('no luck')")
+    assert run(tmp_path / "out")[0] == 1
+    edit(path, "raise RuntimeError('no luck')", "pass")
+    assert run(tmp_path / "out")[0] == 0
+    assert "no luck" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_run_that_is_terminated_leaves_no_study_running(fakes, tmp_path):
+    note = tmp_path / "pid"
+    fakes("slow", first=f"import os, time; Path({str(note)!r}).write_text(str(os.getpid())); time.sleep(600)")
+    call = f"runner.reproduce(['slow'], out={str(tmp_path / 'out')!r})"
+    words = f"from qra_jax.studies import runner; raise SystemExit({call})"
+    parent = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.DEVNULL)
+    for _ in range(1200):
+        if note.exists() and note.read_text():
+            break
+        time.sleep(0.1)
+    parent.terminate()
+    assert parent.wait(timeout=60) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
 
 
 def test_one_claim_is_shown_whole(fakes, tmp_path):
