@@ -49,19 +49,63 @@ class _Job:
     """A study that is running."""
 
     name: str
-    process: subprocess.Popen[str]
-    start: float
+    start: float = field(default_factory=time.perf_counter)
     log: list[str] = field(default_factory=list)
     said: str = "starting"
-    listener: threading.Thread | None = None
+    code: int | None = None
 
-    def listen(self) -> None:
-        """Take its lines; the last one says what it is doing."""
+
+class _Place:
+    """A process that runs one study after the other, each in a process forked from it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qra_jax.studies.worker", worker.SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | ALONE,
+        )
+        self.job: _Job | None = None
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def start(self, name: str, words: Sequence[str]) -> _Job:
+        """Start a study."""
+        self.job = _Job(name)
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # its end says so
+            print(json.dumps([name, *words]), file=self.process.stdin, flush=True)
+        return self.job
+
+    def _listen(self) -> None:
+        """Take its lines: the last one says what the study is doing, or how it ended."""
         assert self.process.stdout is not None
         with self.process.stdout:
             for line in self.process.stdout:
-                self.log.append(line)
-                self.said = line.strip() or self.said
+                job = self.job
+                if job is not None and line.startswith(worker.ENDED):
+                    job.code = int(line.removeprefix(worker.ENDED))
+                elif job is not None:
+                    job.log.append(line)
+                    job.said = line.strip() or job.said
+        if self.job is not None and self.job.code is None:
+            self.job.code = self.process.wait() or 1
+
+    def stop(self) -> None:
+        """End it, with the study that it runs, and wait for the last lines."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.listener.join(timeout=10)
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
 
 
 def reproduce(
@@ -128,6 +172,7 @@ def _reproduce(
     claim: str | None,
     console: Console,
 ) -> int:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks
     known = _seconds(out, quick)
     chosen = [name for name in studies.names() if name in names or not names]
     state = {
@@ -157,15 +202,18 @@ def _reproduce(
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task("", total=len(todo))
+        servers: dict[int, _Place] = {}
         running: dict[int, _Job] = {}
         try:
             while todo or running:
                 for place in range(places):
                     if place not in running and todo:
                         name = todo.pop(0 if place % 2 == 0 else -1)
-                        running[place] = _start(name, out, quick, since, measured)
+                        if place not in servers or servers[place].process.poll() is not None:
+                            servers[place] = _Place()
+                        running[place] = servers[place].start(name, _words(out, quick, since, measured))
                 for place, job in list(running.items()):
-                    if job.process.poll() is None:
+                    if job.code is None:
                         continue
                     del running[place]
                     said = _ended(job, out / job.name, errors)
@@ -179,9 +227,10 @@ def _reproduce(
             interrupted = True
             console.print("interrupted; what was computed is kept, run again to go on")
         finally:  # whatever ended the loop, no study is left running
+            for server in servers.values():
+                server.stop()
             for job in running.values():
-                _stop(job)
-                state[job.name] = job.process.returncode == 0
+                state[job.name] = job.code == 0
                 todo.insert(0, job.name)
     results = write([name for name in todo if not state[name]])
     if claim is not None:
@@ -230,45 +279,16 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _start(name: str, out: Path, quick: bool, force: float | None, measured: Path | None) -> _Job:
-    words = [sys.executable, "-m", "qra_jax.studies.worker", name, str(out)]
-    words += ["--quick"] * quick
+def _words(out: Path, quick: bool, force: float | None, measured: Path | None) -> list[str]:
+    """What a worker is told besides the study's name."""
+    words = [str(out), *["--quick"] * quick]
     words += [] if force is None else ["--force", str(force)]
-    words += [] if measured is None else ["--data", str(measured)]
-    process = subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        env=os.environ | ALONE,
-    )
-    job = _Job(name, process, time.perf_counter())
-    job.listener = threading.Thread(target=job.listen, daemon=True)
-    job.listener.start()
-    return job
-
-
-def _stop(job: _Job) -> None:
-    """End a study's process, and wait for its last lines."""
-    job.process.terminate()
-    try:
-        job.process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        job.process.kill()
-        job.process.wait()
-    _heard(job)
-
-
-def _heard(job: _Job) -> None:
-    if job.listener is not None:
-        job.listener.join(timeout=10)
+    return words + ([] if measured is None else ["--data", str(measured)])
 
 
 def _ended(job: _Job, folder: Path, errors: dict[str, str]) -> str:
     """What a study's process has left, in a line; its error, if it crashed or was killed."""
-    seconds, code = time.perf_counter() - job.start, job.process.returncode
-    _heard(job)
+    seconds, code = time.perf_counter() - job.start, job.code
     if code == 0:
         untested = worker.stamp(folder).get("untested", [])
         more = (
@@ -278,7 +298,7 @@ def _ended(job: _Job, folder: Path, errors: dict[str, str]) -> str:
         )
         return f"[green]✓[/green] {job.name}: {seconds:.1f} s{more}"
     text = "".join(job.log[-200:])
-    if code < 0:
+    if code is not None and code < 0:
         text += f"killed by {signal.Signals(-code).name}, after it said: {job.said}\n"
         with contextlib.suppress(OSError):
             _files.write(folder / worker.ERROR, text)

@@ -1,11 +1,18 @@
-"""Run one study in a process of its own: `python -m qra_jax.studies.worker`, as `qra reproduce` does."""
+"""Run studies, each in a process of its own: `python -m qra_jax.studies.worker`, as `qra reproduce` does.
+
+With a study's name it runs that one. With `--serve` it imports what studies need, once, and forks a process for each
+line on stdin, one after the other.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
+import os
 import platform
+import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -14,9 +21,53 @@ from pathlib import Path
 from typing import Any
 
 DONE, CLAIMS, FIGURE, ERROR = "done.json", "claims.json", "figure", "error.txt"
+SERVE, ENDED = "--serve", "\0ended "
+"""The word that asks for a server, and what it says, with the exit status, when a study has ended."""
 
 
-def main() -> int:
+def serve() -> int:
+    """Run the studies that stdin names, each in a process of its own that need not import the libraries again."""
+    from qra_jax import plot, training, transformer  # noqa: F401
+    from qra_jax.cli.session import start_jax
+    from qra_jax.studies.lab import fingerprint, panels, record  # noqa: F401
+
+    start_jax()
+    fingerprint.freeze()
+    child = 0
+
+    def end(*_: object) -> None:
+        if child:
+            os.kill(child, signal.SIGTERM)
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    for line in sys.stdin:
+        words = json.loads(line)
+        if sys.platform != "linux":  # to fork is not safe there
+            code = subprocess.run([sys.executable, "-m", __spec__.name, *words], check=False).returncode
+        else:
+            child = os.fork()
+            if child == 0:
+                _forked(words)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            child = 0
+        print(f"{ENDED}{code}", flush=True)
+    return 0
+
+
+def _forked(words: list[str]) -> None:
+    """The life of a process that was forked for a study."""
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        code = main(words)
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def main(words: list[str] | None = None) -> int:
     """Compute what is missing, judge, draw, and write the stamp last of all; progress goes to stdout, a line each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
@@ -24,7 +75,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--force", type=float, metavar="SECONDS")
     parser.add_argument("--data", type=Path)
-    command = parser.parse_args()
+    command = parser.parse_args(words)
     folder = command.out / command.name
     try:
         from qra_jax.cli.session import start_jax
@@ -183,4 +234,4 @@ def to_json(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve() if SERVE in sys.argv else main())

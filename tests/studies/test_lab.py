@@ -205,7 +205,7 @@ def package(tmp_path, monkeypatch):
             text = (root / edit).read_text()
             assert old in text
             (root / edit).write_text(text.replace(old, new))
-        for cached in (fingerprint._tree, fingerprint._imports, fingerprint._dumped):
+        for cached in (fingerprint._source, fingerprint._imports, fingerprint._digest):
             cached.cache_clear()
         file = root / "studies" / "noise" / "made.py"
         pieces, imports = fingerprint._slice(file, "runs", "qra_jax.studies.noise.made")

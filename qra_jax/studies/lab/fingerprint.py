@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import qra_jax
@@ -111,14 +112,20 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def _tree(file: Path, modified: float) -> ast.Module:
-    return _bare(ast.parse(file.read_text(encoding="utf-8")))
+def _source(file: Path, modified: float) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def freeze() -> None:
-    """Let sources count, from now on, as they are when first looked at: an edit does not reach code that runs."""
+    """Let sources count as they are now, those that come later as they are at first: no edit reaches code that runs."""
     global _seen
-    _seen = {}
+    _seen = _seen or {}
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "")
+        if name.startswith("qra_jax.") and file.is_file():
+            modified = _modified(file)
+            _digest(file, modified)
+            _imports(file, modified)
 
 
 def _modified(file: Path) -> float:
@@ -150,7 +157,7 @@ def _bare(tree: ast.Module) -> ast.Module:
 
 def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]:
     """The definitions of a module that a function needs, and the modules of the package that these use."""
-    tree = _tree(file, _modified(file))
+    tree = _bare(ast.parse(_source(file, _modified(file))))
     defined: dict[str, list[ast.AST]] = {}
     imported: dict[str, set[str]] = {}
     for node in tree.body:
@@ -253,14 +260,35 @@ def _counts(module: str) -> bool:
 
 @functools.cache
 def _imports(file: Path, modified: float) -> frozenset[str]:
-    tree, module = _tree(file, modified), _module(file)
-    inside = module if file.name != "__init__.py" else module + ".__init__"
-    return frozenset(target for node in ast.walk(tree) for target in _targets(node, inside))
+    todo: list[Any] = [ast.parse(_source(file, modified))]
+    inside = _module(file) + (".__init__" if file.name == "__init__.py" else "")
+    out: set[str] = set()
+    while todo:  # imports are statements: what is inside of expressions need not be looked at
+        node = todo.pop()
+        out |= _targets(node, inside)
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, part, None)
+            todo += inner if isinstance(inner, list) else []
+    return frozenset(out)
 
 
 @functools.cache
-def _dumped(file: Path, modified: float) -> str:
-    return hashlib.sha256(ast.dump(_tree(file, modified)).encode()).hexdigest()
+def _digest(file: Path, modified: float) -> str:
+    """Of what the file compiles to without docstrings: the same whatever its comments and line numbers."""
+    code = compile(_source(file, modified), "", "exec", dont_inherit=True, optimize=2)
+    return hashlib.sha256(repr(_plain(code)).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Compiled code, and its constants, as plain data without places in the source."""
+    if isinstance(value, CodeType):
+        names = (value.co_name, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
+        counts = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags)
+        constants = [_plain(constant) for constant in value.co_consts]
+        return (value.co_code, value.co_exceptiontable, names, counts, constants)
+    if isinstance(value, frozenset):
+        return ("set", sorted(map(repr, value)))
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _closure(targets: Iterable[str], counts: Callable[[str], bool] = _counts) -> str:
@@ -275,6 +303,6 @@ def _closure(targets: Iterable[str], counts: Callable[[str], bool] = _counts) ->
         for file in _files(target):
             name = _module(file)
             if counts(name) and name not in files:
-                files[name] = _dumped(file, _modified(file))
+                files[name] = _digest(file, _modified(file))
                 todo += list(_imports(file, _modified(file)))
     return json.dumps(files, sort_keys=True)
