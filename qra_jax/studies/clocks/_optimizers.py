@@ -9,11 +9,13 @@ import numpy as np
 import optax
 import xarray as xr
 from jaxtyping import Array
+from matplotlib.axes import Axes
 
 from qra_jax import flow, orbit
 from qra_jax.algorithm import grpo
 from qra_jax.problem import Problem, examples, stack
 from qra_jax.studies import lab
+from qra_jax.studies.lab import panels
 from qra_jax.training import gradient_covariance, train
 
 RULES = ["SGD", "momentum", "Adam", "sign"]
@@ -45,10 +47,10 @@ def named() -> Problem:
     return stack([examples.fast(), examples.worked(), examples.entangled(21.0), cold])
 
 
-def problem_of(number: Array) -> Problem:
+def problem_of(number: Array, seed: int) -> Problem:
     """A named problem with patterns without mass up to PATTERNS, or from number 4 on a random one."""
     known = jax.tree.map(lambda x: x[jnp.clip(number, 0, 3)], named())
-    one, two = jax.random.split(jax.random.fold_in(jax.random.key(0), number))
+    one, two = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
     rest = (0, PATTERNS - 3)
     padded = jnp.pad(known.log_ref, rest, constant_values=-jnp.inf), jnp.pad(known.success, rest)
     drawn = jnp.log(jax.random.dirichlet(one, jnp.ones(PATTERNS))), jax.random.uniform(two, (PATTERNS,))
@@ -62,9 +64,9 @@ def settled(share: Array) -> Array:
     return jnp.where(below[-1] | ~jnp.isfinite(share[-1]), jnp.inf, step * EVERY)
 
 
-def matched(cell: Any, steps: int) -> dict[str, Array]:
+def matched(cell: Any, steps: int, seed: int) -> dict[str, Array]:
     """Exact means at the rate whose first EARLY steps gain a tenth of what accuracy can still rise."""
-    question, options = problem_of(cell.problem), options_of(cell.kind, cell.rule)
+    question, options = problem_of(cell.problem, seed), options_of(cell.kind, cell.rule)
     options |= {"mode": "mean", "algorithm": grpo(GROUP)}
     run = partial(train, jax.random.key(0), question, **options)
     grid = jnp.logspace(-5, 2, 113)
@@ -136,5 +138,15 @@ def tuned(reached: xr.DataArray, most: int) -> xr.DataArray:
     """Settled steps at the rate that was best on other seeds; "never" counts as the last step."""
     steps = reached.clip(EVERY, most)
     half = steps.sizes["seed"] // 2
-    best = xr.DataArray(np.log(steps)).isel(seed=slice(None, half)).mean("seed").argmin("rate")
+    early = xr.DataArray(np.log(steps)).isel(seed=slice(None, half)).mean("seed", skipna=False)
+    best = early.fillna(-np.inf).argmin("rate")  # what is unknown could be the best, and leaves open
     return steps.isel(seed=slice(half, None)).isel(rate=best)
+
+
+def bars(steps: xr.DataArray, ax: Axes, limit: int, title: str, colors: dict[str, str]) -> None:
+    """Steps by problem and rule; where a rule is not there at the end, a mark."""
+    panels.frame(title, ax, x="", y="steps until π(r*) stays above .9", log="y", ylim=(5, 12 * limit))
+    panels.bars(np.minimum(steps, limit), ax, x="problem", by="rule", colors=colors)
+    for (i, j), value in np.ndenumerate(steps.transpose("problem", "rule").values):
+        if not np.isfinite(value):
+            ax.text(i + (j - 2) * 0.16, limit, ">", ha="center", va="bottom", fontsize=9)

@@ -121,14 +121,14 @@ def shaken(key: Array, rate: Array, age: int, beta: float, group: int) -> Array:
     return jnp.sum(direction * (path.log_policy[-1] - optimum))
 
 
-def shaken_variance(load: float, age: int, beta: float, group: int) -> tuple[float, float]:
-    """Its variance by linear theory, η² uᵀCu Σψ², and without the echo: η² uᵀCu times the number of steps."""
+def shaken_variance(load: float, age: int, beta: float, group: int) -> float:
+    """Its variance by linear theory, η² uᵀCu Σψ²."""
     k, direction, optimum = curvature(beta)
     noise = training.gradient_covariance(
         examples.worked(), jnp.asarray(optimum), algorithm=reinforce(group_size=group)
     )
     strength = (load / k) ** 2 * float(direction @ np.asarray(noise) @ direction)
-    return strength * float(np.sum(theory.impulse_response(load, age=age, steps=120) ** 2)), strength
+    return strength * float(np.sum(theory.impulse_response(load, age=age, steps=120) ** 2))
 
 
 def period(path: np.ndarray) -> float:

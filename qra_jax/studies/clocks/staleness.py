@@ -37,8 +37,8 @@ study = lab.Study(
 
 MOMENTA, AGES, AGE = [0.0, 0.5, 0.9], lab.scale([1, 2, 4], [1, 2, 4, 8, 16]), 2
 """AGE: of old rollouts."""
-CLOSE = 0.01
-"""Tolerance of a threshold, relative: the growth of one per cent beyond it shows within 2000 steps."""
+CLOSE, MILDER = 0.01, 0.05
+"""Of a threshold, relative: what is one per cent beyond it shows within 2000 steps; and a difference that matters."""
 KINDS = {
     "REINFORCE (no baseline)": (_staleness.ONE, "none", None),
     "RLOO (baseline)": (rloo(2), "none", None),
@@ -86,7 +86,8 @@ def _delayed(data: lab.Data, schedule: str) -> lab.Evidence:
 
 
 @study.claim(
-    "A gradient held for S steps is unstable from ηKS = 2 on.", origin=lab.Derived("theory.held_radius")
+    "At the optimum of one problem a gradient held for S steps is unstable from ηKS = 2 on, to 1 %.",
+    origin=lab.Derived("theory.held_radius"),
 )
 def held(data):
     return _held(data, "held")
@@ -96,7 +97,7 @@ held.null("delayed gradients")(lambda data: _held(data, "delayed"))
 
 
 @study.claim(
-    "A gradient S steps late is unstable from ηK = 2 sin(π/(2(2S+1))) on.",
+    "At the optimum of one problem a gradient S steps late is unstable from ηK = 2 sin(π/(2(2S+1))) on, to 1 %.",
     origin=lab.Derived("theory.delay_limit"),
 )
 def delayed(data):
@@ -113,7 +114,7 @@ def _roots(data: lab.Data, momentum: float | None = None) -> lab.Evidence:
 
 
 @study.claim(
-    "With momentum the roots of the characteristic polynomials give the thresholds.",
+    "With momentum .5 and .9 the roots of the characteristic polynomials give the thresholds, to 1 %.",
     origin=lab.Derived("theory.delayed_radius, theory.held_radius"),
 )
 def with_momentum(data):
@@ -127,12 +128,13 @@ def _weaker(late: xr.DataArray, fresh: xr.DataArray) -> lab.Evidence:
     parts = [x.sel(momentum=MOMENTA[1:]) / x.sel(momentum=0, drop=True) for x in (late, fresh)]
     words = "threshold over that without momentum"
     return lab.all_of(
-        lab.exact(f"{words}, late", parts[0]).below(0.95), lab.exact(f"{words}, fresh", parts[1]).above(1.05)
+        lab.exact(f"{words}, late", parts[0]).below(1 - MILDER),
+        lab.exact(f"{words}, fresh", parts[1]).above(1 + MILDER),
     )
 
 
 @study.claim(
-    "Momentum makes a late gradient less stable, although it makes a fresh one more stable.",
+    "Momentum .5 and .9 makes a late gradient less stable, although it makes a fresh one more stable.",
     origin=lab.Derived(),
 )
 def weaker(data):
@@ -153,7 +155,7 @@ def _two_times(data: lab.Data, law: xr.DataArray) -> lab.Evidence:
 
 
 @study.claim(
-    "With only the rollouts old, the roots of θ' = θ + η(Aθ + Bθ_old) give the threshold.",
+    "With only the rollouts old (S = 2), the roots of θ' = θ + η(Aθ + Bθ_old) give the threshold, to 1 %.",
     origin=lab.Derived("theory.two_time_radius"),
 )
 def two_times(data):
@@ -163,19 +165,14 @@ def two_times(data):
 two_times.null("the threshold of a wholly old gradient")(lambda data: _two_times(data, _whole(data)))
 
 
-def _milder(data: lab.Data, found: xr.DataArray) -> lab.Evidence:
-    return lab.exact("threshold over that of a wholly old gradient", found / _whole(data)).above(1.05)
-
-
 @study.claim(
-    "Old rollouts with a new KL term are milder than a wholly old gradient.",
+    "Old rollouts (S = 2) with a new KL term have a higher threshold than a wholly old gradient.",
     origin=lab.Asked("Trainers hold rollouts, not gradients.", (papers.OSCILLATOR_REFRESH,)),
+    needs_no_control="two thresholds by one bisection, whose error `two-times` and `delayed` bound",
 )
 def milder(data):
-    return _milder(data, data.rollouts.measured.isel(kind=[0, 1])).per("kind")
-
-
-milder.null("a wholly old gradient")(lambda data: _milder(data, _whole(data)))
+    found = data.rollouts.measured.isel(kind=[0, 1]) / _whole(data)
+    return lab.exact("threshold over that of a wholly old gradient", found).above(1 + MILDER).per("kind")
 
 
 def _lifts(data: lab.Data, kinds: list[str]) -> lab.Evidence:
@@ -184,7 +181,7 @@ def _lifts(data: lab.Data, kinds: list[str]) -> lab.Evidence:
 
 
 @study.claim(
-    "Importance ratios lift the limit of staleness on REINFORCE's mean step, clipped or not.",
+    "Importance ratios lift the limit of staleness on REINFORCE's mean step near the optimum (S = 2), clipped or not.",
     origin=lab.Derived(),
 )
 def lifts(data):

@@ -160,21 +160,26 @@ def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]
     tree = _bare(ast.parse(_source(file, _modified(file))))
     defined: dict[str, list[ast.AST]] = {}
     imported: dict[str, set[str]] = {}
+    changing: list[tuple[ast.AST, set[str]]] = []
     for node in tree.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for name, targets in _bindings(node, module).items():
                 imported[name] = targets
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             defined.setdefault(node.name, []).append(node)
-        else:  # what is no plain assignment may change any object that it names
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            plain = isinstance(node, (ast.Assign, ast.AnnAssign)) and all(map(_is_plain, targets))
-            for name in {
-                n.id
-                for n in ast.walk(node)
-                if isinstance(n, ast.Name) and (isinstance(n.ctx, ast.Store) or not plain)
-            }:
+        else:
+            names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+            for name in {n.id for n in names if isinstance(n.ctx, ast.Store)}:
                 defined.setdefault(name, []).append(node)
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not all(map(_is_plain, targets)):
+                changing.append((node, {n.id for n in names if isinstance(n.ctx, ast.Load)}))
+    for (
+        node,
+        names,
+    ) in changing:  # what is no plain assignment may change any object of the module that it names
+        for name in names & set(defined):
+            defined[name].append(node)
     if function not in defined:
         raise ValueError(f"function: {function} of {module}; must be defined at the top of its file {file}")
     todo, seen, pieces, modules = [function], set(), [], set()

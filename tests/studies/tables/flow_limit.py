@@ -13,6 +13,12 @@ def _steeper(kind, power):
     return lambda d: d.change("runs", **{name: lambda x: x * x.rate**power for name in names})
 
 
+def _as_predicted(data):
+    """A bias that is the expansion's, with small errors."""
+    law = data.expected.bias * data.runs.rate
+    return data.change("runs", sampled_bias=law, sampled_bias_se=1e-3 * abs(law))
+
+
 TABLE = {
     "mean-training": {
         "fails": lambda d: d.change("runs", error=lambda x: x * x.rate**0.1),
@@ -23,12 +29,18 @@ TABLE = {
         "open": _noisy("rms"),
     },
     "bias": {
+        "holds": _as_predicted,
         "fails": _steeper("bias", 2.0),
         "open": _noisy("bias"),
     },
-    "constants": {
+    "variance": {
         "fails": lambda d: d.change("expected", variance=lambda x: 2 * x),
         "open": _noisy("variance"),
+    },
+    "constants": {
+        "holds": _as_predicted,
+        "fails": lambda d: d.change("expected", bias=lambda x: 3 * x),
+        "open": _noisy("bias"),
     },
     "sde": {
         "fails": lambda d: d.change("runs", sde=lambda x: 2 * x),

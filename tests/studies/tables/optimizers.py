@@ -24,11 +24,12 @@ TABLE = {
         "open": lambda d: d.change("means", reached=np.nan),
     },
     "solves": {
+        "holds": lambda d: _as(d, "means", "momentum", "SGD"),
         "fails": lambda d: _as(d, "means", "Adam", "SGD"),
         "open": lambda d: d.select("means", problem=slice(10)),
     },
     "fewer": {
-        "fails": lambda d: _as(d, "means", "Adam", "SGD"),
+        "fails": lambda d: _as(d, "means", "Adam", "momentum"),
         "open": lambda d: d.select("means", problem=slice(6)),
     },
     "follows": {

@@ -18,7 +18,8 @@ TABLE = {
     },
     "rests": {"fails": _as("gradient"), "open": lambda d: d.change("beyond", swing=np.nan)},
     "amplified": {
+        "holds": lambda d: d.change("shaken", variance=d.shaken.predicted),
         "fails": lambda d: d.change("shaken", variance=lambda x: 2 * x),
-        "open": lambda d: d.change("shaken", seeds=20),
+        "open": lambda d: d.change("shaken", error=lambda x: 20 * x),
     },
 }
