@@ -58,11 +58,15 @@ def test_the_orbit_is_nearest_to_itself_and_keeps_its_first_integral():
 
 def test_what_a_table_says_of_itself_is_read(monkeypatch):
     monkeypatch.setattr(tf, "Decoder", lambda vocabulary, **options: tf.Lookup(vocabulary))
-    size = procedures.Size(2, 3, 8, 1, 1, 1, 2, 1, 3, 2, 4)
+    size = procedures.Size(2, 3, 8, 1, 1, 1, 2, 1, 3, 2, 4, (2, 3))
     model = tf.Lookup(procedures.task_of(size).vocabulary)
     base = jax.vmap(lambda key: tf.init(key, model))(jax.random.split(jax.random.key(0), 2))
     runs = procedures.trained(size, base, 0)
-    assert runs.policy.dims == runs.right.dims == ("seed", "step", "kind", "question", "procedure")
+    dims = ("arm", "seed", "step", "kind", "question", "procedure")
+    assert runs.policy.dims == runs.right.dims == dims
+    first, later = (runs.policy.isel(step=i).transpose("arm", ...) for i in (0, -1))
+    np.testing.assert_allclose(first[0], first[1], rtol=1e-5)  # the same base, then another reward
+    assert (abs(later[0] - later[1]) > 1e-6).any()
     np.testing.assert_allclose(runs.policy.sum("procedure"), 1, atol=1e-5)
     assert (runs.paid <= runs.right).all()
     assert (runs.worked <= runs.right).all()

@@ -9,7 +9,7 @@ import xarray as xr
 from qra_jax import orbit, theory, transformer as tf
 from qra_jax.algorithm import grpo
 from qra_jax.problem import examples, stack
-from qra_jax.studies.networks import _bases, _paths, _rlif, _sequences, _sft
+from qra_jax.studies.networks import _bases, _paths, _rlif, _sequences, _sft, _shares
 
 DIMS = ("start", "seed", "step", "pattern")
 TIMES = np.concatenate([[0.0], np.logspace(-2, 4, 1200)])
@@ -79,6 +79,27 @@ def test_a_crossing_is_interpolated():
     np.testing.assert_allclose(_paths.crossing(path, 0.9), [15, 0, np.inf, np.nan])
 
 
+def test_a_pooled_share_stands_networks_without_any_of_the_whole():
+    part, whole = (xr.DataArray(x, dims="seed") for x in ([3.0, 0.0, 8.0, 0.0], [4.0, 0.0, 10.0, 0.0]))
+    found = _shares.pooled("part", part, whole)
+    assert found.value.item() == pytest.approx(11 / 14)
+    assert found.n == 2
+    off = np.array([3, 8]) - 11 / 14 * np.array([4, 10])
+    assert found.error is not None
+    assert found.error.item() == pytest.approx(np.sqrt(2 * np.sum(off**2)) / 14)
+    assert _shares.pooled("part", part, part).above(0.5).decide(0.05).kind == "open"  # all the same
+    assert _shares.pooled("part", part * np.nan, whole).above(0.5).decide(0.05).kind == "open"
+
+
+def test_a_pooled_share_scatters_as_its_error_says():
+    random = np.random.default_rng(0)
+    whole = xr.DataArray(random.poisson(20.0, (2000, 12)), dims=("run", "seed")).astype(float)
+    part = whole * xr.DataArray(random.uniform(0.2, 0.8, (2000, 12)), dims=("run", "seed"))
+    found = _shares.pooled("part", part, whole)
+    assert found.error is not None
+    assert float(np.sqrt((found.error**2).mean())) == pytest.approx(float(found.value.std()), rel=0.05)
+
+
 def test_a_gain_is_read_where_the_others_peak():
     curves = xr.DataArray(
         [[0.0, 1.0, 0.0, 3.0], [0.0, 0.5, 0.2, 0.0], [0.0, 0.6, 0.1, 0.0]], dims=("seed", "step")
@@ -104,8 +125,14 @@ def small():
         _, rollouts = _sequences.likelihood(model, params, known)
         judged = task.verify(key, task.questions(jnp.arange(6)), rollouts)
         names = ("verifiable", "self_certainty", "token_entropy", "trajectory_log_prob", "majority_vote")
-        named = jnp.stack([getattr(tf.reward, name)()(key, rollouts, judged) for name in names])
-        chosen = jax.vmap(lambda which: _sequences.chosen(which)(key, rollouts, judged))(jnp.arange(5))
+        made = [getattr(tf.reward, name)() for name in names] + [
+            tf.reward.verifiable(0.5, 0.5),
+            tf.reward.verifiable(),
+        ]
+        named = jnp.stack([one(key, rollouts, judged) for one in made])
+        chosen = jax.vmap(lambda which: _sequences.chosen(which)(key, rollouts, judged))(
+            jnp.arange(len(made))
+        )
         scores = _sequences.look(model, params, known), tf.read_out(model, params, task.demonstrations())
         return (
             scores,

@@ -30,7 +30,7 @@ study = lab.Study(
 AGE, GROUP, BETA, LAST = 2, 64, 2.0, 60
 NEAR, LOADS = np.linspace(1.02, 1.12, 6), [0.25, 0.5, 0.75, 0.9]
 """η/η_c between which the swing is fitted to a power law, and of sampled runs."""
-LEADING, NOISE, REST = 0.12, 0.2, 1e-3
+LEADING, NOISE, REST = 0.1, 0.15, 1e-3
 """Of leading orders, whose corrections are η/η_c − 1 ≤ .12; of a variance: a tenth of the spread; a swing at rest."""
 WAYS = {
     "gradient": OffPolicy(staleness=AGE, of="gradient"),

@@ -400,7 +400,10 @@ class Explained(Evidence):
             return xr.DataArray(UNKNOWN)
         if bool((self.true == 1).all()):
             return self._every().outcome(level)
-        return xr.DataArray(YES if self.rules(level) else NO)
+        if self.rules(level):
+            return xr.DataArray(YES)
+        unknown = any(bool(rule.isnull().any()) for rule in self.candidates.values())
+        return xr.DataArray(UNKNOWN if unknown else NO)
 
     def elements(self, level: float) -> xr.DataArray:
         return self._every().outcome(level)
@@ -425,7 +428,7 @@ class Explained(Evidence):
         return _share(self.quantity, self.true, self.n).above(1 - self.rare)
 
     def _checks(self, rule: str) -> list[Test]:
-        right = (self.candidates[rule] == self.true).astype(float)
+        right = (self.candidates[rule] == self.true).astype(float).where(self.candidates[rule].notnull())
         return [
             _share(f"“{rule}” is right {name}", right[among], round(self.n * float(among.mean()))).above(
                 self.sure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.studies import lab
@@ -13,6 +14,21 @@ from qra_jax.studies.lab import panels
 FAMILIES = {1.0: "U[0, 1] (plain reading)", 1.05: "Beta(1.05, 1)", 1.2: "Beta(1.2, 1)", 2.0: "Beta(2, 1)"}
 SHADES = dict(zip(FAMILIES, [plot.RIVAL, "#7FB3D5", "#2E86C1", "#1B4F72"], strict=True))
 COLORS = {"uniform": plot.RIVAL, "uneven": plot.CYCLE[4]}
+
+
+def every(data: lab.Data, humps: xr.DataArray) -> Figure:
+    """All panels.
+
+    Args:
+      data: of the study.
+      humps: which orbits rise visibly and end below their start, `[base, seed]`.
+    """
+    figure, axes = plot.new((10.6, 6.2), nrows=2, ncols=3)
+    rise_and_fall(data.orbits, axes[0, 0])
+    shares = [f"{float(humps.sel(base=base).mean()):.1%} ({base})" for base in humps.base.values]
+    peaks(data.orbits, axes[1, 0], "Visible rise, then a fall: " + " and ".join(shares) + " of all")
+    probabilities(data, axes[:, 1:])
+    return figure
 
 
 def _falls(orbits: xr.Dataset, base: str) -> tuple[xr.Dataset, xr.DataArray, xr.DataArray]:
@@ -112,7 +128,9 @@ def probabilities(data: lab.Data, axes: np.ndarray) -> None:
         phase.plot(shares.a, shares.a, "--", color="white", linewidth=1.2)
         panels.note((1.0, 1.0), phase, "U[0, 1]", shift=(6, -6), color=plot.RIVAL, dot=True)
     limit = float(data.fates.limit)
-    panels.mark(limit, axes[0, 0], f"limit {limit:.3f}", axis="y", before=True, color=plot.RIVAL, dash=":")
+    panels.mark(
+        limit, axes[0, 0], f"limit {limit:.3f}", axis="y", at=0.2, before=True, color=plot.RIVAL, dash=":"
+    )
     panels.mark(1.0, axes[0, 0], "reported limit: 1", axis="y", at=0.02)
     panels.mark(0.5, axes[1, 0], "reported: ½", axis="y", at=0.02)
     panels.legend(None, axes[0, 0], loc="lower left")

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from qra_jax import fit, flow, regularizer
 from qra_jax.algorithm import grpo
@@ -16,6 +17,7 @@ from qra_jax.batching import many
 from qra_jax.fit.drawing import THEORY
 from qra_jax.fit.inference import FEWEST
 from qra_jax.problem import Problem
+from qra_jax.studies import lab
 
 REGIMES = ("fast", "entangled", "held by KL", "common shift")
 """Dynamics of simulated runs: GRPO in Regime 1, in Regime 2, with a KL term; and logits that shift together."""
@@ -133,6 +135,20 @@ def _scores(forecast: fit.Forecast, rest: fit.Curve) -> list[float]:
     score, low, high = fit.score(forecast, rest), forecast.logged_low, forecast.logged_high
     narrow = np.abs(rest.accuracy - (low + high) / 2) <= (high - low) / 4
     return [score.error, score.end, score.crps, score.covered, float(narrow.mean())]
+
+
+def ahead(words: str, values: xr.DataArray, forecast: str, over: str) -> lab.Evidence:
+    """Errors of every baseline less those of a forecast, which the theory says are positive.
+
+    Args:
+      words: what the errors are.
+      values: `[..., forecast, over]`.
+      forecast: whose errors are taken off.
+      over: dimension of independent runs.
+    """
+    values = values.rename(forecast="baseline")
+    own, others = values.sel(baseline=forecast, drop=True), values.sel(baseline=list(fit.BASELINES))
+    return lab.difference(f"{words}, baseline less theory", others, own, over).above(0).per("baseline")
 
 
 def read(folder: Path) -> tuple[list[fit.Curve], list[float], list[str]]:

@@ -12,32 +12,50 @@ def by(template, dim, values):
     return (0 * template.fillna(0) + row).transpose(*template.dims)
 
 
+def ripple(array):
+    """Hardly any scatter, the same in no two members."""
+    return 1e-3 * np.sin(np.arange(1.0, array.size + 1)).reshape(array.shape)
+
+
 def errors(theory, baseline, prior, experiment="runs", score="end"):
     """Forecasts with these errors, with hardly any scatter."""
 
     def change(data):
         old = data[experiment][score]
         values = dict.fromkeys(old.forecast.values, baseline) | {"theory": theory, "prior": prior}
-        return data.change(experiment, **{score: by(old, "forecast", values)})
+        return data.change(experiment, **{score: by(old, "forecast", values) + ripple(old)})
 
     return change
 
 
-def regimes(**values):
-    """Errors at the end by regime."""
-    named = {"fast": 0.1, "held by KL": 0.1} | values
-    named["common shift"] = named.pop("shift", 0.9)
-    return lambda data: data.change("runs", end=by(data.runs.end, "regime", named))
+def covers(experiment, covered, narrow=0.5):
+    """Intervals, and those of half the width, that hold these shares of the points."""
+
+    def change(data):
+        noise = ripple(data[experiment].covered)
+        return data.change(experiment, covered=covered + noise, narrow=narrow + noise)
+
+    return change
+
+
+def entangled(error):
+    """The error at the end of entangled runs; that of fast ones is .1, the prior's is larger by .8."""
+
+    def change(data):
+        end = by(data.runs.end, "regime", dict.fromkeys(data.runs.regime.values, 0.1) | {"entangled": error})
+        end = end + 0.8 * (end.forecast == "prior") + ripple(end)
+        return data.change("runs", end=end.transpose(*data.runs.end.dims))
+
+    return change
 
 
 def chosen(right):
     """Sixty curves of each dynamics, whose own dynamics is the most probable, or another one is."""
 
     def change(data):
-        many = xr.concat([data.choices] * 30, "run")
+        many = xr.concat([data.choices.weight] * 30, "run")
         own = xr.DataArray(np.roll(np.eye(5), 0 if right else 2, axis=1), dims=("made", "dynamics"))
-        weight = (0 * many.weight + own).transpose(*many.weight.dims)
-        return Data({**data, "choices": many.assign(weight=weight)})
+        return Data({**data, "choices": (0 * many + own).transpose(*many.dims).to_dataset(name="weight")})
 
     return change
 
@@ -49,8 +67,8 @@ TABLE = {
         "open": errors(np.nan, 0.2, 0.6),
     },
     "calibrated": {
-        "holds": lambda d: d.change("runs", covered=0.8, narrow=0.5),
-        "fails": lambda d: d.change("runs", covered=0.4),
+        "holds": covers("runs", 0.8),
+        "fails": covers("runs", 0.4),
         "open": lambda d: d.change("runs", covered=np.nan),
     },
     "tells": {
@@ -59,8 +77,8 @@ TABLE = {
         "open": lambda d: d.change("choices", weight=np.nan),
     },
     "harder": {
-        "holds": regimes(entangled=0.5),
-        "fails": regimes(entangled=0.05),
-        "open": regimes(entangled=np.nan),
+        "holds": entangled(0.5),
+        "fails": entangled(0.05),
+        "open": entangled(np.nan),
     },
 }

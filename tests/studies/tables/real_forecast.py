@@ -4,15 +4,20 @@ import numpy as np
 import xarray as xr
 
 from qra_jax.studies.lab import Data
-from tests.studies.tables.forecast import errors
+from tests.studies.tables.forecast import covers, errors
 
 
 def certain(weight):
-    """Many runs in which one dynamics has this probability."""
+    """Many runs, of an experiment each, in which one dynamics has this probability; simulated ones do not tell."""
 
     def change(data):
-        many = xr.concat([data.real] * 20, "run")
-        return Data({**data, "real": many.assign(weight=many.weight * 0 + weight)})
+        real, controls = (
+            0 * xr.concat([data[name].weight] * 20, "run") + value
+            for name, value in (("real", weight), ("controls", 0.2))
+        )
+        real = real.assign_coords(experiment=("run", np.arange(real.sizes["run"])))
+        parts = {"real": real, "controls": controls}
+        return Data({**data, **{name: part.to_dataset(name="weight") for name, part in parts.items()}})
 
     return change
 
@@ -30,9 +35,9 @@ TABLE = {
     "probability": scored("crps"),
     "simulated-probability": scored("crps", "controls"),
     "calibrated": {
-        "holds": lambda d: d.change("real", covered=0.8, narrow=0.5),
-        "fails": lambda d: d.change("real", covered=0.4),
+        "holds": covers("real", 0.8),
+        "fails": covers("real", 0.4),
         "open": lambda d: d.change("real", covered=np.nan),
     },
-    "tells": {"holds": certain(0.9), "open": certain(np.nan)},
+    "tells": {"holds": certain(0.9), "fails": certain(0.3), "open": certain(np.nan)},
 }

@@ -29,7 +29,7 @@ def _falls(*, every):
     def mutate(data):
         entangled = data.survey.entangled.values
         chosen = np.arange(entangled.shape[1]) % every == 0
-        return data.change("survey", falls_first=entangled & chosen)
+        return data.change("survey", first=np.where(entangled & chosen, -1.0, 1.0))
 
     return mutate
 
@@ -43,7 +43,7 @@ def _blind(data):
 
 
 TABLE = {
-    "rises": {"fails": lambda d: d.change("survey", falls=True), "open": _few},
+    "rises": {"fails": lambda d: d.change("survey", least=-1.0), "open": _few},
     "rate": {
         "fails": _late(lambda rest: rest + 1),
         "open": lambda d: d.change("paths", log_rest=float("nan")),
@@ -53,6 +53,14 @@ TABLE = {
         "open": lambda d: d.change("paths", log_rest=float("nan")),
     },
     "transition": {"fails": _rises_at_once, "open": _blind},
-    "one-rival": {"fails": _falls(every=2), "open": lambda d: _few(_falls(every=1)(d))},
-    "any-rivals": {"fails": _falls(every=2), "open": lambda d: _few(_falls(every=1)(d))},
+    "one-rival": {
+        "holds": _falls(every=1),
+        "fails": _falls(every=2),
+        "open": lambda d: _few(_falls(every=1)(d)),
+    },
+    "any-rivals": {
+        "holds": _falls(every=1),
+        "fails": _falls(every=2),
+        "open": lambda d: _few(_falls(every=1)(d)),
+    },
 }

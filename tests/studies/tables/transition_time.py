@@ -1,6 +1,9 @@
 """Mutations of `transition-time`: what its claims would say of other data."""
 
 import numpy as np
+import xarray as xr
+
+from qra_jax.studies.lab import Data
 
 
 def _times(change):
@@ -17,9 +20,19 @@ def _random(change):
     return lambda d: d.change("times", random_log_time=change(d.times))
 
 
+def _many(data):
+    """Four times as many random problems."""
+    times = data.times
+    more = {
+        name: xr.concat([value] * 4, "problem") for name, value in times.items() if "problem" in value.dims
+    }
+    return Data({"times": times.drop_dims("problem").assign(more)})
+
+
 TABLE = {
     "power": {"fails": _times(lambda t: 0.97 * t.log_time), "open": _blind},
     "growth": {
+        "holds": _times(lambda t: t.gamma**2),
         "fails": _times(lambda t: 2 * t.gamma),
         "open": _blind,
     },
@@ -30,7 +43,8 @@ TABLE = {
     },
     "estimate": {"fails": _times(lambda t: t.log_time + 1), "open": _blind},
     "random-problems": {
-        "holds": _random(lambda t: t.random_estimate),
+        "holds": lambda d: _many(_random(lambda t: t.random_estimate)(d)),
+        "fails": _random(lambda t: t.random_estimate + 1),
         "open": lambda d: _random(lambda t: t.random_estimate)(d.select("times", problem=slice(50))),
     },
 }
