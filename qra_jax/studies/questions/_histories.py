@@ -115,8 +115,9 @@ def exponent(estimated: xr.Dataset, maker: str) -> lab.Estimate:
 def apart(estimated: xr.Dataset, first: str, second: str) -> lab.Estimate:
     """Difference of two mean exponents."""
     one, two = (exponent(estimated, maker) for maker in (first, second))
-    first_error, second_error = (float(x.interval(0.05)[1] - x.value) / 1.959964 for x in (one, two))
-    error = np.hypot(first_error, second_error)
+    assert one.error is not None
+    assert two.error is not None
+    error = np.hypot(one.error, two.error)
     return lab.measured(f"exponent ({first}) − exponent ({second})", one.value - two.value, error, n=one.n)
 
 
@@ -146,14 +147,13 @@ def ahead(histories: Histories, library: free.Library) -> np.ndarray:
     return np.array([[nats[1], deviation[1]] for nats, deviation in both]).T
 
 
-def between(rows: xr.Dataset, sign: xr.DataArray | int = 1) -> lab.Estimate:
+def between(
+    rows: xr.Dataset, words: str = "nats by which GRPO's mean field is ahead of the natural clock"
+) -> lab.Estimate:
     """Nats between these clocks, as a mean over populations where there are several; Vuong's error, as not nested."""
     over, n = [dim for dim in rows.nats.dims if dim == "seed"], rows.sizes.get("seed", 1)
     error = np.sqrt((rows.deviation**2).mean(over, skipna=False) / n)
-    words = "nats by which the clock that made them is ahead"
-    if isinstance(sign, int):
-        words = "nats by which GRPO's mean field is ahead of the natural clock"
-    return lab.measured(words, rows.nats.mean(over, skipna=False) * sign, error, n=n)
+    return lab.measured(words, rows.nats.mean(over, skipna=False), error, n=n)
 
 
 def learnt(prior: xr.Dataset) -> tuple[hierarchy.Simulated, hierarchy.Estimator]:

@@ -59,7 +59,7 @@ def outcome(ref: np.ndarray, end: np.ndarray, success: np.ndarray) -> dict[str, 
 def trained(
     run: lab.Run, seeds: int, ways: dict[str, Any], rules: dict[str, Algorithm], **options: Any
 ) -> xr.Dataset:
-    """Train the same populations in every way and by every rule.
+    """Train the same populations in every way and by every rule, in every experiment.
 
     Args:
       run: of the experiment.
@@ -72,7 +72,7 @@ def trained(
     Returns:
       Accuracies `[way, rule, seed, question]` of [`outcome`][].
     """
-    rng, n, members = np.random.default_rng(run.seed), seeds, list(rules.values())
+    rng, n, members = np.random.default_rng(run.shared_seed), seeds, list(rules.values())
     size = (n, QUESTIONS, PATTERNS)
     log_ref = np.log(rng.dirichlet(np.full(PATTERNS, 0.5), size[:2]) + 1e-300)
     rates, common = rng.beta(0.1, 0.9, size), rng.beta(0.1, 0.9, (n, 1, PATTERNS))

@@ -37,15 +37,21 @@ REAL = lab.Asked("A real GRPO run over 1209 questions has a history for each of 
 KINDS, PEAKED = ["two patterns", "several patterns"], "peaked policies"
 MODELS = ["two patterns", ANY := "any patterns"]
 NATS_AND, VISITS = ("nats", "deviation"), 51
+NARROW = "an estimator that takes all questions for such of two patterns"
 NATS, SHARP = 10.0, 1 / 6
 """Nats that would tell two clocks apart; error of an exponent that would."""
+
+
+def _library(run: lab.Run) -> free.Library:
+    """Questions that mixtures are over, the same ones for simulated histories and the real run."""
+    return free.library(np.random.default_rng(run.shared_seed), *run(lab.scale((2400, 256), (9000, 512))))
 
 
 @study.experiment()
 def mixtures(run: lab.Run) -> xr.Dataset:
     """Log likelihoods of clocks with a free distribution over two patterns or any, for histories of two clocks."""
     size, seeds = run(lab.scale(220, 600)), run(lab.scale(4, 4))
-    library = free.library(np.random.default_rng(run.seed), *run(lab.scale((2400, 256), (9000, 512))))
+    library = _library(run)
     found = np.full((2, 2, 2, seeds, 2), np.nan)
     for kind, maker, seed in np.ndindex(2, 2, seeds):
         rng = np.random.default_rng([run.seed, kind, maker, seed])
@@ -73,9 +79,9 @@ def unseen(run: lab.Run) -> xr.Dataset:
     for i, (several, dirichlet) in enumerate(((False, 1.0), (True, 1.0), (True, 0.3))):
         rng, count = np.random.default_rng([run.seed, 2, i]), run(lab.scale(80, 200))
         test = hierarchy.simulate(rng, count, questions=size, dirichlet=(dirichlet,), several=several)
-        found = (test.exponent, *estimator.interval(test.summaries, 0.1), narrow.estimate(test.summaries)[0])
-        parts.append((*found, estimator.strangeness(test.summaries)))
-    names = ("true", "value", "half", "narrow", "strangeness")
+        both = [x for one in (estimator, narrow) for x in one.interval(test.summaries, 0.1)]
+        parts.append((test.exponent, *both, estimator.strangeness(test.summaries)))
+    names = ("true", "value", "half", "narrow", "narrow half", "strangeness")
     out = {name: (("kind", "population"), [part[i] for part in parts]) for i, name in enumerate(names)}
     return lab.dataset(out, {"kind": [*KINDS, PEAKED]})
 
@@ -85,7 +91,7 @@ def real(run: lab.Run) -> xr.Dataset:
     """The real run under both estimators."""
     histories = made.find(run)
     _, estimator = made.learnt(run.done.prior)
-    library = free.library(np.random.default_rng(run.seed), *run(lab.scale((2400, 256), (9000, 512))))
+    library = _library(run)
     swap = (histories.correct[:, ::-1], histories.seen[:, ::-1], histories.group_size, histories.names)
     parts = histories.part(visits=slice(0, VISITS)), Histories(*swap).part(visits=slice(-VISITS, None))
     rows = np.array([hierarchy.summaries(part) for part in parts])
@@ -109,29 +115,29 @@ def _(data):
     return made.between(data.mixtures.sel(model=MODELS[0], kind=KINDS[0])).near(0, within=NATS)
 
 
-def _told(data: lab.Data, sign: int = 1) -> lab.Evidence:
-    """Nats by which the maker's clock is ahead of the other, or behind it, as a mean over all populations."""
+def _told(data: lab.Data, words: str, signs: list[int]) -> lab.Evidence:
+    """Nats toward a clock for each maker, as a mean over all populations."""
     rows = data.mixtures.sel(model=ANY)
-    toward = xr.DataArray([-sign, sign], coords={"maker": rows.maker})
+    toward = xr.DataArray(signs, coords={"maker": rows.maker})
     rows = rows.assign(nats=rows.nats * toward).rename(seed="draw").stack(seed=("kind", "maker", "draw"))
-    return made.between(rows, xr.DataArray(1)).above(0)
+    return made.between(rows, f"nats by which {words} is ahead").above(NATS)
 
 
 @study.claim(
-    "With any patterns allowed, the clock that made the histories is the likelier of the two, on average.",
+    "With any patterns allowed, the clock that made the histories is the likelier of the two by ten nats on average.",
     origin=ASKED,
 )
 def told(data):
-    return _told(data)
+    return _told(data, "the clock that made them", [-1, 1])
 
 
-told.null("the other clock in the maker's place")(lambda data: _told(data, -1))
+told.null("one and the same clock, whoever made them")(lambda data: _told(data, FIELD, [1, 1]))
 
 
-def _covers(unseen: xr.Dataset, shift: int = 0) -> lab.Evidence:
-    """Share of intervals that cover; for shuffled populations, by chance."""
-    missed = abs(unseen.value.roll(population=shift) - unseen.true)
-    flags = (missed <= unseen.half).where(np.isfinite(unseen.value))
+def _covers(unseen: xr.Dataset, value: str = "value", half: str = "half") -> lab.Evidence:
+    """Share of intervals that cover: 15 points below what they promise would matter."""
+    missed = abs(unseen[value] - unseen.true)
+    flags = lab.where_known(missed <= unseen[half], missed, unseen[half])
     return lab.share("90 % intervals that cover the exponent", flags, over="population").above(0.75)
 
 
@@ -143,7 +149,7 @@ def covers(data):
     return _covers(data.unseen.sel(kind=list(KINDS)))
 
 
-covers.null("intervals of other populations")(lambda data: _covers(data.unseen.sel(kind=KINDS[0]), 7))
+covers.null(NARROW)(lambda data: _covers(data.unseen.sel(kind=KINDS[1]), "narrow", "narrow half"))
 
 
 @study.claim("They do so for peaked base policies, too, which its prior does not have.", origin=HERE)
@@ -151,20 +157,15 @@ def outside(data):
     return _covers(data.unseen.sel(kind=PEAKED))
 
 
-outside.null("intervals of other populations")(lambda data: _covers(data.unseen.sel(kind=PEAKED), 7))
+outside.null(NARROW)(lambda data: _covers(data.unseen.sel(kind=PEAKED), "narrow", "narrow half"))
 
 
-def _error(true: xr.DataArray, value: xr.DataArray) -> lab.Evidence:
+def _error(data: lab.Data, kind: str, value: str) -> lab.Evidence:
     """Root mean square error of an exponent over populations."""
-    root = lab.statistic(
-        "root mean square error of the exponent",
-        lambda x: np.sqrt((x**2).mean("population", skipna=False)),
-        true - value,
-        over="population",
-        to=np.log,
-        back=np.exp,
-    )
-    return root.below(SHARP)
+    own, to = data.unseen.sel(kind=kind), {"to": np.log, "back": np.exp}
+    root = lambda x: np.sqrt((x**2).mean("population", skipna=False))  # noqa: E731
+    words, missed = "root mean square error of the exponent", own.true - own[value]
+    return lab.statistic(words, root, missed, over="population", **to).below(SHARP)
 
 
 @study.claim(
@@ -172,20 +173,13 @@ def _error(true: xr.DataArray, value: xr.DataArray) -> lab.Evidence:
     origin=ASKED,
 )
 def identified(data):
-    own = data.unseen.sel(kind=KINDS[1])
-    return _error(own.true, own.value)
+    return _error(data, KINDS[1], "value")
 
 
-@identified.null("estimates of other populations")
-def _(data):
-    own = data.unseen.sel(kind=KINDS[1])
-    return _error(own.true, own.value.roll(population=7))
-
-
-@identified.positive("questions of two patterns, by an estimator that knows it")
-def _(data):
-    own = data.unseen.sel(kind=KINDS[0])
-    return _error(own.true, own.narrow)
+identified.null(NARROW)(lambda data: _error(data, KINDS[1], "narrow"))
+identified.positive("two patterns, by an estimator that knows it")(
+    lambda data: _error(data, KINDS[0], "narrow")
+)
 
 
 @study.claim(

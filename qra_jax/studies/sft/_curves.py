@@ -148,13 +148,12 @@ def _slopes(log_ref: Any, success: Any, which: Any) -> dict[str, Any]:
 _SLOPES = many(_slopes, block=64, chunk=64)
 
 
-def patterns_of_random_problems(seed: int, sizes: tuple[int, ...], count: int) -> xr.Dataset:
+def patterns_of_random_problems(seed: int, counts: dict[int, int]) -> xr.Dataset:
     """Every pattern of random problems, Dirichlet(1) base policies and uniform success rates, as one long table.
 
     Args:
       seed: of the draws.
-      sizes: numbers of patterns n.
-      count: problems of each size.
+      counts: how many problems, by their number of patterns n.
 
     Returns:
       Columns `[case]`: of a pattern its `rank` by success rate (0: r*), `ref`, `success` and the slopes of
@@ -163,7 +162,7 @@ def patterns_of_random_problems(seed: int, sizes: tuple[int, ...], count: int) -
       follow each other, and within them the patterns by rank.
     """
     rng, parts = np.random.default_rng(seed), []
-    for n in sizes:
+    for n, count in counts.items():
         ref, success = rng.dirichlet(np.ones(n), 2 * count), -np.sort(-rng.random((2 * count, n)), axis=1)
         use = np.flatnonzero(ref[:, 0] < TARGET)[:count]
         ref, success = ref[use], success[use]

@@ -21,6 +21,8 @@ SPREADS, SAMPLES, TASTES = [0.1, 0.4, 0.8], [4.0, 32.0], {"blind": 0.0, "prefers
 """Spreads of success rates; SFT times, which stand for numbers of samples; log odds of better patterns."""
 RATE, SFT_RATE, BATCH = 1.0, 0.5, 4
 """Sampled: learning rates of RL and SFT, and demonstrations in a step."""
+TWICE = SIZES[1:-1]
+"""Sizes at which patterns that are there are shown again, drawn at random, as many as a doubling would add."""
 ADDS, HAS, LACKS = "adds the best one", "best one in already", "best one still missing"
 
 
@@ -41,7 +43,8 @@ def starts(seed: int, problems: int) -> xr.Dataset:
     Returns:
       `log_time` of REINFORCE to π(r*) = .99 at the widest spread `[taste, samples, size, problem]`; whether r* was
       shown, `covered` `[taste, size, problem]`; `accuracy` after the budget `[spread, taste, samples, size, problem]`;
-      and at the widest spread, blind and with most samples, π(r*) (`best`) and both when sampled, `[size, problem]`.
+      both with duplicates in place of a doubling, `log_time_twice` and `accuracy_twice`, by `twice`, the size; and at
+      the widest spread, blind and with most samples, π(r*) (`best`) and both when sampled, `[size, problem]`.
     """
     rng, count = np.random.default_rng(seed), problems
     ref, draw = rng.dirichlet(np.full(PATTERNS, 0.5), count), rng.random((count, PATTERNS))
@@ -50,6 +53,8 @@ def starts(seed: int, problems: int) -> xr.Dataset:
     taste, size = np.array(list(TASTES.values()))[:, None, None], np.array(SIZES)[:, None, None]
     shown = np.argsort(np.argsort(taste * draw - rng.gumbel(size=draw.shape), axis=-1), axis=-1)
     mixture = (shown[:, None] < size) / size  # [tastes, sizes, problems, patterns]
+    drawn = rng.multinomial(size[1:-1, :, 0], mixture[:, 1:-1]) / size[1:-1]
+    mixture = np.concatenate([mixture, (mixture[:, 1:-1] + drawn) / 2], axis=1)
     rows = [np.broadcast_to(x, mixture.shape).reshape(-1, PATTERNS) for x in (ref, TOP - 0.8 * draw, mixture)]
     log_after = _curves.policies_after(np.log(rows[0]), rows[1], rows[2], np.array(SAMPLES))
     log_after = np.moveaxis(log_after.reshape(*mixture.shape[:-1], len(SAMPLES), PATTERNS), -2, 1)
@@ -58,40 +63,53 @@ def starts(seed: int, problems: int) -> xr.Dataset:
     start, success = np.broadcast_arrays(log_after, success)
     flat = start.reshape(-1, PATTERNS), success.reshape(-1, PATTERNS)
     end = np.asarray(many(_expected)(*flat)).reshape(start.shape)
-    few = [
-        np.broadcast_to(x, mixture[0].shape).reshape(-1, PATTERNS)
-        for x in (ref, success[-1, 0, -1], mixture[0])
-    ]
-    drawn = np.asarray(many(_sampled)(*few, jax.random.split(jax.random.key(seed), len(few[0])))).reshape(
-        mixture[0].shape
-    )
-    dims = ("taste", "samples", "size", "problem")
+    blind, rates, own = mixture[0, : len(SIZES)], success[-1, 0, -1, 0], slice(len(SIZES))
+    few = [np.broadcast_to(x, blind.shape).reshape(-1, PATTERNS) for x in (ref, rates, blind)]
+    keys = jax.random.split(jax.random.key(seed), len(few[0]))
+    sampled = np.asarray(many(_sampled)(*few, keys)).reshape(blind.shape)
+    accuracy, again = (end * success).sum(axis=-1), slice(len(SIZES), None)
+    dims, twice = ("taste", "samples", "size", "problem"), ("taste", "samples", "twice", "problem")
     variables = {
-        "log_time": (dims, log_time),
-        "covered": (("taste", "size", "problem"), mixture[..., 0] > 0),
-        "accuracy": (("spread", *dims), (end * success).sum(axis=-1)),
-        "best": (dims[2:], end[-1, 0, -1, ..., 0]),
-        "sampled_accuracy": (dims[2:], (drawn * success[-1, 0, -1]).sum(axis=-1)),
-        "sampled_best": (dims[2:], drawn[..., 0]),
+        "log_time": (dims, log_time[:, :, own]),
+        "log_time_twice": (twice, log_time[:, :, again]),
+        "covered": (("taste", "size", "problem"), mixture[:, own, :, 0] > 0),
+        "accuracy": (("spread", *dims), accuracy[..., own, :]),
+        "accuracy_twice": (("spread", *twice), accuracy[..., again, :]),
+        "best": (dims[2:], end[-1, 0, -1, own, :, 0]),
+        "sampled_accuracy": (dims[2:], (sampled * rates).sum(axis=-1)),
+        "sampled_best": (dims[2:], sampled[..., 0]),
     }
-    return lab.dataset(
-        variables, {"taste": list(TASTES), "samples": SAMPLES, "size": SIZES, "spread": SPREADS}
-    )
+    coords = {"taste": list(TASTES), "samples": SAMPLES, "size": SIZES, "twice": TWICE, "spread": SPREADS}
+    return lab.dataset(variables, coords)
 
 
-def changes(warm: xr.Dataset, cases: list[str]) -> xr.DataArray:
-    """Changes of log T by a doubling of d, by what it adds, as many in every cell `[case, taste, samples, member]`."""
-    change, in_it = warm.log_time.diff("size"), warm.covered
+def shares(words: str, warm: xr.Dataset, cases: list[str], sign: int) -> lab.Estimate:
+    """Share of doublings of d that change log T in a direction, by what they add `[case, taste, samples]`.
+
+    A problem counts once, with the share of its doublings of that kind.
+
+    Args:
+      words: what it is a share of.
+      warm: from `starts`.
+      cases: what doublings add.
+      sign: of the change.
+    """
+    change, in_it = warm.log_time.diff("size"), warm.covered.astype(bool)
     before, after = in_it.isel(size=slice(-1)).values, in_it.isel(size=slice(1, None)).values
     which = {ADDS: ~before & after, HAS: before, LACKS: ~after}
-    cells = [
-        [[c.values[w] for c in change.sel(taste=t)] for t, w in zip(TASTES, which[k], strict=True)]
-        for k in cases
-    ]
-    least = min(cell.size for case in cells for row in case for cell in row)
-    values = [[[cell[:least] for cell in row] for row in case] for case in cells]
-    coords = {"case": cases, "taste": list(TASTES), "samples": warm.samples.values}
-    return xr.DataArray(values, coords, (*coords, "member"))
+    moved = lab.where_known(sign * change > 0, change)
+
+    def share(chosen: np.ndarray, moved: xr.DataArray) -> lab.Estimate:
+        count = chosen.sum(axis=0)
+        total = moved.where(xr.DataArray(chosen, dims=("size", "problem")), 0.0).sum("size", skipna=False)
+        own = total.isel(problem=count > 0) / xr.DataArray(count[count > 0], dims="problem")
+        return lab.share(words, own, "problem")
+
+    def by_taste(chosen: np.ndarray) -> lab.Estimate:
+        rows = zip(TASTES, chosen, strict=True)
+        return lab.stacked("taste", {t: share(own, moved.sel(taste=t, drop=True)) for t, own in rows})
+
+    return lab.stacked("case", {case: by_taste(which[case]) for case in cases})
 
 
 def _expected(start: Array, success: Array) -> Array:

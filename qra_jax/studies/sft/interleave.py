@@ -33,7 +33,8 @@ from qra_jax.studies.sft._mixed import BEFORE, BETWEEN, EVERY, FIRST, METHODS, O
 
 study = lab.Study(__name__, title="Interleaving: SFT on unsolved questions between RL steps, or before them")
 
-POPULATIONS, QUESTIONS, WEIGHT, POINTS = 24, lab.scale(12, 32), 0.3, 0.03  # POINTS of accuracy matter
+POPULATIONS, QUESTIONS, WEIGHT, POINTS = 24, lab.scale(12, 32), 0.3, 0.03
+"""POINTS: of accuracy, that matter; RELIFT reports 3.6 over the next best."""
 RIVALS, APART, SHARED = {"no rival": 0.0, "half-right rival": 0.5}, {"apart": 0.0}, {"all shared": 1.0}
 OVERLAPS = lab.scale(APART | SHARED, APART | {"30 % shared": 0.3} | SHARED)
 BASE = {"rival": "no rival", "overlap": "apart"}
@@ -42,12 +43,12 @@ COLORS = dict(zip(METHODS, SHADES, strict=True))
 WEIGHTS = lab.scale([0.03, 0.1, 0.2, 1.0], [0.03, 0.06, 0.1, 0.2, 0.6, 1.0, 3.0])
 AMOUNTS = lab.scale([0.5, 2.0, 5.0, 12.0], [0.5, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 25.0])
 SHARES = lab.scale([0.01, 0.1, 0.3, 0.8, 1.0], [0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 1.0])
-GATES, HEAVY = [8.0, 64.0, 256.0], [1.0, 10.0]
+GATES, HEAVY = [2.0, 8.0, 64.0, 256.0], [1.0, 10.0]
 """G of the gates of SFT that comes first; weights of SFT at every step."""
 
 
 def _questions(run: lab.Run, rival: float = 0.0, overlap: float = 0.0) -> _mixed.Population:
-    return _mixed.population(run.seed, POPULATIONS, run(QUESTIONS), rival, overlap)
+    return _mixed.population(run.shared_seed, POPULATIONS, run(QUESTIONS), rival, overlap)
 
 
 @study.experiment()
@@ -129,7 +130,7 @@ def timing(data):
     return _gains(data, BETWEEN, FIRST)
 
 
-relift.null("the model's own choices in place of demonstrations")(lambda data: _gains(data, OWN, RL, SFT))
+relift.null("the model's own choices in place of demonstrations")(lambda data: _gains(data, OWN, RL))
 before.null("the model's own choices in place of demonstrations")(lambda data: _gains(data, OWN, BEFORE))
 choice.null("RL without SFT in its place")(lambda data: _gains(data, RL, BEFORE))
 timing.null("the model's own choices in place of demonstrations")(lambda data: _gains(data, OWN, FIRST))
@@ -138,15 +139,12 @@ timing.null("the model's own choices in place of demonstrations")(lambda data: _
 def _half(data: lab.Data, gate: list[float]) -> lab.Evidence:
     """Whether at one of these gates interleaving gains less than half of what it gains at the gate of its group."""
     first, between = data.gates.accuracy, data.settings.accuracy.sel(**BASE, way=BETWEEN, drop=True)
-    timing, words = (
-        between - first.sel(gate=GATES[0], drop=True),
-        "gain by timing less half of that at a gate of 8, ",
-    )
-    rest = [
-        lab.mean(f"{words}at {g:g}", between - first.sel(gate=g) - timing / 2, "population") for g in gate
-    ]
+    timing = between - first.sel(gate=float(_mixed.GROUP), drop=True)
+    words = "gain by timing less half of that at a gate of 8, "
+    left = {g: between - first.sel(gate=g) - timing / 2 for g in gate}
+    less = [lab.mean(f"{words}at {g:g}", gap, "population").below(0) for g, gap in left.items()]
     gain = lab.mean("gain by timing at a gate of 8", timing, "population").above(0)
-    return lab.all_of(gain, lab.any_of(*(one.below(0) for one in rest)))
+    return lab.all_of(gain, lab.any_of(*less))
 
 
 @study.claim(
@@ -154,10 +152,10 @@ def _half(data: lab.Data, gate: list[float]) -> lab.Evidence:
     origin=lab.Derived("RL alone finishes from ρ = 1/(2√(G − 1) T) on, far below 1/G"),
 )
 def take_over(data):
-    return _half(data, GATES[1:])
+    return _half(data, GATES[2:])
 
 
-take_over.null("the gate of the group itself")(lambda data: _half(data, GATES[:1]))
+take_over.null("a gate that shuts later, G = 2")(lambda data: _half(data, GATES[:1]))
 
 
 def _below(data: lab.Data, every: xr.DataArray) -> lab.Evidence:
@@ -170,9 +168,7 @@ def every_step(data):
     return _below(data, data.quality.every).per("share", "weight")
 
 
-every_step.null("demonstrations of r* only, x = 1")(
-    lambda data: _below(data, data.quality.every.isel(share=-1))
-)
+every_step.null("r* only, x = 1")(lambda data: _below(data, data.quality.every.isel(share=-1)))
 
 
 def _off(off: xr.DataArray) -> lab.Evidence:
@@ -180,7 +176,8 @@ def _off(off: xr.DataArray) -> lab.Evidence:
 
 
 @study.claim(
-    "SFT at every step ends at the rest point ρ = p*{1 − w(1 − m)/[w + c(ρ)ρ]} of every question that it gets to.",
+    "SFT at every step ends within a point of the rest point ρ = p*{1 − w(1 − m)/[w + c(ρ)ρ]} of every question that "
+    "it gets to in half of the run.",
     origin=lab.Derived("theory.rest_point"),
 )
 def rest(data):
@@ -190,21 +187,24 @@ def rest(data):
 rest.null("the rest point of the other weight")(lambda data: _off(data.quality.off_other))
 
 
-def _alike(data: lab.Data, roll: int = 0) -> lab.Evidence:
-    both = data.settings.sel(way=list(METHODS)).mean(["rival", "overlap"], skipna=False)
-    gap = both.sampled - both.accuracy.roll(way=roll)
-    return lab.mean("sampled accuracy less expected one", gap, "population").near(0, within=0.03)
+def _alike(sampled: xr.DataArray, expected: xr.DataArray) -> lab.Evidence:
+    words = "sampled accuracy less expected one"
+    return lab.difference(words, sampled, expected, "population").near(0, within=POINTS)
 
 
 @study.claim(
-    "Sampled groups and demonstrations end within three points of the accuracy that expected training has.",
-    origin=lab.Derived(),
+    "Averaged over settings, sampled training ends within three points of the accuracy that expected training has.",
+    origin=lab.Derived("this study: expected updates are means of the sampled ones"),
 )
 def sampled(data):
-    return _alike(data)
+    both = data.settings.sel(way=list(METHODS)).mean(["rival", "overlap"], skipna=False)
+    return _alike(both.sampled, both.accuracy)
 
 
-sampled.null("the methods exchanged")(lambda data: _alike(data, 1))
+@sampled.null("SFT on unsolved, then RL, expected with the gates of other groups")
+def _(data):
+    drawn = data.settings.sampled.sel(**BASE, way=FIRST, drop=True)
+    return _alike(drawn, data.gates.accuracy.sel(gate=[g for g in GATES if g != _mixed.GROUP]))
 
 
 @study.figure

@@ -3,11 +3,20 @@
 import numpy as np
 import xarray as xr
 
+PAID, COIN = "right answers", "coin"
 SHARES, RATES = np.array([0.15, 0.25, 0.1, 0.5]), np.array([0.2, 0.4, 0.9, 0.1])
 
 
+def ripple(array, size=1e-3):
+    """Something small that differs from one network to the next."""
+    return xr.DataArray(size * np.sin(1 + np.arange(array.size)).reshape(array.shape), dims=array.dims)
+
+
 def course(*, winner=None, right=0.0, late=0.0, marker=(0.7, 0.7)):
-    """Straight paths to one procedure; right answers rise by a number, or late; the marker's chance rises at first."""
+    """Straight paths to one procedure; right answers rise by a number, or late; the marker's chance rises at first.
+
+    Those that are paid by a coin stay where they are.
+    """
 
     def change(data):
         runs = data.runs
@@ -23,7 +32,8 @@ def course(*, winner=None, right=0.0, late=0.0, marker=(0.7, 0.7)):
             "announced": chance,
         }
         full = {n: (0 * runs[n].fillna(0) + x).transpose(*runs[n].dims) for n, x in made.items()}
-        return data.change("runs", **full)
+        full = {n: x.where(x.arm == PAID, x.isel(step=0, drop=True)) + ripple(x) for n, x in full.items()}
+        return data.change("runs", **{n: x.transpose(*runs[n].dims) for n, x in full.items()})
 
     return change
 
@@ -36,7 +46,7 @@ def passes(first, last, cooled=0.0):
         step = xr.DataArray(np.linspace(first, last, passed.sizes["k"]), dims="k")
         passed.loc[{"model": "RL"}] += step
         passed.loc[{"model": "base, cooled"}] += last - cooled
-        return data.change("runs", passed=passed)
+        return data.change("runs", passed=passed + ripple(passed))
 
     return change
 
@@ -46,7 +56,7 @@ def away(orbit):
         values = {"orbit": orbit, "natural": 0.2, "line": 0.2, "orbit, mirrored rates": 0.3}
         row = xr.DataArray([values[name] for name in data.curves.curve.values], dims="curve")
         full = (0 * data.curves.away.fillna(0) + row).transpose(*data.curves.away.dims)
-        return data.change("curves", away=full)
+        return data.change("curves", away=full + ripple(full))
 
     return change
 

@@ -14,6 +14,14 @@ def _obeys(of, noise=0.0):
     return change
 
 
+def _unlike(d):
+    """Accuracy obeys the law on every question, fast on every other one and slow on the rest."""
+    time, turn = np.linspace(0, 1, d.runs.sizes["record"]), np.arange(d.runs.sizes["question"]) % 2
+    h = 2 - 1.9 * time ** np.where(turn, 0.1, 10.0)[:, None]
+    h = np.broadcast_to(h, d.runs.entropy.shape)
+    return d.change("runs", entropy=h, accuracy=1 - np.exp(h) / 10)
+
+
 def _few(d):
     return d.select("runs", question=slice(2))
 
@@ -25,6 +33,6 @@ def _unknown(d):
 TABLE = {
     "averages": {"fails": _obeys(np.exp, 1.0), "open": _unknown},
     "form": {"fails": _obeys(lambda h: h), "holds": _obeys(np.exp), "open": _unknown},
-    "single": {"holds": _obeys(np.exp), "open": _few},
+    "single": {"holds": _unlike, "open": _few},
     "ceiling": {"holds": _obeys(np.exp), "open": _unknown},
 }

@@ -7,6 +7,12 @@ def _unknown(experiment, name):
     return lambda d: d.change(experiment, **{name: np.nan})
 
 
+def _in_updates(d):
+    """Rollouts that are divided by the group size, of eight times as many runs."""
+    d = d.change("races", rollouts=lambda x: x / x.G)
+    return d.select("races", seed=np.tile(np.arange(d.races.sizes["seed"]), 8))
+
+
 TABLE = {
     "free": {
         "fails": lambda d: d.change("speeds", share=lambda x: 0.5 * x),
@@ -25,9 +31,7 @@ TABLE = {
         "open": _unknown("noise", "variance"),
     },
     "race": {
-        "holds": lambda d: d.change(
-            "races", rollouts=lambda x: x.isel(G=[0] * x.sizes["G"]).assign_coords(G=x.G) / x.G
-        ),
-        "open": lambda d: d.select("races", seed=slice(20)),
+        "holds": _in_updates,
+        "open": _unknown("races", "rollouts"),
     },
 }

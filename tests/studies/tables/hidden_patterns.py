@@ -13,9 +13,7 @@ def _two(d):
 def _alike(d):
     """With any patterns allowed, clocks are not apart at all."""
     return d.change(
-        "mixtures",
-        nats=lambda x: x.where(x.model != "any patterns", 0.0),
-        deviation=lambda x: x.where(x.model != "any patterns", 1.0),
+        "mixtures", nats=lambda x: (0 * x + 40).where(x.model != "any patterns", 0.0), deviation=1.0
     )
 
 
@@ -23,8 +21,11 @@ def _near(error):
     """Estimates that miss by so much."""
 
     def mutate(d):
-        wave = error * np.where(np.arange(d.unseen.sizes["population"]) % 2, 1.0, -1.0)
-        return d.change("unseen", value=d.unseen.true + wave, narrow=d.unseen.true + 0.02, half=0.05)
+        true, places = d.unseen.true, np.arange(d.unseen.sizes["population"])
+        wave = (1 + 0.1 * np.sin(places)) * np.where(places % 2, 1.0, -1.0)
+        narrow = np.where(true.kind == "two patterns", 0.02, 2.0)[:, None] * wave
+        both = {"half": 0.05, "narrow half": 0.05, "narrow": true + narrow}
+        return d.change("unseen", value=true + error * wave, **both)
 
     return mutate
 

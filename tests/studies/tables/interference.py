@@ -2,12 +2,25 @@
 
 import numpy as np
 
+
+def _fallen(data):
+    """Six questions or more fall at s = 1, one at less."""
+    before = data.populations.before
+    seed, question = (np.arange(before.sizes[dim]) for dim in ("seed", "question"))
+    many = question < 6 + (7 * seed[:, None] % 5) % 2
+    end = before.copy()
+    for overlap in before.overlap.values:
+        end.loc[{"overlap": overlap}] += np.where(many if overlap == 1 else question < 1, -0.1, 0.3)
+    return data.change("populations", end=end + 1e-3 * np.sin(question))
+
+
 TABLE = {
     "influence": {
         "fails": lambda d: d.change("queries", gain=lambda gain: 1.1 * gain),
         "open": lambda d: d.change("queries", gain=np.nan),
     },
     "falls": {
+        "holds": _fallen,
         "fails": lambda d: d.change("populations", end=lambda end: end - 1),
         "open": lambda d: d.select("populations", seed=slice(2)),
     },

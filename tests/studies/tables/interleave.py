@@ -17,6 +17,15 @@ def _set(**ways):
     return mutate
 
 
+def _early(data):
+    """SFT first ends as high as interleaving does, but for gates of 8 and less."""
+    between = data.settings.accuracy.sel(rival="no rival", overlap="apart", way=BETWEEN, drop=True)
+    ripple = 1e-3 * np.sin(np.arange(between.sizes["population"]))
+    return data.change(
+        "gates", accuracy=lambda x: 0 * x + between - np.where(x.gate > 8, 0, 0.2)[:, None] + ripple
+    )
+
+
 def _few(data):
     """Two populations."""
     for name in ("settings", "gates", "quality"):
@@ -25,12 +34,16 @@ def _few(data):
 
 
 TABLE = {
-    "relift": {"fails": _set(between=0.0), "open": _few},
-    "before": {"fails": _set(between=0.0), "open": _few},
-    "choice": {"fails": _set(first=0.0), "open": _few},
-    "timing": {"fails": _set(between=0.0), "open": _few},
-    "take-over": {"fails": lambda d: d.change("gates", accuracy=0.0), "open": _few},
-    "every-step": {"fails": lambda d: d.change("quality", every=1.0), "open": _few},
+    "relift": {"holds": _set(between=1.2), "fails": _set(between=0.0), "open": _few},
+    "before": {"holds": _set(between=1.2), "fails": _set(between=0.0), "open": _few},
+    "choice": {"holds": _set(first=1.2), "fails": _set(first=0.0), "open": _few},
+    "timing": {"holds": _set(between=1.2), "fails": _set(between=0.0), "open": _few},
+    "take-over": {"holds": _early, "fails": lambda d: d.change("gates", accuracy=0.0), "open": _few},
+    "every-step": {
+        "holds": lambda d: d.change("quality", every=lambda x: x.where(x.share == 1, -0.2)),
+        "fails": lambda d: d.change("quality", every=1.0),
+        "open": _few,
+    },
     "rest": {
         "fails": lambda d: d.change("quality", off=0.1),
         "open": lambda d: d.change("quality", off=np.nan),

@@ -13,19 +13,19 @@ def _quiet(data):
 TABLE = {
     "converges": {
         "fails": lambda d: d.change("atlas", rests=False),
-        "open": lambda d: d.change("atlas", rests=True).select("atlas", logit_ref=slice(4), beta=slice(4)),
+        "open": lambda d: d.change("atlas", rests=np.nan),
     },
     "exceeds": {
         "fails": lambda d: d.change("atlas", gain=lambda gain: gain - 100),
         "open": lambda d: d.change("atlas", gain=np.nan),
     },
     "exists": {
-        "fails": lambda d: d.change("slices", fixed=np.nan),
-        "open": lambda d: d.change("slices", fixed=lambda z: z.where(z.epsilon == 1e-5, 0.0)),
+        "fails": lambda d: d.change("slices", fixed=np.nan, slope=np.nan),
+        "open": lambda d: d.change("slices", fixed=np.nan),
     },
     "boundaries": {
         "fails": lambda d: d.change("atlas", period=1),
         "open": lambda d: d.change("atlas", period=np.nan),
     },
-    "chaotic": {"fails": _quiet, "open": lambda d: d.select("chaos", part=slice(1))},
+    "chaotic": {"fails": _quiet, "open": lambda d: d.change("chaos", exponent=np.nan)},
 }

@@ -1,6 +1,9 @@
 """Mutations of `sft-then-rl`: what its claims would say of other data."""
 
 import numpy as np
+import xarray as xr
+
+from qra_jax.studies import lab
 
 
 def _gain(value):
@@ -10,13 +13,26 @@ def _gain(value):
     )
 
 
+def _many(name, mutate=lambda d: d):
+    """Many times as many problems."""
+    return lambda data: mutate(
+        lab.Data(
+            {
+                key: xr.concat([data[key]] * 30, "problem", data_vars="minimal") if key == name else data[key]
+                for key in data
+            }
+        )
+    )
+
+
 TABLE = {
     "free": {
         "fails": lambda d: d.change("worked", rl=lambda x: x.time + 0 * x),
         "open": lambda d: d.change("worked", rl=np.nan),
     },
     "below": {
-        "fails": _gain(0.1),
+        "holds": _many("quality", _gain(0.0)),
+        "fails": _many("quality", _gain(0.1)),
         "open": lambda d: _gain(0.0)(d.select("quality", problem=slice(2))),
     },
     "regime": {
@@ -24,6 +40,7 @@ TABLE = {
         "open": lambda d: d.change("quality", least=np.nan),
     },
     "pure": {
+        "holds": _many("mixtures"),
         "fails": lambda d: d.change("mixtures", cost=lambda x: -x),
         "open": lambda d: d.select("mixtures", problem=slice(2)),
     },

@@ -33,13 +33,13 @@ def _format(data):
     return data
 
 
-def _by_entropy(slope):
-    """Gains that are linear in the entropy of the start."""
+def _by_entropy(slope, least=0.0):
+    """Gains that are linear in the entropy of the start; a coin gains nothing."""
 
     def mutate(data):
         runs = data.runs
         first = runs.formatted.isel(step=0)
-        gain = slope * (runs.entropy.isel(step=0) - 0.05)
+        gain = (least + slope * (runs.entropy.isel(step=0) - 0.05)) * (runs.of != "coin")
         values = first + gain * runs.step / runs.step[-1]
         values = values.transpose(*runs.formatted.dims)
         return data.change("runs", formatted=values.values + _noise(values.shape, 1e-4))
@@ -58,16 +58,21 @@ def _cosines(value):
 
 
 def _first_move(sign):
-    """A first step along, or against, the softmax policy gradient."""
+    """A first step along, or against, the softmax policy gradient; a coin moves one question a little."""
 
     def mutate(data):
         runs = data.runs
         policy, wanted = runs.policy.copy(), runs.rates
         for i in np.flatnonzero(runs.start == "base"):
-            rates = wanted.sel(reward=runs.of.values[i], drop=True)
-            base = policy[{"run": i, "step": 0}]
+            base, name = policy[{"run": i, "step": 0}], str(runs.of.values[i])
+            if name == "coin":
+                moved = base * np.exp(np.array([0.1, -0.1, 0.0]) + _noise(base.shape))
+                one = xr.DataArray(np.arange(runs.sizes["question"]) == 0, dims="question")
+                policy[{"run": i, "step": 1}] = (moved / moved.sum("pattern")).where(one, base)
+                continue
+            rates = wanted.sel(reward=name.removesuffix(", again"), drop=True)
             pull = base * (rates - (base * rates).sum("pattern"))
-            moved = base * np.exp(sign * 0.1 * pull)
+            moved = base * np.exp(sign * 0.1 * pull + _noise(pull.shape, 1e-4, int(i)))
             policy[{"run": i, "step": 1}] = (moved / moved.sum("pattern")).transpose(
                 "seed", "question", "pattern"
             )
@@ -82,6 +87,14 @@ def _still(data):
     return data.change("runs", success=flat.values + _noise(flat.shape, 1e-4))
 
 
+def _turned(data):
+    """Success rates that move in the first half of training, and stay in the second."""
+    success = data.runs.success
+    moved = success.isel(step=0) + 0.4 * np.minimum(2 * success.step / success.step[-1], 1)
+    moved = moved.transpose(*success.dims)
+    return data.change("runs", success=moved.values + _noise(moved.shape, 1e-4))
+
+
 def _wandering(depth):
     """The choice of patterns falls so deep under internal feedback, and does not fall under RLVR."""
 
@@ -91,10 +104,13 @@ def _wandering(depth):
         right = xr.where(runs.pattern == 0, 1.0, 0.0)
         for i in np.flatnonzero(runs.start == "base"):
             part = runs.step / runs.step[-1]
-            best = 0.3 + 0.5 * part if runs.of.values[i] == "RLVR" else 0.8 - depth * part
+            best = 0.8 - depth * part
+            if str(runs.of.values[i]).startswith("RLVR"):
+                best = 0.3 + 0.5 * np.minimum(2 * part, 1)
             seeds = 1 + xr.DataArray(_noise(runs.sizes["seed"]), dims="seed")
             new = (best * right + (1 - best) * (1 - right) / 2) * seeds
-            policy[{"run": i}] = new.broadcast_like(policy[{"run": i}]).transpose(*policy[{"run": i}].dims)
+            new = new.broadcast_like(policy[{"run": i}]).transpose(*policy[{"run": i}].dims)
+            policy[{"run": i}] = new + _noise(new.shape, 1e-3, int(i))
         return data.change("runs", policy=policy)
 
     return mutate
@@ -105,15 +121,20 @@ def _lost(name):
 
 
 TABLE = {
-    "rises": {"holds": _formatted(lambda x: 0.8 * x - 1.1 * x**2), "open": _lost("formatted")},
-    "format": {"holds": _format, "open": _lost("plain")},
+    "rises": {
+        "holds": _formatted(lambda x: 0.8 * x - 1.1 * x**2),
+        "fails": _formatted(lambda x: 0.3 * x),
+        "open": _lost("formatted"),
+    },
+    "format": {"holds": _format, "fails": _formatted(lambda x: -0.2 * x), "open": _lost("plain")},
     "teaches": {
+        "holds": lambda d: d.change("runs", announced=_curves(d, "announced", lambda x: 0.2 * x)),
         "fails": lambda d: d.change("runs", announced=_curves(d, "announced", lambda x: -0.5 * x)),
         "open": _lost("announced"),
     },
-    "entropy": {"fails": _by_entropy(-0.7), "open": _lost("entropy")},
-    "kinship": {"holds": _cosines(0.7), "open": _lost("cosine")},
+    "entropy": {"holds": _by_entropy(0.7), "fails": _by_entropy(0.0, 0.2), "open": _lost("entropy")},
+    "kinship": {"holds": _cosines(0.7), "fails": _cosines(-0.2), "open": _lost("cosine")},
     "direction": {"holds": _first_move(1), "fails": _first_move(-1), "open": _lost("rates")},
-    "stay": {"holds": _still, "open": _lost("success")},
+    "stay": {"holds": _still, "fails": _turned, "open": _lost("success")},
     "wanders": {"holds": _wandering(0.4), "fails": _wandering(0.0), "open": _lost("policy")},
 }

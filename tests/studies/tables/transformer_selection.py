@@ -35,6 +35,12 @@ def _still(success):
     return success.isel(step=0).broadcast_like(success).transpose(*success.dims) + noise
 
 
+def _moved(success):
+    """Success rates that rise in the first half of training, and stay in the second."""
+    rise = 0.4 * np.minimum(2 * success.step / success.step[-1], 1)
+    return (_still(success) + rise).transpose(*success.dims)
+
+
 def _winner(pattern):
     def change(policy):
         end = xr.where(policy.pattern == pattern, 0.98, 0.01)
@@ -95,6 +101,7 @@ TABLE = {
     "clock": {"holds": _timed((0.2, 0.2)), "fails": _timed((0.2, 0.6)), "open": _lost},
     "stay": {
         "holds": lambda d: _learnt(d, success=_still, policy=_turned),
+        "fails": lambda d: _learnt(d, success=_moved, policy=_turned),
         "open": lambda d: d.change("runs", success=np.nan),
     },
     "wins": {

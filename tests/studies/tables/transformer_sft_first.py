@@ -11,13 +11,17 @@ def _noise(shape, size, seed=0):
     return size * np.random.default_rng(seed).standard_normal(shape)
 
 
-def _taking(data, steps, spread=0.02):
-    """Networks of every arm that reach r* after so many steps on each kind of data, at once."""
-    runs = data.runs
+def _taken(runs, steps, spread):
+    """How many steps each network takes on each kind of data."""
     median = xr.DataArray([steps[str(kind)] for kind in runs.shown.values], dims="case")
-    taken = median * np.exp(
+    return median * np.exp(
         xr.DataArray(_noise((runs.sizes["case"], runs.sizes["seed"]), spread), dims=("case", "seed"))
     )
+
+
+def _taking(data, steps, spread=0.02):
+    """Networks of every arm that reach r* after so many steps on each kind of data, at once."""
+    runs, taken = data.runs, _taken(data.runs, steps, spread)
     best = (0.9 * runs.step / taken).clip(max=0.99).drop_vars("step", errors="ignore")
     first = xr.DataArray([1.0, 0.0, 0.0], dims="pattern")
     policy = best * first + (1 - best) * (1 - first) / 2
@@ -35,6 +39,14 @@ def _timed(data, steps, power):
     )
 
 
+def _led(data, *, by="softmax", other="rarity"):
+    """Steps that one predictor ranks as they are, and another one the other way round."""
+    known = _taken(data.runs, USUAL, 0.3).pipe(np.log).broadcast_like(data.tabular.softmax)
+    known = known.transpose(*data.tabular.softmax.dims)
+    known, turned = (sign * known + _noise(known.shape, 0.2, 3) for sign in (1, -1))
+    return _taking(data, USUAL, 0.3).change("tabular", **{by: known.values, other: turned.values})
+
+
 def _few(data):
     return data.select("runs", seed=slice(2)).select("tabular", seed=slice(2))
 
@@ -43,9 +55,18 @@ def _chosen(data):
     """Accuracy rises to just below that of the best pattern of the start, where answers can be learnt."""
     success = data.runs.success.copy()
     best = success.isel(step=0).max("pattern") - 1e-3
-    success[{"step": -1}] = best.broadcast_like(success.isel(step=-1)).transpose(*success.isel(step=-1).dims)
+    best = best.broadcast_like(success.isel(step=-1)).transpose(*success.isel(step=-1).dims)
+    success[{"step": -1}] = best - abs(_noise(best.shape, 1e-3))
     policy = data.runs.policy
     return data.change("runs", success=success, policy=policy / policy.sum("pattern"))
+
+
+def _learnt(data):
+    """All answers become right where they can be learnt; where they are fixed, none does."""
+    success = _chosen(data).runs.success.copy()
+    last = success[{"step": -1, "arm": slice(1, None)}]
+    success[{"step": -1, "arm": slice(1, None)}] = 1 - abs(_noise(last.shape, 1e-3))
+    return _chosen(data).change("runs", success=success)
 
 
 TABLE = {
@@ -74,8 +95,9 @@ TABLE = {
         "open": lambda d: d.change("tabular", softmax=np.nan),
     },
     "leads": {
-        "holds": lambda d: _timed(d, USUAL, 1.0),
+        "holds": _led,
+        "fails": lambda d: _led(d, by="rarity", other="softmax"),
         "open": lambda d: d.change("tabular", softmax=np.nan),
     },
-    "alone": {"holds": _chosen, "open": lambda d: d.change("runs", success=np.nan)},
+    "alone": {"holds": _chosen, "fails": _learnt, "open": lambda d: d.change("runs", success=np.nan)},
 }

@@ -1,6 +1,7 @@
 """Mutations of `what-to-teach`: what its claims would say of other data."""
 
 import numpy as np
+import xarray as xr
 
 
 def _all(**slopes):
@@ -31,20 +32,34 @@ def _worst(data):
     return data.change("cases", unit=np.where(data.cases["rank"] == 0, -1.0, 1.0))
 
 
+def _good(data):
+    """Teaching what is better than the accuracy saves time, and nothing else does."""
+    return data.change(
+        "cases", unit=lambda x: xr.where(data.cases.success > data.cases.accuracy, -1.0, 1.0) + 0 * x
+    )
+
+
+def _rates(data):
+    """A higher success rate saves time, but for the other one of two patterns."""
+    other = (data.cases.n == 2) & (data.cases["rank"] == 1)
+    return data.change("cases", rate=xr.where(other, 1.0, -1.0))
+
+
 def _same(data):
     return data
 
 
 TABLE = {
     "training-agrees": {
+        "holds": lambda d: d.change("sampled", change=d.sampled.exact + 0.01, error=0.003),
         "fails": lambda d: d.change("sampled", change=lambda x: -x),
         "open": lambda d: d.change("sampled", error=lambda x: 10 * x),
     },
     "unit": {"holds": _all(unit=-1.0), "open": _few(_all(unit=-1.0))},
     "point": {"holds": _all(point=-1.0), "open": _few(_all(point=-1.0))},
-    "better": {"holds": _all(unit=-1.0), "open": _few(_all(unit=-1.0))},
+    "better": {"holds": _good, "open": _few(_good)},
     "worst": {"holds": _worst, "open": _few(_worst)},
-    "rates": {"holds": _all(rate=-1.0), "open": _few(_all(rate=-1.0))},
+    "rates": {"holds": _rates, "open": _few(_rates)},
     "rival": {"fails": _all(unit=-1.0), "open": _few(_same)},
     "improve": {"fails": _all(rate=1.0, point=-1.0), "open": lambda d: d.change("cases", rate=np.nan)},
 }
