@@ -31,8 +31,8 @@ WORDS = (
     "A claim holds where the interval of what was measured lies inside the region that it says, fails where the two "
     "are apart, and is open otherwise. It holds only if … where some settings are on one side and some on the other: "
     "the condition is found from the data. All intervals of a study share one nominal error rate, .05. Each claim has "
-    "a control, the same test where the effect must be absent: unless it holds nowhere there, and fails in most places, "
-    "the claim is open."
+    "a control, the same test where the effect must be absent: unless it holds nowhere there, and fails in most "
+    "places, the claim is open."
 )
 
 

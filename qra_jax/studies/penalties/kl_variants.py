@@ -50,8 +50,9 @@ RARE, BESIDE = [1e-2, 1e-4], [0.5, 0.8, 0.95, 1.05, 1.25, 2.0]
 LOST, BACK = [1e-1, 1e-2, 1e-3], 0.5
 """Shares δ from which a pattern has to come back to half of its base share ½, and β there."""
 END = {"mode": "mean", "learning_rate": 1.0, "steps": 32_768, "record_every": 32_768}
-SAME, MATTERS = 1e-6, 0.01
-"""Tolerance of shares on exact means, and on samples: there a thirtieth of the largest gap between the penalties."""
+SAME, MATTERS = 1e-3, 0.01
+"""Tolerance of shares on exact means (under reverse KL and small β the last pattern goes so slowly that END is short of
+the rest by 10⁻⁴), and on samples; the two penalties differ by .3."""
 
 
 def _terms(k3: jax.Array, beta: float | jax.Array) -> list[Regularizer]:
@@ -68,7 +69,7 @@ def _pair(share: float | jax.Array, success: tuple[float, float] = (1.0, 0.0)) -
     {
         "k3": AXIS,
         "algorithm": [replace(member, name=name) for name, member in ALGORITHMS.items()],
-        "beta": lab.scale([0.4, 0.5, 1.0, 2.0], [0.4, 0.5, 0.7, 1.0, 1.4, 2.0]),
+        "beta": lab.scale([0.1, 0.5, 1.0, 2.0], [0.1, 0.2, 0.5, 0.7, 1.0, 2.0]),
         "youden": lab.scale([-1.0, -0.5, 0.0, 0.5, 1.0], np.linspace(-1, 1, 9).tolist()),
     },
     dims={"end": ["pattern"], "closed": ["pattern"]},
@@ -134,8 +135,8 @@ OTHER = "each penalty with the law of the other"
 
 
 @study.claim(
-    "With k3 in the loss training on exact means ends at the optimum under the forward KL, b π_ref/(s − R); it is "
-    "under the exact reverse KL that it ends at π_ref exp(R/b)/Z. Both with a noisy verifier, too.",
+    "Worked example, β = .1 … 2: with k3 in the loss training on exact means ends at the optimum under the forward "
+    "KL, b π_ref/(s − R), under the exact reverse KL at π_ref exp(R/b)/Z; both with a noisy verifier, too.",
     origin=lab.Derived("theory.resting_policy", (papers.K3, papers.POS_RECURSION)),
 )
 def forward(data, other=False):
@@ -156,13 +157,19 @@ def _at_zero(data: lab.Data) -> xr.DataArray:
     origin=lab.Derived("theory.resting_policy"),
 )
 def samples(data, other=False):
-    law = _law(data.ends.closed, other).sel(beta=data.sampled.beta, youden=1).isel(algorithm=slice(2))
-    miss = _at_zero(data) - law.assign_coords(algorithm=data.sampled.algorithm)
+    clear = data.ends.closed.sel(beta=data.sampled.beta, youden=1)
+    own, law = (
+        _law(clear, swap).isel(algorithm=slice(2)).assign_coords(algorithm=data.sampled.algorithm)
+        for swap in (False, other)
+    )
+    miss = (_at_zero(data) - law).where((abs(law - own) > 2 * MATTERS) | (not other))
     two = miss.isel(pattern=slice(2))  # the third is what is left
     return lab.mean("sampled share as η → 0 − closed form", two).near(0.0, within=MATTERS)
 
 
-samples.null(OTHER)(partial(samples.judge, other=True))
+samples.null(f"{OTHER}, where the two differ by more than {2 * MATTERS:g}")(
+    partial(samples.judge, other=True)
+)
 
 
 @study.claim(
@@ -234,7 +241,7 @@ def draw(data: lab.Data) -> Figure:
     panels.note((1e-6, 30), third, "~ log 1/δ", color=shades[1.0])
     title, x = "A noisy verifier: both stay on their law", "Youden's index J of the verifier"
     panels.frame(title, fourth, x=x, y="accuracy at rest", ylim=(0, 1))
-    runs = data.ends.isel(algorithm=2, beta=0)
+    runs = data.ends.isel(algorithm=2).sel(beta=0.5)
     closed = runs.closed @ xr.DataArray(np.asarray(examples.worked().success), dims="pattern")
     panels.dots(runs.accuracy, fourth, x="youden", theory=closed, **look)
     panels.mark(float(examples.worked().accuracy_ref), fourth, "base accuracy", axis="y")
