@@ -1,6 +1,6 @@
 """Base networks of the studies in networks: trained once, through the bank, and used by every arm and study.
 
-bases = run.bank.get(learnt, (task,), model, seed=run.seed, seeds=8, steps=300)
+bases = run.bank.get(learnt, (task,), model, seed=run.shared_seed, seeds=8, steps=300)
 """
 
 from __future__ import annotations

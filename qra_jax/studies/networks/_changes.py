@@ -21,8 +21,9 @@ from qra_jax.transformer.reward import SequenceReward
 from qra_jax.transformer.sampling import Rollouts
 from qra_jax.transformer.task import KINDS, Controlled
 
-REWARDS = ("RLVR", "RLVR, rates fixed", "RLIF", "coin")
-"""Right answers; with the success rate of the pattern, whatever the answer; self-certainty; half of all, by chance."""
+REWARDS = ("RLVR", "RLVR, rates fixed", "RLIF", "coin", "RLVR, again")
+"""Right answers; with the success rate of the pattern, whatever the answer; self-certainty; half of all, by chance;
+right answers once more, with other random numbers."""
 GROUP = 8
 SUMS = ("places", "reranked", "top", "kl", "kl_reranked", "similarity")
 HALVINGS = 12
@@ -96,21 +97,24 @@ def random_change(
         kl = probe.change(model, base, params, asked, drawn.tokens).kl
         return jnp.sum(jnp.where(drawn.where, kl, 0.0)) / jnp.sum(drawn.where)
 
-    goal = distance(now)
-
-    def halve(_: Any, bracket: Array) -> Array:
-        middle = jnp.mean(bracket)
-        far = distance(moved(middle)) > goal
-        return jnp.where(far, jnp.stack([bracket[0], middle]), jnp.stack([middle, bracket[1]]))
+    def halve(turn: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Take the distance of the trained network at first, then halve the bracket: one copy of the distance."""
+        bracket, goal = state
+        middle, first = jnp.mean(bracket), turn == 0
+        there = distance(jax.tree.map(lambda a, b: jnp.where(first, a, b), now, moved(middle)))
+        lower, upper = jnp.stack([bracket[0], middle]), jnp.stack([middle, bracket[1]])
+        halved = jnp.where(there > goal, lower, upper)
+        return jnp.where(first, bracket, halved), jnp.where(first, there, goal)
 
     ends = jnp.asarray(np.log([1e-2, 1e2]), leaves[0].dtype)
-    return moved(jnp.mean(jax.lax.fori_loop(0, HALVINGS, halve, ends)))
+    start = ends, jnp.zeros((), jnp.promote_types(ends.dtype, jnp.float32))
+    return moved(jnp.mean(jax.lax.fori_loop(0, HALVINGS + 1, halve, start)[0]))
 
 
 def chosen(which: Array) -> SequenceReward:
     """One of `REWARDS` by its number, as one program; success rates are fixed by the task, see `Controlled.coin`."""
     right = reward.verifiable()
-    parts = right, right, reward.self_certainty(), reward.verifiable(0.5, 0.5)
+    parts = right, right, reward.self_certainty(), reward.verifiable(0.5, 0.5), right
 
     def function(params: dict[str, Any], key: Array, rollouts: Any, seen: Any) -> Array:
         return jnp.stack([part(key, rollouts, seen) for part in parts])[params["which"]]
@@ -139,8 +143,9 @@ def changes(
       samples: of each question.
 
     Returns:
-      `SUMS` of [`compared`][], `[reward, seed, step, kind]`; the same after the last step, `random_…` of the random
-      change as far from the base, and `fresh_…` of a network that has learnt nothing, `[reward, seed, kind]`.
+      `SUMS` of [`compared`][], `[reward, seed, step, kind]`; the same after the last step, `[reward, seed, kind]`, of
+      a random change as far from the base, `random_…`; and numbers of places and of changed ranks of another such
+      change, `again_…`, and of a network that has learnt nothing, `fresh_…`.
     """
     seeds, every = len(keys), int(np.gcd.reduce(times))
 
@@ -160,24 +165,27 @@ def changes(
     rows = jax.vmap(jax.random.fold_in)(jnp.tile(keys, len(REWARDS)), which)
     begun = jax.tree.map(lambda leaf: np.tile(leaf, (len(REWARDS), *[1] * (leaf.ndim - 1))), base)
     trained = jax.tree.map(np.asarray, transformer.side_by_side(train)(rows, begun, which))
-    random = transformer.side_by_side(other)(rows, begun, jax.tree.map(lambda leaf: leaf[:, -1], trained))
+    twice = jax.tree.map(lambda x: np.concatenate([x, x]), (begun, jax.tree.map(lambda x: x[:, -1], trained)))
+    keys_of = jnp.concatenate([rows, jax.vmap(lambda key: jax.random.fold_in(key, 1))(rows)])
+    both = jax.tree.map(np.asarray, transformer.side_by_side(other)(keys_of, *twice))
+    random, again = (
+        jax.tree.map(lambda x, i=i: x[i * len(rows) : (i + 1) * len(rows)], both) for i in (0, 1)
+    )
     fresh = jax.vmap(lambda key: network.init(key, model))(rows)
-    # One program compares all: the checkpoints of every run, its random change, and a network that knows nothing.
-    at, count = [time // every for time in times], len(times) + 2
+    # One program compares all: the checkpoints of every run, random changes, and a network that knows nothing.
+    at, count = [time // every for time in times], len(times) + 3
     now = jax.tree.map(
-        lambda a, b, c: np.concatenate([a[:, at], np.stack([b, c], axis=1)], axis=1).reshape(
-            -1, *a.shape[2:]
-        ),
-        *(trained, random, fresh),
+        lambda a, *more: np.concatenate([a[:, at], np.stack(more, axis=1)], axis=1).reshape(-1, *a.shape[2:]),
+        *(trained, random, again, fresh),
     )
     repeated = jax.tree.map(lambda leaf: np.repeat(leaf, count, axis=0), begun)
     seen = transformer.side_by_side(look)(jnp.repeat(rows, count), repeated, now)
     seen = {
         name: np.asarray(value, float).reshape(len(REWARDS), seeds, count, -1) for name, value in seen.items()
     }
-    values = {name: (("reward", "seed", "step", "kind"), seen[name][:, :, :-2]) for name in SUMS}
-    for place, label in ((-2, "random"), (-1, "fresh")):
-        values |= {f"{label}_{name}": (("reward", "seed", "kind"), seen[name][:, :, place]) for name in SUMS}
+    values = {name: (("reward", "seed", "step", "kind"), seen[name][:, :, :-3]) for name in SUMS}
+    for place, label, names in ((-3, "random", SUMS), (-2, "again", SUMS[:2]), (-1, "fresh", SUMS[:2])):
+        values |= {f"{label}_{name}": (("reward", "seed", "kind"), seen[name][:, :, place]) for name in names}
     return lab.dataset(values, {"reward": list(REWARDS), "step": list(times), "kind": list(KINDS)})
 
 

@@ -116,7 +116,7 @@ def clock(
       over the last time.
     """
     apart = abs(path - curve).sum("pattern", skipna=False)
-    known = path.notnull().all(["step", "pattern"])
+    known = path.notnull().all(["step", "pattern"]) & curve.notnull().all(["time", "pattern"])
     at = apart.where(known, 0).argmin("time")
     racing = (path.isel(pattern=0, drop=True) >= until).cumsum("step") == 0
     time = curve.time[at].drop_vars("time").where(racing & known)
@@ -169,8 +169,8 @@ def predicted(
 
 def lead(steps: xr.DataArray, first: xr.DataArray, second: xr.DataArray) -> float:
     """How much better one predictor ranks what is measured than another: difference of Spearman's correlations."""
-    own, other = (stats.spearmanr(x.values.ravel(), steps.values.ravel()) for x in (first, second))
-    return float(np.asarray(own)[0] - np.asarray(other)[0])
+    taken, own, other = (stats.rankdata(x.values.ravel()) for x in (steps, first, second))
+    return float(np.corrcoef(own, taken)[0, 1] - np.corrcoef(other, taken)[0, 1])
 
 
 def orbits(

@@ -22,6 +22,8 @@ SKILLS, REF = (0.3, 0.3, 0.3, 0.1), (0.15, 0.25, 0.1, 0.5)
 """Shares of the procedures while they are learnt, and in the base model."""
 ANNOUNCED, GROUP = 0.7, 8
 """Chance of the marker in the corpus; rollouts of a question."""
+ARMS = ("right answers", "coin")
+"""What is paid for: in the second, half of all sequences, drawn by lot."""
 MODELS = ("base", "RL", "base, cooled", "base, again")
 CURVES = ("orbit", "natural", "line", "orbit, mirrored rates")
 TIMES = np.concatenate([[0.0], np.logspace(-3, 5, 800)])
@@ -42,11 +44,14 @@ class Size(NamedTuple):
     questions: int
     forced: int
     tries: int
+    operands: tuple[int, ...]
 
 
 def task_of(size: Size) -> Arithmetic:
     """After any beginning of a question one last operand of base² is held out."""
-    return arithmetic(size.base, operands=(2, 3), mixture=REF, announced=ANNOUNCED, held=1 / size.base**2)
+    return arithmetic(
+        size.base, operands=size.operands, mixture=REF, announced=ANNOUNCED, held=1 / size.base**2
+    )
 
 
 def taught(size: Any, seed: int) -> Any:
@@ -61,7 +66,7 @@ def taught(size: Any, seed: int) -> Any:
 
     if not size.skill_steps:
         return learn(keys[1], task, size.base_steps, 5e-3)
-    skills = arithmetic(size.base, operands=(2, 3), mixture=SKILLS, held=1 / size.base**2)
+    skills = arithmetic(size.base, operands=size.operands, mixture=SKILLS, held=1 / size.base**2)
     return learn(keys[1], task, size.base_steps, 1e-3, learn(keys[0], skills, size.skill_steps, 5e-3))
 
 
@@ -93,25 +98,27 @@ def tried(
 ) -> dict[str, Array]:
     """Pass@k of right answers with right steps, at the temperature that gives this entropy (inf: 1)."""
 
-    def answers(temperature: Array, group: int) -> tf.Rollouts:
-        options: dict[str, Any] = {"group": group, "length": task.length, "end": task.end}
-        return tf.sample(key, model, params, asked, temperature=temperature, **options)
+    def answers(temperature: Array) -> tuple[Array, Array]:
+        options: dict[str, Any] = {"group": tries, "length": task.length, "end": task.end}
+        rollouts = tf.sample(key, model, params, asked, temperature=temperature, **options)
+        said = task.verify(key, asked, rollouts)
+        solved = said.right & said.steps & (said.pattern != PATTERNS.index("guess"))
+        return solved, jnp.mean(jnp.sum(rollouts.entropy, axis=-1))
 
-    def uncertainty(rollouts: tf.Rollouts) -> Array:
-        return jnp.mean(jnp.sum(rollouts.entropy, axis=-1))
-
-    def halve(_: Array, bracket: Array) -> Array:
+    def halve(_: Array, state: Any) -> Any:
+        """Answer at the middle of the bracket, then halve it: the last answers are kept."""
+        bracket = state[0]
         middle = jnp.mean(bracket)
-        hot = uncertainty(answers(2.0**middle, 8)) > entropy
-        return jnp.where(hot, jnp.array([bracket[0], middle]), jnp.array([middle, bracket[1]]))
+        temperature = jnp.where(jnp.isinf(entropy), 1.0, 2.0**middle)
+        solved, uncertainty = answers(temperature)
+        ends = [jnp.array([bracket[0], middle]), jnp.array([middle, bracket[1]])]
+        return jnp.where(uncertainty > entropy, *ends), temperature, solved, uncertainty
 
-    power = jnp.mean(jax.lax.fori_loop(0, 8, halve, jnp.array([-5.0, 1.0])))
-    temperature = jnp.where(jnp.isinf(entropy), 1.0, 2.0**power)
-    rollouts = answers(temperature, tries)
-    said = task.verify(key, asked, rollouts)
-    solved = said.right & said.steps & (said.pattern != PATTERNS.index("guess"))
+    solved, uncertainty = (jnp.zeros(x.shape, x.dtype) for x in jax.eval_shape(answers, jnp.ones(())))
+    start = jnp.array([-5.0, 1.0]), jnp.ones(()), solved, uncertainty
+    _, temperature, solved, uncertainty = jax.lax.fori_loop(0, 9, halve, start)
     passed = jnp.stack([jnp.mean(pass_at_k_estimate(solved, int(k))) for k in numbers_of_tries(tries)])
-    return {"passed": passed, "entropy": uncertainty(rollouts), "temperature": temperature}
+    return {"passed": passed, "entropy": uncertainty, "temperature": temperature}
 
 
 def trained(size: Size, base: Any, seed: int) -> xr.Dataset:
@@ -123,35 +130,46 @@ def trained(size: Size, base: Any, seed: int) -> xr.Dataset:
       seed: of the random numbers.
 
     Returns:
-      `policy`, `leak`, and rates `right`, `paid`, `worked` and `announced`, `[seed, step, kind, question, procedure]`;
-      `passed` `[model, seed, k]`, `entropy` and `temperature` `[model, seed]`, `status` `[seed]`.
+      `policy`, `leak`, and rates `right`, `paid`, `worked` and `announced`, `[arm, seed, step, kind, question,
+      procedure]`; `passed` `[model, seed, k]`, `entropy` and `temperature` `[model, seed]`, `status` `[arm, seed]`.
     """
-    task, keys = task_of(size), jax.random.split(jax.random.key(seed), (4, size.seeds))
+    task, keys = task_of(size), jax.random.split(jax.random.key(seed), (5, size.seeds))
     model = tf.Decoder(task.vocabulary, width=size.width, depth=size.depth)
     sets = [task.draw(keys[3, 0], size.questions, held=held) for held in (False, True)]
     asked = jax.tree.map(lambda *parts: jnp.concatenate(parts), *sets)
 
-    def reinforce(key: Array, params: Any) -> tf.Run:
+    def reinforce(key: Array, params: Any, coin: Array) -> tf.Run:
         options: dict[str, Any] = {"algorithm": grpo(GROUP), "steps": size.steps, "record_every": size.every}
+        options["reward"] = tf.reward.verifiable(jnp.where(coin, 0.5, 1.0), jnp.where(coin, 0.5, 0.0))
         options["probe"] = lambda params: seen(keys[3, 1], model, params, task, asked, size.forced)
         return tf.train(key, model, params, task, questions=16, learning_rate=1e-3, **options)
 
     def answer(key: Array, params: Any, entropy: Array) -> dict[str, Array]:
         return tried(key, params, entropy, model, task, sets[1], size.tries)
 
-    run, answers = tf.side_by_side(reinforce)(keys[0], base), tf.side_by_side(answer)
-    plain = jnp.full(size.seeds, jnp.inf, jnp.float32)
-    made = [answers(keys[1], params, plain) for params in (base, run.params)]
+    both = jnp.concatenate([keys[0], keys[4]]), jax.tree.map(lambda x: np.concatenate([x, x]), base)
+    run = tf.side_by_side(reinforce)(*both, np.arange(2 * size.seeds) >= size.seeds)
+    answers, plain = tf.side_by_side(answer), jnp.full(size.seeds, jnp.inf, jnp.float32)
+    ended = jax.tree.map(lambda x: x[: size.seeds], run.params)
+    made = [answers(keys[1], params, plain) for params in (base, ended)]
     made += [answers(keys[1], base, made[1]["entropy"]), answers(keys[2], base, plain)]
-    dims = ("seed", "step", "kind", "question", "procedure")
-    read = {n: np.asarray(v).reshape(*v.shape[:2], 2, -1, *v.shape[3:]) for n, v in run.seen.items()}
+    dims = ("arm", "seed", "step", "kind", "question", "procedure")
+    read = {
+        n: np.asarray(v).reshape(2, -1, v.shape[1], 2, size.questions, *v.shape[3:])
+        for n, v in run.seen.items()
+    }
     values = {name: (dims[: value.ndim], value) for name, value in read.items()}
     values |= {
         n: (("model", "seed", "k")[: 2 + (n == "passed")], np.stack([m[n] for m in made])) for n in made[0]
     }
-    coords = {"step": run.step[0], "kind": ["like training", "held out"], "procedure": list(PATTERNS)}
+    coords = {
+        "arm": list(ARMS),
+        "step": run.step[0],
+        "kind": ["like training", "held out"],
+        "procedure": list(PATTERNS),
+    }
     coords |= {"model": list(MODELS), "k": numbers_of_tries(size.tries)}
-    return lab.dataset(values | {"status": ("seed", run.status)}, coords)
+    return lab.dataset(values | {"status": (("arm", "seed"), run.status.reshape(2, -1))}, coords)
 
 
 def compared(policy: xr.DataArray, rates: xr.DataArray) -> xr.Dataset:

@@ -12,7 +12,7 @@ import xarray as xr
 from qra_jax import transformer
 from qra_jax.algorithm import grpo
 from qra_jax.studies.networks._bases import repeated, tuned
-from qra_jax.studies.networks._sequences import REWARDS, chosen, language, look
+from qra_jax.studies.networks._sequences import PAID, REWARDS, chosen, language, look
 from qra_jax.transformer import learning
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.task import Controlled, Demonstrations
@@ -70,8 +70,8 @@ def starts(
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     """Which starts are trained on which rewards."""
-    known = {"base": REWARDS, "always announces": GAINING}
-    return [(name, reward) for name in names for reward in known.get(name, MIXED)]
+    known = {"base": PAID, "always announces": GAINING}
+    return [(name, reward) for name in names for reward in known.get(name, (*MIXED, "coin"))]
 
 
 def trained(
@@ -92,7 +92,7 @@ def trained(
       model: the network.
       params: where it starts.
       task: all of whose questions are asked at every step.
-      reward: its number in `REWARDS`; may be traced.
+      reward: its number in `PAID`; may be traced.
       rate: learning rate.
       steps: number of updates.
       every: steps between records.
@@ -151,18 +151,18 @@ def gains(curves: xr.DataArray) -> xr.DataArray:
     )
 
 
-def slopes(runs: xr.Dataset, *, reverse: bool = False) -> xr.Dataset:
+def slopes(runs: xr.Dataset, rewards: Sequence[str] = MIXED) -> xr.Dataset:
     """Least-squares slopes of the gain with format over all starts, for each reward and seed.
 
     Args:
       runs: `formatted` and `entropy`, `[run, seed, step]`, with `start` and `of` (the reward) along `run`.
-      reverse: pair gains with the entropies of the starts in reverse order of these.
+      rewards: which; all of them are run from every start.
 
     Returns:
       `alone` in the entropy of the start, and `beside` at equal accuracy of the start, `[reward, seed]`.
     """
     out = {}
-    for name in MIXED:
+    for name in rewards:
         used = runs.isel(run=np.flatnonzero((runs.of == name) & (runs.start != "always announces")))
         gain = gains(used.formatted).transpose("run", "seed").values
         entropy, start = (
@@ -171,7 +171,6 @@ def slopes(runs: xr.Dataset, *, reverse: bool = False) -> xr.Dataset:
         found = []
         for seed in range(gain.shape[1]):
             x = entropy[:, seed]
-            x = x[np.argsort(x)[::-1]][np.argsort(np.argsort(x))] if reverse else x
             if not np.isfinite(gain[:, seed] + x).all():
                 found.append((np.nan, np.nan))
                 continue

@@ -18,6 +18,8 @@ from qra_jax.transformer.sampling import Rollouts
 from qra_jax.transformer.task import Controlled, Demonstrations, Verification
 
 REWARDS = ("RLVR", "self-certainty", "token entropy", "trajectory log-prob", "majority vote")
+PAID = (*REWARDS, "coin", "RLVR, again")
+"""What networks are trained on: these, half of all sequences by lot, and RLVR with other random numbers."""
 SURE, LESS = 0.93, 0.75
 """Mass on the main answer of the surer and of the other sure pattern."""
 
@@ -150,13 +152,15 @@ def expected(model: Model, params: Params, known: Language) -> dict[str, jax.Arr
 
 
 def chosen(which: jax.Array) -> rewards.SequenceReward:
-    """The reward of this number in `REWARDS`, which may be traced: one program for all."""
+    """The reward of this number in `PAID`, which may be traced: one program for all."""
     every = (
         rewards.verifiable(),
         rewards.self_certainty(),
         rewards.token_entropy(),
         rewards.trajectory_log_prob(),
         rewards.majority_vote(),
+        rewards.verifiable(0.5, 0.5),
+        rewards.verifiable(),
     )
 
     def function(

@@ -13,31 +13,30 @@ move, and so may the chance of the marker: the gain is split between records int
 every record. What the theory speaks of is measured on questions like those of training, pass@k on held-out ones, with
 its unbiased estimator, for answers whose steps are right, as a guess is right with chance 1/b². The path, a mean over
 questions, is compared with its nearest points in total variation, so that no clock is needed. Base is also cooled to
-the entropy of the trained network, and tried twice, with other random numbers.
+the entropy of the trained network, and tried twice, with other random numbers. Controls: networks that are paid by a
+coin, which have nothing to choose or to learn, trained as long. The quick version asks sums of two numbers only.
 """
 
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from qra_jax import plot
 from qra_jax.studies import lab, papers
-from qra_jax.studies.lab import panels
-from qra_jax.studies.networks._procedures import MODELS, Size, compared, parts, taught, trained
-from qra_jax.transformer.procedures import PATTERNS
+from qra_jax.studies.networks import _procedures_panels as drawn
+from qra_jax.studies.networks._procedures import ARMS, Size, compared, parts, taught, trained
+from qra_jax.studies.networks._shares import pooled
 
 study = lab.Study(
     __name__, title="Arithmetic: what a network gains by choosing procedures, and what by learning"
 )
 
+PAID, COIN = ARMS
 SAME, NEAR, WORTH = 0.1, 0.1, 0.02
 """Change of a rate, distance in total variation, and difference of pass@k that would matter."""
-COLORS: dict[str, str] = dict(
-    zip(PATTERNS, (plot.CYCLE[4], plot.CYCLE[1], plot.CYCLE[0], plot.CYCLE[7]), strict=True)
-)
 SIZE = lab.scale(
-    Size(4, 2, 24, 1, 0, 400, 40, 10, 16, 4, 32), Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64)
+    Size(4, 2, 24, 1, 0, 400, 40, 10, 16, 4, 32, (2,)),
+    Size(8, 3, 32, 2, 1500, 300, 240, 15, 32, 8, 64, (2, 3)),
 )
 
 
@@ -45,48 +44,52 @@ SIZE = lab.scale(
 def runs(run):
     """π and rates of every procedure along training, on questions like those of training and held-out ones; pass@k."""
     size = run(SIZE)
-    return trained(size, run.bank.get(taught, tuple(size), run.seed), run.seed + 1)
+    return trained(size, run.bank.get(taught, tuple(size), run.shared_seed), run.seed)
+
+
+def _of(data: lab.Data, arm: str = PAID) -> xr.Dataset:
+    return data.runs.sel(arm=arm, kind="like training", drop=True)
 
 
 @study.experiment(after=["runs"])
 def curves(run):
     """Points nearest to the path of each network: on orbits of its own π and p, and on rivals."""
-    train = run.done.runs.sel(kind="like training").mean("question")
+    train = _of(run.done).mean("question")
     return compared(train.policy.transpose("seed", "step", "procedure"), train.paid.isel(step=0))
 
 
-def _kind(data: lab.Data, kind: str = "like training") -> xr.Dataset:
-    return data.runs.sel(kind=kind, drop=True)
-
-
-def _preferred(data: lab.Data, mirrored: bool = False) -> lab.Evidence:
+def _preferred(data: lab.Data, arm: str = PAID) -> lab.Evidence:
     """How far the mean base rate of what is chosen goes from its start to the highest rate."""
-    runs = _kind(data).mean("question", skipna=False)
+    runs = _of(data, arm).mean("question", skipna=False)
     rate, first, last = (x.isel(step=i) for x, i in ((runs.paid, 0), (runs.policy, 0), (runs.policy, -1)))
-    rate = rate.max("procedure") + rate.min("procedure") - rate if mirrored else rate
     start = (first * rate).sum("procedure", skipna=False)
     moved = ((last - first) * rate).sum("procedure", skipna=False) / (rate.max("procedure") - start)
     return lab.mean("way from the base accuracy to the highest rate of the base network", moved).above(0.5)
 
 
-@study.claim("RL prefers procedures of high success rates in the base network.", origin=papers.QRA_6_SELECT)
+@study.claim(
+    "RL prefers procedures of high success rates in the base network: the mean base rate of what is chosen goes more "
+    "than half of the way to the highest.",
+    origin=papers.QRA_6_SELECT,
+)
 def prefers(data):
     return _preferred(data)
 
 
-@prefers.null("the rates in reverse order")
+@prefers.null("a coin in the place of right answers")
 def _(data):
-    return _preferred(data, mirrored=True)
+    return _preferred(data, COIN)
 
 
 def _moved(data: lab.Data, name: str) -> lab.Evidence:
-    runs = _kind(data)[name].mean("question", skipna=False)
+    runs = _of(data)[name].mean("question", skipna=False)
     change = lab.mean("change in the course of training", runs.isel(step=-1) - runs.isel(step=0))
     return change.near(0, within=SAME).per("procedure")
 
 
 @study.claim(
-    "Success rates of procedures stay while the choice among them moves.", origin=papers.QRA_6_STABLE
+    "Success rates of procedures stay, within 10 points, while the choice among them moves.",
+    origin=papers.QRA_6_STABLE,
 )
 def rates_stay(data):
     return _moved(data, "right")
@@ -97,28 +100,31 @@ def _(data):
     return _moved(data, "policy")
 
 
-def _parts(data: lab.Data, *, right: bool = False, marker: bool = False) -> xr.DataArray:
-    """Parts of the gain; of right answers whether announced or not, or of the marker whether right or not."""
-    runs = _kind(data)
+def _parts(data: lab.Data, arm: str = PAID, *, marker: bool = False) -> xr.DataArray:
+    """Parts of the gain; or of what the marker alone gains, whatever the answer."""
+    runs = _of(data, arm)
     if marker:
         return parts(runs.policy, xr.ones_like(runs.announced), runs.announced)
-    return parts(runs.policy, runs.right, runs.right if right else runs.paid)
+    return parts(runs.policy, runs.right, runs.paid)
 
 
-def _main(data: lab.Data, part: str) -> lab.Evidence:
-    made = _parts(data).isel(step=-1)
-    both = made.sel(part=part, drop=True), made.sel(part="gain", drop=True)
-    return lab.pooled_share(f"share of {part} in the gain", *both).above(0.5)
+def _main(data: lab.Data, arm: str = PAID) -> lab.Evidence:
+    """Share of choice in the gain from right answers, choice of this arm."""
+    choice, gain = (
+        _parts(data, name).isel(step=-1).sel(part=part, drop=True)
+        for name, part in ((arm, "choice"), (PAID, "gain"))
+    )
+    return pooled("share of choice in the gain", choice, gain).above(0.5)
 
 
 @study.claim("The main part of the gain comes from the choice among procedures.", origin=papers.QRA_6_SELECT)
 def main_part(data):
-    return _main(data, "choice")
+    return _main(data)
 
 
-@main_part.null("what the rates of right answers gain")
+@main_part.null("choice of networks that are paid by a coin, in the same gain")
 def _(data):
-    return _main(data, "answers")
+    return _main(data, COIN)
 
 
 def _along(data: lab.Data, curve: str) -> lab.Evidence:
@@ -141,17 +147,17 @@ def _(data):
     return _along(data, "orbit, mirrored rates")
 
 
-def _early(made: xr.DataArray) -> lab.Evidence:
-    """Share of format in the gain up to the record at which half of all of it is made."""
+def _early(made: xr.DataArray, other: xr.DataArray | None = None) -> lab.Evidence:
+    """Share of format, or of that of others, in the gain up to the record at which half of all of it is made."""
     gain = made.sel(part="gain", drop=True)
     half = (gain >= gain.isel(step=-1) / 2) & (gain.step > 0)
     at = xr.where(half.any("step"), half.argmax("step"), gain.sizes["step"] - 1)
-    both = made.sel(part="format", drop=True).isel(step=at), gain.isel(step=at)
-    return lab.pooled_share("share of format in the first half of the gain", *both).above(0.5)
+    both = (made if other is None else other).sel(part="format", drop=True).isel(step=at), gain.isel(step=at)
+    return pooled("share of format in the first half of the gain", *both).above(0.5)
 
 
 @study.claim(
-    "The early gain of training on verified answers is format.",
+    "Most of the early gain of training on verified answers is format.",
     origin=lab.Asked(
         "Reported for internal feedback; a verifier that wants a marker may do it, too.", (papers.NFL_3,)
     ),
@@ -160,9 +166,9 @@ def early_format(data):
     return _early(_parts(data))
 
 
-@early_format.null("right answers, announced or not")
+@early_format.null("format of networks that are paid by a coin, in the same gain")
 def _(data):
-    return _early(_parts(data, right=True))
+    return _early(_parts(data), _parts(data, COIN))
 
 
 @early_format.positive("the marker alone, whatever the answer")
@@ -212,43 +218,11 @@ def _(data):
 @study.figure
 def draw(data):
     """Choice, success rates, parts of the gain, and pass@k."""
-    figure, axes = plot.new((10.6, 6.6), nrows=2, ncols=2)
-    (left, right), (below, last) = axes
-    runs, few = _kind(data), data.runs.sizes["seed"] < 6
-    named: Any = {"by": "procedure", "colors": COLORS}
-    policy = runs.policy.mean("question")
-    winner, counts = np.unique(policy.isel(step=-1).argmax("procedure"), return_counts=True)
-    names = ", ".join(f"{PATTERNS[w]} in {c}" for w, c in zip(winner, counts, strict=True))
-    title = f"Likeliest at the end: {names} of {counts.sum()} seeds"
-    panels.frame(title, left, x="GRPO steps", y="share π", ylim=(-0.02, 1.02))
-    panels.curves(policy, left, x="step", over="seed", runs=True, **named)
-    near = data.curves.near.sel(curve="orbit").mean("seed")
-    panels.curves(near, left, x="step", label=False, style={"linestyle": ":"}, **named)
-    panels.legend({**COLORS, "nearest points of the orbit": ":"}, left, place="right")
-    rates = runs.right.mean("question").isel(step=[0, -1])
-    before, after, change = rates[:, 0], rates[:, 1], (rates[:, 1] - rates[:, 0]).values
-    title = f"Success rates change by {change.min():+.2f} to {change.max():+.2f}"
-    panels.frame(title, right, x="success rate before RL", y="after", xlim=(0, 1.04), ylim=(0, 1.04))
-    right.plot([0, 1], [0, 1], color=plot.MUTED, linewidth=1, zorder=0)
-    for name, color in COLORS.items():
-        one = {"procedure": name}
-        size = 20 + 150 * policy.sel(one).isel(step=-1)
-        right.scatter(before.sel(one), after.sel(one), size, color=color, edgecolor="white")
-    panels.legend(dict(COLORS), right, place="right", title="size: share π\nafter RL")
-    made = _parts(data)
-    whole = made.isel(step=-1).mean("seed")
-    part = float(whole.sel(part="choice") / whole.sel(part="gain"))
-    panels.frame(f"Choice makes {part:.0%} of the gain", below, x="GRPO steps", y="gain of paid accuracy")
-    shades = dict(zip(made.part.values, (plot.BEST, plot.CYCLE[2], plot.CYCLE[3], "black"), strict=True))
-    words = {"choice": "procedures", "answers": "right answers", "format": "format", "gain": "all"}
-    panels.curves(made, below, x="step", by="part", over="seed", colors=shades, names=words, runs=few)
-    below.axhline(0, color=plot.MUTED, linewidth=0.8, zorder=0)
-    panels.legend(None, below, place="right")
-    passed = data.runs.passed.sel(model=list(MODELS[:3]))
-    lost, k = (passed.sel(model="RL") - passed.sel(model="base")).mean("seed"), data.runs.k.values[-1]
-    title = f"RL − base: {lost[0]:+.2f} at k = 1, {lost[-1]:+.2f} at k = {k}"
-    panels.frame(title, last, x="number of tries k", y="pass@k with right steps", log="x", ylim=(0, 1.02))
-    shades = {"base": "black", "RL": plot.color("GRPO"), "base, cooled": plot.MUTED}
-    panels.curves(passed, last, x="k", by="model", over="seed", colors=shades, within=(0, 1), runs=few)
-    panels.legend(None, last, place="right")
+    figure, ((left, right), (below, last)) = plot.new((10.6, 6.6), nrows=2, ncols=2)
+    runs, made = _of(data), _parts(data)
+    policy, rates = (x.mean("question") for x in (runs.policy, runs.right))
+    drawn.choice(policy, data.curves.near.sel(curve="orbit").mean("seed"), left)
+    drawn.rates(rates.isel(step=[0, -1]), policy.isel(step=-1), right)
+    drawn.gain(made, below)
+    drawn.tries(data.runs.passed, last)
     return figure
