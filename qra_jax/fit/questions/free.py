@@ -97,7 +97,9 @@ def log_likelihoods(
         share = place - low
         path = np.clip((1 - share) * table[:, low] + share * table[:, low + 1], 1e-6, 1 - 1e-6)
         if not two:
-            path = path[_different(path)][: library.most]
+            kinds = _different(path)
+            every = np.linspace(0, len(kinds) - 1, min(library.most, len(kinds))).astype(int)
+            path = path[kinds[every]]  # thinned evenly: they are sorted by how much they change
             path = np.concatenate([path, np.repeat(path[:1], library.most - len(path), axis=0)])
         return np.asarray(_best(jnp.asarray(right), jnp.asarray(tries - right), jnp.asarray(path)))
 

@@ -113,17 +113,18 @@ orbits.null("SGD, momentum and natural gradient in the place of Adam and signs")
 
 
 def _sooner(data: lab.Data, rules: list[str], problems: list[int]) -> lab.Evidence:
-    """Steps of SGD over those of others; a lower bound where SGD is not there yet, unknown if both are not."""
+    """Steps of SGD over those of others; infinite where SGD is not there in steps enough to say so, else unknown."""
     reached = data.means.reached.sel(problem=problems)
     reached = reached.assign_coords(problem=[NAMED[problem] for problem in problems])
     sgd, others = reached.sel(rule="SGD", drop=True), reached.sel(rule=rules)
-    factor = (np.minimum(sgd, data.means.steps) / others).where(np.isfinite(sgd) | np.isfinite(others))
+    late = xr.where(np.isfinite(others) & (data.means.steps / others >= SOONER), np.inf, np.nan)
+    factor = xr.where(np.isfinite(sgd), sgd / others, late).where(sgd.notnull() & others.notnull())
     return lab.exact("steps of SGD over its steps at equal early progress", factor).above(SOONER)
 
 
 @study.claim(
-    "At equal early progress the natural gradient, Adam and sign descent end two entanglements (γ = 6, 21) sooner than "
-    "SGD, by a factor of 1.2 or more.",
+    "With a tenth of the possible gain in the first 50 steps, the natural gradient, Adam and sign descent end two "
+    "entanglements (γ = 6, 21) sooner than SGD, by a factor of 1.2 or more.",
     origin=lab.Derived(),
 )
 def sooner(data):

@@ -170,7 +170,7 @@ def _cold(data: lab.Data, law: xr.DataArray) -> lab.Evidence:
     return lab.exact("time of GRPO from ρ₀ = 10⁻⁶ ÷ law", time / law).near(1.0, within=0.02)
 
 
-@study.claim("A cold start of GRPO from ρ₀ = 10⁻⁶ takes a time 1/(2√(G−1) ρ₀), for G = 4 … 512.", origin=LAW)
+@study.claim("With rates (1, 0) GRPO needs 1/(2√(G−1) ρ₀) from ρ₀ = 10⁻⁶ to ½, for G = 4 … 512.", origin=LAW)
 def cold(data):
     return _cold(data, 0.5 * (data.speeds["size"] - 1) ** -0.5 / data.speeds.rho0[0])
 

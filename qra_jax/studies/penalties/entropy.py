@@ -119,7 +119,7 @@ def _drifts(data: lab.Data, problems: list[str]) -> lab.Evidence:
 
 
 @study.claim(
-    "Where there is something to learn, entropy falls by drift, −Cov(log π, v), more than by noise.",
+    "On two problems with something to learn (π_ref ∝ 1/r) entropy falls by drift, −Cov(log π, v), more than by noise.",
     origin=papers.ENTROPY_COVARIANCE,
 )
 def drift(data):
@@ -137,6 +137,9 @@ def _noisy(data: lab.Data, problem: str) -> lab.Evidence:
         lab.exact("largest |ΔH| by drift", abs(runs.drift).max(["rate", "seed"], skipna=False)).below(1e-3),
         lab.mean("ΔH by noise, η ≥ .4", runs.noise.sel(rate=[0.4, 1.6]).rename(rate="η")).below(-FALL),
         flat.near(0.0, within=0.1),
+        lab.pooled_share(
+            "ΔH by noise, of all of ΔH at η = .4", *(runs.sel(rate=0.4)[x] for x in ("noise", "whole"))
+        ).near(1.0, within=0.25),
     )
 
 

@@ -44,7 +44,7 @@ NATS, SHARP = 10.0, 1 / 6
 
 def _library(run: lab.Run) -> free.Library:
     """Questions that mixtures are over, the same ones for simulated histories and the real run."""
-    return free.library(np.random.default_rng(run.shared_seed), *run(lab.scale((2400, 256), (9000, 512))))
+    return free.library(np.random.default_rng(run.shared_seed), *run(lab.scale((2400, 352), (9000, 512))))
 
 
 @study.experiment()

@@ -56,7 +56,7 @@ TABLE = {
         "open": lost,
     },
     "sparse": {
-        "holds": shares(of=0.1, random_reranked=0.5, again_reranked=0.5),
+        "holds": shares(of=0.1, kl=0.2, random_reranked=0.5, again_reranked=0.5),
         "fails": shares(of=0.5, random_reranked=0.1),
         "open": lost,
     },

@@ -57,18 +57,18 @@ def _turned(policy):
     return policy
 
 
-def _apart(policy):
-    """Other questions do what they like."""
-    policy = policy.copy()
-    last = policy.sizes["question"] - policy.sizes["question"] // 4
-    policy[{"question": slice(last, None)}] = policy.isel(question=slice(last, None)).roll(pattern=1).values
-    return policy
+def _going(others):
+    """All questions go to the best pattern, those that are never asked a share of the way."""
 
+    def change(policy):
+        gone = policy.step / policy.step[-1] + 0 * policy.question
+        last = policy.sizes["question"] - policy.sizes["question"] // 4
+        gone[{"question": slice(last, None)}] = others * gone.isel(question=slice(last, None))
+        path = (1 - gone) * policy.isel(step=0).mean("question") + gone * (policy.pattern == "best")
+        noise = 1e-3 * np.random.default_rng(0).standard_normal(policy.shape)
+        return path.transpose(*policy.dims) + noise
 
-def _together(policy):
-    """All questions move as one."""
-    noise = 1e-4 * np.random.default_rng(0).standard_normal(policy.shape)
-    return policy.isel(question=0).broadcast_like(policy).transpose(*policy.dims) + noise
+    return change
 
 
 def _integral(value):
@@ -110,8 +110,8 @@ TABLE = {
         "open": _lost,
     },
     "carried": {
-        "holds": lambda d: _learnt(d, policy=_together),
-        "fails": lambda d: _learnt(d, policy=_apart),
+        "holds": lambda d: _learnt(d, policy=_going(0.95)),
+        "fails": lambda d: _learnt(d, policy=_going(0.1)),
         "open": _lost,
     },
 }
