@@ -190,7 +190,7 @@ def markdown(results: Sequence[Result]) -> str:
         f"# Claims and verdicts\n\n{len(rows)} claims, by origin:",
         "\n".join([head, *counts]),
         WORDS,
-        *([QUICK] if any(result.stamp.get("quick") for result in results) else []),
+        *_quick(results),
         "Made by `qra reproduce`; `claims.json` beside it holds the records, in the form of `claim.schema.json`.",
     ]
     for result in results:
@@ -208,6 +208,14 @@ def markdown(results: Sequence[Result]) -> str:
             ]
             lines.append("\n".join(f"- {name}: {_markdown(value)}" for name, value in pairs if value))
     return "\n\n".join(lines) + "\n"
+
+
+def _quick(results: Sequence[Result]) -> list[str]:
+    """Which of the results are of quick versions."""
+    names = [result.name for result in results if result.stamp.get("quick")]
+    if len(names) < len(results):
+        return [f"Of these studies the quick versions were run: {', '.join(names)}."] if names else []
+    return [QUICK]
 
 
 def _markdown(text: str) -> str:
