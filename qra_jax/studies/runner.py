@@ -66,7 +66,8 @@ class _Place:
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
-            env=os.environ | ALONE,
+            errors="replace",
+            env=os.environ | ALONE | {"PYTHONIOENCODING": "utf-8:replace"},
         )
         self.job: _Job | None = None
         self.listener = threading.Thread(target=self._listen, daemon=True)
@@ -213,6 +214,8 @@ def _reproduce(
                             servers[place] = _Place()
                         running[place] = servers[place].start(name, _words(out, quick, since, measured))
                 for place, job in list(running.items()):
+                    if job.code is None and not servers[place].listener.is_alive():
+                        job.code = servers[place].process.wait() or 1
                     if job.code is None:
                         continue
                     del running[place]
@@ -252,12 +255,12 @@ def _locked(out: Path) -> Iterator[None]:
         return
     handle = os.open(out / LOCK, os.O_CREAT | os.O_RDWR)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = f"out: {str(out)!r} is in use by another run; choose another folder or wait"
+            raise ValueError(said) from None
         yield
-    except BlockingIOError:
-        raise ValueError(
-            f"out: {str(out)!r} is in use by another run; choose another folder or wait"
-        ) from None
     finally:
         os.close(handle)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import platform
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 DONE, CLAIMS, FIGURE, ERROR = "done.json", "claims.json", "figure", "error.txt"
+PR_SET_PDEATHSIG = 1
+"""Linux's number of that request."""
 SERVE, ENDED = "--serve", "\0ended "
 """The word that asks for a server, and what it says, with the exit status, when a study has ended."""
 
@@ -37,21 +40,26 @@ def serve() -> int:
 
     def end(*_: object) -> None:
         if child:
-            os.kill(child, signal.SIGTERM)
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGTERM)
+                os.waitpid(child, 0)
         os._exit(128 + signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
     for line in sys.stdin:
         words = json.loads(line)
         if sys.platform != "linux":  # to fork is not safe there
-            code = subprocess.run([sys.executable, "-m", __spec__.name, *words], check=False).returncode
+            one = subprocess.Popen([sys.executable, "-m", __spec__.name, *words], stdin=subprocess.DEVNULL)
+            child = one.pid
+            code = one.wait()
+            child = 0
         else:
             child = os.fork()
             if child == 0:
                 _forked(words)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             child = 0
-        print(f"{ENDED}{code}", flush=True)
+        print(f"\n{ENDED}{code}", flush=True)  # a study may have left a line without its end
     return 0
 
 
@@ -60,11 +68,20 @@ def _forked(words: list[str]) -> None:
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _die_with(os.getppid())
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         code = main(words)
         sys.stdout.flush()
     finally:
         os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Let the system end this process when the one that forked it ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -14,6 +14,11 @@ from scipy import optimize, special, stats
 from qra_jax import _check
 from qra_jax.studies.lab.evidence import Estimate, Explained, Never, Test
 
+ROUNDING = 1e-12
+"""Scatter of this part of the numbers' size is rounding."""
+LARGE = 1e6
+"""χ² above which its root is normal."""
+
 
 def exact(quantity: str, value: Any) -> Estimate:
     """A number, or an array of them, without sampling error: computed, not sampled.
@@ -158,7 +163,13 @@ def mean(quantity: str, values: Any, over: str = "seed") -> Estimate:
     error = (
         values.std(over, ddof=1, skipna=False) / math.sqrt(n) if n > 1 else values.mean(over) * 0 + math.inf
     )
+    error = _scatter(error, abs(values).max(over))
     return measured(quantity, values.mean(over, skipna=False), error, n=n, freedom=float(max(n - 1, 1)))
+
+
+def _scatter(error: xr.DataArray, size: xr.DataArray) -> xr.DataArray:
+    """An error, zero where it is no more than rounding of numbers of this size."""
+    return error.where(~(error <= ROUNDING * size), 0.0)
 
 
 def difference(quantity: str, first: Any, second: Any, over: str = "seed") -> Estimate:
@@ -243,7 +254,7 @@ def statistic(
     error = value * 0 + math.inf
     if again:  # resampling n of n understates the variance by (n − 1)/n
         scatter = xr.concat(again, "_draw", join="exact").std("_draw", ddof=1, skipna=False)
-        error = scatter * math.sqrt(n / (n - 1))
+        error = _scatter(scatter * math.sqrt(n / (n - 1)), abs(to(value)))
     plain = measured(quantity, to(value), error, n=n, freedom=float(max(n - 1, 1)))
 
     def interval(level: float) -> tuple[Any, Any]:
@@ -318,6 +329,13 @@ def misfit(quantity: str, z: Any, *, parameters: int = 0) -> Estimate:
         return optimize.brentq(beyond, 1e-12, high)  # pyright: ignore[reportReturnType]
 
     def interval(level: float) -> tuple[Any, Any]:
+        if stats.chi2.cdf(total, freedom) <= level / 2:  # less scatter than the errors allow: these are wrong
+            return math.nan, math.nan
+        if total > LARGE:  # χ is normal
+            half = stats.norm.ppf(1 - level / 2)
+            return (math.sqrt(total) - half) / math.sqrt(z.size), (math.sqrt(total) + half) / math.sqrt(
+                z.size
+            )
         return math.sqrt(end(1 - level / 2) / z.size), math.sqrt(end(level / 2) / z.size)
 
     value = xr.DataArray(math.sqrt(max(total - freedom, 0) / z.size))
@@ -486,7 +504,7 @@ def pooled(estimate: Estimate) -> Estimate:
         raise ValueError(f"estimate: {estimate.quantity!r} has no standard error; must be a mean or measured")
     precision = xr.broadcast(estimate.error, estimate.value)[0] ** -2
     total = precision.sum(skipna=False)
-    value = (precision * estimate.value).sum(skipna=False) / total
+    value = ((precision * estimate.value).sum(skipna=False) / total).where(np.isfinite(estimate.error).all())
     freedom = float(estimate.freedom * total**2 / (precision**2).sum())  # Welch and Satterthwaite
     quantity = f"{estimate.quantity}, all together"
     return measured(quantity, value, 1 / np.sqrt(total), n=estimate.n, freedom=freedom)

@@ -205,7 +205,7 @@ class Test(Evidence):
         inside = (low >= self.low) & (high <= self.high)
         outside = (high < self.low) | (low > self.high)
         if self.strict:
-            edge = (low == self.low) | (high == self.high)
+            edge = ((low == self.low) & np.isfinite(low)) | ((high == self.high) & np.isfinite(high))
             inside, outside = inside & ~edge, outside | (edge & (low == high))
         known = np.isfinite(value) | (self.estimate.exact & ~np.isnan(value))
         return xr.where(known, xr.where(inside, YES, xr.where(outside, NO, UNKNOWN)), UNKNOWN)
@@ -478,6 +478,10 @@ def _whole(name: str, parts: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
     for part in parts:
         if part.free:
             raise ValueError(f"{name}: decided per {', '.join(part.free)}; must be evidence without `per`")
+        if isinstance(part, Explained):
+            raise ValueError(
+                f"{name}: its exceptions are explained by a rule; must be evidence without rules"
+            )
     return parts
 
 

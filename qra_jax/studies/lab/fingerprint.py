@@ -172,12 +172,11 @@ def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]
             for name in {n.id for n in names if isinstance(n.ctx, ast.Store)}:
                 defined.setdefault(name, []).append(node)
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not all(map(_is_plain, targets)):
+            plain = isinstance(node, (ast.Assign, ast.AnnAssign)) and all(map(_is_plain, targets))
+            if not plain and not _is_control(node):
                 changing.append((node, {n.id for n in names if isinstance(n.ctx, ast.Load)}))
-    for (
-        node,
-        names,
-    ) in changing:  # what is no plain assignment may change any object of the module that it names
+    # what is no plain assignment may change any object of the module that it names
+    for node, names in changing:
         for name in names & set(defined):
             defined[name].append(node)
     if function not in defined:
@@ -194,6 +193,14 @@ def _slice(file: Path, function: str, module: str) -> tuple[list[str], set[str]]
             modules |= {t for inner in ast.walk(node) for t in _targets(inner, module)}
             todo += [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
     return sorted(pieces), modules
+
+
+def _is_control(node: ast.AST) -> bool:
+    """Whether a statement adds a control to a claim: `claim.null("…")(…)`, which changes no data."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    inner = call.func if isinstance(call, ast.Call) else None
+    named = inner.func if isinstance(inner, ast.Call) else None
+    return isinstance(named, ast.Attribute) and named.attr in ("null", "positive")
 
 
 def _is_plain(target: ast.AST | None) -> bool:
@@ -290,6 +297,8 @@ def _plain(value: Any) -> Any:
         names = (value.co_name, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
         counts = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags)
         constants = [_plain(constant) for constant in value.co_consts]
+        if "__firstlineno__" in value.co_names:  # of a class, from Python 3.13 on
+            constants.remove(value.co_firstlineno)
         return (value.co_code, value.co_exceptiontable, names, counts, constants)
     if isinstance(value, frozenset):
         return ("set", sorted(map(repr, value)))
