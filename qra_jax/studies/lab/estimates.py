@@ -254,7 +254,7 @@ def statistic(
     error = value * 0 + math.inf
     if again:  # resampling n of n understates the variance by (n − 1)/n
         scatter = xr.concat(again, "_draw", join="exact").std("_draw", ddof=1, skipna=False)
-        error = _scatter(scatter * math.sqrt(n / (n - 1)), abs(to(value)))
+        error = _scatter(xr.DataArray(scatter) * math.sqrt(n / (n - 1)), abs(to(value)))
     plain = measured(quantity, to(value), error, n=n, freedom=float(max(n - 1, 1)))
 
     def interval(level: float) -> tuple[Any, Any]:
