@@ -246,23 +246,14 @@ def _reproduce(
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; the system lets go of it if this process dies."""
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # not on this system
-        yield
-        return
-    handle = os.open(out / LOCK, os.O_CREAT | os.O_RDWR)
-    try:
+    """Keep other runs out of a folder."""
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(_files.locked(out / LOCK, wait=False))
         except BlockingIOError:
             said = f"out: {str(out)!r} is in use by another run; choose another folder or wait"
             raise ValueError(said) from None
         yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -204,12 +204,16 @@ def test_a_crash_is_reported_and_the_others_run(fakes, tmp_path):
     assert run(out, ["good"])[0] == 0, "only the studies asked for count"
 
 
-def test_a_killed_study_loses_only_itself(fakes, tmp_path):
-    fakes("bad", first="import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+ENDS = ["pass", "os.write(1, b'no end of the line')", "os.write(1, b'\\xff\\xfe bad')"]
+
+
+@pytest.mark.parametrize(("jobs", "end"), [(2, ENDS[0]), (1, ENDS[1]), (1, ENDS[2])])
+def test_a_killed_study_loses_only_itself(fakes, tmp_path, jobs, end):
+    fakes("bad", first=f"import os, signal; {end}; os.kill(os.getpid(), signal.SIGKILL)")
     fakes("good")
-    status, text = run(tmp_path / "out", jobs=2)
+    status, text = run(tmp_path / "out", jobs=jobs)
     assert status == 1
-    assert "killed by SIGKILL" in text
+    assert "bad: crashed, killed by SIGKILL" in text
     assert "✓ good" in text
 
 
@@ -273,16 +277,6 @@ def test_an_interrupt_keeps_what_is_there(fakes, tmp_path):
     assert status == 130
     assert "interrupted" in text
     assert "Two is" in text
-
-
-@pytest.mark.parametrize("end", ["os.write(1, b'no end of the line')", "os.write(1, b'\\xff\\xfe bad')"])
-def test_a_study_that_dies_in_the_middle_of_a_line_has_crashed(fakes, tmp_path, end):
-    fakes("bad", first=f"import os, signal; {end}; os.kill(os.getpid(), signal.SIGKILL)")
-    fakes("good")
-    status, text = run(tmp_path / "out", jobs=1)
-    assert status == 1
-    assert "bad: crashed, killed by SIGKILL" in text
-    assert "✓ good" in text
 
 
 def test_a_folder_belongs_to_one_run(fakes, tmp_path):

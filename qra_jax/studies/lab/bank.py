@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +71,10 @@ class Bank:
             np.savez(content, allow_pickle=False, **leaves)
             _files.write(path, content.getvalue())
 
-    @contextlib.contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Hold the lock of an entry; the system lets go of it if this process dies."""
+    def _alone(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes from making the same entry."""
         path = self._path(name)
-        try:
-            import fcntl
-        except ImportError:  # not on this system: the worst is that two processes compute the same
-            path = None
-        if path is None:
-            yield
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return contextlib.nullcontext() if path is None else _files.locked(path.with_suffix(".lock"))
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, np.ndarray]:

@@ -333,10 +333,10 @@ def misfit(quantity: str, z: Any, *, parameters: int = 0) -> Estimate:
             return math.nan, math.nan
         if total > LARGE:  # χ is normal
             half = stats.norm.ppf(1 - level / 2)
-            return (math.sqrt(total) - half) / math.sqrt(z.size), (math.sqrt(total) + half) / math.sqrt(
-                z.size
-            )
-        return math.sqrt(end(1 - level / 2) / z.size), math.sqrt(end(level / 2) / z.size)
+            ends = math.sqrt(total) - half, math.sqrt(total) + half
+        else:
+            ends = math.sqrt(end(1 - level / 2)), math.sqrt(end(level / 2))
+        return ends[0] / math.sqrt(z.size), ends[1] / math.sqrt(z.size)
 
     value = xr.DataArray(math.sqrt(max(total - freedom, 0) / z.size))
     return Estimate(quantity, value, interval, z.size, how="noncentral χ² interval")
