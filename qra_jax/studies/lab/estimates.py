@@ -148,7 +148,7 @@ def measured(quantity: str, value: Any, error: Any, *, n: int = 0, freedom: floa
 
 
 def mean(quantity: str, values: Any, over: str = "seed") -> Estimate:
-    """Mean over members, with Student's interval; infinitely wide for a single one, or where all are the same.
+    """Mean over members, with Student's interval; infinitely wide for one or none, or where all are the same.
 
     Of flags, take a [`share`][qra_jax.studies.lab.share]: their mean has no Student's interval.
 
@@ -160,6 +160,9 @@ def mean(quantity: str, values: Any, over: str = "seed") -> Estimate:
         raise ValueError("values: flags; must be numbers (of flags, take `share`)")
     values = values.astype(float)
     n = values.sizes[over]
+    if n == 0:
+        unknown = values.sum(over) * math.nan
+        return measured(quantity, unknown, unknown)
     error = (
         values.std(over, ddof=1, skipna=False) / math.sqrt(n) if n > 1 else values.mean(over) * 0 + math.inf
     )

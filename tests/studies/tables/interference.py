@@ -4,13 +4,13 @@ import numpy as np
 
 
 def _fallen(data):
-    """Six questions or more fall at s = 1, one at less."""
+    """Six or seven questions fall at s = 1, two or one at less."""
     before = data.populations.before
     seed, question = (np.arange(before.sizes[dim]) for dim in ("seed", "question"))
-    many = question < 6 + (7 * seed[:, None] % 5) % 2
+    more = (7 * seed[:, None] % 5) % 2
     end = before.copy()
     for overlap in before.overlap.values:
-        end.loc[{"overlap": overlap}] += np.where(many if overlap == 1 else question < 1, -0.1, 0.3)
+        end.loc[{"overlap": overlap}] += np.where(question < (6 + more if overlap == 1 else 2 - more), -0.1, 0.3)
     return data.change("populations", end=end + 1e-3 * np.sin(question))
 
 
