@@ -684,3 +684,235 @@ GROUP_BUDGET = Paper(
     place="abstract",
     says="The optimal group size is not independent of the budget.",
 )
+
+
+# What the weights do
+
+NTK_1 = Paper(
+    "NTK-1",
+    authors="Tomihari",
+    arxiv="2601.04670",
+    version="v1",
+    place="decomposition of the kernel",
+    says=(
+        "The change of log π under a training step splits by the logit kernel K = R + G into a part of "
+        "representations, R = ⟨φ, φ′⟩ I, and a part of gradients through the features, G = W J_φ J_φ′ᵀ Wᵀ."
+    ),
+    reported="exact to first order",
+    read="second-hand",
+)
+NTK_2 = Paper(
+    "NTK-2",
+    authors="Tomihari",
+    arxiv="2601.04670",
+    version="v1",
+    place="abstract",
+    says=(
+        "Limited variability of feature representations can make RL updates raise confidence "
+        "systematically, which may explain the loss of diversity after RL."
+    ),
+    reported="",
+    read="in part",
+)
+NTK_3 = Paper(
+    "NTK-3",
+    authors="Tomihari",
+    arxiv="2601.04670",
+    version="v1",
+    place="abstract",
+    says="Training the unembedding first, then everything (CF-RL), optimises faster and raises confidence.",
+    reported="about one epoch of the unembedding alone, then about six of everything",
+    read="in part",
+)
+NTK_3_MECHANISM = Paper(
+    "NTK-3-MECHANISM",
+    authors="Tomihari",
+    arxiv="2601.04670",
+    version="v1",
+    place="abstract",
+    says=(
+        "The mechanism of CF-RL differs from that of linear probing before fine-tuning in supervised "
+        "learning: norms or drift of features do not explain it."
+    ),
+    reported="",
+    read="second-hand",
+)
+A_1 = Paper(
+    "A-1",
+    authors="Cai et al.",
+    arxiv="2510.00553",
+    version="",
+    place="rank-1 dominance",
+    says=(
+        "The top singular direction of each weight update, rescaled to the norm of the whole update, "
+        "recovers nearly all of the gain of RL, but not that of supervised training."
+    ),
+    reported=(
+        "relative accuracy above 99 % for RL; SFT 2.5 %, distillation 1.5 %, online distillation 56 %, DPO "
+        "62 %"
+    ),
+    read="in full",
+)
+A_1_SHARE = Paper(
+    "A-1-SHARE",
+    authors="Cai et al.",
+    arxiv="2510.00553",
+    version="",
+    place="rank-1 dominance",
+    says=(
+        "The top direction holds a small share of the norm of the update, so that it has to be scaled up; "
+        "the gain is largest below the full norm."
+    ),
+    reported="19 % of the norm (scale about 5); best at about .7 of the full norm",
+    read="in full",
+)
+A_2 = Paper(
+    "A-2",
+    authors="Cai et al.",
+    arxiv="2510.00553",
+    version="",
+    place="rank-1 linear dynamics",
+    says="The top left singular vector moves linearly with accuracy in the course of training.",
+    reported="PLS regression, R² about .91, 27 checkpoints",
+    read="in full",
+)
+EXPO = Paper(
+    "EXPO",
+    authors="Zheng et al.",
+    arxiv="2404.16792",
+    version="",
+    place="",
+    says=(
+        "Extrapolating weights beyond a trained model, θ₁ + α(θ₁ − θ₀), improves it without further training."
+    ),
+    reported="α between .3 and .5",
+    read="second-hand",
+)
+RELEX_RANK = Paper(
+    "RELEX-RANK",
+    authors="Wei et al.",
+    arxiv="2605.21468",
+    version="v1",
+    place="abstract",
+    says=(
+        "Neither a higher rank nor a nonlinear model extrapolates better than rank 1 and a line; projection "
+        "removes noise of optimisation."
+    ),
+    reported="",
+    read="in part",
+)
+LINEAR = Paper(
+    "LINEAR",
+    authors="Wang et al.",
+    arxiv="2601.04537",
+    version="",
+    place="abstract",
+    says=(
+        "During RLVR weights and output log-probabilities are strongly linear in the training step, and "
+        "extrapolated weights do about as well as further training."
+    ),
+    reported="more than 70 % of the weights with R² above .7",
+    read="in part",
+)
+LINEAR_NOISE = Paper(
+    "LINEAR-NOISE",
+    authors="Wang et al.",
+    arxiv="2601.04537",
+    version="",
+    place="abstract of the latest version",
+    says=(
+        "The linearity stems from the noisy training signal of RLVR; noise added to SFT makes that linear, "
+        "too."
+    ),
+    reported="",
+    read="second-hand",
+)
+GEO_1 = Paper(
+    "GEO-1",
+    authors="Zhu et al.",
+    arxiv="2511.08567",
+    version="",
+    place="",
+    says=(
+        "RL updates avoid the principal directions of the weights and sit on weights of small magnitude; "
+        "masks of runs with other data and algorithms overlap."
+    ),
+    reported="bf16 sparsity: RL 36–92 %, SFT .6–19 %; Jaccard overlap of masks .55–.60 (chance .37–.47)",
+    read="in full",
+)
+GEO_2 = Paper(
+    "GEO-2",
+    authors="Mukherjee et al.",
+    arxiv="2505.11711",
+    version="",
+    place="",
+    says="RL changes a small subnetwork, by updates of nearly full rank.",
+    reported="sparsity 68–96 %, rank above 99 %",
+    read="in part",
+)
+GEO_2_SUBNETWORK = Paper(
+    "GEO-2-SUBNETWORK",
+    authors="Mukherjee et al.",
+    arxiv="2505.11711",
+    version="",
+    place="",
+    says="Training the subnetwork alone reproduces the full run.",
+    reported="",
+    read="in part",
+)
+GEO_2_CAUSE = Paper(
+    "GEO-2-CAUSE",
+    authors="Mukherjee et al.",
+    arxiv="2505.11711",
+    version="",
+    place="",
+    says="Training on data near the policy is the main cause of the sparsity.",
+    reported="sparsity with SFT on rejection samples 91 %, with off-policy DPO 7 %",
+    read="in part",
+)
+CIRCUITS = Paper(
+    "CIRCUITS",
+    authors="",
+    arxiv="2509.21044",
+    version="",
+    place="",
+    says=(
+        "After RL, not after DPO, edges between attention and MLP outputs are stronger on average and more "
+        "diverse: mean and entropy of their magnitudes up, kurtosis down."
+    ),
+    reported="",
+    read="second-hand",
+)
+ES = Paper(
+    "ES",
+    authors="Qiu et al.",
+    arxiv="2509.24372",
+    version="v1",
+    place="",
+    says=(
+        "Evolution strategies on all weights, with small populations and greedy decoding, outperform RL "
+        "fine-tuning."
+    ),
+    reported="30 members, σ = 1e-3; Countdown 7B 66.8 against 57.5",
+    read="in full",
+)
+ES_SPREAD = Paper(
+    "ES-SPREAD",
+    authors="Qiu et al.",
+    arxiv="2509.24372",
+    version="v1",
+    place="",
+    says="Runs of evolution strategies vary less from seed to seed than RL does.",
+    reported="spread 15.5 × lower",
+    read="in full",
+)
+ES_DRIFT = Paper(
+    "ES-DRIFT",
+    authors="",
+    arxiv="2608.27351",
+    version="",
+    place="abstract",
+    says="Evolution strategies cover more and drift further off the task than RL.",
+    reported="",
+    read="second-hand",
+)

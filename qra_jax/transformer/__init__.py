@@ -10,12 +10,16 @@ algorithms, and read exactly.
 
 from qra_jax.transformer import (
     batch,
+    circuits,
     evolution,
     history,
+    kernel,
     learning,
     masks,
     model,
+    parts,
     penalty,
+    preferences,
     probe,
     procedures,
     reward,
@@ -23,11 +27,13 @@ from qra_jax.transformer import (
     sampling,
     surrogate,
     task,
+    weights,
 )
 from qra_jax.transformer.evolution import evolve
 from qra_jax.transformer.learning import learn, side_by_side
 from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.model import Decoder, Lookup, init, score
+from qra_jax.transformer.preferences import prefer
 from qra_jax.transformer.probe import read_out
 from qra_jax.transformer.procedures import Arithmetic, arithmetic
 from qra_jax.transformer.rl import Run, train
@@ -48,16 +54,21 @@ __all__ = [
     "Verification",
     "arithmetic",
     "batch",
+    "circuits",
     "controlled",
     "evolution",
     "evolve",
     "history",
     "init",
+    "kernel",
     "learn",
     "learning",
     "masks",
     "model",
+    "parts",
     "penalty",
+    "prefer",
+    "preferences",
     "probe",
     "procedures",
     "read_out",
@@ -70,4 +81,5 @@ __all__ = [
     "surrogate",
     "task",
     "train",
+    "weights",
 ]

@@ -212,6 +212,9 @@ class Decoder(nn.Module):
       dtype: of the computation (softmax and logits are float32 at least).
       param_dtype: of the parameters in memory: float32, bfloat16, float64. Updates are computed in float32 at
         least and then rounded, so that with bfloat16 those below half a unit in the last place are lost.
+      marked: a in [0, 1), share of the squared norm of the features that marks have; may be traced.
+      marks: `[V, D]`, unit vectors b by the token read last, $\phi\leftarrow\sqrt{1-a}\,\phi+\sqrt{aD}\,b$: features
+        more or less alike, see `kernel.alike`. Without them nothing is changed.
 
     Its derivatives are in reverse mode only (`jax.grad`, `jax.vjp`; not `jax.jvp`).
 
@@ -225,6 +228,8 @@ class Decoder(nn.Module):
     hidden: int = 4
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+    marked: Any = 0.0
+    marks: Any = None
 
     @nn.compact
     def __call__(
@@ -260,6 +265,10 @@ class Decoder(nn.Module):
             x_DxTxB = x_DxTxB + out(jnp.square(jax.nn.relu(hidden(norm(f"norm_{layer}b")(x_DxTxB)))))
             kept.append(pair)
         x_DxTxB = norm("norm")(x_DxTxB)
+        if self.marks is not None:
+            mark_DxTxB = jnp.moveaxis(jnp.asarray(self.marks)[tokens_TxB], -1, 0)
+            x_DxTxB = x_DxTxB * jnp.sqrt(1 - self.marked) + mark_DxTxB * jnp.sqrt(self.marked * self.width)
+            x_DxTxB = x_DxTxB.astype(embedded.dtype)
         logits_VxTxB = Linear(self.vocabulary, name="unembedding", **kind)(x_DxTxB)
         logits, features = (
             jnp.transpose(y.reshape(y.shape[0], length, number, group), (2, 3, 1, 0))
