@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qra_jax import (
         algorithm as algorithm,
         batching as batching,
+        checkpoints as checkpoints,
         consult as consult,
         expectation as expectation,
         film as film,
@@ -68,6 +69,7 @@ __version__ = "0.1.0"
 _MODULES = [
     "algorithm",
     "batching",
+    "checkpoints",
     "consult",
     "expectation",
     "film",

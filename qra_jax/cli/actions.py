@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from qra_jax.cli.commands import (
     SweepPlot,
     SweepRun,
     SweepShow,
+    Weights,
 )
-from qra_jax.cli.session import MIN_SECONDS, busy, cache_folder, start_jax, writable, wrote
+from qra_jax.cli.session import MIN_SECONDS, busy, cache_folder, progress, start_jax, writable, wrote
 
 
 def _solve(command: Solve) -> int:
@@ -148,6 +150,40 @@ def _fit(command: Fit) -> int:
     return 0
 
 
+def _weights(command: Weights) -> int:
+    from qra_jax import checkpoints, plot  # which need no JAX
+
+    if not 0 < command.top <= 1:
+        raise ValueError(f"top: {command.top:g}; must be in (0, 1]")
+    for name, value in (("max_matrices", command.max_matrices), ("seed", command.seed)):
+        if value is not None and value < 0:
+            raise ValueError(f"{name}: {value}; must be zero or positive")
+    path = None if command.figure is None else writable("figure", plot.check_path("figure", command.figure))
+    pairs, notes = checkpoints.pair(command.base, command.tuned, command.only)
+    sizes = {one.name: math.prod(one.shape) for one in pairs}
+    with progress("reading", 2 * sum(sizes.values())) as done:
+        checkpoints.check_finite(pairs, done)
+    works = {one.name: sizes[one.name] * (min(one.shape) if one.is_matrix else 1) for one in pairs}
+    with progress("comparing", sum(works.values())) as done:
+        found = checkpoints.compare(
+            pairs,
+            null=command.null,
+            top=command.top,
+            matrices=command.max_matrices,
+            seed=command.seed,
+            done=lambda one: done(works[one.name]),
+        )
+    if path is not None:
+        from qra_jax.checkpoints import figure
+
+        wrote(plot.save(figure.draw(found), path))
+    if command.json:
+        print(checkpoints.report.to_json(found, command.base, command.tuned, notes))
+    else:
+        checkpoints.report.show(found, notes)
+    return 0
+
+
 def _sweep(command: SweepRun | SweepShow | SweepPlot) -> int:
     start_jax()
     from qra_jax import plot, sweep
@@ -228,6 +264,7 @@ RUN: dict[type, Callable[[Any], int]] = {
     Solve: _solve,
     Advise: _advise,
     Fit: _fit,
+    Weights: _weights,
     **dict.fromkeys((SweepRun, SweepShow, SweepPlot), _sweep),
     Reproduce: _reproduce,
     Explore: _explore,

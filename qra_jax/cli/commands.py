@@ -119,6 +119,33 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What training did to the weights of a real model: two checkpoints, tensor by tensor.
+
+    Reads safetensors files (bf16, fp16, fp32; shards with an index) with the memory of one tensor; fetches nothing.
+    """
+
+    base: tyro.conf.Positional[Annotated[str, _arg("BASE")]]
+    """Before training: a .safetensors file, or a folder with model.safetensors or its shards and their index."""
+    tuned: tyro.conf.Positional[Annotated[str, _arg("TUNED")]]
+    """After training."""
+    null: Flag = False
+    """Show beside each number that of a Gaussian update of the same norm, rounded to the same type."""
+    only: Annotated[str | None, _arg("REGEX")] = None
+    """Only tensors in whose names this is found, such as layers\\.(0|9)\\."""
+    max_matrices: Annotated[int | None, _arg("N")] = None
+    """Look at the spectra of so many matrices, evenly spread; the entries of all tensors are counted."""
+    top: Annotated[float, _arg("SHARE")] = 0.1
+    """Share of the singular directions behind angles and principal weights, in (0, 1]."""
+    seed: Annotated[int, _arg("N")] = 0
+    """Of the Gaussian updates."""
+    json: Flag = False
+    """Print one JSON object."""
+    figure: Annotated[str | None, _arg("FILE")] = None
+    """Draw it into FILE: .png, .pdf or .svg."""
+
+
+@dataclass(frozen=True)
 class SweepRun:
     """Compute every point of a sweep and keep it in a Zarr store; the word run is optional."""
 
@@ -234,6 +261,10 @@ COMMANDS: dict[str, tuple[Any, str]] = {
         "What given hyperparameters do: collapse, entropy, what limits accuracy, what helps most.",
     ),
     "fit": (Fit, "Which dynamics explain a measured training curve, and how it goes on."),
+    "weights": (
+        Weights,
+        "What training did to the weights of a real model: two checkpoints, beside a Gaussian update.",
+    ),
     "sweep": (
         Sweep,
         "Compute a grid of runs into a Zarr store; look at it; draw it. qra sweep SPEC.toml --store DIR is short for "
@@ -245,5 +276,5 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 }
 """The commands by name, each with what `qra --help` says of it."""
 
-Command = Solve | Advise | Fit | SweepRun | SweepShow | SweepPlot | Reproduce | Explore | Doctor
+Command = Solve | Advise | Fit | Weights | SweepRun | SweepShow | SweepPlot | Reproduce | Explore | Doctor
 """What can be asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,26 @@ def busy(doing: str) -> contextlib.AbstractContextManager[Any]:
     from rich.console import Console
 
     return Console(stderr=True).status(doing)
+
+
+@contextlib.contextmanager
+def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Shows in a terminal, on stderr, how much of a long work is done, and when it will be.
+
+    Args:
+      doing: what is under way.
+      total: all of it.
+
+    Yields:
+      A function to tell how much more is done.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda more: bar.advance(task, more)
 
 
 def writable(argument: str, path: Path) -> Path:
