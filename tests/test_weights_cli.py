@@ -48,7 +48,7 @@ def test_table_with_null(pair, capsys):
 
 def test_json_and_figure(pair, tmp_path, capsys):
     options = ["--json", "--null", "--only", "mlp", "--max-matrices", "2", "--top", ".25", "--seed", "3"]
-    assert cli.main(["weights", *map(str, pair), *options, "--figure", str(tmp_path / "out" / "w.png")]) == 0
+    assert cli.main(["weights", *map(str, pair), *options, "--plot", str(tmp_path / "out" / "w.png")]) == 0
     output = capsys.readouterr()
     found = json.loads(output.out)
     assert found["settings"]["top"] == 0.25
@@ -68,7 +68,7 @@ def test_needs_no_jax(pair, broken):
         "import sys; from qra_jax.cli import main\n"
         "print(main(sys.argv[1:]), [name for name in ('jax', 'optax', 'flax') if name in sys.modules])"
     )
-    words = ["weights", *map(str, pair), "--figure", str(pair[0].parent / "w.pdf")]
+    words = ["weights", *map(str, pair), "--plot", str(pair[0].parent / "w.pdf")]
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
         capture_output=True,
@@ -247,7 +247,7 @@ def test_bad_checkpoints_are_refused_in_one_line(pair, capsys, fault):
         (["base", "tuned", "--top", "0"], "top: 0; must be in (0, 1]"),
         (["base", "tuned", "--max-matrices", "-2"], "max-matrices: -2; must be zero or positive"),
         (["base", "tuned", "--seed", "-1"], "seed: -1; must be zero or positive"),
-        (["base", "tuned", "--figure", "x.doc"], "figure: 'x.doc'; must end in"),
+        (["base", "tuned", "--plot", "x.doc"], "plot: 'x.doc'; must end in"),
         (["base", "tuned/model.gguf"], "no such file"),
         (["base", "x.bin"], "a PyTorch pickle"),
         (["base", "x.gguf"], "GGUF, whose weights are quantised"),

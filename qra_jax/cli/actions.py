@@ -158,7 +158,7 @@ def _weights(command: Weights) -> int:
     for name, value in (("max_matrices", command.max_matrices), ("seed", command.seed)):
         if value is not None and value < 0:
             raise ValueError(f"{name}: {value}; must be zero or positive")
-    path = None if command.figure is None else writable("figure", plot.check_path("figure", command.figure))
+    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
     pairs, notes = checkpoints.pair(command.base, command.tuned, command.only)
     sizes = {one.name: math.prod(one.shape) for one in pairs}
     with progress("reading", 2 * sum(sizes.values())) as done:

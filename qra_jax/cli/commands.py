@@ -141,7 +141,7 @@ class Weights:
     """Of the Gaussian updates."""
     json: Flag = False
     """Print one JSON object."""
-    figure: Annotated[str | None, _arg("FILE")] = None
+    plot: Annotated[str | None, _arg("FILE")] = None
     """Draw it into FILE: .png, .pdf or .svg."""
 
 
