@@ -77,8 +77,7 @@ def moved(function: Callable[[Params], Array], params: Params, change: Params) -
       An array of the function's shape.
     """
     value, back = jax.vjp(function, params)
-    forward = jax.linear_transpose(lambda slope: back(slope)[0], value)
-    return forward(change)[0]
+    return jax.linear_transpose(lambda slope: back(slope)[0], value)(change)[0]
 
 
 def product(
@@ -261,8 +260,6 @@ def alike(
 
     Raises:
       ValueError: a number out of range, or fewer than two directions that are free.
-
-    Reference: Ethayarajh, arXiv 1909.00512 (features of real networks have a common part).
     """
     _check.unit_interval("cosine", cosine)
     known = _check.unit_interval("share", share)

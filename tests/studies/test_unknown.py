@@ -27,14 +27,16 @@ def decided(before, after):
 def test_unknown_data_leave_a_claim_open(name):
     study = studies.load(name)
     data, findings = claims.quick(study), claims.findings(study)
-    wrong = []
+    reads, wrong = {}, []
+    for claim in findings:
+        seen = data.fresh()
+        study.claims[claim].judge(seen)
+        reads[claim] = set(seen.read)
     for experiment, result in data.items():
         for variable in (v for v in result.data_vars if result[v].dtype.kind == "f"):
             unknown = data.change(experiment, **{variable: np.nan})
             for claim, finding in findings.items():
-                seen = data.fresh()
-                study.claims[claim].judge(seen)
-                if experiment not in seen.read:
+                if experiment not in reads[claim]:
                     continue
                 before = records(finding.evidence, finding.level)
                 with np.errstate(all="ignore"):
