@@ -10,7 +10,9 @@ def _fallen(data):
     more = (7 * seed[:, None] % 5) % 2
     end = before.copy()
     for overlap in before.overlap.values:
-        end.loc[{"overlap": overlap}] += np.where(question < (6 + more if overlap == 1 else 2 - more), -0.1, 0.3)
+        end.loc[{"overlap": overlap}] += np.where(
+            question < (6 + more if overlap == 1 else 2 - more), -0.1, 0.3
+        )
     return data.change("populations", end=end + 1e-3 * np.sin(question))
 
 
