@@ -174,7 +174,7 @@ def compare(
       matrices: look at the spectra of so many matrices only, evenly spread; the entries of all are counted.
       seed: of the Gaussian updates; each tensor has its own, whatever else is compared.
       done: is told after each pair.
-      read: reads a pair in place of [`read_pair`][], with the same arguments.
+      read: reads a pair in place of `read_pair`, with the same arguments.
 
     Returns:
       The comparison.

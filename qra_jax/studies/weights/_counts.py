@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from qra_jax.studies import lab
 from qra_jax.studies.weights import _masks as masks, _twins as own
-from qra_jax.studies.weights._reference import SIZE, TASKS, bases, pairs, reference
+from qra_jax.studies.weights._reference import SIZE, TASKS, bases, joined, pairs, reference
 from qra_jax.studies.weights._twins import AGAIN, GAUSSIAN, GRPO, OTHERS, OWN
 from qra_jax.transformer import weights
 from qra_jax.transformer.model import Params
@@ -153,7 +153,7 @@ def all_arms(run: lab.Run) -> xr.Dataset:
         values |= {"apart": (("arm", "seed"), apart)}
         labels = {name: list(x) for name, x in COORDS.items()}
         parts[task] = lab.dataset(values, labels | {"at": list(tuned)})
-    return own.joined(parts)
+    return joined(parts)
 
 
 def all_storages(run: lab.Run) -> xr.Dataset:
@@ -172,7 +172,7 @@ def all_storages(run: lab.Run) -> xr.Dataset:
         }
         labels = {"criterion": list(CRITERIA), "update": list(SEEN), "storage": list(STORED)}
         parts[task] = lab.dataset(values, labels)
-    return own.joined(parts)
+    return joined(parts)
 
 
 def all_masks(run: lab.Run) -> xr.Dataset:
@@ -191,4 +191,4 @@ def all_masks(run: lab.Run) -> xr.Dataset:
         parts[task] = lab.dataset(
             {k: (("mask", "seed"), x) for k, x in values.items()}, {"mask": list(found)}
         )
-    return own.joined(parts)
+    return joined(parts)

@@ -10,7 +10,16 @@ import numpy as np
 import xarray as xr
 
 from qra_jax.studies import lab
-from qra_jax.studies.weights._reference import SIZE, TASKS, accuracies, bases, model_of, pairs, reference
+from qra_jax.studies.weights._reference import (
+    SIZE,
+    TASKS,
+    accuracies,
+    bases,
+    joined,
+    model_of,
+    pairs,
+    reference,
+)
 from qra_jax.transformer import weights
 from qra_jax.transformer.weights import forecast, linearity
 
@@ -103,10 +112,10 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
         seen = pairs(read, run.key, bases(run, task, size), tuned)
         seen |= {"base": np.stack([c.accuracy[:, 0] for c in courses.values()])}
         seen |= {"end": np.stack([c.accuracy[:, -1] for c in courses.values()])}
-        dims = dict.fromkeys(("reached", "missed"), ("share", "rule"))
+        dims: dict[str, tuple[str, ...]] = dict.fromkeys(("reached", "missed"), ("share", "rule"))
         dims |= dict.fromkeys(("beyond", "aside"), ("alpha",))
         dims |= dict.fromkeys(("straight", "walk", "walk_again"), ("measure",))
         values = {name: (("arm", "seed", *dims.get(name, ())), x) for name, x in seen.items()}
         coords = {"arm": list(courses), "share": list(SHARES), "rule": list(RULES), "alpha": list(ALPHAS)}
         parts[task] = lab.dataset(values, coords | {"measure": list(MEASURES)})
-    return xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="task", name="task"))
+    return joined(parts)

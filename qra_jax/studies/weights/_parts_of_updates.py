@@ -10,7 +10,16 @@ import numpy as np
 import xarray as xr
 
 from qra_jax.studies import lab
-from qra_jax.studies.weights._reference import SIZE, TASKS, accuracies, bases, model_of, pairs, reference
+from qra_jax.studies.weights._reference import (
+    SIZE,
+    TASKS,
+    accuracies,
+    bases,
+    joined,
+    model_of,
+    pairs,
+    reference,
+)
 from qra_jax.transformer import weights
 from qra_jax.transformer.weights.parts import MATRICES
 
@@ -96,4 +105,4 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
             "update": list(UPDATES),
         }
         parts[task] = lab.dataset(found | {"goal": (("seed",), courses["GRPO, Adam"].half)}, coords)
-    return xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="task", name="task"))
+    return joined(parts)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from jaxtyping import Array
 
 from qra_jax import transformer as tf
@@ -156,7 +157,7 @@ def _runner(name: str, size: Size, storage: str, family: str, seed: int) -> Any:
         own = [
             jax.tree.map(lambda x: np.asarray(x)[np.array(which)[index]], tree) for tree in (bases, teacher)
         ]
-        members = ways.Arm(*(np.array(column)[index] for column in zip(*arms, strict=True)))
+        members = ways.Arm(*(np.array(column)[index] for column in zip(*arms, strict=True)))  # pyright: ignore[reportArgumentType]
         seen = run(members, np.array(rates)[index], np.array(which)[index], first + index, *own)
         return jax.tree.map(lambda x: np.asarray(x)[:count], seen)
 
@@ -257,6 +258,11 @@ def reference(
             rest = seen[..., 0], seen[..., 1], step, float(made[arm]["rate"]), made[arm]["tried"]
             found[arm] = Course(kept["params"], *rest)
     return found
+
+
+def joined(parts: dict[str, xr.Dataset]) -> xr.Dataset:
+    """Datasets of tasks as one."""
+    return xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="task", name="task"))
 
 
 def pairs(

@@ -190,11 +190,6 @@ def judged(
         claim.positive(words)(of(other))
 
 
-def joined(parts: dict[str, xr.Dataset]) -> xr.Dataset:
-    """Datasets of tasks as one."""
-    return xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="task", name="task"))
-
-
 def singly(function: Callable[..., Any], *arrays: Array) -> Any:
     """A function of single matrices for many, one after the other: XLA may block for good when several threads
     take singular values of batches.

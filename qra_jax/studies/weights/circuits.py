@@ -35,8 +35,8 @@ from matplotlib.figure import Figure
 from qra_jax import plot, transformer as tf
 from qra_jax.studies import lab, papers
 from qra_jax.studies.weights import _circuit_panels as drawn
-from qra_jax.studies.weights._reference import SIZE, TASKS, bases, model_of, pairs, reference, task_of
-from qra_jax.studies.weights._twins import END, GRPO, ends, joined, judged
+from qra_jax.studies.weights._reference import SIZE, TASKS, bases, joined, model_of, pairs, reference, task_of
+from qra_jax.studies.weights._twins import END, GRPO, ends, judged
 from qra_jax.transformer import circuits
 from qra_jax.transformer.model import Params
 from qra_jax.transformer.sampling import PAD, Rollouts

@@ -181,8 +181,8 @@ def _(data):
 
 
 def _fitted(data: lab.Data, name: str) -> lab.Evidence:
-    both = (_linear(data, "PLS R²", each) for each in (name, "walk"))
-    return lab.difference("R² of PLS less that of random walks", *both).above(0.01).per("task")
+    own, walk = (_linear(data, "PLS R²", each) for each in (name, "walk"))
+    return lab.difference("R² of PLS less that of random walks", own, walk).above(0.01).per("task")
 
 
 @study.claim(
@@ -200,8 +200,8 @@ def _(data):
 
 
 def _noise(data: lab.Data, noisy: str, plain: str) -> lab.Evidence:
-    both = (_linear(data, "straight weights", arm=arm) for arm in (noisy, plain))
-    return lab.difference("share of straight weights, noisy less plain", *both).above(0.1).per("task")
+    first, second = (_linear(data, "straight weights", arm=arm) for arm in (noisy, plain))
+    return lab.difference("share of straight weights, noisy less plain", first, second).above(0.1).per("task")
 
 
 @study.claim(

@@ -25,7 +25,7 @@ from qra_jax.studies import lab, papers
 from qra_jax.studies.lab import panels
 from qra_jax.studies.weights import _masks as masks, _places as places, _twins as own
 from qra_jax.studies.weights._places import HALF, LARGEST, MADE, PRINCIPAL, REST, ROUNDED, SHORTER, SMALL
-from qra_jax.studies.weights._reference import SIZE, TASKS, bases, pairs, reference
+from qra_jax.studies.weights._reference import SIZE, TASKS, bases, joined, pairs, reference
 from qra_jax.studies.weights._twins import AGAIN, END, GAUSSIAN, GRPO, OTHERS, OWN, RL
 
 study = lab.Study(__name__, title="Off the principals: where updates sit, beside Gaussian ones rounded alike")
@@ -47,7 +47,7 @@ def runs(run: lab.Run) -> xr.Dataset:
         values = {name: (("at", "seed", *places.DIMS[name]), x) for name, x in seen.items()}
         labels = {name: list(x) for name, x in places.COORDS.items()}
         parts[task] = lab.dataset(values | {"apart": (("arm", "seed"), apart)}, labels | {"at": list(tuned)})
-    return own.joined(parts)
+    return joined(parts)
 
 
 @study.experiment()
@@ -60,7 +60,7 @@ def reruns(run: lab.Run) -> xr.Dataset:
         found = masks.rerun(run.key, task, size, base, course.rate, chosen)
         gained = (("mask", "seed"), masks.gains(found, course.accuracy[:, 0]))
         parts[task] = lab.dataset({"gain": gained}, {"mask": list(found)})
-    return own.joined(parts)
+    return joined(parts)
 
 
 def _on(data: lab.Data, mask: str, where: str, update: str) -> lab.Evidence:

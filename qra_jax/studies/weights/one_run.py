@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax.studies import lab, papers
 from qra_jax.studies.lab import panels
-from qra_jax.studies.weights._reference import SIZE, TASKS, bases, pairs, reference
+from qra_jax.studies.weights._reference import SIZE, TASKS, bases, joined, pairs, reference
 from qra_jax.transformer import weights
 from qra_jax.transformer.weights import angles, linearity, masks, spectra
 
@@ -96,7 +96,7 @@ def runs(run: lab.Run) -> xr.Dataset:
         found = pairs(read, run.key, bases(run, task, size), {a: c.params for a, c in courses.items()})
         values = {name: (("arm", "seed", "measure"), x) for name, x in found.items()}
         parts[task] = lab.dataset(values, {"arm": list(courses), "measure": list(MEASURES)})
-    return xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="task", name="task"))
+    return joined(parts)
 
 
 def _as_null(data: lab.Data, arm: str, name: str = "run") -> lab.Evidence:
@@ -138,9 +138,9 @@ def _(data):
 
 def _apart(data: lab.Data, name: str = "run") -> lab.Evidence:
     seen = data.runs[name].sel(measure=list(JUDGED))
-    both = (seen.sel(arm=arm, drop=True) for arm in ARMS)
+    first, second = (seen.sel(arm=arm, drop=True) for arm in ARMS)
     return (
-        lab.difference("measure of GRPO less that of SFT", *both)
+        lab.difference("measure of GRPO less that of SFT", first, second)
         .near(0.0, within=SAME)
         .per("task", "measure")
     )
