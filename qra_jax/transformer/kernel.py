@@ -23,9 +23,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from qra_jax import _check
-from qra_jax.transformer.model import Decoder, Model, Output, Params, score
+from qra_jax.transformer.model import Decoder, Model, Output, Params, score, wide
 from qra_jax.transformer.parts import chosen
 from qra_jax.transformer.sampling import PAD, Questions
+from qra_jax.transformer.weights import decompositions
 
 
 class Contexts(NamedTuple):
@@ -224,7 +225,14 @@ class FixedFeedback(Decoder):
     fixed: Any = True
 
     def apply(self, variables: Any, *args: Any, **options: Any) -> Any:
-        """Values as of the decoder, with other derivatives."""
+        """Values as of the decoder, with other derivatives.
+
+        Raises:
+          ValueError: `feedback` is missing or of another shape.
+        """
+        given, shape = np.shape(self.feedback), (self.width, self.vocabulary)
+        if given != shape:
+            raise ValueError(f"feedback: shape {given}; must be {shape}, [D, V]")
         output = super().apply(variables, *args, **options)
         assert isinstance(output, Output)
         kernel, features = variables["params"]["unembedding"]["kernel"].astype(self.dtype), output.features
@@ -245,7 +253,8 @@ def alike(
     $$ \phi'=\sqrt{1-a}\,\phi+\sqrt{aD}\,b_v,\qquad W'=W/\sqrt{1-a},\qquad W^\top b_v=0,\qquad
        b_v=\sqrt c\,b+\sqrt{1-c}\,e_v, $$
 
-    with b and e_v ⊥ b random unit vectors. Logits stay, and so does G; of R a share a is c, on average, between
+    with b and e_v ⊥ b random vectors of norm s, the root mean square of the last norm's scale, which makes the mean of
+    ‖φ‖² about s²D. Logits stay, and so does G; of R a share a is c, on average, between
     contexts that end in different tokens.
 
     Args:
@@ -270,13 +279,14 @@ def alike(
             f"model: width {model.width}; must be at least vocabulary + 2 = {model.vocabulary + 2}"
         )
     old = params["unembedding"]["kernel"]
-    wide = old.astype(jnp.promote_types(old.dtype, jnp.float32))
-    free = jnp.linalg.svd(wide)[0][:, model.vocabulary :]
+    whole = wide(old)
+    free = decompositions.left_frame(whole)[:, model.vocabulary :]
     place = jax.random.normal(key, (model.vocabulary, free.shape[1] - 1), free.dtype)
     own = place / jnp.linalg.norm(place, axis=-1, keepdims=True) @ free[:, 1:].T
     c, a = (jnp.asarray(x, free.dtype) for x in (cosine, share))
     marks = jnp.sqrt(c) * jnp.broadcast_to(free[:, 0], own.shape) + jnp.sqrt(1 - c) * own
-    changed = {**params, "unembedding": {"kernel": (wide / jnp.sqrt(1 - a)).astype(old.dtype)}}
+    marks = marks * jnp.sqrt(jnp.mean(jnp.square(wide(params["norm"]["scale"]))))
+    changed = {**params, "unembedding": {"kernel": (whole / jnp.sqrt(1 - a)).astype(old.dtype)}}
     return model.clone(marked=a, marks=marks.astype(model.dtype)), changed
 
 
@@ -298,4 +308,4 @@ def parted(tree: Params) -> tuple[Params, Params]:
 
 
 def _inner(first: Params, second: Params) -> Array:
-    return jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum(a * b), first, second))
+    return jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum(wide(a) * wide(b)), first, second))

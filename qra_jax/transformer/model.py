@@ -213,8 +213,9 @@ class Decoder(nn.Module):
       param_dtype: of the parameters in memory: float32, bfloat16, float64. Updates are computed in float32 at
         least and then rounded, so that with bfloat16 those below half a unit in the last place are lost.
       marked: a in [0, 1), share of the squared norm of the features that marks have; may be traced.
-      marks: `[V, D]`, unit vectors b by the token read last, $\phi\leftarrow\sqrt{1-a}\,\phi+\sqrt{aD}\,b$: features
-        more or less alike, see `kernel.alike`. Without them nothing is changed.
+      marks: `[V, D]`, vectors b of about unit norm, by the token read last,
+        $\phi\leftarrow\sqrt{1-a}\,\phi+\sqrt{aD}\,b$: features more or less alike, see `kernel.alike`. Without them
+        nothing is changed.
 
     Its derivatives are in reverse mode only (`jax.grad`, `jax.vjp`; not `jax.jvp`).
 

@@ -114,7 +114,8 @@ def rank_constrained(
     $$ W \leftarrow W_0 + {\rm SVD}_r(W + \Delta W - W_0) $$
 
     Other parts move freely; inside [`only`][] they do not. What the projection takes away the optimiser does not know.
-    Of parameters that are stored in fewer bits than float32 the change has this rank before it is rounded.
+    The change has this rank before the new parameters are rounded to their format: in float32 further singular values
+    of about 1e-7 of the weights' norm remain, in shorter formats more.
 
     Args:
       optimizer: proposes the steps.

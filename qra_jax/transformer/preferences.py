@@ -41,7 +41,9 @@ def prefer(
     $$ L = -\frac1N\sum_n\log\sigma\Bigl(\beta\Bigl[\log\frac{\pi(w_n)}{\pi_{\rm ref}(w_n)}
        - \log\frac{\pi(l_n)}{\pi_{\rm ref}(l_n)}\Bigr]\Bigr) $$
 
-    Questions of which no sequence, or every one, is right have no pair and are left out of the sum.
+    Questions of which no sequence, or every one, is right have no pair and are left out of the sum. Pairs are fresh at
+    every step, offline too, where they come from π_ref: there is no set of pairs that could be learnt by heart. π_ref
+    are the first parameters throughout.
 
     Args:
       key: PRNG key.

@@ -205,6 +205,9 @@ def test_fixed_feedback_is_another_matrix_in_g_alone():
         for name in ("vocabulary", "width", "depth", "heads", "hidden", "dtype", "param_dtype")
     }
     fixed = FixedFeedback(**fields, feedback=params["unembedding"]["kernel"])
+    for wrong in (None, params["unembedding"]["kernel"].T):
+        with pytest.raises(ValueError, match=r"^feedback: shape"):
+            kernel.logits(FixedFeedback(**fields, feedback=wrong), HERE)(params)
     b = _vector(HERE, 2, float)
     cases = ((fixed, other), (WIDE, other), (WIDE, params))
 

@@ -140,3 +140,10 @@ def test_bad_input_is_named(pair, delta):
     }.items():
         with pytest.raises(ValueError, match=said):
             call()
+
+
+def test_random_directions_have_no_sign_of_their_own():
+    """Every entry of a random direction has mean zero: LAPACK's QR alone gives the first coordinate one sign."""
+    draw = jax.vmap(lambda key: low_rank.random_part(key, jnp.ones((4, 3))))
+    drawn = np.asarray(draw(jax.random.split(jax.random.key(1), 400)))
+    assert (np.abs(drawn.mean(axis=0)) < 5 * drawn.std(axis=0) / np.sqrt(400)).all()

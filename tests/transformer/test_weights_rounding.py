@@ -50,6 +50,26 @@ def test_the_relative_probe_sees_the_bits_of_bfloat16():
     assert jnp.all(bits == masks.changed(*low, ("relative", 1e-3)))
 
 
+@pytest.mark.parametrize("sd", [1e-5, 5e-5])
+def test_the_twin_of_a_twin_is_like_it(sd):
+    """Where rounding decides which weights change, norm and changed share of twins agree: of Gaussian updates."""
+    rng = np.random.default_rng(2)
+    base = twin.stored(jnp.asarray(0.02 * rng.normal(size=(300, 400)), jnp.float32), "bfloat16")
+    far = base.astype(jnp.float32) + sd * jnp.asarray(rng.normal(size=base.shape), jnp.float32)
+    tuned = twin.stored(far, "bfloat16")
+    other = twin.gaussian(jax.random.key(0), base, tuned)
+    norms, shares = (
+        [float(f(x)) for x in (tuned, other)]
+        for f in (
+            lambda x: jnp.linalg.norm(x.astype(jnp.float32) - base.astype(jnp.float32)),
+            lambda x: jnp.mean(masks.changed(base, x)),
+        )
+    )
+    assert norms[1] == pytest.approx(norms[0], rel=3e-3)
+    error = 5 * np.sqrt(2 * shares[0] * (1 - shares[0]) / base.size)
+    assert abs(shares[1] - shares[0]) < error
+
+
 def test_tolerances_are_strict():
     a, b = jnp.array([1.0, 1.0, 0.0, -1.0]), jnp.array([1.5, 1.25, 1e-9, 1.0])
     assert masks.changed(a, b, ("absolute", 0.25)).tolist() == [True, False, False, True]

@@ -39,6 +39,18 @@ def singular_values(m: Float[Array, "*b rows cols"]) -> Float[Array, "*b k"]:
     return _each(lambda one: jnp.linalg.svd(one, compute_uv=False), m)
 
 
+def left_frame(m: Float[Array, "*b rows cols"]) -> Float[Array, "*b rows rows"]:
+    """All left singular vectors, those of the singular value zero included.
+
+    Args:
+      m: `[..., rows, cols]`.
+
+    Returns:
+      `[..., rows, rows]`.
+    """
+    return _each(lambda one: jnp.linalg.svd(one)[0], m)
+
+
 def symmetric(m: Float[Array, "*b rows rows"]) -> tuple[Array, Array]:
     """Eigenvalues, from the smallest on, and eigenvectors of symmetric matrices.
 

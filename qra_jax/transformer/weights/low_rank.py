@@ -82,10 +82,14 @@ def random_part(key: Array, delta: Float[Array, "*b rows cols"], k: int = 1) -> 
     directions("k", k, delta.shape)
     wider = wide(delta)
     *batch, rows, cols = delta.shape
+    first, second, third = jax.random.split(key, 3)
     left, right = (
-        decompositions.orthonormal(jax.random.normal(half, (*batch, size, k), wider.dtype))
-        for half, size in zip(jax.random.split(key), (rows, cols), strict=True)
+        decompositions.orthonormal(jax.random.normal(part, (*batch, size, k), wider.dtype))
+        for part, size in ((first, rows), (second, cols))
     )
+    left = left * jax.random.rademacher(
+        third, (*batch, 1, k), wider.dtype
+    )  # the factor of QR has signs of its own
     sigma = decompositions.singular_values(wider)[..., :k]
     return lengthened((left * sigma[..., None, :]) @ jnp.swapaxes(right, -1, -2), wider)
 

@@ -15,6 +15,8 @@ from qra_jax.transformer.weights.parts import difference, grown, kind, paired
 
 FORMATS = {"bfloat16": (8, 7), "float16": (5, 10), "float32": (8, 23), "float64": (11, 52)}
 """Formats that weights are stored in: bits of the exponent, and of the fraction."""
+FURTHER, HALVINGS = 8.0, 24
+"""Octaves of the step's length that are searched, and how often they are halved, where rounding decides of it."""
 
 
 def gaussian(key: Array, base: Params, tuned: Params) -> Params:
@@ -28,10 +30,11 @@ def gaussian(key: Array, base: Params, tuned: Params) -> Params:
       tuned: of the same names and shapes.
 
     Returns:
-      As `tuned`, in its storage formats, so that rounding changes the twin as it changed the tuned weights. In
-      float64 and float32 its update has, in every matrix (and in the vector of every norm), the Frobenius norm of
-      the tuned one up to rounding; a leaf that did not move is as in base. With weights in float32 that are to be
-      compared in bfloat16, pass base, tuned and twin through [`rounded`][].
+      As `tuned`, in its storage formats. Its update has, in every matrix (and in the vector of every norm), the
+      Frobenius norm of the tuned one: in shorter formats the length of the step before rounding is searched for
+      which the rounded one comes nearest, as rounding loses the small entries of a step and makes others longer. A
+      leaf that did not move is as in base. With weights in float32 that are to be compared in bfloat16, pass base
+      and tuned through [`rounded`][] and store both so.
 
     Raises:
       ValueError: parameters of other names or shapes.
@@ -94,5 +97,18 @@ def _round(x: Array, dtype: str) -> Array:
 def _gaussian(key: Array, before: Array, now: Array, axes: tuple[int, ...]) -> Array:
     delta = difference(before, now)
     draw = jax.random.normal(key, delta.shape, delta.dtype)
-    wanted, own = (jnp.sqrt(jnp.sum(x**2, axis=axes, keepdims=True)) for x in (delta, draw))
-    return stored(before.astype(delta.dtype) + draw * (wanted / own), now.dtype)
+    length = lambda x: jnp.sqrt(jnp.sum(x**2, axis=axes, keepdims=True))  # noqa: E731
+    wanted, start = length(delta), before.astype(delta.dtype)
+    step = draw * (wanted / length(draw))
+    if jnp.finfo(now.dtype).bits >= 32:
+        return stored(start + step, now.dtype)
+
+    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket  # logarithms of the factor by which the step before rounding is longer
+        middle = (low + high) / 2
+        moved = length(stored(start + step * 2.0**middle, now.dtype).astype(delta.dtype) - start)
+        return jnp.where(moved < wanted, middle, low), jnp.where(moved < wanted, high, middle)
+
+    ends = jnp.full_like(wanted, -FURTHER), jnp.full_like(wanted, FURTHER)
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, ends)
+    return stored(start + step * 2.0 ** ((low + high) / 2), now.dtype)
