@@ -64,9 +64,11 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
 
     Returns:
       `reached` `[task, arm, seed, share, rule]`, accuracy of the predicted end, and `missed`, its distance from the
-      actual one over that of the last checkpoint given; `base` and `end` `[task, arm, seed]`; `beyond` and `aside`
-      `[task, arm, seed, alpha]`, accuracy of ExPO from the end on, and of a Gaussian step of that length; measures of
-      linearity `straight`, `walk` and `walk again` `[task, arm, seed, measure]`, of the run and of random walks.
+      actual one over that of the last checkpoint given; `walked` `[task, arm, seed, share]`, accuracy of a Gaussian
+      step from the last checkpoint, as long as the way to the end; `base` and `end` `[task, arm, seed]`; `beyond` and
+      `aside` `[task, arm, seed, alpha]`, accuracy of ExPO from the end on, and of a Gaussian step of that length;
+      measures of linearity `straight`, `walk` and `walk again` `[task, arm, seed, measure]`, of the run and of random
+      walks.
     """
     size, parts = run(SIZE), {}
     for task in run(TASKS):
@@ -78,10 +80,12 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
         ) -> dict[str, jax.Array]:
             path, scores = seen
             end = jax.tree.map(lambda leaf: leaf[-1], path)
-            guesses, missed = [], []
+            guesses, missed, walked = [], [], []
             for share in SHARES:
                 count = given(share, len(step) - 1)
                 known = jax.tree.map(lambda leaf, count=count: leaf[:count], path)
+                last = jax.tree.map(lambda leaf: leaf[-1], known)
+                walked.append(accuracy(weights.twin.gaussian(jax.random.fold_in(key, 3), last, end))[0])
                 for rule in RULES.values():
                     guess = rule(known, step[:count], scores[:count], step[-1])
                     guesses.append(guess)
@@ -100,6 +104,7 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
             ]
             return {
                 "reached": found[:grid].reshape(len(SHARES), len(RULES)),
+                "walked": jnp.stack(walked),
                 "missed": jnp.stack(missed).reshape(len(SHARES), len(RULES)),
                 "beyond": rest[:, 0],
                 "aside": rest[:, 1],
@@ -113,7 +118,7 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
         seen |= {"base": np.stack([c.accuracy[:, 0] for c in courses.values()])}
         seen |= {"end": np.stack([c.accuracy[:, -1] for c in courses.values()])}
         dims: dict[str, tuple[str, ...]] = dict.fromkeys(("reached", "missed"), ("share", "rule"))
-        dims |= dict.fromkeys(("beyond", "aside"), ("alpha",))
+        dims |= {"walked": ("share",)} | dict.fromkeys(("beyond", "aside"), ("alpha",))
         dims |= dict.fromkeys(("straight", "walk", "walk_again"), ("measure",))
         values = {name: (("arm", "seed", *dims.get(name, ())), x) for name, x in seen.items()}
         coords = {"arm": list(courses), "share": list(SHARES), "rule": list(RULES), "alpha": list(ALPHAS)}

@@ -38,7 +38,7 @@ MATRICES_ONLY, REST_ONLY, WITH_REST, OWN = (
 )
 ALMOST = "all but the last direction, and the rest"
 NETWORKS = (FIRST, SECOND, RANDOM, WITHOUT, MATRICES_ONLY, REST_ONLY, WITH_REST, OWN, ALMOST)
-UPDATES = ("own", "Gaussian")
+UPDATES = ("own", "Gaussian", "Gaussian, again")
 
 
 def networks(key: jax.Array, base: Any, tuned: Any) -> dict[str, Any]:
@@ -79,10 +79,10 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
             made += [weights.low_rank.rebuilt(base, tuned, scale=scale) for scale in LAMBDAS]
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *made)
             found = jax.lax.map(lambda params: accuracy(params)[0], stacked)
-            twin = weights.twin.gaussian(jax.random.fold_in(key, 1), base, tuned)
+            twins = [weights.twin.gaussian(jax.random.fold_in(key, i), base, tuned) for i in (1, 2)]
             shares = [
                 jnp.stack([weights.spectra.top_share(x) for x in weights.parts.select(change).values()])
-                for change in (weights.parts.update(base, other) for other in (tuned, twin))
+                for change in (weights.parts.update(base, other) for other in (tuned, *twins))
             ]
             scaled = found[len(NETWORKS) :]
             return {

@@ -60,9 +60,9 @@ def alpha_rl(data):
     return _gained(data, _reached(data, ALPHA_RL[:2], 0.4)).above(MOST).per("run")
 
 
-@alpha_rl.null("hold the checkpoint of a tenth of the run")
+@alpha_rl.null("hold the checkpoint of two fifths of the run")
 def _(data):
-    return _gained(data, _reached(data, (HOLD,), 0.1)).above(MOST).per("run")
+    return _gained(data, _reached(data, (HOLD,), 0.4)).above(MOST).per("run")
 
 
 @alpha_rl.positive("the end of a run with other random numbers")
@@ -122,9 +122,10 @@ def beats_holding(data):
     return lab.somewhere(_ahead(data, _reached(data, rules, 0.4), HOLD).above(WORTH))
 
 
-@beats_holding.null("the checkpoint of a tenth of the run")
+@beats_holding.null("a Gaussian step as long as the way to the end")
 def _(data):
-    return lab.somewhere(_ahead(data, _reached(data, (HOLD,), 0.1), HOLD).above(WORTH))
+    walked = data.runs.walked.sel(arm=RL, share=0.4, drop=True)
+    return lab.somewhere(_ahead(data, walked, HOLD).above(WORTH))
 
 
 @beats_holding.positive("the actual end")

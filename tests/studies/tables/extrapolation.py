@@ -21,7 +21,8 @@ def reached(held=0.3, **rules):
         for key, value in rules.items():
             seen.loc[{"rule": names[key]}] += value - held
         end = END + wave(runs.end.shape, 1)
-        return data.change("runs", base=BASE, end=end, reached=seen.values)
+        walked = held - 0.1 + wave(runs.walked.shape, 2)
+        return data.change("runs", base=BASE, end=end, reached=seen.values, walked=walked)
 
     return change
 

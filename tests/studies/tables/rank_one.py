@@ -9,6 +9,7 @@ from qra_jax.studies.weights._parts_of_updates import (
     RANDOM,
     REST_ONLY,
     SECOND,
+    WITH_REST,
     WITHOUT,
 )
 
@@ -29,7 +30,9 @@ def shares(**named):
             WITHOUT: NOTHING,
             MATRICES_ONLY: WHOLE,
         }
-        level |= {REST_ONLY: NOTHING} | {globals()[name]: value for name, value in named.items()}
+        level |= {REST_ONLY: NOTHING, WITH_REST: WHOLE} | {
+            globals()[name]: value for name, value in named.items()
+        }
         made = runs.made.copy()
         for name, value in level.items():
             made.loc[{"network": name}] = 0.2 + 0.4 * (value + ripple)
@@ -54,7 +57,7 @@ def longer(factor):
     def change(data):
         share = data.runs.share
         seed, own = np.arange(share.sizes["seed"])[:, None], share["update"].values == "own"
-        ripple = 1 + 0.01 * np.where(own, np.sin(seed), np.cos(seed))
+        ripple = 1 + 0.01 * np.sin(seed + np.arange(share.sizes["update"]))
         return data.change("runs", share=0.3 * np.where(own, factor, 1.0) * ripple)
 
     return change
@@ -66,6 +69,7 @@ def few(data):
 
 TABLE = {
     "carries": {"holds": shares(), "fails": shares(FIRST=PART), "open": few},
+    "with-rest": {"holds": shares(), "fails": shares(WITH_REST=PART), "open": few},
     "supervised": {"holds": shares(FIRST=NOTHING), "fails": shares(), "open": few},
     "second": {"holds": shares(), "fails": shares(SECOND=PART), "open": few},
     "needed": {"holds": shares(), "fails": shares(WITHOUT=PART), "open": few},
