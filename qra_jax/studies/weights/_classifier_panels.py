@@ -39,7 +39,9 @@ def confidence(
     reward: xr.DataArray, entropy: xr.DataArray, ax: Axes, *, less: xr.DataArray, equal: float
 ) -> Axes:
     """Entropy of held-out questions against reward of asked ones, `[arm, step, seed]`; how much less it is `[seed]`."""
-    title = f"At reward {panels.plain(equal)} its held-out entropy is lower by {float(less.mean()):.2f} nats"
+    title = (
+        f"At reward {panels.plain(equal)} its held-out entropy is {-float(less.mean()):+.2f} nats from plain"
+    )
     panels.frame(title, ax, x="reward of asked questions", y="held-out entropy (nats)")
     for arm, color in panels.palette(reward.arm.values).items():
         ends = (x.sel(arm=arm).mean("seed") for x in (reward, entropy))

@@ -50,7 +50,11 @@ def every(last: xr.Dataset) -> Figure:
     )
     panels.dots(missed, second, x="share", by="rule", over="seed", colors=shades, nudge=0.08, label=False)
     second.axhline(1, color="black", linewidth=0.8)
-    panels.frame("In the sample, walks are straight, too", third, x="", y="", xlim=(-0.03, 1.03))
+    shares = [
+        float(last[x].sel(arm="GRPO, Adam", measure="PLS R²").mean("seed")) for x in ("straight", "walk")
+    ]
+    title = f"In the sample: PLS R² {shares[0]:.2f}, of random walks {shares[1]:.2f}"
+    panels.frame(title, third, x="", y="", xlim=(-0.03, 1.03))
     rows = xr.concat(
         [last.straight.sel(arm="GRPO, Adam"), last.straight.sel(arm="SFT"), last.walk.sel(arm="GRPO, Adam")],
         "of",

@@ -13,7 +13,7 @@ X = "mean cosine c of marks"
 def explained(r2: xr.DataArray, ax: Axes) -> Axes:
     """Share of the change of a step elsewhere that R + G, R and G explain, `[cosine, by, seed]`."""
     share = r2.sel(by="R").mean("seed")
-    title = f"R alone explains {float(share[0]):.0%} to {float(share[-1]):.0%} of a step elsewhere"
+    title = f"R alone explains {float(share.min()):.0%} to {float(share.max()):.0%} of a step elsewhere"
     panels.frame(title, ax, x=X, y="R² of the change of log π", ylim=(0, 1.05))
     panels.dots(r2, ax, x="cosine", by="by", over="seed", join=True)
     return panels.legend(None, ax)

@@ -21,14 +21,17 @@ def draw(data: lab.Data) -> Figure:
         return values.sel(update=list(pair))
 
     sweep = both(runs.sweep.sel(arm=[GRPO, own.SHOWN]))
-    panels.frame(f"A longer update changes more ({task})", first, x="‖ΔW‖/‖W₀‖", y="share changed", log="x")
+    usual = sweep.sel(arm=GRPO).mean("seed").interp(relative=own.SHORT)
+    mine, noise = (float(usual.sel(update=update)) for update in pair)
+    title = f"As long as in language models GRPO's changes {mine:.0%}, noise {noise:.0%} ({task})"
+    panels.frame(title, first, x="‖ΔW‖/‖W₀‖", y="share changed", log="x")
     panels.curves(sweep, first, x="relative", by="update", dash="arm", over="seed", colors=pair, names=names)
     panels.mark(own.SHORT, first, "language models")
     panels.legend(None, first)
     kept = data.storage.changed.sel(task=task, update=OWN, drop=True).isel(criterion=slice(None, 4))
     least = float(kept.mean("seed").min())
     panels.frame(
-        f"However stored and counted, {least:.0%} or more change",
+        f"At its own length: {least:.0%} or more, in the mean",
         second,
         x="",
         y="share changed",
