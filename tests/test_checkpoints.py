@@ -1,9 +1,11 @@
 """Real checkpoints: what is read is what was written, the numbers are the library's, one tensor at a time."""
 
+import dataclasses
 import json
 import math
 import tracemalloc
 import weakref
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from qra_jax import checkpoints
-from qra_jax.checkpoints import figure, measures, names, report, words
+from qra_jax.checkpoints import algebra, comparison, figure, gaussian, measures, names, report, words
 from qra_jax.checkpoints.pairs import Pair
 from qra_jax.transformer.weights import angles, low_rank, masks, spectra, twin
 
@@ -148,19 +150,105 @@ def test_low_rank_updates_and_bases_are_seen_as_such():
     assert still.spectrum == measures.Spectrum(0.0, 0, 20, 1.0, 2, (0.0, 0.0), (0.0, 0.0), 0.0)
 
 
+def update(dtype, sd, shape=(300, 400), size=0.02):
+    """A base, and the base after a true Gaussian update."""
+    rng = np.random.default_rng(0)
+    w0 = (size * rng.standard_normal(shape)).astype(dtype)
+    return w0, (w0.astype(np.float32) + np.float32(sd) * rng.standard_normal(shape, np.float32)).astype(dtype)
+
+
 def test_twin_has_the_norm_of_the_update_and_the_statistics_of_the_librarys():
     import jax
 
     rng = np.random.default_rng(0)
-    w0 = (0.02 * rng.standard_normal((300, 400))).astype(BF16)
-    w1 = (w0.astype(np.float32) + 1e-5 * rng.standard_normal(w0.shape)).astype(BF16)
+    w0, w1 = update(BF16, 1e-5)
     norm = math.sqrt(measures.entries(w0, w1).delta)
-    exact = measures.twin(rng, w0.astype(np.float64), np.dtype(np.float64), norm)
-    assert np.linalg.norm(exact - w0.astype(float)) == pytest.approx(norm, rel=1e-6)
-    mine = measures.entries(w0, measures.twin(rng, w0, BF16, norm)).bits / w0.size
+    exact = gaussian.twin(rng, w0.astype(np.float64), np.dtype(np.float64), norm)
+    assert np.linalg.norm(exact - w0.astype(float)) == pytest.approx(norm, rel=1e-3)
+    mine = measures.entries(w0, gaussian.twin(rng, w0, BF16, norm)).bits / w0.size
     other = twin.gaussian(jax.random.key(0), jnp.asarray(w0), jnp.asarray(w1))
     assert mine == pytest.approx(float(masks.changed(jnp.asarray(w0), other).mean()), abs=0.01)
     assert mine < 0.5  # rounding hides most of a small update
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "sd", "share"),
+    [
+        (BF16, 0.02, 1e-6, 0.012),
+        (BF16, 0.02, 1e-5, 0.116),
+        (BF16, 0.05, 5e-5, 0.223),
+        (np.dtype(np.float16), 0.02, 1e-6, 0.0237),
+    ],
+)
+def test_the_twin_of_a_gaussian_update_is_not_distinguishable_from_it(dtype, size, sd, share):
+    w0, w1 = update(dtype, sd, size=size)
+    true, rng = measures.entries(w0, w1), np.random.default_rng(1)
+    first = gaussian.twin(rng, w0, dtype, math.sqrt(true.delta))
+    second = gaussian.twin(rng, w0, dtype, math.sqrt(measures.entries(w0, first).delta))
+    sampling = 5 * math.sqrt(2 * share * (1 - share) / w0.size)
+    assert true.bits / w0.size == pytest.approx(share, abs=sampling + 5e-4)
+    for one in (first, second):
+        found = measures.entries(w0, one)
+        assert found.bits / w0.size == pytest.approx(true.bits / w0.size, abs=sampling)
+        assert found.delta == pytest.approx(true.delta, rel=2.5e-3)
+
+
+@pytest.mark.parametrize("kind", ["up_proj", "embed_tokens"])
+def test_the_twin_is_as_long_as_the_update_after_rounding(tmp_path, kind):
+    """In each tensor, whether it is held in memory or read some entries at a time."""
+    w0, w1 = update(BF16, 5e-5, (1100, 1000))
+    name = {"up_proj": "layers.0.mlp.up_proj.weight", "embed_tokens": "embed_tokens.weight"}[kind]
+    found, _ = two(tmp_path, {name: w0}, {name: w1}, null=True, top=0.001, matrices=0)
+    assert found.rows[0].realised == pytest.approx(1, abs=1e-3)
+    whole = gaussian.twin(
+        np.random.default_rng([0, zlib.crc32(name.encode())]),
+        w0,
+        BF16,
+        math.sqrt(measures.entries(w0, w1).delta),
+    )
+    both = found.rows[0].gaussian.entries, measures.entries(w0, whole)
+    assert both[0].bits == both[1].bits
+    assert both[0].delta == pytest.approx(both[1].delta)
+    assert words.sentences(found)[1] == (
+        "After rounding the Gaussian update is as long as the tuned one within 0.1% in each of the 1 tensors that "
+        "changed."
+    )
+    record = json.loads(report.to_json(found, "a", "b"))
+    assert record["tensors"][0]["gaussian"]["realised"] == pytest.approx(1, abs=1e-3)
+    assert record["summary"]["all"]["gaussian"]["realised"] == pytest.approx(1, abs=1e-3)
+
+
+def test_where_the_grid_is_coarse_the_nearest_norm_is_taken_and_said(tmp_path):
+    name = "layers.0.mlp.up_proj.weight"
+    w0 = np.ones((2, 3), BF16)
+    w1 = w0.copy()
+    w1[0, 0] = 1 + 2**-7 + 2**-6  # no step of the others is as long, so that it is missed
+    found, _ = two(tmp_path, {name: w0}, {name: w1}, null=True)
+    realised = found.rows[0].realised
+    rng = np.random.default_rng([0, zlib.crc32(name.encode())])
+    draw, wanted = rng.standard_normal(6, dtype=np.float32), math.sqrt(found.rows[0].tuned.entries.delta)
+    grid = [
+        gaussian.length(lambda: [(w0.reshape(-1), draw)], scale, BF16) / wanted
+        for scale in np.geomspace(1e-4, 1, 9999)
+    ]
+    assert abs(realised - 1) == pytest.approx(min(abs(one - 1) for one in grid))
+    assert abs(realised - 1) > 1e-3
+    said = " ".join(words.sentences(found))
+    assert f"elsewhere as nearly as the grid allows: at worst {realised:.3g} times as long ({name})" in said
+
+
+def test_a_base_that_is_rounded_itself_and_weights_near_the_end_of_the_range():
+    rng = np.random.default_rng(0)
+    w0 = rng.standard_normal((30, 40)).astype(np.float32)
+    norm = math.sqrt(measures.entries(w0, w0.astype(BF16)).delta)
+    assert (gaussian.twin(rng, w0, BF16, norm) == w0.astype(BF16)).all()
+    longer = gaussian.twin(rng, w0, BF16, 2 * norm)
+    assert math.sqrt(measures.entries(w0, longer).delta) == pytest.approx(2 * norm, rel=1e-2)
+    large = np.full((20, 20), 65000, np.float16)
+    made = gaussian.twin(rng, large, large.dtype, 500.0)
+    assert np.isfinite(made).all()
+    assert math.sqrt(measures.entries(large, made).delta) == pytest.approx(500, rel=0.1)
+    assert gaussian.twin(rng, np.ones((0, 3), BF16), BF16, 1.0).shape == (0, 3)
 
 
 def test_summary_adds_up(tmp_path, model):
@@ -192,7 +280,7 @@ def test_a_sparse_update_is_not_called_rounding(tmp_path, model):
     found, _ = two(tmp_path, model, sparse, null=True)
     assert "sparser than rounding makes a Gaussian one" in words.sentences(found)[0]
     same, _ = two(tmp_path, model, {name: array.copy() for name, array in model.items()}, null=True)
-    assert words.sentences(same) == ["No weight differs: the two checkpoints are the same model."]
+    assert words.sentences(same) == [f"No weight among the {len(model)} tensors read differs."]
     figure.draw(same)
     report.show(same)
     assert (
@@ -249,7 +337,7 @@ def test_few_matrices_are_spread_and_all_entries_are_counted(tmp_path, model):
     assert found.summary().entries == two(tmp_path, model, moved(model))[0].summary().entries
 
 
-def test_memory_is_that_of_one_pair(tmp_path):
+def test_memory_is_a_small_multiple_of_one_pair(tmp_path):
     """A file of 64 MiB, tensors of 4 and 16: what is alive at once does not grow with the file."""
     rng = np.random.default_rng(0)
     block = rng.standard_normal((128, 8192), dtype=np.float32)
@@ -337,27 +425,42 @@ def seven_billion():
     yield "lm_head.weight", (32000, 4096)
 
 
-def test_walks_seven_billion_weights_from_a_sample_of_each_tensor():
-    memory = Memory()
-    asked = []
+@pytest.mark.parametrize("matrices", [None, 7])
+def test_walks_the_tensors_of_seven_billion_weights_one_by_one(monkeypatch, matrices):
+    """What `compare` does itself: kinds, shapes and choice; the numbers are tested elsewhere and here not read."""
+    memory, alive, most, asked = Memory(), 0, [], []
 
-    def sample(one, *, spectra, null, top, seed):
-        asked.append(spectra)
-        first = one.base.flat(0, 64)
-        return measures.Measures(measures.entries(first, one.tuned.flat(1, 65))), None
+    def made():
+        nonlocal alive
+        for name, shape in seven_billion():
+            one = Pair(name, *names.kind(name, shape), Drawn(shape, memory), Drawn(shape, memory))
+            alive += 1
+            weakref.finalize(one, gone)
+            yield one
+            del one
 
-    walked = (
-        Pair(name, *names.kind(name, shape), Drawn(shape, memory), Drawn(shape, memory))
-        for name, shape in seven_billion()
-    )
-    found = checkpoints.compare(walked, read=sample)
-    assert sum(math.prod(row.shape) for row in found.rows) == 6_738_415_616
-    assert len(found.rows) == 291
-    assert sum(asked) == 224
-    assert found.summary("attention").tensors == 128
-    assert found.summary("perceptron").tensors == 96
-    assert memory.most == 128
-    assert found.summary().entries.count == 291 * 64
+    def gone():
+        nonlocal alive
+        alive -= 1
+
+    def count(one, *, spectra, null, top, seed):
+        most.append(alive)
+        asked.append((one.name, spectra))
+        return measures.Measures(measures.Entries(count=math.prod(one.shape))), None
+
+    monkeypatch.setattr(comparison, "read_pair", count)
+    found = checkpoints.compare(made(), matrices=matrices)
+    assert [(row.name, row.shape) for row in found.rows] == list(seven_billion())
+    assert {row.stored for row in found.rows} == {"bfloat16"}
+    assert found.summary().entries.count == 6_738_415_616
+    counts = {"attention": 128, "perceptron": 96, "embedding": 1, "unembedding": 1, "norm": 65}
+    assert {kind: found.summary(kind).tensors for kind in found.kinds} == counts
+    chosen = [name for name, spectra in asked if spectra]
+    assert len(chosen) == (224 if matrices is None else 7)
+    assert all("proj" in name for name in chosen)
+    assert found.skipped == 224 - len(chosen)
+    assert max(most) == (1 if matrices is None else 291)  # names and places of all, numbers of none
+    assert memory.most == 0
 
 
 def test_table_and_json_say_the_same(tmp_path, model, capsys):
@@ -390,7 +493,11 @@ def test_figure(tmp_path, model, null):
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
-    [({"top": 0.0}, r"top: 0; must be in \(0, 1\]"), ({"matrices": -1}, "max_matrices: -1")],
+    [
+        ({"top": 0.0}, r"top: 0; must be in \(0, 1\]"),
+        ({"matrices": -1}, "^matrices: -1; must be"),
+        ({"seed": -1}, "^seed: -1; must be"),
+    ],
 )
 def test_settings_out_of_range(options, complaint):
     with pytest.raises(ValueError, match=complaint):
@@ -404,3 +511,130 @@ def test_a_large_update_is_not_called_sparse(tmp_path, model):
 
 def without_vectors(model):
     return {name: array for name, array in model.items() if array.ndim == 2}
+
+
+NAME = "layers.0.mlp.up_proj.weight"
+
+
+def test_an_update_that_changes_more_than_a_gaussian_is_called_denser(tmp_path):
+    w0, _ = update(BF16, 1e-5, (40, 50))
+    w1 = (w0.view(np.uint16) + np.uint16(1)).view(BF16)  # each weight by the smallest step there is
+    found, _ = two(tmp_path, {NAME: w0}, {NAME: w1}, null=True)
+    assert found.rows[0].gaussian.entries.bits < 0.9 * w0.size
+    assert "the update is denser than a Gaussian one" in words.sentences(found)[0]
+
+
+def unmoved(found):
+    """The same comparison as if the Gaussian had changed nothing."""
+    rows = []
+    for row in found.rows:
+        spectrum = row.tuned.spectrum and dataclasses.replace(row.tuned.spectrum, **STILL)
+        places = row.tuned.masks and dataclasses.replace(
+            row.tuned.masks, changed=0, changed_principal=0, changed_low=0
+        )
+        sums = dataclasses.replace(row.tuned.entries, bits=0, relative=0, absolute=0, delta=0.0)
+        rows.append(dataclasses.replace(row, gaussian=measures.Measures(sums, places, spectrum)))
+    return dataclasses.replace(found, rows=tuple(rows))
+
+
+STILL = {"stable_rank": 0.0, "rank": 0, "alpha": 1.0, "left": (0.0, 0.0), "right": (0.0, 0.0), "drift": 0.0}
+
+
+def titles(found):
+    return [ax.get_title(loc="left") for ax in figure.draw(found).axes]
+
+
+def test_a_gaussian_that_changed_nothing_is_said_and_nothing_concluded(tmp_path, model, capsys):
+    found = unmoved(two(tmp_path, model, moved(model), null=True)[0])
+    said = words.sentences(found)
+    assert "The Gaussian update changed nothing: beside it nothing can be said of sparsity." in said[0]
+    assert not [line for line in said if "what rounding alone gives" in line or "sparser" in line]
+    assert "In 14 of the 14 matrices that training changed the Gaussian changed nothing" in " ".join(said)
+    assert "the Gaussian changed none in them" in " ".join(said)
+    report.show(found)
+    printed = capsys.readouterr().out
+    assert printed.count("  Gaussian (changed nothing)") == 14 + 2 + 5
+    assert "nan" not in printed + " ".join(titles(found))
+    assert "a Gaussian changes nothing" in titles(found)[0]
+    assert "a Gaussian changes none" in titles(found)[1]
+    assert "a Gaussian changes nothing" in titles(found)[2]
+    assert json.loads(report.to_json(found, "a", "b"))["summary"]["all"]["gaussian"]["unmoved"] == 14
+
+
+def test_nothing_is_concluded_beside_a_gaussian_of_another_norm_or_below_bfloat16(tmp_path):
+    w0 = np.ones((2, 2), BF16)
+    w1 = w0.copy()
+    w1[0, 0] = 2
+    w1[1, 1] = 1 + 2**-7
+    tuned = measures.entries(w0, w1)
+    for other, said in (
+        (dataclasses.replace(tuned, delta=4 * tuned.delta), "of no nearer norm than 2 times that"),
+        (dataclasses.replace(tuned, bits=0), "changed nothing in bfloat16: beside it nothing can be said"),
+    ):
+        row = comparison.Row(
+            NAME, "other", "", (2, 2), "bfloat16", measures.Measures(tuned), measures.Measures(other)
+        )
+        found = comparison.Comparison((row,), 0.1, 0, True, 0)
+        assert said in words.sentences(found)[0]
+
+
+def test_medians_are_over_the_matrices_that_training_changed(tmp_path, model):
+    found, _ = two(tmp_path, model, moved(model), null=True)
+    half = unmoved(found)
+    rows = [a if i % 2 else b for i, (a, b) in enumerate(zip(found.rows, half.rows, strict=True))]
+    mixed = dataclasses.replace(found, rows=tuple(rows))
+    ranks = [row.gaussian.spectrum.stable_rank for row in rows if row.tuned.spectrum]
+    assert 0 < ranks.count(0) < 14
+    other = mixed.summary(gaussian=True)
+    assert other.unmoved == ranks.count(0)
+    assert other.medians["stable_rank"] == np.median(ranks)
+    assert other.medians["alpha"] > 1
+    own = mixed.summary()
+    assert own.unmoved == 0
+    assert own.medians == found.summary().medians
+
+
+def test_zeros_of_either_sign_are_the_same(tmp_path):
+    zero = np.zeros((4, 4), np.float32)
+    found, _ = two(tmp_path, {NAME: zero}, {NAME: -zero}, null=True)
+    assert found.summary().entries.bits == 0 == found.rows[0].tuned.masks.changed
+    assert words.sentences(found) == ["No weight among the 1 tensors read differs."]
+    tiny = np.full((4, 4), 1e-44, np.float32)
+    assert algebra.differ(tiny, -tiny).sum() == 0
+    assert algebra.differ(zero, zero + 1e-30).sum() == 16
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_figure_tells_not_looked_at_from_not_changed(tmp_path, model, null):
+    for found in (
+        two(tmp_path, model, moved(model), matrices=0, null=null)[0],
+        checkpoints.compare(
+            checkpoints.pair(tmp_path / "base.safetensors", tmp_path / "tuned.safetensors", "embed")[0],
+            null=null,
+        ),
+    ):
+        assert titles(found)[1:] == ["No matrix was looked at"] * 2
+        assert figure.draw(found).axes[0].get_xlabel().endswith("of a tensor")
+    embedding = model["model.embed_tokens.weight"]
+    found, _ = two(tmp_path, model, {**model, "model.embed_tokens.weight": embedding + embedding}, null=null)
+    assert titles(found)[1:] == ["No matrix changed"] * 2
+
+
+def test_small_angles_beside_large_ones_are_precise():
+    theta = np.array([1e-10, 0.5])
+    rng = np.random.default_rng(0)
+    frame = np.linalg.qr(rng.standard_normal((50, 4))).Q
+    a = frame[:, :2]
+    b = a * np.cos(theta) + frame[:, 2:] * np.sin(theta)
+    spin = np.linalg.qr(rng.standard_normal((2, 2))).Q
+    mean, largest = algebra._turned(a, b @ spin)
+    assert largest == pytest.approx(math.degrees(0.5), rel=1e-14)
+    assert 2 * mean - largest == pytest.approx(math.degrees(1e-10), rel=1e-3)
+
+
+def test_float64_differences_below_the_range_of_float32():
+    w0 = np.zeros((6, 8))
+    outer = np.outer(np.arange(1.0, 7), np.arange(1.0, 9))
+    one = measures.measure(w0, 1e-60 * outer)
+    assert one.spectrum.alpha == pytest.approx(1, abs=1e-6)
+    assert one.spectrum.rank == 1

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 BASE = llama(layers=1)
 TUNED = moved(BASE)
 NAME = "model.layers.0.mlp.up_proj.weight"
+VECTOR = "model.norm.weight"
 COUNT = len(BASE)
 
 
@@ -56,6 +57,7 @@ def test_json_and_figure(pair, tmp_path, capsys):
     assert found["skipped"] == 1
     assert all("mlp" in one["name"] for one in found["tensors"])
     assert found["tensors"][0]["tuned"]["directions"] == 6
+    assert abs(found["tensors"][0]["gaussian"]["realised"] - 1) < 0.05
     assert (tmp_path / "out" / "w.png").read_bytes().startswith(b"\x89PNG")
     assert "wrote" in output.err
 
@@ -147,6 +149,24 @@ FAULTS = {
     "broken header": (
         lambda folder: (folder / "model.safetensors").write_bytes((8).to_bytes(8, "little") + b"{nojson}"),
         "its header is broken",
+    ),
+    "nested header": (
+        lambda folder: (folder / "model.safetensors").write_bytes(
+            (1 << 20).to_bytes(8, "little") + b"[" * (1 << 20)
+        ),
+        "its header is broken",
+    ),
+    "nested index": (
+        lambda folder: (folder / "model.safetensors.index.json").write_text("[" * 200000),
+        "not an index of shards; must have a weight_map",
+    ),
+    "whole numbers": (
+        lambda folder: save(folder / "model.safetensors", {**TUNED, NAME: np.ones((40, 24), np.int32)}),
+        f"{NAME} is stored as I32, in base as BF16; must be weights in both (BF16, F16, F32, F64) or constants in both",
+    ),
+    "too large": (
+        lambda folder: save(folder / "model.safetensors", {**TUNED, VECTOR: np.full(24, 1e200)}),
+        f"{VECTOR} has a weight of size 1e+200; must be at most 3.4e+38, or sums overflow float32",
     ),
     "no tensors": (lambda folder: save(folder / "model.safetensors", {}), "no tensors in it"),
     "adapter folder": (
@@ -263,6 +283,56 @@ def test_bad_arguments_are_refused_in_one_line(pair, capsys, monkeypatch, words,
     for name in ("x.bin", "x.gguf", "x.txt", "adapter_model.safetensors"):
         Path(name).write_bytes(b"x")
     assert expected in complaint(capsys, *words)
+
+
+def test_differences_that_overflow_are_refused_in_one_line(tmp_path, capsys):
+    paths = [tmp_path / f"{one}.safetensors" for one in ("base", "tuned")]
+    for name, first, second, expected in (
+        (
+            VECTOR,
+            1e38,
+            -3e38,
+            f"{VECTOR} has a weight that differs from base by 4e+38; must differ by at most 3.4e+38",
+        ),
+        (NAME, 1e38, -3e38, f"{NAME} has a weight of size 1e+38; must be at most 8.5e+37"),
+        (
+            NAME,
+            7e37,
+            -7e37,
+            f"{NAME} has a weight that differs from base by 1.4e+38; must differ by at most 8.5e+37",
+        ),
+    ):
+        for path, value in zip(paths, (first, second), strict=True):
+            save(path, {name: np.full((4, 4) if name == NAME else 4, value, np.float32)})
+        assert expected in complaint(capsys, *paths)
+    for dtype in (np.float32, BF16):  # large and unchanged
+        for path in paths:
+            save(
+                path, {VECTOR: np.full(4, -3e38, dtype), NAME: np.full((4, 4), 1 + (path == paths[1]), dtype)}
+            )
+        assert cli.main(["weights", *map(str, paths), "--null"]) == 0
+        capsys.readouterr()
+
+
+def test_nested_settings_are_none(pair, capsys):
+    (pair[1] / "config.json").write_text("[" * 200000)
+    assert cli.main(["weights", *map(str, pair), "--only", "norm"]) == 0
+    assert "No weight among the 3 tensors read differs." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["[/red]x", "[bold]x", "a:smile:b", "x\\"])
+def test_names_are_printed_as_they_are(tmp_path, capsys, name):
+    tensors = {name + ".weight": np.ones((2, 2), np.float32), name: np.ones((2, 2), np.float32)}
+    first = save(tmp_path / "a.safetensors", tensors)
+    second = save(
+        tmp_path / "b.safetensors",
+        {one: array + np.eye(2, dtype=np.float32) for one, array in tensors.items()},
+    )
+    assert cli.main(["weights", str(first), str(second), "--null"]) == 0
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith(name + ".weight ")]
+    assert [line for line in printed.splitlines() if line.startswith(name + " ")]
+    assert f"counted: {name}" in printed
 
 
 def test_links_to_the_same_file_are_the_same(pair, capsys):

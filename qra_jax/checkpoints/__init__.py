@@ -4,10 +4,21 @@
     comparison = checkpoints.compare(pairs, null=True)
     checkpoints.report.show(comparison)
 
-One tensor is in memory at a time, JAX is not needed, and nothing is fetched.
+The memory is a small multiple of one pair of matrices, JAX is not needed, and nothing is fetched.
 """
 
-from qra_jax.checkpoints import algebra, comparison, folder, measures, names, pairs, report, stored, words
+from qra_jax.checkpoints import (
+    algebra,
+    comparison,
+    folder,
+    gaussian,
+    measures,
+    names,
+    pairs,
+    report,
+    stored,
+    words,
+)
 from qra_jax.checkpoints.comparison import Comparison, compare
 from qra_jax.checkpoints.measures import Entries, Masks, Measures, Spectrum, measure
 from qra_jax.checkpoints.pairs import Pair, check_finite, pair
@@ -27,6 +38,7 @@ __all__ = [
     "compare",
     "comparison",
     "folder",
+    "gaussian",
     "measure",
     "measures",
     "names",

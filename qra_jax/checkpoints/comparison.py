@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from statistics import median
 
 import numpy as np
 
-from qra_jax.checkpoints import names
-from qra_jax.checkpoints.measures import Base, Entries, Masks, Measures, entries, twin
+from qra_jax.checkpoints import gaussian, names
+from qra_jax.checkpoints.measures import Base, Entries, Masks, Measures, entries
 from qra_jax.checkpoints.pairs import Pair, blocks
 
 DENSITY = 0.5
@@ -31,6 +31,8 @@ class Row:
       stored: the type it is stored in after training.
       tuned: what training did.
       gaussian: what a Gaussian update of equal norm does; `None` where it was not asked for.
+      realised: norm of that update, rounded, relative to the tuned one: 1 within `gaussian.NEAR`, or as near as the
+        grid allows; NaN where nothing changed or it was not asked for.
     """
 
     name: str
@@ -40,6 +42,12 @@ class Row:
     stored: str
     tuned: Measures
     gaussian: Measures | None
+
+    @property
+    def realised(self) -> float:
+        if self.gaussian is None or not self.tuned.entries.delta:
+            return math.nan
+        return math.sqrt(self.gaussian.entries.delta / self.tuned.entries.delta)
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,10 @@ class Summary:
       matrices: how many of them have spectra.
       entries: summed over all of them.
       masks: summed over the matrices.
-      medians: over the matrices that changed: stable_rank, rank (as a share of the full one), alpha, top_norm,
-        top_energy, angle (mean of left and right, degrees) and drift; NaN where there is none.
+      medians: over the matrices that training changed: stable_rank, rank (as a share of the full one), alpha,
+        top_norm, top_energy, angle (mean of left and right, degrees) and drift; NaN where there is none.
+      unmoved: in how many of these matrices nothing changed, as happens to Gaussian updates that rounding hides:
+        their rank is 0, and alpha, top_norm and top_energy are medians over the others.
     """
 
     tensors: int
@@ -60,6 +70,7 @@ class Summary:
     entries: Entries
     masks: Masks
     medians: dict[str, float]
+    unmoved: int
 
 
 @dataclass(frozen=True)
@@ -99,13 +110,10 @@ class Comparison:
         rows = [row for row in self.rows if kind in (None, row.kind)]
         read = [one for row in rows if (one := row.gaussian if gaussian else row.tuned) is not None]
         spectra = [one.spectrum for one in read if one.spectrum is not None]
-        moved = [
-            {**derived(one), "rank": one.spectrum.rank / one.spectrum.full_rank}
-            for one in read
-            if one.spectrum is not None and one.entries.delta
-        ]
+        same = [one for row, one in zip(rows, read, strict=False) if row.tuned.entries.delta and one.spectrum]
+        numbers = [_medial(one) for one in same]
         medians = {
-            key: median([one[key] for one in moved if not math.isnan(one[key])] or [math.nan])
+            key: median([one[key] for one in numbers if not math.isnan(one[key])] or [math.nan])
             for key in ("stable_rank", "rank", "alpha", "top_norm", "top_energy", "angle", "drift")
         }
         return Summary(
@@ -114,6 +122,7 @@ class Comparison:
             reduce(Entries.__add__, (one.entries for one in read), Entries()),
             reduce(Masks.__add__, (one.masks for one in read if one.masks is not None), Masks()),
             medians,
+            sum(not one.entries.delta for one in same),
         )
 
 
@@ -139,6 +148,17 @@ def derived(one: Measures) -> dict[str, float]:
     }
 
 
+def _medial(one: Measures) -> dict[str, float]:
+    """Numbers that medians are taken of."""
+    assert one.spectrum is not None
+    numbers = {**derived(one), "rank": one.spectrum.rank / one.spectrum.full_rank}
+    return (
+        numbers
+        if one.entries.delta
+        else numbers | dict.fromkeys(("alpha", "top_norm", "top_energy"), math.nan)
+    )
+
+
 def overlap(masks: Masks, which: str) -> tuple[float, float]:
     """Share of the changed entries that lie in a mask, and what chance gives.
 
@@ -162,30 +182,27 @@ def compare(
     matrices: int | None = None,
     seed: int = 0,
     done: Callable[[Pair], object] = lambda one: None,
-    read: Callable[..., tuple[Measures, Measures | None]] | None = None,
 ) -> Comparison:
-    """Compare tensor by tensor; one pair is in memory at a time, of embeddings and vectors a part of it.
+    """Compare tensor by tensor, in a small multiple of the memory of one pair of matrices.
+
+    One pair is in memory at a time, with what is computed of it; of embeddings and vectors a part of it.
 
     Args:
       pairs: from [`pairs.pair`][qra_jax.checkpoints.pairs.pair], or made one by one.
       null: also read a Gaussian update of the same norm in each tensor, rounded to the type that the tuned one is
-        stored in.
+        stored in; its scale is found so that the norm is the same after rounding.
       top: share of the directions that angles and principal mask look at, in (0, 1].
       matrices: look at the spectra of so many matrices only, evenly spread; the entries of all are counted.
       seed: of the Gaussian updates; each tensor has its own, whatever else is compared.
       done: is told after each pair.
-      read: reads a pair in place of `read_pair`, with the same arguments.
 
     Returns:
       The comparison.
 
     Raises:
-      ValueError: top or matrices out of range.
+      ValueError: top, matrices or seed out of range.
     """
-    if not 0 < top <= 1:
-        raise ValueError(f"top: {top:g}; must be in (0, 1]")
-    if matrices is not None and matrices < 0:
-        raise ValueError(f"max_matrices: {matrices}; must be zero or positive")
+    check(top=top, matrices=matrices, seed=seed)
     chosen, skipped = None, 0
     if matrices is not None:
         pairs = list(pairs)
@@ -194,10 +211,29 @@ def compare(
     rows = []
     for one in pairs:
         spectra = one.is_matrix and (chosen is None or one.name in chosen)
-        tuned, gaussian = (read or read_pair)(one, spectra=spectra, null=null, top=top, seed=seed)
+        tuned, gaussian = read_pair(one, spectra=spectra, null=null, top=top, seed=seed)
         rows.append(Row(one.name, one.kind, one.part, one.shape, one.tuned.dtype.name, tuned, gaussian))
         done(one)
     return Comparison(tuple(rows), top, seed, null, skipped)
+
+
+def check(*, top: float, matrices: int | None, seed: int, called: str = "matrices") -> None:
+    """Refuse settings out of range.
+
+    Args:
+      top: share of the directions.
+      matrices: how many spectra; `None` for all.
+      seed: of the Gaussian updates.
+      called: what the caller calls `matrices`.
+
+    Raises:
+      ValueError: which, and what it must be.
+    """
+    if not 0 < top <= 1:
+        raise ValueError(f"top: {top:g}; must be in (0, 1]")
+    for name, value in ((called, matrices), ("seed", seed)):
+        if value is not None and value < 0:
+            raise ValueError(f"{name}: {value}; must be zero or positive")
 
 
 def spread(found: Sequence[str], count: int) -> set[str]:
@@ -233,7 +269,7 @@ def read_pair(
     Returns:
       What training did, and what the twin does.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(one.name.encode())])
+    rng = lambda: np.random.default_rng([seed, zlib.crc32(one.name.encode())])  # noqa: E731
     if not spectra:
         tuned = reduce(
             Entries.__add__,
@@ -242,15 +278,21 @@ def read_pair(
         )
         if not null:
             return Measures(tuned), None
-        size, total, norm = math.prod(one.shape), Entries(), math.sqrt(tuned.delta)
-        for _, block in blocks(one.base):
-            part = norm * math.sqrt(block.size / size)
-            total += entries(block, twin(rng, block, one.tuned.dtype, part))
-        return Measures(tuned), Measures(total)
+
+        def drawn() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            again = rng()  # drawn anew in each pass, in place of being kept
+            for _, block in blocks(one.base):
+                yield block, again.standard_normal(block.size, dtype=np.float32)
+
+        types = one.base.dtype, one.tuned.dtype
+        scale = gaussian.scale(drawn, math.prod(one.shape), *types, math.sqrt(tuned.delta))
+        total = (entries(block, gaussian.step(block, draw, scale, types[1])) for block, draw in drawn())
+        return Measures(tuned), Measures(reduce(Entries.__add__, total, Entries()))
     w1 = one.tuned.read()
     base = Base(one.base.read(), top, DENSITY)
     tuned = base.measure(w1)
     del w1
     if not null:
         return tuned, None
-    return tuned, base.measure(twin(rng, base.w0, one.tuned.dtype, math.sqrt(tuned.entries.delta)))
+    made = gaussian.twin(rng(), base.w0, one.tuned.dtype, math.sqrt(tuned.entries.delta))
+    return tuned, base.measure(made)

@@ -83,7 +83,7 @@ def _indexed(argument: str, index: Path) -> tuple[list[Path], dict[str, str]]:
     try:
         shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = sorted({str(shard) for shard in shard_of.values()})
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{argument}: {index}: not an index of shards; must have a weight_map") from None
     if not shards:
         raise ValueError(f"{argument}: {index}: lists no shards; must list one or more")
@@ -111,7 +111,7 @@ def settings(path: str | Path) -> dict[str, object]:
     path = Path(path)
     try:
         found = json.loads(((path if path.is_dir() else path.parent) / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

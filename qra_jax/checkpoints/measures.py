@@ -1,7 +1,9 @@
-"""What is read from one pair of tensors, with the memory of that pair; the definitions of `transformer.weights`.
+"""What is read from one pair of tensors, with a small multiple of its memory; the definitions of `transformer.weights`.
 
 Singular values come from the Gram matrix of the shorter side in float64: 2 to 10 times faster than a decomposition in
-float32, and as exact where σ > 1e-7 σ₁, far below what float32 counts as zero. Nothing is drawn or approximated.
+float32, and as exact where σ > 1e-7 σ₁, far below what float32 counts as zero. Nothing is drawn or approximated. Of
+pairs in float64 the entries, norms and ΔW are taken in float64; W₀, W₁ and then ΔW are narrowed to float32 for
+singular values, directions and masks.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class Entries:
 
     Attributes:
       count: entries.
-      bits: of which the bits differ after rounding to bfloat16.
+      bits: of which the bits differ after rounding to bfloat16, but for the sign of zero.
       relative: of which |w₁ − w₀| > 1e-3 max(|w₀|, |w₁|).
       absolute: of which |w₁ − w₀| > 1e-5.
       base: ‖W₀‖², squared Frobenius norm.
@@ -125,32 +127,13 @@ def entries(w0: np.ndarray, w1: np.ndarray) -> Entries:
     total, w0, w1 = Entries(), w0.reshape(-1), w1.reshape(-1)
     for first in range(0, w0.size, algebra.BLOCK):
         a, b = w0[first : first + algebra.BLOCK], w1[first : first + algebra.BLOCK]
-        bits = _count(algebra.bits(a) != algebra.bits(b))
+        bits = _count(algebra.differ(a, b))
         before, now = algebra.wide(a), algebra.wide(b)
         step = np.abs(now - before)
         relative = _count(step > RELATIVE * np.maximum(np.abs(before), np.abs(now)))
         absolute = _count(step > ABSOLUTE)
         total += Entries(a.size, bits, relative, absolute, algebra.square(before), algebra.square(step))
     return total
-
-
-def twin(rng: np.random.Generator, w0: np.ndarray, dtype: np.dtype, norm: float) -> np.ndarray:
-    """The Gaussian twin: the base plus a Gaussian update of a given norm, rounded to a stored type.
-
-    Args:
-      rng: source of random numbers.
-      w0: the base.
-      dtype: the stored type.
-      norm: Frobenius norm of the update before it is rounded.
-
-    Returns:
-      Of the shape of `w0`.
-    """
-    before = algebra.wide(w0)
-    draw = rng.standard_normal(w0.shape, dtype=np.float32)
-    length = math.sqrt(algebra.square(draw))
-    draw *= norm / length if length else 0.0
-    return (before + draw).astype(dtype)
 
 
 class Base:
@@ -184,7 +167,7 @@ class Base:
           Everything.
         """
         w0, sums = self.w0, entries(self.w0, w1)
-        changed = algebra.bits(w0) != algebra.bits(w1)
+        changed = algebra.differ(w0, w1)
         masks = Masks(
             w0.size,
             sums.bits,
@@ -198,9 +181,11 @@ class Base:
         if not norm:
             still = (math.nan, math.nan) if self.frames.long is None else (0.0, 0.0)
             return Measures(sums, masks, Spectrum(0.0, 0, full, 1.0, self.top, still, still, 0.0))
-        sigma = algebra.singular_values(
-            algebra.gram((algebra.wide(w1) - algebra.wide(w0)).astype(np.float32))
-        )
+        delta = algebra.wide(w1) - algebra.wide(w0)
+        unit = 2.0 ** math.floor(math.log2(norm)) if delta.dtype == np.float64 else 1.0
+        delta /= unit  # a power of two: below float32's range after it is narrowed, not before
+        sigma = algebra.singular_values(algebra.gram(algebra.narrow(delta))) * unit
+        del delta
         rank = _count(sigma > algebra.TOLERANCE * max(w0.shape) * sigma[0])
         now = algebra.narrow(w1)
         gram = algebra.gram(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from qra_jax.checkpoints import folder, names, stored
 
 FIRST = 3
 """How many names a complaint lists."""
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @runtime_checkable
@@ -69,8 +71,8 @@ def pair(base: str | Path, tuned: str | Path, only: str | None = None) -> tuple[
       The pairs, a stack of experts as one pair for each, and in words what is left out.
 
     Raises:
-      ValueError: paths that are no checkpoints, one and the same, different names or shapes, a pattern that is none
-        or fits nothing.
+      ValueError: paths that are no checkpoints, one and the same, different names or shapes, whole numbers in one and
+        weights in the other, a pattern that is none or fits nothing.
     """
     try:
         wanted = re.compile(only or "")
@@ -102,8 +104,9 @@ def pair(base: str | Path, tuned: str | Path, only: str | None = None) -> tuple[
     buffers = [
         name
         for name, tensor in left.items()
-        if names.is_buffer(name, tensor.shape) or not {tensor.stored, right[name].stored} <= set(stored.TYPES)
+        if names.is_buffer(name, tensor.shape) or {tensor.stored, right[name].stored} <= set(stored.WHOLE)
     ]
+    _check_types(left, right, buffers)
     if buffers:
         notes.append(f"left out: {_several(buffers)}, constants that are stored with the weights")
     pairs = [
@@ -125,7 +128,7 @@ def pair(base: str | Path, tuned: str | Path, only: str | None = None) -> tuple[
 
 
 def check_finite(pairs: Sequence[Pair], done: Callable[[int], object] = lambda entries: None) -> None:
-    """Refuse weights that are NaN or infinite, before the long work begins.
+    """Refuse weights that are NaN or infinite, or so large that sums of float32 numbers are, before the long work.
 
     Args:
       pairs: from [`pair`][].
@@ -135,14 +138,31 @@ def check_finite(pairs: Sequence[Pair], done: Callable[[int], object] = lambda e
       ValueError: which tensor.
     """
     for one in pairs:
-        for argument, tensor in (("base", one.base), ("tuned", one.tuned)):
-            for _, block in blocks(tensor):
+        # in a matrix, entries of its part in the first directions are sums over rows and columns
+        limit = _LARGEST / (math.sqrt(math.prod(one.shape)) if one.is_matrix else 1.0)
+        for first, before in blocks(one.base):
+            now = one.tuned.flat(first, first + before.size)
+            sizes = []
+            for argument, block in (("base", before), ("tuned", now)):
                 bad = _not_finite(block)
                 if bad:
                     raise ValueError(
                         f"{argument}: {one.name} has {bad} or more weights that are NaN or infinite; must be finite"
                     )
-                done(block.size)
+                sizes.append(_largest(block))
+                if sizes[-1] > limit:
+                    raise ValueError(
+                        f"{argument}: {one.name} has a weight of size {sizes[-1]:.2g}; must be at most {limit:.2g}, "
+                        "or sums overflow float32"
+                    )
+            if sum(sizes) > limit:
+                step = float(np.abs(now.astype(np.float64) - before.astype(np.float64)).max())
+                if step > limit:
+                    raise ValueError(
+                        f"tuned: {one.name} has a weight that differs from base by {step:.2g}; must differ by at most "
+                        f"{limit:.2g}, or sums overflow float32"
+                    )
+            done(2 * before.size)
 
 
 def blocks(tensor: Source, size: int = 1 << 20) -> Iterator[tuple[int, np.ndarray]]:
@@ -166,6 +186,13 @@ def _not_finite(block: np.ndarray) -> int:
         return int(block.size - np.count_nonzero(np.isfinite(block)))
     exponent = np.uint16(0x7C00 if block.dtype == np.float16 else 0x7F80)
     return int(np.count_nonzero((block.view(np.uint16) & exponent) == exponent))
+
+
+def _largest(block: np.ndarray) -> float:
+    """Size of the largest entry, of finite ones."""
+    if block.dtype.itemsize == 2:
+        return float((block.view(np.uint16) & np.uint16(0x7FFF)).max().view(block.dtype))
+    return max(float(block.max()), -float(block.min()))
 
 
 def _experts(name: str, base: stored.Tensor, tuned: stored.Tensor) -> Iterator[Pair]:
@@ -207,6 +234,22 @@ def _check_names(left: dict[str, stored.Tensor], right: dict[str, stored.Tensor]
         f"tuned: other names than base: {len(set(left) & set(right))} in both, {', '.join(said)}; must be the same "
         "(--only leaves tensors out)"
     )
+
+
+def _check_types(
+    left: dict[str, stored.Tensor], right: dict[str, stored.Tensor], buffers: Sequence[str]
+) -> None:
+    odd = [
+        name
+        for name, tensor in left.items()
+        if name not in buffers and not {tensor.stored, right[name].stored} <= set(stored.TYPES)
+    ]
+    if odd:
+        name = odd[0]
+        raise ValueError(
+            f"tuned: {name} is stored as {right[name].stored}, in base as {left[name].stored}; must be weights in both "
+            f"({', '.join(stored.TYPES)}) or constants in both ({len(odd)} such tensors; --only leaves tensors out)"
+        )
 
 
 def _several(found: Sequence[str]) -> str:

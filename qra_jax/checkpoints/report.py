@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from qra_jax._terminal import put, say
 from qra_jax.checkpoints import comparison, words
-from qra_jax.checkpoints.comparison import Comparison, Summary, derived, overlap
+from qra_jax.checkpoints.comparison import Comparison, Row, Summary, derived, overlap
 from qra_jax.checkpoints.measures import ABSOLUTE, RELATIVE, Entries, Masks, Measures
 
 COLUMNS = (
@@ -38,34 +39,43 @@ def show(found: Comparison, notes: Sequence[str] = (), console: Console | None =
       notes: what was left out.
       console: where to.
     """
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, emoji=False)
     table = _table("tensor", "shape")
     for row in found.rows:
         if row.kind == "norm":  # many and small: they are summed up
             continue
-        table.add_row(row.name, " × ".join(map(str, row.shape)), *_cells(row.tuned))
+        table.add_row(Text(row.name), " × ".join(map(str, row.shape)), *_cells(row.tuned))
         if row.gaussian is not None:
-            table.add_row("  Gaussian", "", *_cells(row.gaussian), style="dim")
+            table.add_row(
+                _twin(row.tuned.entries, row.gaussian.entries), "", *_cells(row.gaussian), style="dim"
+            )
     if table.row_count:
         put(console, table)
         console.print()
     table = _table("all together", "tensors")
     for kind in (*found.kinds, None):
         name = {"norm": "norms and vectors", None: "all"}.get(kind, kind)
-        table.add_row(name, str(found.summary(kind).tensors), *_sums(found.summary(kind)))
+        tuned = found.summary(kind)
+        table.add_row(name, str(tuned.tensors), *_sums(tuned))
         if found.null:
-            table.add_row("  Gaussian", "", *_sums(found.summary(kind, gaussian=True)), style="dim")
+            other = found.summary(kind, gaussian=True)
+            table.add_row(_twin(tuned.entries, other.entries), "", *_sums(other), style="dim")
     put(console, table)
     console.print()
     say(console, LEGEND.format(top=found.top))
     say(
         console,
-        "All together: shares and norms over all weights, medians over the matrices; rank of the full one.",
+        "All together: shares and norms over all weights, medians over the matrices that training changed; rank of the "
+        "full one.",
     )
     for line in notes:
         say(console, line[:1].upper() + line[1:] + ".")
     for line in words.sentences(found):
         say(console, line)
+
+
+def _twin(tuned: Entries, other: Entries) -> str:
+    return "  Gaussian (changed nothing)" if tuned.delta and not other.delta else "  Gaussian"
 
 
 def _table(first: str, second: str) -> Table:
@@ -150,19 +160,11 @@ def to_json(found: Comparison, base: str, tuned: str, notes: Sequence[str] = ())
                 "shape": list(row.shape),
                 "dtype": row.stored,
                 "tuned": _record(row.tuned),
-                "gaussian": None if row.gaussian is None else _record(row.gaussian),
+                "gaussian": _record_twin(row),
             }
             for row in found.rows
         ],
-        "summary": {
-            kind or "all": {
-                "tensors": found.summary(kind).tensors,
-                "matrices": found.summary(kind).matrices,
-                "tuned": _summary(found.summary(kind)),
-                "gaussian": _summary(found.summary(kind, gaussian=True)) if found.null else None,
-            }
-            for kind in (*found.kinds, None)
-        },
+        "summary": {kind or "all": _summaries(found, kind) for kind in (*found.kinds, None)},
         "skipped": found.skipped,
         "notes": list(notes),
         "says": words.sentences(found),
@@ -185,6 +187,23 @@ def _record(one: Measures) -> dict[str, Any]:
         "angle_left": dict(zip(("mean", "largest"), one.spectrum.left, strict=True)),
         "angle_right": dict(zip(("mean", "largest"), one.spectrum.right, strict=True)),
         **_places(one.masks),
+    }
+
+
+def _record_twin(row: Row) -> dict[str, Any] | None:
+    return None if row.gaussian is None else {**_record(row.gaussian), "realised": row.realised}
+
+
+def _summaries(found: Comparison, kind: str | None) -> dict[str, Any]:
+    tuned, other = found.summary(kind), found.summary(kind, gaussian=True)
+    changed = tuned.entries.delta
+    realised = math.sqrt(other.entries.delta / changed) if changed else math.nan
+    twin = {**_summary(other), "realised": realised, "unmoved": other.unmoved}
+    return {
+        "tensors": tuned.tensors,
+        "matrices": tuned.matrices,
+        "tuned": _summary(tuned),
+        "gaussian": twin if found.null else None,
     }
 
 

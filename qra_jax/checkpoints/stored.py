@@ -179,7 +179,7 @@ def _header(argument: str, file: Path) -> dict[str, Tensor]:
             header.pop("__metadata__", None)
             spans = [(*one["data_offsets"], name) for name, one in header.items()]
             end = max((last for _, last, _ in spans), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ValueError(
                 f"{argument}: {file}: its header is broken; must be a safetensors file"
             ) from None

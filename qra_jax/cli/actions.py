@@ -153,11 +153,8 @@ def _fit(command: Fit) -> int:
 def _weights(command: Weights) -> int:
     from qra_jax import checkpoints, plot  # which need no JAX
 
-    if not 0 < command.top <= 1:
-        raise ValueError(f"top: {command.top:g}; must be in (0, 1]")
-    for name, value in (("max_matrices", command.max_matrices), ("seed", command.seed)):
-        if value is not None and value < 0:
-            raise ValueError(f"{name}: {value}; must be zero or positive")
+    settings: dict[str, Any] = {"top": command.top, "matrices": command.max_matrices, "seed": command.seed}
+    checkpoints.comparison.check(**settings, called="max_matrices")
     path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
     pairs, notes = checkpoints.pair(command.base, command.tuned, command.only)
     sizes = {one.name: math.prod(one.shape) for one in pairs}
@@ -168,9 +165,7 @@ def _weights(command: Weights) -> int:
         found = checkpoints.compare(
             pairs,
             null=command.null,
-            top=command.top,
-            matrices=command.max_matrices,
-            seed=command.seed,
+            **settings,
             done=lambda one: done(works[one.name]),
         )
     if path is not None:

@@ -122,7 +122,8 @@ class Fit:
 class Weights:
     """What training did to the weights of a real model: two checkpoints, tensor by tensor.
 
-    Reads safetensors files (bf16, fp16, fp32; shards with an index) with the memory of one tensor; fetches nothing.
+    Reads safetensors files (bf16, fp16, fp32; shards with an index) in a small multiple of the memory of one pair of
+    matrices; fetches nothing.
     """
 
     base: tyro.conf.Positional[Annotated[str, _arg("BASE")]]
