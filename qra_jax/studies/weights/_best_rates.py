@@ -22,10 +22,21 @@ def best(runs: xr.Dataset, values: xr.DataArray, arm: str) -> xr.DataArray:
     Returns:
       Values without the dimensions of arm and rate.
     """
-    own = speed(runs).sel(arm=arm, drop=True)
-    others = own.sum("seed", skipna=False) - own
-    which = others.fillna(-np.inf).argmax("rate").where(others.notnull().all("rate"), 0).astype(int)
-    chosen = values.sel(arm=arm, drop=True).isel(rate=which).drop_vars("rate")
+    return of_others(speed(runs).sel(arm=arm, drop=True), values.sel(arm=arm, drop=True))
+
+
+def of_others(score: xr.DataArray, values: xr.DataArray) -> xr.DataArray:
+    """Values of each network at the rate with the best score of all the others; NaN where a score is unknown.
+
+    Args:
+      score: `[..., rate, seed]`, the larger the better.
+      values: `[..., rate, seed]` and more.
+
+    Returns:
+      Values without the dimension of the rate.
+    """
+    others = score.sum("seed", skipna=False) - score
+    chosen = values.isel(rate=others.fillna(-np.inf).argmax("rate")).drop_vars("rate")
     return chosen.where(others.notnull().all("rate"))
 
 

@@ -58,7 +58,7 @@ def _changed(key: Array, updates: dict[str, Array]) -> dict[str, Array]:
         drawn = delta[..., 1 : 1 + own.NUMBER, :, :]
         half = drawn * jax.random.bernoulli(jax.random.fold_in(key, i), 0.5, drawn.shape)
         half = half * (own.norms(drawn) / own.norms(half))
-        spiked = drawn + 6 * own.singly(lambda x: weights.low_rank.part(x, 0, 1), drawn)
+        spiked = drawn + 6 * weights.low_rank.part(drawn)
         found[name] = jnp.concatenate([delta[..., :1, :, :], half, spiked, delta[..., 1:, :, :]], axis=-3)
     return found
 
@@ -92,7 +92,7 @@ def counted(key: Array, base: Params, ends: dict[str, Any]) -> dict[str, Array]:
             jax.lax.map(lambda x, w0=w0, delta=delta: weights.masks.density(own.moved(w0, delta, x)), lengths)
         )
         found["rank"].append(own.singly(_ranks, delta[:, 0], w0))
-        found["stable"].append(own.singly(weights.spectra.stable_rank, delta))
+        found["stable"].append(weights.spectra.stable_rank(delta))
     means = {name: own.averaged(values) for name, values in found.items()}
     return {name: x if name == "rank" else own.grouped(x) for name, x in means.items()}
 

@@ -21,6 +21,7 @@ from qra_jax.studies.weights._reference import (
     _runner,
     accuracies,
     bases,
+    joined,
     model_of,
     pairs,
     reference,
@@ -132,7 +133,7 @@ def compared(run: lab.Run) -> xr.Dataset:
         )
         coords = {"when": list(WHEN), "arm": list(ARMS), "set": list(SETS), "kind": list(KINDS), "k": tries()}
         parts[task] = lab.dataset(found, coords | {"course": list(courses), "step": courses[ES].step})
-    return xr.concat(list(parts.values()), xr.DataArray(list(parts), dims="task", name="task"))
+    return joined(parts)
 
 
 def repeated(run: lab.Run, grpo: bool) -> xr.Dataset:

@@ -20,6 +20,7 @@ from qra_jax.studies.weights._reference import (
     TASKS,
     _runner,
     bases,
+    joined,
     model_of,
     pairs,
     reference,
@@ -41,10 +42,7 @@ LEARNERS = {ADAM: (ADAM, False), AGAIN: (ADAM, False), SFT: (SFT, True)}
 
 def every_task(run: lab.Run, measure: Callable[..., xr.Dataset], *settings: Any) -> xr.Dataset:
     """What is measured in each task, along a dimension `task`."""
-    names = run(TASKS)
-    return xr.concat(
-        [measure(run, name, *settings) for name in names], xr.DataArray([*names], dims="task", name="task")
-    )
+    return joined({name: measure(run, name, *settings) for name in run(TASKS)})
 
 
 def shares(key: jax.Array, base: Any, tuned: Any) -> dict[str, jax.Array]:
@@ -98,13 +96,6 @@ def by_descent(run: lab.Run, task: str, rates: int) -> xr.Dataset:
         rates, -1
     )  # what has left the numbers is never right
     return lab.dataset({"accuracy": (("rate", "seed"), ends)}, {"rate": list(tried)})
-
-
-def best_of_others(accuracy: xr.DataArray) -> xr.DataArray:
-    """Accuracy `[..., seed]` of each base at the rate that is best for all the others, from `[..., rate, seed]`."""
-    others = accuracy.sum("seed", skipna=False) - accuracy
-    best = accuracy.isel(rate=others.fillna(-np.inf).argmax("rate")).drop_vars("rate")
-    return best.where(others.notnull().all("rate"))
 
 
 def learners(run: lab.Run, task: str, steps: int) -> xr.Dataset:

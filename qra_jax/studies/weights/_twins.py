@@ -191,8 +191,7 @@ def judged(
 
 
 def singly(function: Callable[..., Any], *arrays: Array) -> Any:
-    """A function of single matrices for many, one after the other: XLA may block for good when several threads
-    take singular values of batches.
+    """A function of single matrices for many, one after the other.
 
     Args:
       function: takes matrices.

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 from qra_jax.studies import lab, papers
 from qra_jax.studies.weights import _optimizers as measure
+from qra_jax.studies.weights._best_rates import of_others
 from qra_jax.studies.weights._optimizer_panels import drawn
 from qra_jax.studies.weights._optimizers import ADAM, AGAIN, SFT, SGD
 
@@ -88,11 +89,8 @@ def _(data):
     origin=lab.Asked("If Adam matters no more in SFT, RL is no exception.", (papers.GEO_3,)),
 )
 def contrast(data):
-    return (
-        lab.difference(LESS, measure.best_of_others(data.supervised.accuracy), _end(data, SFT))
-        .below(-LOSS)
-        .per("task")
-    )
+    ends = data.supervised.accuracy
+    return lab.difference(LESS, of_others(ends, ends), _end(data, SFT)).below(-LOSS).per("task")
 
 
 @contrast.null("GRPO by Adam again, less GRPO by Adam")
