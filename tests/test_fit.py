@@ -13,7 +13,8 @@ from scipy import stats
 
 from qra_jax import cli, fit, flow, theory
 from qra_jax.algorithm import grpo
-from qra_jax.fit import curve, dynamics, forecast, noise, questions, report as words, smc
+from qra_jax.fit import curve, dynamics, forecast, noise, questions, report as words, runs, smc
+from qra_jax.fit.runs import scales
 from qra_jax.problem import Problem
 
 DRAWS = 64
@@ -352,17 +353,15 @@ def test_samples_come_from_the_file_or_from_granularity(tmp_path):
     rows = "\n".join(f"{i},{k / 64:.4f},{'' if i else 'x'}" for i, k in enumerate([3, 9, 21, 40, 17]))
     found = fit.read(written(tmp_path, f"step,accuracy,comment\n{rows}\n"))
     assert (found.samples == 64).all()
-    assert any("comment" in note for note in found.notes)
     found = fit.read(written(tmp_path, "step,accuracy,n,lr,entropy\n0,.5,8,1e-6,1\n2,.25,16,,\n5,,3,1,2\n"))
     np.testing.assert_array_equal(found.samples, [8, 16])
     assert found.lr is None
-    assert "not used by the fit: entropy" in found.notes
     found = fit.read(written(tmp_path, "step,reward\n0,-1\n1,3\n2,1\n"), column="reward", scale=(-1, 3))
     np.testing.assert_allclose(found.accuracy, [0, 1, 0.5])
     assert found.samples is None
     random = np.random.default_rng(0).uniform(size=30).round(4)
-    assert curve.granularity(random, 1e-4) is None
-    assert curve.granularity(np.full(9, 0.5), 1e-4) is None  # a constant is a multiple of 1/2 by chance
+    assert scales.granularity(random, 1e-4) is None
+    assert scales.granularity(np.full(9, 0.5), 1e-4) is None  # a constant is a multiple of 1/2 by chance
 
 
 def test_missing_cells_and_rounding(tmp_path):
@@ -372,11 +371,10 @@ def test_missing_cells_and_rounding(tmp_path):
     np.testing.assert_array_equal(found.accuracy, [0.25, 1, 0])
     np.testing.assert_array_equal(found.samples, [8, 8, 8])
     assert found.lr is None
-    for part in ("2 rows without accuracy", "column lr has gaps, text", "a column without a name"):
+    for part in ("2 rows without accuracy", "column lr has gaps, text"):
         assert any(part in note for note in found.notes)
     found = fit.read(written(tmp_path, "step,accuracy,n\n0,.1234,\n1,.2717,nan\n2,.3141,\n"))
     assert found.samples is None
-    assert found.notes == ("column n is empty",)
 
 
 def test_samples_from_noise():
@@ -394,21 +392,25 @@ def test_time_is_the_learning_rate_summed():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "empty; must be a CSV file with columns step and accuracy"),
+        ("", "empty; must be the log of a run"),
         ("step,accuracy\n", "no rows under the header"),
-        ("step,acc\n1,.5\n", "no column 'accuracy' among step, acc; name the measured one by --column"),
-        ("accuracy\n.5\n", "no column 'step'"),
+        ("step,acc\n1,.5\n", "1 rows with a step and acc; must be two or more"),
+        (
+            "step,loss\n1,.5\n2,.4\n",
+            "no column looks like an accuracy among step, loss: name the measured one",
+        ),
+        ("accuracy\n.5\n.6\n", "no column counts steps among accuracy: name it by --step"),
         ("step,accuracy,accuracy\n1,.5,.5\n", "column accuracy is there twice"),
-        ("step,accuracy\n1,.5\n1,.6\n", "row 3: step 1 repeats step 1; must be one row a step, in order"),
-        ("step,accuracy\n2,.5\n1,.6\n", "row 3: step 1 comes after step 2"),
+        ("step,accuracy\n1,.5\n1,.6\n", "1 step; must be two or more"),
+        (
+            "step,accuracy\n" + 2 * "1,.5\n2,.6\n3,.6\n",
+            "steps begin again at row 5: 2 runs one after the other",
+        ),
         ("step,accuracy\n1,inf\n2,.5\n", "row 2, column accuracy: inf; must be a finite number"),
-        ("step,accuracy\n1,nan\n2,.5\n", "1 rows with a step and a value; must be two or more"),
-        ("step,accuracy\n1000001,.5\n1000000,.6\n", "step 1000000 comes after step 1000001"),
-        ("step,accuracy\n1,1.00001\n2,.5\n", "1.00001; must be in [0, 1]"),
+        ("step,accuracy\n1,nan\n2,.5\n", "1 rows with a step and accuracy; must be two or more"),
+        ("step,accuracy\n1,1.00001\n2,.5\n", "from 0.5 to 1.00001; must be in [0, 1]"),
         ("step,accuracy\n1,half\n2,.5\n", "'half' is not a number"),
-        ("step,accuracy\n1,34.6\n2,40\n", "34.6; must be in [0, 1]: for another scale give --range LOW HIGH"),
         ("step,accuracy\n1,.5,3\n", "row 2: 3 cells; must be 2"),
-        ("step,accuracy\n1,.5\n", "1 rows with a step and a value; must be two or more"),
         ("step,accuracy,n\n1,.5,0\n2,.5,4\n", "column n: 0; must be positive"),
         ("step,accuracy\n1,.5\n2,.6\n3,.6\n", "leaves 3 points of run; must leave 4 or more"),
     ],
@@ -516,5 +518,5 @@ def test_histories_of_questions(tmp_path, capsys, monkeypatch):
         name = option[0].strip("-")
         assert f"{name}: given with histories of questions; must not be" in capsys.readouterr().err
     path = str(written(tmp_path, "prompt_id,Visit_3,visit 4\n0,0.6000000000000001,.2\n1,.4,na\n"))
-    assert words.is_histories(path)
+    assert runs.has_visits(path)
     assert questions.read_histories(path).group_size == 5

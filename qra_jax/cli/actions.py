@@ -9,6 +9,7 @@ from typing import Any
 
 from qra_jax.cli.arguments import unknown
 from qra_jax.cli.commands import (
+    ANY_RANGE,
     Advise,
     Doctor,
     Explore,
@@ -121,14 +122,21 @@ def _report(preset: Any, asides: Sequence[str] = ()) -> None:
 
 
 def _fit(command: Fit) -> int:
+    from qra_jax.fit import runs  # a file is refused before JAX is loaded
+
+    histories = runs.has_visits(command.file)
+    named = ("run", "column", "step", "samples", "keep")
+    scale = None if command.range == ANY_RANGE else command.range
+    choices: dict[str, Any] = {name: getattr(command, name) for name in named} | {"scale": scale}
+    points = None if histories else runs.read(command.file, **choices)
     start_jax()
-    from qra_jax import fit, plot
-    from qra_jax.fit import report
+    from qra_jax import plot
+    from qra_jax.fit import curve as curves, report
 
     path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
-    if report.is_histories(command.file):
+    if points is None:
         usual = Fit(command.file)
-        for name in ("train_until", "column", "range", "samples", "plot"):
+        for name in ("train_until", *named, "range", "plot"):
             if getattr(command, name) != getattr(usual, name):
                 raise ValueError(
                     f"{name}: given with histories of questions; must not be, there is no curve to fit"
@@ -137,7 +145,7 @@ def _fit(command: Fit) -> int:
         with busy("fitting the clocks of all questions"):
             report.show_histories(command.file, **options)
         return 0
-    curve = fit.read(command.file, column=command.column, scale=command.range, samples=command.samples)
+    curve = curves.of(points)
     size = 8 if command.group_size is None else command.group_size
     with busy("fitting each of the dynamics (the first time compiles, ~1 min)"):
         answer = report.answer(curve, command.train_until, group_size=size, seed=command.seed)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -14,7 +15,7 @@ def _arg(metavar: str | None = None) -> Any:
 
 
 def _default(value: str) -> str:
-    return "" if value in ("", "None", "False") else f"(default: {value})"
+    return "" if value in ("", "None", "False", "-inf inf") else f"(default: {value})"
 
 
 Flag = Annotated[bool, _arg()]
@@ -89,25 +90,35 @@ class Advise:
     """Draw the runs into FILE: .png, .pdf or .svg."""
 
 
+ANY_RANGE = (-math.inf, math.inf)
+"""The values say what range they have."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """Which dynamics made a measured training curve, and how it goes on.
 
     Fits the first part of a run by few-pattern models of the theory, says what is and is not identified, and
-    forecasts the rest beside simple baselines. Files with columns visit1, visit2, ... (a question a row) are
-    asked for the clock that the questions follow.
+    forecasts the rest beside simple baselines. Tables with columns visit1,
+    visit2, ... (a question a row) are asked for the clock that the questions follow.
     """
 
-    file: tyro.conf.Positional[Annotated[str, _arg("FILE.csv")]]
-    """Columns step and accuracy, and where known n (samples behind a point) and lr (learning rate)."""
+    file: tyro.conf.Positional[Annotated[str, _arg("FILE")]]
+    """What a trainer or tracker wrote: JSON lines, trainer_state.json, a console log, CSV, event files, a folder."""
     train_until: Annotated[float | None, _arg("STEP")] = None
     """Last step to fit; the points after it are forecast and scored."""
-    column: Annotated[str, _arg("NAME")] = "accuracy"
-    """The measured column."""
-    range: Annotated[tuple[float, float], _arg("LOW HIGH")] = (0.0, 1.0)
-    """What counts as 0 and as 1 in that column: 0 100 for percentages, lowest and highest reward for rewards."""
+    run: Annotated[str | None, _arg("NAME")] = None
+    """Which run, where the file has several."""
+    column: Annotated[str | None, _arg("NAME")] = None
+    """The measured column; default: what looks most like an accuracy."""
+    step: Annotated[str | None, _arg("NAME")] = None
+    """The column that counts steps; default: the trainer's own."""
+    range: Annotated[tuple[float, float], _arg("LOW HIGH")] = ANY_RANGE
+    """What counts as 0 and as 1 in that column: lowest and highest reward; default: 0 1, or 0 100 for percentages."""
     samples: Annotated[float | None, _arg("N")] = None
     """Samples behind every point, where the file does not say."""
+    keep: Annotated[Literal["first", "last"] | None, _arg("WHICH")] = None
+    """Which of several rows with one step; default: after a restart the last, else their mean."""
     group_size: Annotated[int | None, _arg("G")] = None
     """Rollouts a group in GRPO's clock (default: 8), or rollouts of a visit (default: inferred from the values)."""
     seed: Annotated[int, _arg("N")] = 0

@@ -14,12 +14,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qra_jax import fit, plot
-from qra_jax._files import read_csv
 from qra_jax._terminal import TERMS, put, say
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.dynamics import GRPO, MEAN_FIELD, REINFORCE, SHARED, SHIFT
 from qra_jax.fit.forecast import last_points
-from qra_jax.fit.questions.histories import VISIT
 
 AHEAD = 3.0
 """Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
@@ -52,15 +50,6 @@ class FitReport:
     forecasts: dict[str, fit.Forecast]
     steps: np.ndarray
     scores: dict[str, fit.Score]
-
-
-def is_histories(path: str) -> bool:
-    """Whether a file holds histories of questions: a table with two visits or more."""
-    try:
-        header = read_csv(path, "a CSV file").header
-    except ValueError:
-        return False
-    return sum(bool(VISIT.match(name)) for name in header) >= 2
 
 
 def answer(

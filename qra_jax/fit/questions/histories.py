@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from qra_jax._files import Table, read_csv
-from qra_jax.fit.curve import missing
+from qra_jax.fit.runs.rows import MISSING
 
 LARGEST_GROUP = 256
 """Largest group size that is looked for in the values."""
@@ -102,7 +102,7 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     digits = 0
     for visit, column in visits.items():
         for row, text in enumerate(table.columns[column]):
-            if not missing(text):
+            if not _missing(text):
                 values[row, visit - first] = _rate(table.place(row, column), text)
                 digits = max(digits, len(text.partition(".")[2]) if "e" not in text.lower() else 9)
     seen = np.isfinite(values)
@@ -139,6 +139,11 @@ def visit_columns(table: Table) -> dict[int, str]:
                 f"{table.path}: columns {columns[int(match[1])]} and {name} are one visit; must differ"
             )
     return columns
+
+
+def _missing(text: str) -> bool:
+    """Whether a cell says that nothing was measured."""
+    return text.strip().lower() in MISSING
 
 
 def _rate(place: str, text: str) -> float:
