@@ -94,7 +94,7 @@ ACCURACY: tuple[re.Pattern[str], ...] = tuple(
         r"^ppo_actor/task_reward/avg$",
         r"^env/all/reward/total$",
         r"^rewards?/[^/]+(/mean)?$",
-        r"^reward_mean$|^mean_reward$|^(train/)?reward$|^(train/)?score$",
+        r"^reward_mean$|^mean_reward$|^(train/)?rewards?$|^(train/)?scores?$",
         r"^value$",
         r"^(validation/accuracy|val-core/.*(mean@\d+|/acc.*)|eval.*(acc|pass@?1\b|pass1).*|eval/[^/]+)$",
     )
