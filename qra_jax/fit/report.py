@@ -18,7 +18,10 @@ from qra_jax._terminal import TERMS, put, say
 from qra_jax.fit.drawing import COLORS, THEORY, native, path
 from qra_jax.fit.dynamics import GRPO, MEAN_FIELD, REINFORCE, SHARED, SHIFT
 from qra_jax.fit.forecast import last_points
+from qra_jax.fit.shape import LEAST, SURE, Misfit, Shape, misfit, shape
 
+NARROW = 0.1
+"""Width of an interval of accuracies that is called identified: ± .05."""
 AHEAD = 3.0
 """Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
 
@@ -44,12 +47,16 @@ class FitReport:
       forecasts: by name, `THEORY` first, then the baselines; at `steps`.
       steps: `[steps]`, those of the points that came, or evenly spaced ones ahead.
       scores: by name, where points came.
+      shape: what the whole curve does, asked of no model.
+      misfit: how far the fitted points are from the models' level.
     """
 
     fitted: fit.CurveFit
     forecasts: dict[str, fit.Forecast]
     steps: np.ndarray
     scores: dict[str, fit.Score]
+    shape: Shape
+    misfit: Misfit
 
 
 def answer(
@@ -77,7 +84,12 @@ def answer(
         steps = rest.steps
     forecasts = {THEORY: fitted.forecast(steps), **fit.baselines(curve, last, steps, seed=seed)}
     scores = {} if rest is None else {name: fit.score(one, rest) for name, one in forecasts.items()}
-    return FitReport(fitted, forecasts, steps, scores)
+    behind = np.full(len(curve.steps), fitted.samples) if curve.samples is None else curve.samples
+    there = curve.steps <= fitted.train.steps[-1]
+    level = fitted.forecast(fitted.train.steps).median
+    whole = shape(curve.steps, curve.accuracy, behind)
+    off = misfit(fitted.train.steps, fitted.train.accuracy, behind[there], np.asarray(level, float))
+    return FitReport(fitted, forecasts, steps, scores, whole, off)
 
 
 def to_json(answer: FitReport) -> str:
@@ -118,6 +130,8 @@ def to_json(answer: FitReport) -> str:
                     fitted.models, fitted.weights, fitted.log_likelihood, fitted.log_evidence, strict=True
                 )
             ],
+            "shape": _known(asdict(answer.shape)),
+            "misfit": asdict(answer.misfit),
             "identified": asdict(known) | {"dynamics": known.dynamics, "final": known.final},
             "steps": answer.steps.tolist(),
             "forecasts": {name: record(one) for name, one in answer.forecasts.items()},
@@ -136,7 +150,7 @@ def show(answer: FitReport, console: Console | None = None) -> None:
     """
     console = console or Console(highlight=False)
     fitted = answer.fitted
-    for line in story(fitted):
+    for line in story(answer):
         say(console, line)
     table = Table(Column("dynamics", no_wrap=True), box=None, pad_edge=False)
     for name in ("weight", "log likelihood", f"step {answer.steps[-1]:.10g} [80 %]"):
@@ -192,15 +206,53 @@ def legend(answer: FitReport) -> list[str]:
     return lines
 
 
-def story(fitted: fit.CurveFit) -> list[str]:
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with None for what is not a number."""
+    plain = lambda x: None if isinstance(x, float) and math.isnan(x) else x  # noqa: E731
+    return {name: [plain(y) for y in x] if isinstance(x, tuple) else plain(x) for name, x in values.items()}
+
+
+def first(answer: FitReport) -> list[str]:
+    """What matters before anything else: whether the curve moves, collapses, and is explained by any model."""
+    seen, off, fitted = answer.shape, answer.misfit, answer.fitted
+    lines = []
+    say = lambda x: f"{float(native(fitted, np.array(x))):.2g}"  # noqa: E731
+    if seen.kind == "flat":
+        lines.append(
+            f"Flat: it stays at {say(seen.peak)}, as far as its noise tells (chance {seen.chance:.2g}). A curve that "
+            "does not move identifies no dynamics and no level to come."
+        )
+    elif seen.kind in ("collapse", "falling"):
+        since = ""
+        if math.isfinite(seen.onset):
+            low, high = seen.onset_between
+            since = f", from step {seen.onset:.4g} on (95 %: {low:.4g} to {high:.4g})"
+        word = "Collapse: it rises, and falls" if seen.kind == "collapse" else "It falls"
+        lines.append(
+            f"{word} from {say(seen.peak)} to {say(seen.end)}{since}. The models here only rise: look at the verifier, "
+            "the learning rate, stale rollouts and entropy at that step."
+        )
+    if off.chance <= SURE and abs(off.off) >= 0.5 * LEAST:
+        side = "below" if off.off < 0 else "above"
+        lines.append(
+            f"No model explains this curve: from step {off.since:.4g} on it lies {abs(off.off):.2g} {side} the best of "
+            f"them; squared differences are {off.squares:.2g} times those of its noise (chance < {SURE:g})."
+        )
+    return lines
+
+
+def story(answer: FitReport) -> list[str]:
     """What was read, and what the curve says and leaves open, a sentence or two each."""
+    fitted, problems = answer.fitted, first(answer)
     train, known = fitted.train, fitted.identified
     fitted_of, points = len(train.steps), len(fitted.curve.steps)
     which = f"all {points} points" if fitted_of == points else f"{fitted_of} of {points} points"
-    lines = [
-        f"{train.name}: {which}, up to step {train.steps[-1]:.10g}, about {fitted.samples:.3g} samples a point."
-    ]
+    behind = f"about {fitted.samples:.3g} samples a point{_source(fitted)}"
+    lines = [f"{train.name}: {which}, up to step {train.steps[-1]:.10g}, {behind}."]
     lines += [f"Note: {note}." for note in fitted.curve.notes]
+    lines += problems
+    if answer.shape.kind == "flat":
+        return lines
     share = fitted.dynamics[known.near[0]]
     if known.dynamics:
         lines.append(f"Dynamics: {known.near[0]} (probability {share:.0%}).")
@@ -215,14 +267,30 @@ def story(fitted: fit.CurveFit) -> list[str]:
     )
     low, high = native(fitted, np.array(known.end))
     wide, narrow = known.prior_end[1] - known.prior_end[0], known.end[1] - known.end[0]
-    if known.final:
+    if known.final and not problems and narrow <= NARROW:
         lines.append(f"Level at step {known.step:.10g}: identified, {low:.2g} to {high:.2g}.")
+    elif known.final and not problems:
+        lines.append(
+            f"Level at step {known.step:.10g}: {low:.2g} to {high:.2g}, {narrow:.2g} wide: known better than "
+            "beforehand, and no more than that."
+        )
+    elif problems:
+        lines.append(f"Level at step {known.step:.10g}: not identified, as no model explains the curve.")
     else:
         lines.append(
             f"Level at step {known.step:.10g}: not identified. {low:.2g} to {high:.2g} is {narrow / wide:.0%} as wide "
             "as before any data."
         )
     return lines
+
+
+def _source(fitted: fit.CurveFit) -> str:
+    """Where the number of samples comes from, where nobody gave it."""
+    if fitted.curve.samples is not None:
+        return ""
+    moved = len(np.unique(fitted.train.accuracy)) > 1
+    how = "taken from the scatter" if moved else "assumed: nothing tells"
+    return f" ({how}; give --samples)"
 
 
 def _interval(fitted: fit.CurveFit, one: fit.Forecast) -> str:
