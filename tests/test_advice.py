@@ -73,10 +73,50 @@ def test_no_change_is_named_where_nothing_can_help():
     """Equal patterns: every change gives the same accuracy, whatever the noise."""
     found = advise(KEY, qra.Problem.from_probs([0.5, 0.5], [0.6, 0.6]), Hyperparameters(steps=20), runs=64)
     assert found.first_limit is found.best_change is None
-    assert "Nothing bites" in "\n".join(words.story(found, NAMES))
+    assert words.story(found, NAMES) == [
+        "Nothing to learn: all patterns are right as often (0.6); reward does not tell them apart."
+    ]
     still = advise(KEY, FAST, Hyperparameters(steps=20, learning_rate=0.0), runs=64)
     assert not any("learning rate" in one.name for one in still.changes)
     assert "First limit that bites: the learning rate. It is 0" in "\n".join(words.story(still, NAMES))
+
+
+def test_a_reward_that_is_always_zero_is_said_to_be():
+    never = qra.Problem.from_probs([0.5, 0.3, 0.2], [0.0, 0.0, 0.0])
+    found = advise(KEY, never, Hyperparameters(steps=20), runs=64)
+    assert words.story(found, NAMES)[0].startswith("Nothing to learn: no rollout is ever right")
+    assert json.loads(words.to_json(found))["nothing_to_learn"]
+
+
+def test_draws_of_groups_that_are_kept():
+    """At .02 and G = 8 a group is mixed in 1 − .02⁸ − .98⁸ = 15 % of all draws: 6.7 of them for each that is kept."""
+    rare = qra.Problem.from_probs([0.02, 0.98], [1.0, 0.0])
+    settings = Hyperparameters(algorithm="dapo", group_size=8, learning_rate=0.1, steps=50)
+    found = advise(KEY, rare, settings, runs=64)
+    assert found.paths.draws[0] == pytest.approx(1 / (1 - 0.02**8 - 0.98**8), rel=1e-5)
+    assert any("6.7 groups for each one that is kept at first" in line for line in words.story(found, NAMES))
+    assert json.loads(words.to_json(found))["draws_per_kept_group"][0] == found.paths.draws[0]
+
+
+def test_entropy_that_rises_again_is_not_gone():
+    rare = qra.Problem.from_probs([0.002, 0.998], [1.0, 0.0])
+    found = advise(KEY, rare, Hyperparameters(group_size=8, learning_rate=0.2, steps=400), runs=64)
+    path = found.paths.entropy[1]
+    assert path[0] < advice.FLAT
+    ends_above = path[-1] >= advice.FLAT
+    assert (found.flat == -1) == ends_above
+    if not ends_above:
+        assert (path[found.paths.step >= found.flat] < advice.FLAT).all()
+
+
+def test_a_learning_rate_of_an_optimizer_is_no_eta(capsys):
+    found = advise(KEY, FAST, Hyperparameters(learning_rate=5e-6, steps=20), runs=64)
+    assert words.story(found, NAMES)[0].startswith("Careful: η = 5e-06 is a step of the logits")
+    assert cli.main(["advise", "--ref", ".6", ".4", "--success", "1", "0", "--lr", "1e-6"]) == 2
+    assert "did you mean --eta? It is a step of the logits" in capsys.readouterr().err
+    wrong = ["advise", "--ref", ".6", ".4", "--success", "1", "0", "--num-generations", "1"]
+    assert cli.main(wrong) == 2
+    assert "group-size: 1; must be 2" in capsys.readouterr().err
 
 
 def test_one_rule_says_whether_anything_bites(noisy):

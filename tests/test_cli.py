@@ -118,7 +118,7 @@ def test_no_arguments_prints_help(capsys):
         (["fit"], "missing: FILE (see qra fit --help)"),
         (["fit", "a.csv", "b.csv"], "unknown: b.csv (see qra fit --help)"),
         (["fit", "a.csv", "--seed"], "seed: no value; must have 1 (see qra fit --help)"),
-        (["fit", "a.csv", "--range", "0"], "range: 0; must (see qra fit --help)"),
+        (["fit", "a.csv", "--range", "0"], "range: 0; must have 2 (see qra fit --help)"),
         (["--quiet"], "option: '--quiet'; must be one of '--help', '--version'"),
         (["solve", "--ref", "1", "--json", "yes"], "unknown: yes (see qra solve --help)"),
         (["fit", "a.csv", "--train-until", "x"], "train-until: 'x' is not a number"),

@@ -61,6 +61,7 @@ def parse(argv: Sequence[str]) -> Command:
         words = ["run", *words]
     (form, summary), called = COMMANDS[name], f"qra {name}"
     nested = name == "sweep" and bool(words) and words[0] in SWEEPS
+    words = as_usual(words) if name == "advise" else words
     asks = not {"-h", "--help"}.isdisjoint(words)
     stderr = io.StringIO()
     try:
@@ -78,6 +79,36 @@ def parse(argv: Sequence[str]) -> Command:
     except ValueError as error:
         complaint = str(error)
     raise ValueError(f"{complaint} (see {called} --help)")
+
+
+USUAL = {
+    "num-generations": "group-size",
+    "rollouts-per-prompt": "group-size",
+    "n-samples-per-prompt": "group-size",
+    "kl-coef": "beta",
+    "kl-loss-coef": "beta",
+    "max-steps": "steps",
+    "total-steps": "steps",
+    "epsilon": "clip-low",
+    "epsilon-high": "clip-high",
+    "clip-ratio-low": "clip-low",
+    "clip-ratio-high": "clip-high",
+    "num-iterations": "epochs",
+    "ppo-epochs": "epochs",
+}
+"""Options by the names that trainers give them."""
+RATES = {"lr", "learning-rate", "actor-lr"}
+"""What trainers call an optimizer's learning rate."""
+
+
+def as_usual(words: Sequence[str]) -> list[str]:
+    """Arguments of `qra advise` with the names of options that trainers use put in the package's."""
+    found = []
+    for word in words:
+        flag, sign, value = word.removeprefix("--").partition("=")
+        own = USUAL.get(flag.replace("_", "-")) if word.startswith("--") else None
+        found.append(f"--{own}{sign}{value}" if own else word)
+    return found
 
 
 def check(form: type, words: Sequence[str]) -> None:
@@ -122,6 +153,11 @@ def check(form: type, words: Sequence[str]) -> None:
         near = [
             f"--{one}" for name in strange for one in difflib.get_close_matches(name.strip("-"), flags, 1)
         ]
+        if "eta" in flags and not RATES.isdisjoint(name.strip("-") for name in strange):
+            raise ValueError(
+                f"unknown: {', '.join(strange)}; did you mean --eta? It is a step of the logits of one question, and "
+                "no learning rate of an optimizer: in measured runs 1e-6 acted like --eta of some .003"
+            )
         raise ValueError(
             f"unknown: {', '.join(strange)}" + (f"; did you mean {', '.join(near)}?" if near else "")
         )

@@ -44,7 +44,7 @@ ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
     name: lambda group, make=factory: make(group_size=group)
     for name, factory in REGISTERED.items()
     if _by_group(factory)
-} | {"dynamic_sampling": lambda group: grpo(group, resample_silent=True)}
+} | dict.fromkeys(("dynamic_sampling", "dapo"), lambda group: grpo(group, resample_silent=True))
 """Algorithms by name, as functions of the largest group: every registered one that its group size says enough of."""
 
 PENALTIES = [
@@ -64,6 +64,8 @@ SFT = 0.1
 """Share of demonstrations of the best pattern mixed into the base model, where the regime is fast without any."""
 CONFIDENCE = 0.95
 """That no change is named where none helps: Bonferroni over the changes tried."""
+OPTIMIZER = 1e-4
+"""Learning rates below this are of an optimizer of a network, and none of a table of logits."""
 FLAT = 0.1
 """Nats of pattern entropy under which nothing is left to explore."""
 
@@ -226,6 +228,7 @@ class Paths:
       expected: `[times]`, accuracy of the run without sampling noise.
       silent: mean share of silent groups, `[times - 1]`.
       clipped: mean share of weight that was clipped, `[times - 1]`.
+      draws: groups that are drawn for each one that is kept, where silent ones are drawn again, `[times]`; else `None`.
     """
 
     step: np.ndarray
@@ -234,6 +237,7 @@ class Paths:
     expected: np.ndarray
     silent: np.ndarray
     clipped: np.ndarray
+    draws: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,7 @@ class Advice:
       now: how the runs end.
       paths: how they get there.
       expected: final accuracy without sampling noise.
-      flat: first recorded step at which mean entropy is below `FLAT`, or −1.
+      flat: recorded step from which on mean entropy stays below `FLAT`, or −1 where it ends above.
       log10_steps: steps until the best pattern holds `FOUND` without noise, KL term, clipping or staleness, as
         log10, from the exact orbit; ∞ where it never does (a verifier with TPR ≤ FPR).
       changes: outcomes of single changes, best first.
@@ -279,6 +283,12 @@ class Advice:
     def room(self) -> float:
         """What training can win: from base accuracy to the best pattern's."""
         return self.top - float(self.problem.accuracy_ref)
+
+    @property
+    def constant(self) -> float | None:
+        """The success rate of all patterns, where they have one: then nothing can be learnt."""
+        success = np.asarray(self.problem.success)
+        return float(success[0]) if np.ptp(success) == 0 else None
 
     @property
     def near(self) -> bool:
@@ -362,7 +372,8 @@ def advise(
         return min(good, key=lambda one: (0.0 if limit else one.cost, -one.accuracy), default=None)
 
     entropy = _band(own["entropy"])
-    flat = np.flatnonzero(entropy[1] < FLAT)
+    above = np.flatnonzero(entropy[1] >= FLAT)
+    flat = np.arange(len(entropy[1]))[above[-1] + 1 if above.size else 0 :]
     step = np.asarray(own["step"][0])
     advice = Advice(
         problem=problem,
@@ -377,6 +388,7 @@ def advise(
             expected=np.asarray(own_exact["accuracy"][0]),
             silent=_band(own["silent"])[1],
             clipped=_band(own["clipped"])[1],
+            draws=_draws(settings, own["accuracy"]),
         ),
         expected=float(own_exact["accuracy"][0, -1]),
         flat=int(step[flat[0]]) if flat.size else -1,
@@ -385,11 +397,23 @@ def advise(
         first_limit=top(True),
         best_change=top(False),
     )
+    if advice.constant is not None:
+        return replace(advice, first_limit=None, best_change=None)
     return replace(advice, first_limit=None) if advice.near else advice
 
 
 def _part(tree: Any, first: int, last: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[first:last], tree)
+
+
+def _draws(settings: Hyperparameters, accuracy: Any) -> np.ndarray | None:
+    """Groups drawn for each one with both right and wrong rollouts, the mean over runs `[times]`."""
+    if not settings.trained.resamples_silent:
+        return None
+    right = settings.fpr + (settings.tpr - settings.fpr) * np.asarray(accuracy, float)
+    mixed = 1 - right**settings.group_size - (1 - right) ** settings.group_size
+    with np.errstate(divide="ignore"):
+        return np.nanmedian(1 / mixed, axis=0)
 
 
 def _log10_steps(problem: Problem, settings: Hyperparameters) -> float:

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from qra_jax._terminal import TERMS, put, say
 from qra_jax.algorithm import Algorithm
-from qra_jax.consult.advice import FLAT, FOUND, LOST, TIE, Advice, Ending
+from qra_jax.consult.advice import FLAT, FOUND, LOST, OPTIMIZER, TIE, Advice, Ending
 
 SFT = "SFT first"
 """How the change that is no hyperparameter begins."""
@@ -39,6 +39,8 @@ def to_json(advice: Advice) -> str:
             "accuracy_without_noise": advice.expected,
             "log10_steps_to_find_best": advice.log10_steps if math.isfinite(advice.log10_steps) else None,
             "entropy_gone_at_step": advice.flat if advice.flat >= 0 else None,
+            "nothing_to_learn": advice.constant is not None,
+            "draws_per_kept_group": None if advice.paths.draws is None else _finite(advice.paths.draws),
             "path": {
                 "step": advice.paths.step.tolist(),
                 "accuracy": advice.paths.accuracy[1].tolist(),
@@ -63,6 +65,8 @@ def show(advice: Advice, names: list[str], console: Console | None = None) -> No
     console = console or Console(highlight=False)
     for line in story(advice, names):
         say(console, line)
+    if advice.constant is not None:
+        return
     table = Table(
         Column("one change", no_wrap=True),
         "accuracy",
@@ -107,7 +111,16 @@ def story(advice: Advice, names: list[str]) -> list[str]:
         "fast": "fast regime (no other pattern beats base accuracy)",
         "entangled": "entangled regime (another pattern beats base accuracy, and is reinforced too)",
     }[advice.regime]
-    lines = [
+    if (constant := advice.constant) is not None:
+        return [_nothing(constant)]
+    lines = []
+    if 0 < advice.settings.learning_rate < OPTIMIZER:
+        lines.append(
+            f"Careful: η = {advice.settings.learning_rate:.3g} is a step of the logits of one question, and no "
+            "learning rate of an optimizer of a network: in measured runs 1e-6 acted like η of some .003. Take the η "
+            "with which accuracy goes from its start to its end in your number of steps."
+        )
+    lines += [
         f"Accuracy goes from {start:.3g} to {now.accuracy:.3g} in {steps} steps; {best} alone would give {top:.3g}.",
         f"Regime: {regime}.",
         f"Collapse: noise loses {best} in {_share(now.lost)} of {advice.runs} runs; {_share(now.found)} find it.",
@@ -117,7 +130,11 @@ def story(advice: Advice, names: list[str]) -> list[str]:
             f"{_share(now.diverged)} of the runs left the numbers (overflow); they count as accuracy 0."
         )
     entropy = advice.paths.entropy[1]
-    turn = f"below {FLAT:g} nats from step {advice.flat}" if advice.flat >= 0 else "never near zero"
+    turn = (
+        f"below {FLAT:g} nats for good from step {advice.flat}"
+        if advice.flat >= 0
+        else f"above {FLAT:g} nats then"
+    )
     rises = entropy.max() > entropy[0] + 0.01
     lines.append(
         f"Entropy of the pattern choice: {entropy[0]:.2g} nats at first, "
@@ -130,10 +147,27 @@ def story(advice: Advice, names: list[str]) -> list[str]:
             f"Silent groups (all right or all wrong, nothing learned): {silent[0]:.0%} of them at first, "
             f"{silent[-1]:.0%} at the end."
         )
+    if (draws := advice.paths.draws) is not None:
+        lines.append(
+            f"Silent groups are drawn again: {draws[0]:.3g} groups for each one that is kept at first, "
+            f"{draws[-1]:.3g} at the end; in all {draws.mean():.3g} × the rollouts of GRPO in as many steps."
+        )
     clipped = advice.paths.clipped.mean()
     if clipped > 0.02:
         lines.append(f"Clipping throws away {clipped:.0%} of the weight.")
     return [*lines, _limit(advice, best), _help(advice)]
+
+
+def _nothing(constant: float) -> str:
+    """What is said where all patterns are right as often."""
+    if constant == 0:
+        return (
+            "Nothing to learn: no rollout is ever right, and reward is 0 throughout. Look at the verifier, the format "
+            "of answers and the difficulty of the question; no hyperparameter helps."
+        )
+    if constant == 1:
+        return "Nothing to learn: every rollout is right already. Take harder questions."
+    return f"Nothing to learn: all patterns are right as often ({constant:.3g}); reward does not tell them apart."
 
 
 def _idles(algorithm: Algorithm) -> bool:
@@ -184,6 +218,10 @@ def _help(advice: Advice) -> str:
             "equals the cheapest is named)"
         )
     return f"{said}."
+
+
+def _finite(values: np.ndarray) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
 
 
 def _share(share: float) -> str:

@@ -415,6 +415,18 @@ GEO_3 = Paper(
     says="SGD matches or outperforms AdamW in RL of language models.",
     read="in part",
 )
+GEO_3_LESS = Paper(
+    "GEO-3-LESS",
+    authors="Mukherjee et al.",
+    arxiv="2602.07729",
+    version="v1",
+    place="abstract",
+    says=(
+        "Momentum and adaptive rates of AdamW matter less in RL than in supervised fine-tuning, so that RL benefits "
+        "less from them."
+    ),
+    read="in part",
+)
 GEO_3_SPARSE = Paper(
     "GEO-3-SPARSE",
     authors="Mukherjee et al.",

@@ -198,7 +198,8 @@ def summary(found: Edges, *, bins: Any = BINS) -> Summary:
     count = sizes.shape[-1]
     row, column = jnp.tril_indices(count)
     sizes = sizes[..., column, row]  # a sender comes no later than its receiver
-    middle = sizes - jnp.mean(sizes, axis=-1, keepdims=True)
+    unit = sizes / jnp.maximum(jnp.max(sizes, axis=-1, keepdims=True), jnp.finfo(sizes.dtype).tiny)
+    middle = unit - jnp.mean(unit, axis=-1, keepdims=True)  # fourth powers of what is tiny would be zero
     second, fourth = (jnp.mean(middle**k, axis=-1) for k in (2, 4))
     kurtosis = jnp.where(second > 0, fourth / jnp.where(second > 0, second, 1.0) ** 2, 0.0)
     place = jax.nn.one_hot(jnp.searchsorted(bounds, sizes), len(bounds) + 1, dtype=sizes.dtype)

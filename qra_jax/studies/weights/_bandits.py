@@ -8,6 +8,7 @@ questions that are held out stays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from qra_jax.algorithm import Algorithm
 from qra_jax.problem import Problem, stack
 from qra_jax.studies import lab
 from qra_jax.studies.networks._bases import learnt
-from qra_jax.transformer import kernel, model as network, parts, rl
+from qra_jax.transformer import kernel, model as tf_model, parts, rl
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.task import Controlled
 
@@ -32,7 +33,7 @@ RIGHT, WRONG, PREFERRED = 0.9, 0.1, 0.5
 """Success rates of the best pattern and of the others; share of the pattern that the base network prefers."""
 UNEVEN = (7, 5, 3, 1)
 """Of how many questions that are asked each pattern is the best one; elsewhere of as many each."""
-SEEDS, PRETRAINING, DEPTH = lab.scale(8, 10), lab.scale(150, 300), lab.scale(1, 2)
+SEEDS, PRETRAINING, DEPTH = 12, lab.scale(150, 300), lab.scale(1, 2)
 WORLDS = ("uneven", "even", "one")
 """How best patterns are spread over the questions that are asked; with `one`, over all questions."""
 
@@ -68,7 +69,7 @@ def bases(run: lab.Run) -> tuple[Controlled, transformer.Decoder, Params]:
     every = tasks()
     first = every["even"]
     model = transformer.Decoder(first.vocabulary, width=WIDTH, depth=run(DEPTH), hidden=HIDDEN)
-    extent = {"seed": run.shared_seed, "seeds": run(SEEDS), "steps": run(PRETRAINING)}
+    extent = {"seed": run.shared_seed, "seeds": SEEDS, "steps": run(PRETRAINING)}
     found = run.bank.get(learnt, (first,), model, **extent)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *every.values())
     return stacked, model, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), found)
@@ -85,6 +86,38 @@ def choice(task: Controlled, where: slice = slice(None)) -> kernel.Contexts:
     return kernel.Contexts(task.questions(index), jnp.zeros((len(index), 1, 1), int))
 
 
+def marked(
+    key: Array, model: transformer.Decoder, bases: Params, cosines: Any, shares: Any
+) -> Callable[[Any, Any], tuple[transformer.Decoder, Params]]:
+    """Networks with features that are more or less alike, made once: free directions take longer to find than a run.
+
+    Args:
+      key: PRNG key; a base has the same marks of each kind, but for their cosine.
+      model: the network.
+      bases: `[seeds, ...]`.
+      cosines: `[kinds]`, mean cosine of marks.
+      shares: `[kinds]`, of the marks in the squared norm of features.
+
+    Returns:
+      From the number of a base and that of a kind, both of which may be traced, to a network and its parameters.
+    """
+
+    def one(seed: Array, base: Params, cosine: Array, share: Array) -> Any:
+        same, params = kernel.alike(jax.random.fold_in(key, seed), model, base, cosine, share)
+        return same.marks, params["unembedding"]["kernel"]
+
+    every = jax.vmap(jax.vmap(one, in_axes=(None, None, 0, 0)), in_axes=(0, 0, None, None))
+    seeds, shares = jnp.arange(jax.tree.leaves(bases)[0].shape[0]), jnp.asarray(shares)
+    marks, kernels = jax.jit(every)(seeds, bases, jnp.asarray(cosines), shares)
+
+    def at(seed: Any, kind: Any) -> tuple[transformer.Decoder, Params]:
+        base = jax.tree.map(lambda leaf: leaf[seed], bases)
+        same = model.clone(marked=shares[kind], marks=marks[seed, kind])
+        return same, base | {"unembedding": {"kernel": kernels[seed, kind]}}
+
+    return at
+
+
 def trained(
     key: Array,
     model: Model,
@@ -95,6 +128,9 @@ def trained(
     optimizer: optax.GradientTransformation,
     steps: int,
     every: int,
+    through: Callable[[Array], Model] | None = None,
+    until: Any = 0,
+    beside: Callable[[Params, Array], dict[str, Array]] = lambda params, features: {},
 ) -> tuple[Params, dict[str, Array]]:
     """One network trained on its choice of patterns for all questions that are asked.
 
@@ -107,40 +143,46 @@ def trained(
       optimizer: what moves the parameters.
       steps: number of updates.
       every: steps between records.
+      through: the network that slopes go through, made from an unembedding that is remembered; default: `model`.
+      until: the step up to which that is the network's own; from there on it stays as it is. May be traced.
+      beside: what else is recorded, of the parameters and of the features `[N, 1, 1, D]` of all questions.
 
     Returns:
       The last parameters; of questions asked and held out `[times, 2]` the mean `entropy` of the choice of patterns
-      in nats and the mean expected `reward`; `status`.
+      in nats and the mean expected `reward`; `status`; and what is recorded beside, `[times, ...]`.
     """
-    logits, whole = (kernel.logits(model, choice(task, part)) for part in (slice(HALF), slice(None)))
+    prompts, tokens = choice(task)
     success = jnp.pad(
         task.problem.success, ((0, 0), (task.first_pattern, task.vocabulary - task.first_pattern - PATTERNS))
     )
 
     def step(carry: Any, index: Array) -> tuple[Any, dict[str, Array]]:
-        params, memory = carry
+        params, memory, remembered = carry
+        remembered = jnp.where(index <= until, params["unembedding"]["kernel"], remembered)
         keys = jax.random.split(jax.random.fold_in(key, index))
-        scores, back = jax.vjp(logits, params)
-        tokens = jax.random.categorical(keys[0], scores[:, 0], shape=(GROUP, HALF, 1))[..., 0].T
-        chance = jnp.take_along_axis(success[:HALF], tokens, axis=1)
+        network = model if through is None else through(remembered)
+        scores, back = jax.vjp(kernel.logits(network, choice(task, slice(HALF))), params)
+        drawn = jax.random.categorical(keys[0], scores[:, 0], shape=(GROUP, HALF, 1))[..., 0].T
+        chance = jnp.take_along_axis(success[:HALF], drawn, axis=1)
         right = jax.random.uniform(keys[1], chance.shape) < chance
         weights = jax.vmap(algorithm.weights)(right.astype(scores.dtype))
         policy = jax.nn.softmax(scores)[:, 0]
-        pulls = weights[..., None] * (jax.nn.one_hot(tokens, task.vocabulary, dtype=scores.dtype) - policy)
+        pulls = weights[..., None] * (jax.nn.one_hot(drawn, task.vocabulary, dtype=scores.dtype) - policy)
         (slope,) = back(-jnp.sum(pulls, axis=1)[:, None, None] / weights.size)
         change, memory = optimizer.update(slope, memory, params)
-        return (optax.apply_updates(params, change), memory), {}
+        return (optax.apply_updates(params, change), memory, remembered), {}
 
     def look(params: Params) -> dict[str, Array]:
-        log_probs = jax.nn.log_softmax(whole(params)[:, 0, 0])
+        scores, features = transformer.score(model, params, prompts.prompt, prompts.real, tokens)
+        log_probs = jax.nn.log_softmax(scores[:, 0, 0])
         among = jax.lax.dynamic_slice_in_dim(log_probs, task.first_pattern, PATTERNS, axis=1)
         entropy = metrics.entropy(jax.nn.log_softmax(among))
         reward = jnp.sum(jnp.exp(log_probs) * success, axis=-1)
-        return {
-            name: jnp.mean(x.reshape(2, HALF), axis=1)
-            for name, x in (("entropy", entropy), ("reward", reward))
-        }
+        both = {"entropy": entropy, "reward": reward}
+        return {name: jnp.mean(x.reshape(2, HALF), axis=1) for name, x in both.items()} | beside(
+            params, features
+        )
 
-    begun = params, optimizer.init(params)
-    _, (params, _), seen, _ = rl.recorded(step, begun, steps, every, look)
-    return params, seen | {"status": network.status(params)}
+    begun = params, optimizer.init(params), params["unembedding"]["kernel"]
+    _, (params, *_), seen, _ = rl.recorded(step, begun, steps, every, look)
+    return params, seen | {"status": tf_model.status(params)}

@@ -11,18 +11,22 @@ def speed(runs: xr.Dataset) -> xr.DataArray:
     return runs.reward.sel(asked="asked", drop=True).mean("step", skipna=False)
 
 
-def best(runs: xr.Dataset, values: xr.DataArray, arm: str) -> xr.DataArray:
+def best(runs: xr.Dataset, values: xr.DataArray, arm: str, *, inside: bool = True) -> xr.DataArray:
     """An arm's values at the rate with the best mean reward of all other networks.
 
     Args:
       runs: `reward`, `[arm, rate, ..., seed, step, asked]`.
       values: `[arm, rate, ..., seed]` and more.
       arm: its name.
+      inside: whether values are unknown, NaN, where that rate is the first or last of those that were tried: the best
+        one may lie beyond.
 
     Returns:
       Values without the dimensions of arm and rate.
     """
-    return of_others(speed(runs).sel(arm=arm, drop=True), values.sel(arm=arm, drop=True))
+    score = speed(runs).sel(arm=arm, drop=True)
+    found, place = of_others(score, values.sel(arm=arm, drop=True)), place_of(score)
+    return found.where((place > 0) & (place < score.sizes["rate"] - 1)) if inside else found
 
 
 def of_others(score: xr.DataArray, values: xr.DataArray) -> xr.DataArray:
@@ -35,20 +39,25 @@ def of_others(score: xr.DataArray, values: xr.DataArray) -> xr.DataArray:
     Returns:
       Values without the dimension of the rate.
     """
+    chosen = values.isel(rate=place_of(score)).drop_vars("rate")
+    return chosen.where(score.notnull().all(("rate", "seed")))
+
+
+def place_of(score: xr.DataArray) -> xr.DataArray:
+    """Place of the rate with the best score of all other networks, `[..., seed]`, of `[..., rate, seed]`."""
     others = score.sum("seed", skipna=False) - score
-    chosen = values.isel(rate=others.fillna(-np.inf).argmax("rate")).drop_vars("rate")
-    return chosen.where(others.notnull().all("rate"))
+    return others.fillna(-np.inf).argmax("rate")
 
 
 def at_equal(runs: xr.Dataset, reward: float) -> xr.DataArray:
     """Entropy of held-out questions where asked ones first have a reward, between records; NaN where never.
 
     Args:
-      runs: `reward` and `entropy`, `[arm, rate, ..., seed, step, asked]`.
+      runs: `reward` and `entropy`, `[..., seed, step, asked]`.
       reward: that is looked for.
 
     Returns:
-      `[arm, rate, ..., seed]`.
+      `[..., seed]`.
     """
     runs = runs.transpose(..., "step")
     paths, entropy = runs.reward.sel(asked="asked", drop=True), runs.entropy.sel(asked="held out", drop=True)

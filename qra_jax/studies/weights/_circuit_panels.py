@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.studies import lab
 from qra_jax.studies.lab import panels
-from qra_jax.studies.weights._twins import END, MATCHED, NEAR
+from qra_jax.studies.weights._edges import COMPARED, equal
+from qra_jax.studies.weights._twins import END, MATCHED
 
 
 def every(
@@ -41,12 +41,15 @@ def every(
     for task, (first, second, third) in zip(tasks, axes, strict=True):
         runs = data.runs.sel(task=task, drop=True)
         for ax, at in ((first, END), (second, MATCHED)):
-            found = risen(runs, at, tuned, list(measures))
+            drawn = list(shades) if at == END else list(judged)
+            found, number = risen(runs, at, tuned, list(measures), drawn)
             factor = np.exp(found.value.sel(arm=judged[0], measure=size).item())
-            limit = 1.3 * float(abs(found.value).max()) + 0.5
-            title = f"{task}, {at}: mean size × {factor:.2g} after GRPO"
-            panels.frame(title, ax, x="rise, each on its own text (nats)", y="", xlim=(-limit, limit))
+            title = (
+                f"{task}, {at}: mean size × {factor:.2g} after GRPO" if number else f"{task}, {at}: no base"
+            )
+            panels.frame(title, ax, x=f"rise, each on its own text (nats), {number} bases", y="")
             panels.forest(found, ax, by="arm", colors=shades, names=measures | arms)
+            wide(ax, found)
         seen = runs.seen.sel(at=END, measure=size, arm=list(judged), drop=True)
         rise = (seen.sel(network=list(networks)) - seen.sel(network="base", drop=True)).transpose(
             "network", ...
@@ -59,20 +62,30 @@ def every(
     return figure
 
 
-def risen(runs: xr.Dataset, at: str, tuned: str, measures: list[str]) -> lab.Estimate:
-    """Rise of measures after every arm, `[arm, measure]`; at equal accuracy, of the bases that have it.
+def wide(ax: Axes, found: lab.Estimate) -> None:
+    """Nats on a scale that shows small and large ones: straight up to .2, then logarithmic."""
+    ends = np.abs(np.stack([np.asarray(end) for end in found.interval(0.05)]))
+    limit = 1.2 * float(np.max(ends[np.isfinite(ends)], initial=0.5))
+    ticks = [x for x in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if x <= limit]
+    ax.set_xscale("symlog", linthresh=0.2)
+    ax.set_xlim(-limit, limit)
+    shown = [*(-x for x in reversed(ticks)), 0.0, *ticks]
+    ax.set_xticks(shown, [panels.plain(x) for x in shown])
+
+
+def risen(
+    runs: xr.Dataset, at: str, tuned: str, measures: list[str], arms: list[str]
+) -> tuple[lab.Estimate, int]:
+    """Rise of measures after some arms, `[arm, measure]`, and of how many bases; at equal gain, of those that have it.
 
     Args:
       runs: of one task.
-      at: the end, or equal accuracy.
+      at: the end, or equal gain.
       tuned: the network that is compared with the base.
       measures: their names.
+      arms: their names.
     """
-    seen, rows = runs.seen.sel(at=at, measure=measures), {}
+    seen = runs.seen.sel(at=at, measure=measures, arm=arms)
     rise = seen.sel(network=tuned, drop=True) - seen.sel(network="base", drop=True)
-    for arm in runs.arm.values:
-        near = (abs(runs.apart.sel(arm=arm)) < NEAR).values
-        rows[arm] = lab.mean(
-            "rise", rise.sel(arm=arm, drop=True)[{"seed": near if at == MATCHED else slice(None)}]
-        )
-    return replace(lab.stacked("arm", rows), n=runs.sizes["seed"])  # intervals are of each arm's own bases
+    here = equal(runs, COMPARED).values if at == MATCHED else np.ones(runs.sizes["seed"], bool)
+    return lab.mean("rise", rise[{"seed": here}]), int(here.sum())

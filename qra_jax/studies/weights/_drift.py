@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,12 +15,17 @@ from qra_jax import transformer as tf
 from qra_jax.metrics import pass_at_k_estimate
 from qra_jax.studies import lab
 from qra_jax.studies.weights import _ways as ways
+from qra_jax.studies.weights._fair import rates_inside
 from qra_jax.studies.weights._reference import (
+    LEAST,
     SIZE,
     TASKS,
+    WITHIN,
+    Course,
     _runner,
     accuracies,
     bases,
+    equal_gain,
     joined,
     model_of,
     pairs,
@@ -32,18 +37,22 @@ from qra_jax.transformer import probe, weights
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic
 
-ES, GRPO, AGAIN = "evolution strategy", "GRPO, Adam", "GRPO, Adam, again"
+GRPO, AGAIN = "GRPO, Adam", "GRPO, Adam, again"
+SIZES = tuple(ways.FAMILIES["population"])
+ES, SMALL = "evolution, best σ", SIZES[0]
+"""Of the sizes of perturbations the one that is best on the choosing bases; a thousandth of the size of weights."""
 BASE, WALK, OTHER, HALF = "base", "random walk", "another random walk", "half a random walk"
-ARMS = (BASE, ES, GRPO, AGAIN, WALK, OTHER, HALF)
-WHEN = ("end", "matched")
+ARMS = (BASE, ES, SMALL, GRPO, AGAIN, WALK, OTHER, HALF)
+EQUAL = (ES, GRPO, AGAIN)
+"""Arms that are read at equal gain, too."""
 SETS = ("asked", "held out")
 KINDS = ("asked", "held out", "unannounced", "random tokens")
 """Sequences along which drift is read; only the first ones are what reward is paid for."""
-TRIES, FIRST = 64, 10_000
-"""Samples of a question; number of the first further run: above those of all reference runs."""
-FURTHER, ONE_RUN = "GRPO, further keys", "GRPO, one run"
-PAIRS = (ES, GRPO, FURTHER, ONE_RUN)
-"""Pairs of runs of a base that differ in their random numbers alone; of the last, the last two checkpoints of a run."""
+TRIES = 32
+"""Samples of a question."""
+FURTHER, ONE_RUN, WALKS = "GRPO, a third run", "GRPO, one run", "random walks"
+PAIRS = (ES, GRPO, FURTHER, ONE_RUN, WALKS)
+"""Pairs of runs of a base that differ in their random numbers alone; of one run, the last two checkpoints."""
 
 
 def reader(name: str, model: Model) -> Callable[[Array, Params, Params], dict[str, Array]]:
@@ -98,71 +107,101 @@ def tries() -> np.ndarray:
     return 2 ** np.arange(int(np.log2(TRIES)) + 1)
 
 
+def best(courses: Mapping[str, Course]) -> str:
+    """The size of perturbations that ends best on the bases by which rates are chosen, at its best rate there."""
+    return max(SIZES, key=lambda arm: courses[arm].tried[:, 1].max())
+
+
+def share_of(own: Course, other: Course) -> float:
+    """The share of GRPO's gain at which both are compared: half, or all that the smaller one has on average.
+
+    A share within which arms count as near is no gain: there is none, and NaN.
+    """
+    gain = [np.mean(course.accuracy[:, -1] - course.accuracy[:, 0]) for course in (own, other)]
+    share = min(0.5, gain[0] / gain[1]) if gain[1] > LEAST else 0.0
+    return float(share) if share > WITHIN else np.nan
+
+
 def compared(run: lab.Run) -> xr.Dataset:
-    """Both methods at the end and at half of the smaller of their gains, beside random walks as long as evolution's."""
-    size, walk = run(SIZE), jax.jit(weights.twin.gaussian)
-    parts: dict[str, xr.Dataset] = {}
-    for task in run(TASKS):
-        courses, base = reference(run, task, (ES, GRPO, AGAIN), size), bases(run, task, size)
-        rises = [courses[arm].accuracy[:, -1] - courses[arm].accuracy[:, 0] for arm in (ES, GRPO)]
-        goal = courses[ES].accuracy[:, 0] + np.clip(np.minimum(*rises), 0, None) / 2
-        tuned: dict[str, Params] = {}
-        for when in WHEN:
-            at = {arm: -1 if when == "end" else courses[arm].matched(goal) for arm in courses}
-            now = {BASE: base} | {arm: courses[arm].at(at[arm]) for arm in courses}
-            for arm, key in zip((WALK, OTHER), jax.random.split(run.key), strict=True):
-                now[arm] = jax.tree.map(np.asarray, walk(key, base, now[ES]))
-            now[HALF] = jax.tree.map(lambda x, y: (x + y) / 2, base, now[WALK])
-            tuned |= {f"{arm}, {when}": now[arm] for arm in ARMS}
-        seen = pairs(reader(task, model_of(task, size)), run.key, base, tuned)
-        dims = {"accuracy": ("set",), "passed": ("set", "k"), "kl": ("kind",)}
-        shape = len(WHEN), len(ARMS), size.bases
-        found: dict[str, Any] = {
-            name: (("when", "arm", "seed", *dims.get(name, ())), x.reshape(*shape, *x.shape[2:]))
-            for name, x in seen.items()
-        }
-        number = sum(x[0].size for x in jax.tree.leaves(base))
-        kept = [np.reshape(x, (*x.shape[:2], -1)) for x in jax.tree.leaves(courses[ES].params)]
-        moved = [np.any(np.diff(x, axis=1) != 0, axis=-1) for x in kept]
-        turns = np.any(moved, axis=0).sum(axis=1)
-        found["turns"] = (("seed",), turns / size.windows)
-        found["walk"] = (("seed",), courses[ES].rate * np.sqrt(number * turns / ways.MEMBERS))
-        found["path"] = (
-            ("course", "seed", "step"),
-            np.stack([course.accuracy for course in courses.values()]),
-        )
-        coords = {"when": list(WHEN), "arm": list(ARMS), "set": list(SETS), "kind": list(KINDS), "k": tries()}
-        parts[task] = lab.dataset(found, coords | {"course": list(courses), "step": courses[ES].step})
-    return joined(parts)
+    """Evolution and GRPO at the end and at equal gain, beside random walks as long as evolution's."""
+    size = run(SIZE)
+    return joined({task: _compared(run, task, size) for task in run(TASKS)})
+
+
+def _compared(run: lab.Run, task: str, size: ways.Size) -> xr.Dataset:
+    every, base = reference(run, task, (*SIZES, GRPO, AGAIN), size), bases(run, task, size)
+    courses = {ES: every[best(every)], SMALL: every[SMALL], GRPO: every[GRPO], AGAIN: every[AGAIN]}
+    share = share_of(courses[ES], courses[GRPO])
+    compared = {arm: courses[arm] for arm in EQUAL}
+    equal = equal_gain(compared, share=share if share > 0 else 0.5, of=GRPO)
+    tuned = _beside(run.key, base, {arm: course.at(-1) for arm, course in courses.items()})
+    tuned |= {f"{arm}, at equal gain": course.at(equal.at[arm]) for arm, course in compared.items()}
+    seen = pairs(reader(task, model_of(task, size)), run.key, base, tuned)
+    dims = {"accuracy": ("set",), "passed": ("set", "k"), "kl": ("kind",)}
+    found: dict[str, Any] = {
+        name: (("arm", "seed", *dims.get(name, ())), x[: len(ARMS)]) for name, x in seen.items()
+    }
+    moved = np.stack([moves(every[arm].params) for arm in SIZES])
+    number = sum(x[0].size for x in jax.tree.leaves(base))
+    turns = moved[SIZES.index(best(every))].sum(axis=1)
+    found |= {
+        "kl_at_equal": (("equal", "seed", "kind"), seen["kl"][len(ARMS) :]),
+        "near": (("equal", "seed"), equal.near.values & (share > 0)),
+        "share": share,
+        "inside": (("course",), rates_inside(courses)),
+        "silent": (("size", "seed", "turn"), 1.0 - moved),
+        "walk": (("seed",), courses[ES].rate * np.sqrt(number * turns / ways.MEMBERS)),
+        "path": (("run", "seed", "step"), np.stack([every[arm].accuracy for arm in (*SIZES, GRPO)])),
+    }
+    coords = {"arm": list(ARMS), "set": list(SETS), "kind": list(KINDS), "k": tries(), "equal": list(EQUAL)}
+    coords |= {"course": list(courses), "size": list(SIZES), "run": [*SIZES, GRPO]}
+    return lab.dataset(found, coords | {"step": courses[ES].step})
+
+
+def moves(params: Params) -> np.ndarray:
+    """Whether weights moved in each turn, `[bases, turns]`, of checkpoints `[bases, 1 + turns, ...]`."""
+    kept = [np.reshape(x, (*x.shape[:2], -1)) for x in jax.tree.leaves(params)]
+    return np.any([np.any(np.diff(x, axis=1) != 0, axis=-1) for x in kept], axis=0)
+
+
+def _beside(key: Array, base: Params, now: dict[str, Params]) -> dict[str, Params]:
+    """All arms: with the base, and with random walks as long as evolution's way."""
+    walk = jax.jit(weights.twin.gaussian)
+    first, other = (jax.tree.map(np.asarray, walk(k, base, now[ES])) for k in jax.random.split(key))
+    half = jax.tree.map(lambda x, y: (x + y) / 2, base, first)
+    every = now | {BASE: base, WALK: first, OTHER: other, HALF: half}
+    return {arm: every[arm] for arm in ARMS}
 
 
 def repeated(run: lab.Run, grpo: bool) -> xr.Dataset:
     """Accuracy at the end of pairs of runs of a base, in the last of the tasks.
 
     Args:
-      run: the experiment that asks.
-      grpo: whether GRPO has further runs; otherwise these are unknown.
+      run: the experiment that asks, after `runs`, which has the random walks.
+      grpo: whether GRPO has a third run; otherwise it is unknown.
     """
-    size, name = run(SIZE), run(TASKS)[-1]
-    courses, base = reference(run, name, (ES, GRPO, AGAIN), size), bases(run, name, size)
+    size, task = run(SIZE), run(TASKS)[-1]
+    courses, base = reference(run, task, (*SIZES, GRPO, AGAIN), size), bases(run, task, size)
+    chosen = best(courses)
 
-    def ends(family: str, arm: str, first: int) -> np.ndarray:
-        """Of runs with numbers of their own, from the program of the reference runs."""
-        train, which = _runner(name, size, "float32", family, run.shared_seed), list(range(size.bases))
-        options = [ways.FAMILIES[family][arm]] * size.bases, [courses[arm].rate] * size.bases, which
-        return train(first, *options, base, base)["accuracy"][:, -1, 0]
+    def ends(family: str, arm: str, name: str) -> list[np.ndarray]:
+        """Of one further run of an arm on every base, with the random numbers of a name."""
+        train, rows = _runner(task, size, "float32", family, run.shared_seed), [*range(size.bases)]
+        options = [ways.FAMILIES[family][arm]] * size.bases, [courses[arm].rate] * size.bases, rows
+        return [train([name] * size.bases, *options, base, base)["accuracy"][:, -1, 0]]
 
     last = {arm: course.accuracy[:, -1] for arm, course in courses.items()}
-    unknown = np.full(size.bases, np.nan)
-    further = [ends("rollouts", GRPO, FIRST * i) for i in (1, 2)] if grpo else [unknown, unknown]
-    pair = [
-        [last[ES], ends("population", ES, FIRST)],
-        [last[GRPO], last[AGAIN]],
-        further,
-        [last[GRPO], courses[GRPO].accuracy[:, -2]],
-    ]
-    found = {
-        "accuracy": (("pair", "key", "seed"), np.array(pair)),
-        "start": (("seed",), courses[ES].accuracy[:, 0]),
+    unknown = [np.full(size.bases, np.nan)]
+    walks = run.done.runs.accuracy.sel(task=task, set="asked", arm=[WALK, OTHER])
+    pair = {
+        ES: [last[chosen], *ends("population", chosen, f"{chosen}, again")],
+        GRPO: [last[GRPO], last[AGAIN]],
+        FURTHER: [last[AGAIN], *(ends("rollouts", GRPO, f"{GRPO}, third time") if grpo else unknown)],
+        ONE_RUN: [last[GRPO], courses[GRPO].accuracy[:, -2]],
+        WALKS: [*walks.transpose("arm", "seed").values],
     }
-    return lab.dataset(found, {"pair": list(PAIRS)}, task=name)
+    found = {
+        "accuracy": (("pair", "key", "seed"), np.array([pair[name] for name in PAIRS])),
+        "start": (("seed",), courses[GRPO].accuracy[:, 0]),
+    }
+    return lab.dataset(found, {"pair": list(PAIRS)}, task=task)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from qra_jax.studies import lab
 from qra_jax.studies.weights._reference import (
+    LEAST,
     SIZE,
     TASKS,
     accuracies,
@@ -23,13 +24,21 @@ from qra_jax.studies.weights._reference import (
 from qra_jax.transformer import weights
 from qra_jax.transformer.weights import forecast, linearity
 
-SHARES, ALPHAS = (0.1, 0.2, 0.4), (0.3, 0.5)
-"""Shares of the run that are given; factors of ExPO beyond the end."""
-HOLD, EXPO, LINE, RELEX, RANK_3 = "hold last", "ExPO", "line of every weight", "RELEX", "RELEX, rank 3"
+SHARES, ALPHAS = (0.1, 0.2, 0.4), (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+"""Shares of the run that are asked for, of which the nearest checkpoints are given; factors of ExPO."""
+MIDDLE, END = "two fifths of the run", "the end"
+"""Where ExPO goes on from."""
+HOLD, CHORD, LINE, RELEX, RANK_3 = (
+    "hold last",
+    "line from base to last",
+    "line of every weight",
+    "RELEX",
+    "RELEX, rank 3",
+)
 ALPHA_RL = ("AlphaRL, from base", "AlphaRL, as released", "AlphaRL, scaled")
 RULES = {
     HOLD: forecast.hold_last,
-    EXPO: forecast.expo(0.5),
+    CHORD: forecast.chord,
     LINE: forecast.line,
     RELEX: forecast.relex(),
     RANK_3: forecast.relex(3),
@@ -39,6 +48,7 @@ RULES = {
     "PLS": forecast.pls(),
 }
 MEASURES = ("straight weights", "energy of one direction", "PLS R²")
+PATHS = ("straight", "walk", "walk_again", "permuted")
 
 
 def given(share: float, windows: int) -> int:
@@ -48,6 +58,11 @@ def given(share: float, windows: int) -> int:
 
 def _straight(seen: linearity.Measures) -> jax.Array:
     return jnp.stack([seen.share, seen.energy, seen.pls])
+
+
+def _moved(params: Any, by: Any, alpha: float) -> Any:
+    """Parameters after a multiple of a step."""
+    return jax.tree.map(lambda x, step: x + alpha * step, params, by)
 
 
 def _alone(params: Any) -> Any:
@@ -65,62 +80,78 @@ def read_all(run: lab.Run, arms: tuple[str, ...]) -> xr.Dataset:
     Returns:
       `reached` `[task, arm, seed, share, rule]`, accuracy of the predicted end, and `missed`, its distance from the
       actual one over that of the last checkpoint given; `walked` `[task, arm, seed, share]`, accuracy of a Gaussian
-      step from the last checkpoint, as long as the way to the end; `base` and `end` `[task, arm, seed]`; `beyond` and
-      `aside` `[task, arm, seed, alpha]`, accuracy of ExPO from the end on, and of a Gaussian step of that length;
-      measures of linearity `straight`, `walk` and `walk again` `[task, arm, seed, measure]`, of the run and of random
-      walks.
+      step from the last checkpoint, as long as the way to the end; `base`, `late` and `end` `[task, arm, seed]`, and
+      whether a run has `gained`; `beyond` and `aside` `[task, arm, seed, start, alpha]`, accuracy of ExPO, and of a
+      Gaussian step of that length; measures of linearity `[task, arm, seed, measure]`, `straight` of the run, `walk`
+      and `walk_again` of random walks and `permuted` of the run with its checkpoints permuted; shares that are really
+      `given` `[task, share]`.
     """
     size, parts = run(SIZE), {}
     for task in run(TASKS):
         courses, accuracy = reference(run, task, arms, size), accuracies(task, model_of(task, size))
         step = jnp.asarray(courses[arms[0]].step, jnp.float32)
+        counts = [given(share, size.windows) for share in SHARES]
 
         def read(
-            key: jax.Array, base: Any, seen: Any, accuracy: Any = accuracy, step: Any = step
+            key: jax.Array,
+            base: Any,
+            seen: Any,
+            accuracy: Any = accuracy,
+            step: Any = step,
+            counts: Any = counts,
         ) -> dict[str, jax.Array]:
             path, scores = seen
             end = jax.tree.map(lambda leaf: leaf[-1], path)
-            guesses, missed, walked = [], [], []
-            for share in SHARES:
-                count = given(share, len(step) - 1)
+            guesses, walked, missed = [], [], []
+            for count in counts:
                 known = jax.tree.map(lambda leaf, count=count: leaf[:count], path)
                 last = jax.tree.map(lambda leaf: leaf[-1], known)
-                walked.append(accuracy(weights.twin.gaussian(jax.random.fold_in(key, 3), last, end))[0])
+                walked.append(weights.twin.gaussian(jax.random.fold_in(key, 3), last, end))
+                both = jax.tree.map(lambda a, b: jnp.stack([a, b]), last, end)
                 for rule in RULES.values():
-                    guess = rule(known, step[:count], scores[:count], step[-1])
-                    guesses.append(guess)
-                    both = jax.tree.map(lambda a, b: jnp.stack([a[-1], b]), known, end)
-                    missed.append(forecast.error(_alone(guess), both)[0])
-            for alpha in ALPHAS:
-                guesses.append(forecast.expo(alpha)(path, step, scores, step[-1]))
-                twin = weights.twin.gaussian(jax.random.fold_in(key, 2), base, end)
-                step_of = jax.tree.map(lambda b, t, alpha=alpha: alpha * (t - b), base, twin)
-                guesses.append(jax.tree.map(jnp.add, end, step_of))
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *guesses)
+                    guesses.append(rule(known, step[:count], scores[:count], step[-1]))
+                    missed.append(forecast.error(_alone(guesses[-1]), both)[0])
+            ahead = []
+            for start in (last, end):
+                away = weights.parts.update(base, start)
+                noise = weights.parts.update(
+                    base, weights.twin.gaussian(jax.random.fold_in(key, 2), base, start)
+                )
+                ahead += [_moved(start, by, alpha) for by in (away, noise) for alpha in ALPHAS]
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *guesses, *walked, *ahead)
             found = jax.lax.map(lambda params: accuracy(params)[0], stacked)
-            grid, rest = len(SHARES) * len(RULES), found[len(SHARES) * len(RULES) :].reshape(len(ALPHAS), 2)
-            walks = [
-                linearity.nulls(jax.random.fold_in(key, i), path, step, scores)["random walk"] for i in (0, 1)
-            ]
+            grid = len(guesses)
+            both = found[grid + len(walked) :].reshape(2, 2, len(ALPHAS))
+            own = weights.parts.select(path)
+            mixed = jax.random.permutation(jax.random.fold_in(key, 4), len(step) - 1) + 1
+
+            def paths(name: str, leaf: jax.Array) -> jax.Array:
+                keys = (jax.random.fold_in(key, 5 + len(own) * i + list(own).index(name)) for i in (0, 1))
+                walks = [linearity.random_walk(k, step, leaf.shape[1:]) for k in keys]
+                return jnp.stack([leaf, *walks, leaf[jnp.concatenate([jnp.zeros(1, mixed.dtype), mixed])]])
+
+            stacked = weights.parts.grown({name: paths(name, leaf) for name, leaf in own.items()})
+            linear = jax.vmap(lambda one: _straight(linearity.measures(one, step, scores)))(stacked)
             return {
                 "reached": found[:grid].reshape(len(SHARES), len(RULES)),
-                "walked": jnp.stack(walked),
+                "walked": found[grid : grid + len(walked)],
                 "missed": jnp.stack(missed).reshape(len(SHARES), len(RULES)),
-                "beyond": rest[:, 0],
-                "aside": rest[:, 1],
-                "straight": _straight(linearity.measures(path, step, scores)),
-                "walk": _straight(walks[0]),
-                "walk_again": _straight(walks[1]),
-            }
+                "beyond": both[:, 0],
+                "aside": both[:, 1],
+            } | dict(zip(PATHS, linear, strict=True))
 
         tuned = {arm: (c.params, c.accuracy.astype(np.float32)) for arm, c in courses.items()}
         seen = pairs(read, run.key, bases(run, task, size), tuned)
         seen |= {"base": np.stack([c.accuracy[:, 0] for c in courses.values()])}
         seen |= {"end": np.stack([c.accuracy[:, -1] for c in courses.values()])}
+        seen |= {"late": np.stack([c.accuracy[:, -2] for c in courses.values()])}
+        seen |= {"gained": seen["end"] - seen["base"] > LEAST}
         dims: dict[str, tuple[str, ...]] = dict.fromkeys(("reached", "missed"), ("share", "rule"))
-        dims |= {"walked": ("share",)} | dict.fromkeys(("beyond", "aside"), ("alpha",))
-        dims |= dict.fromkeys(("straight", "walk", "walk_again"), ("measure",))
-        values = {name: (("arm", "seed", *dims.get(name, ())), x) for name, x in seen.items()}
+        dims |= {"walked": ("share",)} | dict.fromkeys(("beyond", "aside"), ("start", "alpha"))
+        dims |= dict.fromkeys(PATHS, ("measure",))
+        values: dict[str, Any] = {name: (("arm", "seed", *dims.get(name, ())), x) for name, x in seen.items()}
+        values["given"] = (("share",), [(count - 1) / size.windows for count in counts])
         coords = {"arm": list(courses), "share": list(SHARES), "rule": list(RULES), "alpha": list(ALPHAS)}
-        parts[task] = lab.dataset(values, coords | {"measure": list(MEASURES)})
+        coords |= {"start": [MIDDLE, END], "measure": list(MEASURES)}
+        parts[task] = lab.dataset(values, coords)
     return joined(parts)

@@ -18,8 +18,8 @@ from qra_jax.transformer import rl, weights
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.reward import verifiable
 
-DECAY, WARM = 0.9, 10
-"""β₁ of Adam; first steps that are not counted."""
+DECAY, WARM, SIGNS = 0.9, 10, 8
+"""β₁ of Adam; first steps that are not counted; sequences of random signs that are averaged."""
 DECILES = 0.1, 0.9
 
 
@@ -84,9 +84,9 @@ def moments(
     Returns:
       `own` `[4]`, cosine of the first moment with the gradient of its step: as they are; for gradients whose signs
       are drawn at random, twice; for gradients to which a part is added that is as long and has always one direction.
-      `next`, of the moment before with that gradient; `fresh`, of two gradients of different batches; `spread` `[3]`,
-      ninth over first decile of the root of the second moment within a matrix, as it is, and with the entries of every
-      gradient moved round, twice.
+      `next` `[4]`, of the moment before with that gradient. `fresh`, of two gradients of different batches. `spread`
+      `[3]`, ninth over first decile of the root of the second moment within a matrix, as it is, and with the entries
+      of every gradient moved round, twice.
     """
     optimiser = optax.adam(rate, b1=DECAY)
     draw = partial(slope, model=model, task=task, questions=questions, supervised=supervised)
@@ -98,11 +98,12 @@ def moments(
         both = jax.lax.map(lambda k: draw(k, params=params), keys[:2])
         mine = jax.tree.map(lambda x: x[0], both)
         g, fresh = jax.vmap(lambda x: ravel_pytree(matrices(x))[0])(both)
-        signs = jax.random.rademacher(keys[2], (2, 1), g.dtype)
+        signs = jax.random.rademacher(keys[2], (2 * SIGNS, 1), g.dtype)
         every = jnp.concatenate([g[None], signs * g[None], (g + jnp.linalg.norm(g) * drift)[None]])
         later = DECAY * first + (1 - DECAY) * every
-        pairs = [*zip(later, every, strict=True), (first[0], g), (g, fresh)]
-        seen = jnp.stack([jnp.array([a @ b, jnp.linalg.norm(a) * jnp.linalg.norm(b)]) for a, b in pairs])
+        a = jnp.concatenate([later, first, g[None]])
+        b = jnp.concatenate([every, every, fresh[None]])
+        seen = jnp.stack([jnp.sum(a * b, axis=-1), jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)])
         shuffled = {
             name: 0.999 * shuffled[name] + 0.001 * _permuted(jax.random.fold_in(keys[3], i), x) ** 2
             for i, (name, x) in enumerate(matrices(mine).items())
@@ -112,20 +113,17 @@ def moments(
 
     zero = {name: jnp.zeros((2, x.size)) for name, x in matrices(params).items()}
     number = sum(x.size for x in matrices(params).values())
-    first = jnp.zeros((4, number))
+    first = jnp.zeros((2 + 2 * SIGNS, number))
     drift = jax.random.rademacher(jax.random.fold_in(key, steps), (number,), first.dtype) / number**0.5
     carry, seen = jax.lax.scan(step, (params, optimiser.init(params), first, zero), jnp.arange(steps))
-    inner, norms = jnp.moveaxis(seen[WARM:], -1, 0)
+    inner, norms = jnp.moveaxis(seen[WARM:], 1, 0)
     there = norms > 0  # silent groups alone give no gradient
     cosine = jnp.sum(inner / jnp.where(there, norms, 1.0), axis=0) / jnp.sum(there, axis=0)
     second = {name: x.reshape(1, -1) for name, x in matrices(carry[1][0].nu).items()}
     spread = _spread({name: jnp.concatenate([x, carry[3][name]]) for name, x in second.items()})
-    return {
-        "own": cosine[:4],
-        "next": cosine[4],
-        "fresh": cosine[5],
-        "spread": spread,
-    }
+    kinds = [1, 1 + SIGNS, 1 + 2 * SIGNS]
+    own, later = (jnp.stack([jnp.mean(x) for x in jnp.split(c, kinds)]) for c in jnp.split(cosine[:-1], 2))
+    return {"own": own, "next": later, "fresh": cosine[-1], "spread": spread}
 
 
 def _permuted(key: Array, x: Array) -> Array:

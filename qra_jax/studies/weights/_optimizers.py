@@ -1,4 +1,4 @@
-"""What gradient descent and Adam do to the weights, task by task: weights changed, SFT by descent, Adam's moments."""
+"""What gradient descent and Adam do to the weights, task by task: accuracy, weights changed, Adam's moments."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jax.flatten_util import ravel_pytree
 
 from qra_jax import transformer as tf
 from qra_jax.studies import lab
-from qra_jax.studies.weights import _ways as ways
+from qra_jax.studies.weights._fair import rates_inside
 from qra_jax.studies.weights._gradients import moments
 from qra_jax.studies.weights._reference import (
     SIZE,
     TASKS,
-    _runner,
     bases,
+    equal_gain,
     joined,
     model_of,
     pairs,
@@ -28,12 +28,13 @@ from qra_jax.studies.weights._reference import (
 )
 from qra_jax.transformer import weights
 
-SGD, ADAM, AGAIN, SFT = "GRPO, SGD", "GRPO, Adam", "GRPO, Adam, again", "SFT"
-ARMS = (SGD, ADAM, AGAIN, SFT)
-WHEN = ("end", "matched")
-UPDATES = ("own", "Gaussian", "largest tenth")
-FIRST = 10_000
-"""Number of the first further run: above those of all reference runs."""
+SGD, ADAM, AGAIN = "GRPO, SGD", "GRPO, Adam", "GRPO, Adam, again"
+SFT, SFT_AGAIN, SFT_SGD = "SFT", "SFT, again", "SFT, SGD"
+ARMS = (SGD, ADAM, AGAIN, SFT_SGD, SFT, SFT_AGAIN)
+WHEN = ("end", "equal gain")
+UPDATES = ("own", "Gaussian", "largest tenth", "largest thousandth")
+CRITERIA: dict[str, weights.masks.How] = {"bfloat16": "bfloat16", "1e-5": ("absolute", 1e-5)}
+"""When a weight counts as changed: its bits differ in bfloat16, or it is further than 1e-5 away (arXiv 2505.11711)."""
 NORMS = (1e-3, 1e-2, 1e-1)
 """‖ΔW‖/‖W₀‖ to which updates are scaled."""
 LEARNERS = {ADAM: (ADAM, False), AGAIN: (ADAM, False), SFT: (SFT, True)}
@@ -46,7 +47,7 @@ def every_task(run: lab.Run, measure: Callable[..., xr.Dataset], *settings: Any)
 
 
 def shares(key: jax.Array, base: Any, tuned: Any) -> dict[str, jax.Array]:
-    """Shares of all weights that differ in bfloat16, at the norm of the update and at given ones.
+    """Shares of all weights that have changed, at the norm of the update and at given ones.
 
     Args:
       key: PRNG key of the Gaussian twin.
@@ -54,48 +55,44 @@ def shares(key: jax.Array, base: Any, tuned: Any) -> dict[str, jax.Array]:
       tuned: parameters after training.
 
     Returns:
-      `share` `[updates]`, `at_norm` `[updates, norms]`, and `length`, ‖ΔW‖/‖W₀‖.
+      `share` `[criteria, updates]`, at the norm of the update; `at_norm` `[updates, norms]`, in bfloat16; and
+      `length`, ‖ΔW‖/‖W₀‖.
     """
     start, end, other = (ravel_pytree(x)[0] for x in (base, tuned, weights.twin.gaussian(key, base, tuned)))
     own, length = end - start, jnp.linalg.norm(end - start)
-    top = jnp.where(weights.masks.largest(own[None], 0.1)[0], own, 0.0)
-    updates = jnp.stack([x / jnp.linalg.norm(x) for x in (own, other - start, top)])
+    tops = (jnp.where(weights.masks.largest(own[None], part)[0], own, 0.0) for part in (0.1, 0.001))
+    updates = jnp.stack([x / jnp.linalg.norm(x) for x in (own, other - start, *tops)])
     norms = jnp.stack([length, *(r * jnp.linalg.norm(start) for r in NORMS)])
     moved = start[None, None] + updates[:, None] * norms[None, :, None]
-    share = jnp.mean(weights.masks.changed(jnp.broadcast_to(start[None, None], moved.shape), moved), axis=-1)
-    return {"share": share[:, 0], "at_norm": share[:, 1:], "length": length / jnp.linalg.norm(start)}
+    before = jnp.broadcast_to(start[None, None], moved.shape)
+
+    def changed(rows: slice, how: weights.masks.How) -> jax.Array:
+        return jnp.mean(weights.masks.changed(before[:, rows], moved[:, rows], how), axis=-1)
+
+    share = jnp.stack([changed(slice(1), how)[:, 0] for how in CRITERIA.values()])
+    at_norm = changed(slice(1, None), "bfloat16")
+    return {"share": share, "at_norm": at_norm, "length": length / jnp.linalg.norm(start)}
 
 
 def changed(run: lab.Run, task: str) -> xr.Dataset:
     """Accuracy along training, and shares of weights changed at the end and at half of the gain of GRPO with Adam."""
     size = run(SIZE)
     courses = reference(run, task, ARMS, size)
-    at = {arm: courses[arm].matched(courses[ADAM].half) for arm in ARMS}
+    courses = {arm: courses[arm] for arm in ARMS}
+    equal = equal_gain(courses)
     ends = {f"{arm}, end": courses[arm].at(-1) for arm in ARMS}
-    seen = pairs(
-        shares, run.key, bases(run, task, size), ends | {arm: courses[arm].at(at[arm]) for arm in ARMS}
-    )
-    dims = {"share": ("update",), "at_norm": ("update", "norm")}
+    matched = {arm: courses[arm].at(equal.at[arm]) for arm in ARMS}
+    seen = pairs(shares, run.key, bases(run, task, size), ends | matched)
+    dims = {"share": ("criterion", "update"), "at_norm": ("update", "norm")}
     found = _shaped(seen, ("when", "arm", "seed"), (len(WHEN), len(ARMS), size.bases), dims)
-    accuracy, rows = np.stack([courses[arm].accuracy for arm in ARMS]), np.arange(size.bases)
-    reached = np.stack([accuracy[i, rows, at[arm]] for i, arm in enumerate(ARMS)])
-    found |= {"accuracy": (("arm", "seed", "step"), accuracy), "reached": (("arm", "seed"), reached)}
+    found["accuracy"] = ("arm", "seed", "step"), np.stack([courses[arm].accuracy for arm in ARMS])
+    found |= {
+        "near": (("arm", "seed"), equal.near.values),
+        "inside": (("arm",), rates_inside(courses)),
+        "rate": (("arm",), [courses[arm].rate for arm in ARMS]),
+    }
     coords = {"arm": list(ARMS), "when": list(WHEN), "update": list(UPDATES), "norm": list(NORMS)}
-    goal = (("seed",), courses[ADAM].half)
-    return lab.dataset(found | {"goal": goal}, coords | {"step": courses[ADAM].step})
-
-
-def by_descent(run: lab.Run, task: str, rates: int) -> xr.Dataset:
-    """Accuracy at the end of SFT by gradient descent, at several learning rates."""
-    size, tried = run(SIZE), ways.SGD_RATES[:rates]
-    cells = [(rate, base) for rate in tried for base in range(size.bases)]
-    of, which = (list(column) for column in zip(*cells, strict=True))
-    base, train = bases(run, task, size), _runner(task, size, "float32", "demonstrations", run.shared_seed)
-    seen = train(FIRST, [ways.Arm(adam=False)] * len(cells), of, which, base, base)
-    ends = np.nan_to_num(seen["accuracy"][:, -1, 0]).reshape(
-        rates, -1
-    )  # what has left the numbers is never right
-    return lab.dataset({"accuracy": (("rate", "seed"), ends)}, {"rate": list(tried)})
+    return lab.dataset(found, coords | {"criterion": list(CRITERIA), "step": courses[ADAM].step})
 
 
 def learners(run: lab.Run, task: str, steps: int) -> xr.Dataset:
@@ -112,7 +109,7 @@ def learners(run: lab.Run, task: str, steps: int) -> xr.Dataset:
     keys = jax.random.split(run.key, len(LEARNERS) * size.bases)
     columns = (np.repeat(x, size.bases) for x in (rates, shown))
     seen = tf.side_by_side(one)(keys, _again(bases(run, task, size), len(LEARNERS)), *columns)
-    dims = {"own": ("gradient",), "spread": ("entries",)}
+    dims = {"own": ("gradient",), "next": ("gradient",), "spread": ("entries",)}
     coords = {
         "gradient": ["own", "signs", "other signs", "with a drift"],
         "entries": ["own", "permuted", "permuted again"],

@@ -10,74 +10,62 @@ import jax.numpy as jnp
 import numpy as np
 
 from qra_jax.studies.weights import _masks as masks, _twins as own
-from qra_jax.studies.weights._twins import AGAIN, ELSEWHERE, GAUSSIAN, GRPO, OTHERS as TWINS, OWN, RL
+from qra_jax.studies.weights._twins import GAUSSIAN, OWN, RL, TWIN
 from qra_jax.transformer import weights
 from qra_jax.transformer.weights.parts import MATRICES, kind
 
-ARMS = (*RL, AGAIN, own.STALE, own.FILTERED, own.SHOWN)
-OTHERS = (AGAIN, "GRPO, SGD", own.FILTERED)
-"""Runs whose masks are compared with those of GRPO with Adam: other data, another optimiser, another algorithm."""
+ARMS = (*RL, own.STALE, own.FILTERED, own.SHOWN)
 ROUNDED, LARGEST = "in bfloat16", "largest in float32"
 PRINCIPAL, SMALL, REST = "principal", "smallest", "least principal"
-RANK, HALF = 0.1, 0.5
+RANK, CHANCE = 0.1, 0.5
 """k over the rank: of the approximation by which weights are principal; share of weights that are, or are small."""
-MADE, SHORTER = "made to avoid", "half as long"
+MADE = "made to avoid"
+AS_IT_IS, USUAL = "its own", "that of language models"
 COORDS = {
     "arm": ARMS,
     "rl": RL,
     "mask": (ROUNDED, LARGEST),
     "where": (PRINCIPAL, SMALL),
-    "update": (OWN, MADE, SHORTER, GAUSSIAN, TWINS),
-    "other": (*OTHERS, ELSEWHERE),
+    "length": (AS_IT_IS, USUAL),
+    "update": (OWN, MADE, GAUSSIAN, TWIN),
 }
 DIMS = {
     "on": ("arm", "mask", "where", "update"),
-    "angle": ("rl", "update"),
-    "drift": ("rl", "update"),
-    "jaccard": ("other", "mask", "update"),
+    "angle": ("rl", "length", "update"),
+    "drift": ("rl", "length", "update"),
 }
 
 
 def read(key: jax.Array, base: Any, ends: Any) -> dict[str, jax.Array]:
-    """Overlaps, angles and drift of the updates of every arm, and how far masks of GRPO with Adam agree with others.
+    """Overlaps, angles and drift of the updates of every arm.
 
     Args:
       key: PRNG key.
       base: parameters.
-      ends: parameters of every arm; under `ELSEWHERE`, another `base` and what was `tuned` of it.
+      ends: parameters of every arm.
 
     Returns:
-      Means over matrices, of dimensions `DIMS`; Jaccard's indices less chance.
+      Means over matrices, of dimensions `DIMS`.
     """
     found: dict[str, Any] = {name: [] for name in DIMS}
-    before, other = weights.parts.select(base), ends[ELSEWHERE]
-    abroad = weights.parts.select(other["base"])
-    away = own.updates(jax.random.fold_in(key, len(ARMS)), other["base"], other["tuned"])
-    every = own.updates_of(key, base, [ends[arm] for arm in ARMS])
-    for name, w0 in before.items():
-        principal = weights.masks.principal(w0, RANK, HALF)
-        small, k = weights.masks.low_magnitude(w0, HALF), max(1, round(RANK * min(w0.shape)))
+    every = own.updates_of(key, [base] * len(ARMS), [ends[arm] for arm in ARMS])
+    for name, w0 in weights.parts.select(base).items():
+        principal = weights.masks.principal(w0, RANK, CHANCE)
+        small, k = weights.masks.low_magnitude(w0, CHANCE), max(1, round(RANK * min(w0.shape)))
         delta = every[name]  # [arms, updates, rows, cols]
-        drawn = delta[:, 1 : 1 + own.NUMBER]
-        made = drawn * jnp.where(principal, 0.5, 1.0) * jnp.where(small, 1.0, 0.5)
-        delta = jnp.concatenate([delta[:, :1], made, drawn / 2, delta[:, 1:]], axis=1)
+        made = delta[:, 1 : 1 + own.NUMBER]
+        made = made * jnp.where(principal, 0.5, 1.0) * jnp.where(small, 1.0, 0.5)
+        delta = jnp.concatenate([delta[:, :1], made, delta[:, 1:]], axis=1)
         marks = jnp.stack([own.moved(w0, delta), weights.masks.largest(delta, masks.DENSITY)], axis=1)
         places = jnp.stack([principal, small])[:, None]
         wide = jnp.broadcast_to(marks[:, :, None], (*marks.shape[:2], *places.shape[:1], *marks.shape[2:]))
         on = weights.masks.overlap(wide, jnp.broadcast_to(places, wide.shape)).value
         found["on"].append(own.grouped(on))
-        angle, drift = own.singly(partial(_turned, k=k), w0 + delta[: len(RL)], w0)
+        short = delta * (own.SHORT * own.norms(w0) / own.norms(delta))
+        both = jnp.stack([delta[: len(RL)], short[: len(RL)]], axis=1)
+        angle, drift = own.singly(partial(_turned, k=k), w0 + both, w0)
         found["angle"].append(own.grouped(angle))
         found["drift"].append(own.grouped(drift))
-        far = jnp.stack(
-            [own.moved(abroad[name], away[name]), weights.masks.largest(away[name], masks.DENSITY)]
-        )
-        # Gaussian updates that were changed have no counterpart elsewhere.
-        drawn = far[:, 1 : 1 + own.NUMBER]
-        far = jnp.concatenate([far[:, :1], drawn, drawn, far[:, 1:]], axis=1)
-        mine, others = marks[ARMS.index(GRPO)], [marks[ARMS.index(arm)] for arm in OTHERS]
-        agree = [weights.masks.jaccard(mine, one) for one in (*others, far)]
-        found["jaccard"].append(own.grouped(jnp.stack([one.value - one.chance for one in agree])))
     return {name: own.averaged(values) for name, values in found.items()}
 
 

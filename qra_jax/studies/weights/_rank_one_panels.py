@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.studies import lab
 from qra_jax.studies.lab import panels
 from qra_jax.studies.weights._parts_of_updates import (
+    END,
+    ENTRIES,
+    EQUAL,
     FIRST,
+    LAST,
     MATRICES_ONLY,
     RANDOM,
     REST_ONLY,
@@ -18,49 +22,72 @@ from qra_jax.studies.weights._parts_of_updates import (
     WITH_REST,
     WITHOUT,
 )
+from qra_jax.studies.weights._shares_of_gains import share
+
+SHADES = {FIRST: plot.BEST, WITH_REST: "#009E73", MATRICES_ONLY: "black", REST_ONLY: "#CC79A7"}
+PARTS = (FIRST, SECOND, WITHOUT, LAST, ENTRIES, RANDOM)
+GRPO = "GRPO, Adam"
+PAIR = {GRPO: plot.BEST, "SFT": plot.RIVAL}
 
 
-def every(data: lab.Data, share: Callable[..., lab.Estimate]) -> Figure:
-    """Shares of the gain by arm and network; accuracy against λ; share of the norm.
+def every(last: xr.Dataset) -> Figure:
+    """Shares of the gain by arm and network; other parts, as long; accuracy against λ; share of the norm.
 
     Args:
-      data: of the study.
-      share: mean share of the gain of some arms and a network, `[run]`.
+      last: results of one task, `[task, ...]`.
 
     Returns:
       The figure.
     """
-    last = data.select("runs", task=[-1])
-    task, arms = last.runs.task.values[0], tuple(last.runs.arm.values)
-    figure, (first, second, third) = plot.new((12.0, 4.2), ncols=3, width_ratios=[1.7, 1, 1.1])
-    shades = {
-        FIRST: plot.BEST,
-        SECOND: plot.RIVAL,
-        WITHOUT: "#DDAA33",
-        RANDOM: plot.MUTED,
-        MATRICES_ONLY: "black",
-        REST_ONLY: "#CC79A7",
-        WITH_REST: "#009E73",
-    }
-    made = {network: share(last, arms, network) for network in shades}
-    own = dict(zip(arms, made[FIRST].value.values, strict=True))
-    title = f"First direction: {own['GRPO, Adam']:.0%} of GRPO's gain, {own['SFT']:.0%} of SFT's ({task})"
-    panels.frame(title, first, x="", y="share of the gain", ylim=(-0.5, 1.5))
-    names = {f"{arm} ({task})": arm for arm in arms}
-    panels.dots(lab.stacked("network", made), first, x="run", by="network", colors=shades, nudge=0.06)
-    first.axhline(1, color="black", linewidth=0.8)
-    first.axhline(0, color="black", linewidth=0.8)
-    panels.legend(None, first, place="below", ncols=7)
-    runs = last.runs.isel(task=0, drop=True)
-    panels.frame("Longer or shorter than the update", second, x="λ", y="accuracy of the first direction")
-    scaled = runs.scaled.sel(arm=["GRPO, SGD", "GRPO, Adam", "SFT"])
-    panels.curves(scaled, second, x="scale", by="arm", over="seed")
-    panels.legend(None, second)
-    panels.frame("Share of the norm", third, x="", y="first direction ÷ whole update", ylim=(0, 1))
+    runs, task = last.isel(task=0, drop=True), last.task.values[0]
+    counts = runs.compared.sel(at=EQUAL).sum("seed")
+    arms = tuple(str(arm) for arm in runs.arm.values if counts.sel(arm=arm) > 1)
+    lost = [str(arm) for arm in runs.arm.values if arm not in arms]
+    figure, (first, second, third, fourth) = plot.new((14.6, 4.8), ncols=4, width_ratios=[1.5, 1.1, 1, 0.9])
+
+    rows = lab.stacked("network", {name: share(last, EQUAL, arms, name, alone=True) for name in SHADES})
+    names = {f"{arm} ({task})": f"{arm}, η = {panels.plain(float(runs.rate.sel(arm=arm)))}" for arm in arms}
+    pair = {f"{arm} ({task})": (arm, shade) for arm, shade in PAIR.items() if arm in arms}
+    told = [
+        f"{float(rows.value.sel(network=FIRST, run=run)):.0%} of {arm}'s" for run, (arm, _) in pair.items()
+    ]
+    title = f"First direction: {' and '.join(told) or 'what it has of a'} gain ({task})"
+    number = sorted({int(counts.sel(arm=arm)) for arm in arms})
+    bases = " … ".join(map(str, number[:: max(len(number) - 1, 1)]))
+    words = f"share of the gain, where it is half of GRPO's\n{bases} bases"
+    words += f"; less of a gain: {', '.join(lost)}" if lost else ""
+    panels.frame(title, first, x=words, y="", xlim=(-0.3, 1.3))
+    panels.forest(rows, first, by="network", expected=None, colors=SHADES, names=names)
+    panels.legend(None, first, place="below", ncols=4)
+
+    panels.frame("Other parts, made as long", second, x="share of the gain", y="", xlim=(-0.3, 1.3))
+    if pair:
+        both = tuple(arm for arm, _ in pair.values())
+        rows = lab.stacked("network", {name: share(last, EQUAL, both, name) for name in PARTS})
+        shades, words = ({run: pair[run][i] for run in pair} for i in (1, 0))
+        panels.forest(rows, second, by="run", expected=None, colors=shades, names=words)
+        panels.legend(None, second, loc="lower right")
+    for panel in (first, second):
+        for value in (0, 1):
+            panel.axvline(value, color="black", linewidth=0.8, zorder=0)
+
+    scaled = runs.scaled.sel(at=END, arm=GRPO)
+    best = scaled.sel(direction=FIRST).mean("seed", skipna=False)
+    peak = f"λ = {panels.plain(float(best.scale[int(np.nan_to_num(best.values, nan=-1.0).argmax())]))}"
+    panels.frame(
+        f"At the end of GRPO, Adam, the first direction is best at {peak}", third, x="λ", y="accuracy"
+    )
+    shades = {FIRST: plot.BEST, SECOND: plot.RIVAL, RANDOM: plot.MUTED}
+    panels.curves(scaled, third, x="scale", by="direction", over="seed", colors=shades)
+    panels.mark(float(runs.tuned.sel(at=END, arm=GRPO).mean("seed")), third, "trained", axis="y")
+    panels.legend(None, third, loc="upper right", bbox_to_anchor=(1, 0.9))
+
+    norms = runs["share"].sel(at=END, update=["own", "Gaussian"])
+    ratio = norms.sel(update="own").mean(("arm", "seed")) / norms.sel(update="Gaussian").mean(("arm", "seed"))
+    title = f"Norm on it: {float(ratio):.1f} × that of a Gaussian (grey)"
+    panels.frame(title, fourth, x="first direction ÷ whole update", y="", xlim=(0, 1))
     both = {"own": plot.BEST, "Gaussian": plot.MUTED}
-    panels.dots(runs.share.sel(update=list(both)), third, x="arm", by="update", over="seed", colors=both)
-    panels.legend(None, third, loc="lower right")
-    for panel in (first, third):
-        labels = [names.get(label.get_text(), label.get_text()) for label in panel.get_xticklabels()]
-        panel.set_xticks(panel.get_xticks(), labels, rotation=35, ha="right", rotation_mode="anchor")
+    panels.forest(
+        norms.transpose("arm", "update", "seed"), fourth, by="update", over="seed", expected=None, colors=both
+    )
     return figure

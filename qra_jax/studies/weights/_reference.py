@@ -34,12 +34,14 @@ from qra_jax.transformer.procedures import Arithmetic, arithmetic
 
 TASKS = lab.scale(("controlled",), ("controlled", "arithmetic"))
 SIZE = lab.scale(
-    Size(6, 16, 1, 300, 60, 13, 4, 15, 2, 1),
-    Size(8, 32, 2, 1200, 200, 26, 5, 15, 3, 2),
+    Size(6, 16, 1, 1800, 60, 13, 4, 15, 2),
+    Size(8, 32, 2, 1200, 200, 26, 5, 15, 4),
 )
 SKILLS, REF, ANNOUNCED = (0.3, 0.3, 0.3, 0.1), (0.15, 0.25, 0.1, 0.5), 0.7
 HELD, SEEN = 5, 30
 """Questions of the controlled task that are never asked; of arithmetic, how many of each kind are read."""
+WITHIN, LEAST = 0.2, 0.05
+"""How far from an equal gain a run may be, as a share of the gain; the least gain, in accuracy, that is compared."""
 PIECE = 2
 """Runs of one piece: all calls of a program are made of such pieces."""
 KEPT = {"float32": jnp.float32, "copy": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -59,21 +61,51 @@ class Course(NamedTuple):
     """`[checkpoints]`."""
     rate: float
     tried: np.ndarray
-    """`[rates]`, accuracy at the end on the networks by which the rate was chosen; empty where it was not."""
+    """`[rates, 2]`, rates and accuracy at the end on the networks by which one was chosen; empty where none was."""
 
     def at(self, checkpoint: Any) -> Params:
         """Parameters `[bases, ...]` of one checkpoint, or of one for each base."""
         index = np.broadcast_to(checkpoint, self.accuracy.shape[:1])
         return jax.tree.map(lambda x: x[np.arange(len(index)), index], self.params)
 
-    def matched(self, accuracy: np.ndarray) -> np.ndarray:
-        """The checkpoint of each base whose accuracy is nearest to a given one, `[bases]`."""
-        return np.abs(self.accuracy - np.asarray(accuracy)[:, None]).argmin(axis=1)
 
-    @property
-    def half(self) -> np.ndarray:
-        """Accuracy of each base with half of the gain, `[bases]`."""
-        return (self.accuracy[:, 0] + self.accuracy[:, -1]) / 2
+class Equal(NamedTuple):
+    """Checkpoints at which runs have gained as much."""
+
+    at: dict[str, np.ndarray]
+    """By arm the checkpoint of each base, `[bases]`, one or later."""
+    reached: xr.DataArray
+    """Accuracy there, `[arm, seed]`."""
+    near: xr.DataArray
+    """Whether that is near enough to the goal, `[arm, seed]`."""
+    goal: xr.DataArray
+    """Accuracy that is asked for, `[seed]`."""
+
+
+def equal_gain(courses: dict[str, Course], share: float = 0.5, of: str = TEACHER) -> Equal:
+    """Where every run first has a share of the gain of one arm: of the checkpoints beside it, the nearer one.
+
+    Args:
+      courses: by arm, that one among them.
+      share: of the gain, in (0, 1].
+      of: the arm.
+
+    Returns:
+      An `Equal`. An arm that never has that gain, or passes it in a jump, is not near: more than `WITHIN` of the
+      gain away.
+    """
+    start, end = courses[of].accuracy[:, 0], courses[of].accuracy[:, -1]
+    goal, at, reached = start + share * (end - start), {}, []
+    for arm, course in courses.items():
+        left = goal[:, None] - course.accuracy[:, 1:]
+        above = np.where((left <= 0).any(axis=1), (left <= 0).argmax(axis=1), left.argmin(axis=1))
+        rows, before = np.arange(len(goal)), np.maximum(above - 1, 0)
+        at[arm] = 1 + np.where(abs(left[rows, before]) < abs(left[rows, above]), before, above)
+        reached.append(course.accuracy[rows, at[arm]])
+    axes = {"dims": ("arm", "seed"), "coords": {"arm": list(courses)}}
+    found, asked = xr.DataArray(np.stack(reached), **axes), xr.DataArray(goal, dims="seed")
+    gain = xr.DataArray(end - start, dims="seed")
+    return Equal(at, found, (abs(found - asked) <= WITHIN * gain) & (gain > LEAST), asked)
 
 
 def task_of(name: str, *, skills: bool = False) -> Any:
@@ -150,15 +182,16 @@ def _runner(name: str, size: Size, storage: str, family: str, seed: int) -> Any:
     run = many(one, block=1, chunk=PIECE)  # of one compiled size, whatever the number of runs
 
     def every(
-        first: int, arms: list[Any], rates: list[float], which: list[int], bases: Any, teacher: Any
+        names: list[str], arms: list[Any], rates: list[float], which: list[int], bases: Any, teacher: Any
     ) -> Any:
+        numbers = np.array([ways.number(name) for name in names])
         count, index = len(arms), np.minimum(np.arange(-(-len(arms) // PIECE) * PIECE), len(arms) - 1)
         index = np.pad(index, (0, max(0, 2 * PIECE - len(index))), mode="edge")
         own = [
             jax.tree.map(lambda x: np.asarray(x)[np.array(which)[index]], tree) for tree in (bases, teacher)
         ]
         members = ways.Arm(*(np.array(column)[index] for column in zip(*arms, strict=True)))  # pyright: ignore[reportArgumentType]
-        seen = run(members, np.array(rates)[index], np.array(which)[index], first + index, *own)
+        seen = run(members, np.array(rates)[index], np.array(which)[index], numbers[index], *own)
         return jax.tree.map(lambda x: np.asarray(x)[:count], seen)
 
     return every
@@ -193,30 +226,34 @@ def courses(
     """
     size, members = Size(*size), FAMILIES[family]
     everyone, run = size.bases + size.choosing, _runner(name, size, storage, family, seed)
-    tried: dict[str, np.ndarray] = {arm: np.zeros(0) for arm in names}
+
+    def ran(cells: list[tuple[str, float, int]]) -> Any:
+        arms, rates, which = (list(column) for column in zip(*cells, strict=True))
+        return run(arms, [members[arm] for arm in arms], rates, which, bases, teacher)
+
+    tried: dict[str, dict[float, float]] = {arm: {} for arm in names}
     best = dict(zip(names, chosen, strict=True)) if len(chosen) else {}
     if not best:
         own = [arm for arm in names if arm not in SAME_RATE]
-        rates = {arm: ways.rates_of(members[arm], family, size) for arm in own}
-        cells = [(a, r, b) for a in own for r in rates[a] for b in range(size.bases, everyone)]
-        arms, of, which = (list(column) for column in zip(*cells, strict=True))
-        seen = run(len(names) * everyone, [members[arm] for arm in arms], of, which, bases, teacher)
-        ends = iter(np.nan_to_num(seen["accuracy"][:, -1, 0]).reshape(-1, size.choosing).mean(axis=-1))
-        for arm in own:
-            tried[arm] = np.array([next(ends) for _ in rates[arm]])
-            best[arm] = rates[arm][tried[arm].argmax()]
+        asked = [(arm, rate) for arm in own for rate in ways.rates_of(members[arm], family, name)]
+        while asked:
+            ends = ran([(*cell, base) for cell in asked for base in range(size.bases, everyone)])["accuracy"]
+            scores = np.nan_to_num(ends[:, -1, 0]).reshape(len(asked), size.choosing).mean(axis=1)
+            for (arm, rate), score in zip(asked, scores, strict=True):
+                tried[arm] = dict(sorted({**tried[arm], rate: float(score)}.items()))
+            more = {arm: ways.further(list(tried[arm]), list(tried[arm].values())) for arm in own}
+            asked = [(arm, rate) for arm, rate in more.items() if rate is not None]
+        best = {arm: max(tried[arm], key=tried[arm].__getitem__) for arm in own}
         best |= {arm: best[like] for arm, like in SAME_RATE.items() if arm in names}
     # The teacher is needed of those by which rates are chosen, too.
     number = {arm: everyone if arm == TEACHER else size.bases for arm in names}
-    cells = [(arm, base) for arm in names for base in range(number[arm])]
-    arms, which = (list(column) for column in zip(*cells, strict=True))
-    seen = run(0, [members[arm] for arm in arms], [best[arm] for arm in arms], which, bases, teacher)
+    seen = ran([(arm, best[arm], base) for arm in names for base in range(number[arm])])
     found: dict[str, Any] = {}
     first = 0
     for arm, count in number.items():
         rows = slice(first, first + count)
         found[arm] = jax.tree.map(lambda x, rows=rows: x[rows], seen)
-        found[arm] |= {"rate": best[arm], "tried": tried[arm]}
+        found[arm] |= {"rate": best[arm], "tried": np.array([*tried[arm].items()]).reshape(-1, 2)}
         first += count
     return found
 

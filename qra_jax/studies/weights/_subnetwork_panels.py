@@ -1,5 +1,7 @@
 """The figure of `small-subnetwork`."""
 
+from typing import Any
+
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -7,60 +9,104 @@ from qra_jax import plot
 from qra_jax.studies import lab
 from qra_jax.studies.lab import panels
 from qra_jax.studies.weights import _counts as counts, _masks as masks, _twins as own
-from qra_jax.studies.weights._twins import END, GRPO, OTHERS, OWN
+from qra_jax.studies.weights._twins import END, GRPO, OWN, TWIN
+
+COLORS, NAMES = {OWN: plot.BEST, TWIN: plot.MUTED}, {OWN: "training", TWIN: "Gaussian"}
 
 
 def draw(data: lab.Data) -> Figure:
-    """Changed share against length and by storage; rank; gains on masks alone."""
+    """Changed share against length and by storage; overlaps; rank; gains on masks alone and at low rank."""
     task = data.runs.task.values[-1]
-    figure, ((first, second), (third, fourth)) = plot.new((11.6, 7.2), nrows=2, ncols=2)
+    figure, ((first, second, third), (fourth, fifth, sixth)) = plot.new((16.4, 7.4), nrows=2, ncols=3)
     runs = data.runs.sel(task=task, at=END, drop=True)
-    pair, names = {OWN: plot.BEST, OTHERS: plot.MUTED}, {OWN: "training", OTHERS: "Gaussian"}
+    _lengths(runs, first, task)
+    _storages(data.storage.changed.sel(task=task, update=OWN, drop=True), second)
+    _overlaps(runs, third)
+    _ranks(runs, fourth)
+    _gains(masks.at_best(data.reruns).sel(task=task, drop=True), fifth, sixth)
+    return figure
 
-    def both(values: xr.DataArray) -> xr.DataArray:
-        return values.sel(update=list(pair))
 
-    sweep = both(runs.sweep.sel(arm=[GRPO, own.SHOWN]))
-    usual = sweep.sel(arm=GRPO).mean("seed").interp(relative=own.SHORT)
-    mine, noise = (float(usual.sel(update=update)) for update in pair)
-    title = f"As long as in language models GRPO's changes {mine:.0%}, noise {noise:.0%} ({task})"
-    panels.frame(title, first, x="‖ΔW‖/‖W₀‖", y="share changed", log="x")
-    panels.curves(sweep, first, x="relative", by="update", dash="arm", over="seed", colors=pair, names=names)
-    panels.mark(own.SHORT, first, "language models")
-    panels.legend(None, first)
-    kept = data.storage.changed.sel(task=task, update=OWN, drop=True).isel(criterion=slice(None, 4))
-    least = float(kept.mean("seed").min())
-    panels.frame(
-        f"At its own length: {least:.0%} or more, in the mean",
-        second,
-        x="",
-        y="share changed",
-        ylim=(0, 1.05),
-    )
-    panels.dots(kept, second, x="criterion", by="storage", over="seed", nudge=0.1)
-    second.tick_params("x", rotation=15)
-    panels.legend(None, second)
-    level = float(runs["rank"].sel(what=counts.WHOLE).min())
-    stable = both(runs.stable).sel(arm=GRPO).mean("seed")
-    share = float(stable.sel(update=OWN) / stable.sel(update=OTHERS))
-    title = f"Rank at least {level:.0%} of full; stable rank of GRPO {share:.0%} of noise's"
-    panels.frame(title, third, x="", y="stable rank")
-    panels.dots(
-        both(runs.stable), third, x="arm", by="update", over="seed", colors=pair, names=names, nudge=0.08
-    )
-    third.tick_params("x", rotation=15)
-    panels.legend(None, third)
+def _both(values: xr.DataArray) -> xr.DataArray:
+    return values.sel(update=list(COLORS))
+
+
+def _lengths(runs: xr.Dataset, ax: Any, task: str) -> None:
+    usual = _both(runs.changed.sel(length=counts.EQUAL, arm=GRPO)).mean("seed")
+    mine, noise = (float(usual.sel(update=update)) for update in COLORS)
+    title = f"As short as in language models GRPO's changes {mine:.0%}, noise {noise:.0%} ({task})"
+    panels.frame(title, ax, x="‖ΔW‖/‖W₀‖", y="share changed in bfloat16", log="x")
+    look: dict = {"by": "update", "dash": "arm", "over": "seed", "colors": COLORS, "names": NAMES}
+    panels.curves(_both(runs.sweep.sel(arm=[GRPO, own.SHOWN])), ax, x="relative", **look)
+    panels.mark(own.SHORT, ax, "language models", at=0.08)
+    panels.legend(None, ax)
+
+
+def _storages(changed: xr.DataArray, ax: Any) -> None:
+    shown = changed.sel(criterion=[counts.BITS, counts.ABSOLUTE])
+    flat = shown.stack(way=("arm", "criterion")).transpose("storage", "way", "seed")
+    words = [f"{arm.split(',')[0]}\n{criterion}" for arm, criterion in flat["way"].values.tolist()]
+    flat = flat.drop_vars(["way", "arm", "criterion"]).assign_coords(way=words)
+    least = float(changed.sel(arm=GRPO, criterion=counts.ABSOLUTE).mean("seed").min())
+    title = f"At its own length GRPO changes {least:.0%} or more by 1e-5, however stored"
+    panels.frame(title, ax, x="", y="share changed", ylim=(0, 1.05))
+    panels.dots(flat, ax, x="way", by="storage", over="seed", nudge=0.1)
+    panels.mark(0.32, ax, "reported: at most", axis="y")
+    panels.legend(None, ax)
+
+
+def _overlaps(runs: xr.Dataset, ax: Any) -> None:
+    beyond = _both(runs.jaccard - runs.chance)
+    mean = beyond.sel(mask=counts.IN_BFLOAT16, other=list(counts.COMPARED)).mean(["seed", "other"])
+    mine, noise = (float(mean.sel(update=update)) for update in COLORS)
+    title = f"Masks overlap in bfloat16 {mine:.2f} more than by chance, noise's {noise:.2f}"
+    panels.frame(title, ax, x="GRPO with Adam beside a run with another …", y="Jaccard's index less chance")
+    look: dict = {"by": "update", "dash": "mask", "over": "seed", "colors": COLORS, "names": NAMES}
+    panels.dots(beyond, ax, x="other", nudge=0.08, **look)
+    panels.mark(0, ax, axis="y")
+    panels.legend(None, ax)
+
+
+def _ranks(runs: xr.Dataset, ax: Any) -> None:
+    mine, noise = (float(runs["rank"].sel(what=what).mean()) for what in (counts.WHOLE, counts.NOISE))
+    stable = _both(runs.stable).sel(arm=GRPO).mean("seed")
+    share = float(stable.sel(update=OWN) / stable.sel(update=TWIN))
+    title = f"Rank {mine:.0%} of full, noise's {noise:.0%}; stable rank of GRPO {share:.0%} of noise's"
+    panels.frame(title, ax, x="", y="stable rank")
+    arms = [arm for arm in counts.ARMS if arm != own.AGAIN]
+    look: dict = {"by": "update", "over": "seed", "colors": COLORS, "names": NAMES, "nudge": 0.08}
+    panels.dots(_both(runs.stable.sel(arm=arms)), ax, x="arm", **look)
+    ax.tick_params("x", rotation=15)
+    panels.legend(None, ax)
+
+
+def _gains(gained: xr.DataArray, ax: Any, other: Any) -> None:
+    whole = gained.mean("seed")
     order = [
         masks.EVERYTHING,
         counts.LARGEST,
         counts.CHANGED,
-        counts.SMALL,
         masks.RANDOM,
-        masks.OTHER,
-        masks.FEW,
+        masks.RANDOM_AGAIN,
+        masks.RANDOM_FEW,
     ]
-    gained = data.reruns.gain.sel(task=task, mask=order, drop=True)
-    panels.frame("GRPO on a part of the weights alone", fourth, x="", y="gain in accuracy")
-    panels.dots(gained, fourth, x="mask", over="seed", pair=True)
-    fourth.tick_params("x", rotation=25)
-    return figure
+    mine, chance = (
+        float(whole.sel(mask=x) / whole.sel(mask=masks.EVERYTHING)) for x in (counts.CHANGED, masks.RANDOM)
+    )
+    panels.frame(
+        f"Of the gain the subnetwork alone has {mine:.0%}, random weights {chance:.0%}",
+        ax,
+        x="",
+        y="gain, best of two rates",
+    )
+    panels.dots(gained.sel(mask=order), ax, x="mask", over="seed", pair=True)
+    first = counts.RANKS[0]
+    held, few = (
+        float(whole.sel(mask=x) / whole.sel(mask=counts.MATRICES_ALONE)) for x in counts.AS_RANK[first][:2]
+    )
+    names = [counts.MATRICES_ALONE, *(name for pair in counts.AS_RANK.values() for name in pair[:2])]
+    title = f"Held to rank {first}: {held:.0%} of the gain; random weights, as many, {few:.0%}"
+    panels.frame(title, other, x="", y="gain, best of two rates")
+    panels.dots(gained.sel(mask=names), other, x="mask", over="seed", pair=True)
+    for one in (ax, other):
+        one.tick_params("x", rotation=20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from qra_jax.studies import lab
-from qra_jax.studies.weights._reference import Course
+from qra_jax.studies.weights._reference import LEAST, WITHIN, Course, equal_gain
 from qra_jax.transformer import weights
 from qra_jax.transformer.model import Params
 
@@ -24,37 +25,41 @@ GRPO, AGAIN, STALE, FILTERED, SHOWN = (
     "SFT",
 )
 RL = ("GRPO, SGD", GRPO)
-SIDES = {"policy": ((GRPO, FILTERED), (STALE, SHOWN)), "loss": ((GRPO, STALE), (FILTERED, SHOWN))}
-"""Arms on and off the policy, and with the loss of reinforcement and of supervised learning."""
-OWN, GAUSSIAN, OTHERS = "own", "Gaussian", "Gaussian, others"
+SIDES = {
+    "policy": {"loss of RL": (GRPO, STALE), "loss of SFT": (FILTERED, SHOWN)},
+    "loss": {"on the policy": (GRPO, FILTERED), "off it": (STALE, SHOWN)},
+}
+"""Pairs of arms that differ in one factor, its first level and its second one, by the level of the other factor."""
+OWN, GAUSSIAN, TWIN = "own", "Gaussian", "Gaussian twin"
+"""Updates that are judged: of a run, Gaussian ones in its place; and Gaussian ones that both are compared with."""
 NUMBER = 8
 """Gaussian updates of one group: every number of theirs is a mean over such a group."""
 ELSEWHERE = "another base"
 END, MATCHED = "the end", "equal accuracy"
 SHORT = 1.5e-3
 """Length of an update, as a share of the weights', that is usual of language models."""
-NEAR = 0.05
-"""How near in accuracy a checkpoint has to be."""
+NEAR = WITHIN
+"""How far from an equal gain a checkpoint may be, as a share of the gain."""
 
 
 def ends(courses: dict[str, Course]) -> tuple[dict[str, dict[str, Params]], np.ndarray]:
-    """Networks at the end and at the accuracy at which GRPO has half of its gain, after one checkpoint or more.
+    """Networks at the end and where they have half of the gain of GRPO with Adam, as `equal_gain` finds it.
 
     Args:
       courses: by arm, GRPO with Adam among them.
 
     Returns:
-      Parameters `[bases, ...]` by `END` or `MATCHED` and arm; how far the accuracies are from that of the second,
-      `[arms, bases]`.
+      Parameters `[bases, ...]` by `END` or `MATCHED` and arm; how far the gains are from that of the second, as
+      shares of GRPO's, `[arms, bases]`; infinite for bases of which GRPO makes nothing.
     """
-    goal = courses[GRPO].half
-    at = {arm: np.maximum(course.matched(goal), 1) for arm, course in courses.items()}
+    equal, whole = equal_gain(courses), courses[GRPO].accuracy
     found = {
         END: {arm: course.at(-1) for arm, course in courses.items()},
-        MATCHED: {arm: course.at(at[arm]) for arm, course in courses.items()},
+        MATCHED: {arm: course.at(equal.at[arm]) for arm, course in courses.items()},
     }
-    apart = [course.accuracy[np.arange(len(goal)), at[arm]] - goal for arm, course in courses.items()]
-    return found, np.stack(apart)
+    gain = whole[:, -1] - whole[:, 0]
+    apart = (equal.reached - equal.goal).values / np.where(gain > LEAST, gain, 1.0)
+    return found, np.where(gain > LEAST, apart, np.inf)
 
 
 def abroad(tuned: dict[str, dict[str, Any]], base: Params) -> dict[str, dict[str, Any]]:
@@ -83,10 +88,10 @@ def updates(key: Array, base: Params, tuned: Params) -> dict[str, Array]:
     return found
 
 
-def updates_of(key: Array, base: Params, arms: list[Params]) -> dict[str, Array]:
-    """The same of several networks, `[arms, 1 + 2 NUMBER, rows, cols]`."""
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arms)
-    return jax.vmap(lambda own, tuned: updates(own, base, tuned))(jax.random.split(key, len(arms)), stacked)
+def updates_of(key: Array, bases: list[Params], tuned: list[Params]) -> dict[str, Array]:
+    """The same of several networks, each from its base, `[networks, 1 + 2 NUMBER, rows, cols]`."""
+    before, now = (jax.tree.map(lambda *leaves: jnp.stack(leaves), *every) for every in (bases, tuned))
+    return jax.vmap(updates)(jax.random.split(key, len(tuned)), before, now)
 
 
 def norms(matrix: Array) -> Array:
@@ -121,38 +126,45 @@ def grouped(values: Array) -> Array:
 
 
 def excess(values: xr.DataArray, update: str = OWN) -> xr.DataArray:
-    """Values of an update less those of Gaussian ones of its length."""
-    return values.sel(update=update, drop=True) - values.sel(update=OTHERS, drop=True)
+    """Values of an update less those of its Gaussian twin."""
+    return values.sel(update=update, drop=True) - values.sel(update=TWIN, drop=True)
 
 
 def over_gaussian(words: str, values: xr.DataArray, update: str) -> lab.Estimate:
-    """Ratio of the values of an update and of Gaussian ones of its length."""
-    both = values.sel(update=update, drop=True), values.sel(update=OTHERS, drop=True)
+    """Ratio of the values of an update and of its Gaussian twin."""
+    both = values.sel(update=update, drop=True), values.sel(update=TWIN, drop=True)
     return lab.ratio(f"{words} / that of Gaussian updates", *both)
 
 
 def beside(
     words: str, first: xr.DataArray, second: xr.DataArray, apart: xr.DataArray, side: str
 ) -> lab.Estimate:
-    """Arms on one side less those on the other, by task, at the end and at equal accuracy: of the bases that have it.
+    """One arm less another, pair by pair, by task, at the end and at equal gain.
+
+    At equal gain all pairs are of the same networks: those in which all four arms come near enough.
 
     Args:
       words: what it is.
-      first: `[task, at, seed, arm]`, of the one side: on the policy, or with the loss of RL.
-      second: of the other side.
-      apart: how far from equal an accuracy is, `[task, seed, arm]`.
+      first: `[task, at, seed, arm]`, of the first arm of each pair.
+      second: of the second one.
+      apart: how far from equal a gain is, `[task, seed, arm]`.
       side: a name of `SIDES`.
     """
-    on, off = (list(arms) for arms in SIDES[side])
-    less = first.sel(arm=on).mean("arm", skipna=False) - second.sel(arm=off).mean("arm", skipna=False)
-    near, rows = (abs(apart.sel(arm=[*on, *off])) < NEAR).all("arm"), {}
-    for task in less.task.values:
-        for at in less["at"].values:
-            one = less.sel(task=task, at=at, drop=True)
-            rows[f"{at} ({task})"] = lab.mean(
-                words, one[near.sel(task=task).values] if at == MATCHED else one
-            )
-    return lab.stacked("run", rows)
+    every = [arm for pair in SIDES[side].values() for arm in pair]
+    apart, rows = abs(apart.sel(arm=every)).max("arm", skipna=False), {}
+    near = ~(apart > NEAR)  # unknown ones stay, as unknown
+    for task in first.task.values:
+        same, known = near.sel(task=task).values, apart.sel(task=task, drop=True).notnull()
+        for at in first["at"].values:
+            for level, (one, other) in SIDES[side].items():
+                here = {"task": task, "at": at, "drop": True}
+                less = first.sel(arm=one, **here) - second.sel(arm=other, **here)
+                rows[f"{level}, {at} ({task})"] = lab.mean(
+                    words, less.where(known)[same] if at == MATCHED else less
+                )
+    counts = {str(task): int(near.sel(task=task).sum()) for task in first.task.values}
+    told = ", ".join(f"{count} of {near.sizes['seed']} ({task})" for task, count in counts.items())
+    return replace(lab.stacked("run", rows), quantity=f"{words}; networks at equal gain: {told}")
 
 
 def judged(
@@ -164,7 +176,7 @@ def judged(
     *what: Any,
     null: dict[str, tuple],
     positive: dict[str, tuple] | None = None,
-) -> None:
+) -> lab.Claim:
     """A claim whose controls are the same test of something else.
 
     Args:
@@ -176,6 +188,9 @@ def judged(
       what: is tested.
       null: what is tested in its place, in words: there the effect is absent.
       positive: likewise, where it is present.
+
+    Returns:
+      The claim.
     """
 
     def of(what: tuple) -> Callable[[lab.Data], lab.Evidence]:
@@ -188,6 +203,7 @@ def judged(
         claim.null(words)(of(other))
     for words, other in (positive or {}).items():
         claim.positive(words)(of(other))
+    return claim
 
 
 def singly(function: Callable[..., Any], *arrays: Array) -> Any:

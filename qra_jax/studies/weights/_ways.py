@@ -7,12 +7,14 @@ program.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array
 
@@ -28,8 +30,8 @@ from qra_jax.transformer.rl import Run
 
 GROUP, MEMBERS = 8, 30
 """Rollouts of a question; members of a population."""
-BETA, SPREAD, FLIPPED = 0.3, 0.1, 0.3
-"""β of DPO; size of perturbations; chance that a demonstration counts as a bad one where they are noisy."""
+BETA, FLIPPED = 0.3, 0.3
+"""β of DPO; chance that a demonstration counts as a bad one where they are noisy."""
 
 
 class Size(NamedTuple):
@@ -45,8 +47,6 @@ class Size(NamedTuple):
     every: int
     """Steps between checkpoints."""
     questions: int
-    rates: int
-    """Learning rates that are tried."""
     choosing: int
     """Further base networks, on which the rate is chosen."""
 
@@ -69,10 +69,27 @@ class Arm(NamedTuple):
     """Chance that a demonstration is counted with the opposite sign."""
     iterated: bool = True
     """Pairs are drawn from the policy of the step, in the place of the base."""
+    spread: float = 0.0
+    """Size of perturbations, in root mean squares of the base's weights."""
 
 
-SGD_RATES, ADAM_RATES = (0.1, 0.03, 0.01, 0.003), (1e-3, 3e-3, 3e-4)
-INTERNAL_RATES, EVOLUTION_RATES = (3e-4, 1e-4, 1e-3), (0.1, 0.3, 0.03)
+FIRST_RATES = {
+    "controlled": {
+        "descent": (0.003, 0.01, 0.03),
+        "Adam": (1e-3, 3e-3, 1e-2),
+        "certainty": (1e-5, 3e-5, 1e-4),
+        "population": (0.01, 0.03, 0.1),
+    },
+    "arithmetic": {
+        "descent": (0.001, 0.003, 0.01),
+        "Adam": (1e-4, 3e-4, 1e-3),
+        "certainty": (1e-5, 3e-5, 1e-4),
+        "population": (0.01, 0.03, 0.1),
+    },
+}
+"""Learning rates that are tried at first, by task and what takes steps; further ones while the best is at an end."""
+FURTHER = 3
+"""How many further ones at most."""
 FAMILIES: dict[str, dict[str, Arm]] = {
     "rollouts": {
         "GRPO, SGD": Arm(adam=False),
@@ -86,29 +103,53 @@ FAMILIES: dict[str, dict[str, Arm]] = {
     "stale": {"GRPO, off-policy": Arm()},
     "demonstrations": {
         "SFT": Arm(),
+        "SFT, again": Arm(),
+        "SFT, SGD": Arm(adam=False),
         "SFT, noisy": Arm(noisy=FLIPPED),
+        "SFT, noisy, same rate": Arm(noisy=FLIPPED),
         "distillation": Arm(taught=True),
     },
     "teacher": {"distillation, on-policy": Arm()},
     "pairs": {"DPO, offline": Arm(iterated=False), "DPO, iterated": Arm()},
-    "population": {"evolution strategy": Arm()},
+    "population": {f"evolution, σ {spread:g}": Arm(spread=spread) for spread in (0.001, 0.03, 0.3)},
 }
 """Arms by the program that runs them."""
-SAME_RATE = {"GRPO, Adam, again": "GRPO, Adam"}
-"""Arms that repeat another one with other random numbers, at its learning rate."""
+SAME_RATE = {"GRPO, Adam, again": "GRPO, Adam", "SFT, again": "SFT", "SFT, noisy, same rate": "SFT"}
+"""Arms that have the learning rate of another one: they repeat it with other random numbers, or with noise."""
 TEACHER = "GRPO, Adam"
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
 Look = Callable[[Params], Any]
 
 
-def rates_of(arm: Arm, family: str, size: Size) -> tuple[float, ...]:
-    """Learning rates that are tried."""
+def rates_of(arm: Arm, family: str, task: str) -> tuple[float, ...]:
+    """Learning rates that are tried at first, in rising order."""
     if family == "population":
-        return EVOLUTION_RATES[: size.rates]
-    if not arm.adam:
-        return SGD_RATES[: size.rates + 1]
-    return (INTERNAL_RATES if arm.internal else ADAM_RATES)[: size.rates]
+        return FIRST_RATES[task]["population"]
+    return FIRST_RATES[task]["certainty" if arm.internal else "Adam" if arm.adam else "descent"]
+
+
+def further(rates: list[float], scores: list[float]) -> float | None:
+    """The rate to be tried next: beyond the end of the tried ones at which the best is; none where it is inside.
+
+    Args:
+      rates: that were tried, in rising order.
+      scores: of each, the larger the better.
+
+    Returns:
+      A rate, three or ten thirds times the one at the end; `None` also after `FURTHER` further ones.
+    """
+    best = max(range(len(rates)), key=scores.__getitem__)
+    if 0 < best < len(rates) - 1 or len(rates) >= 3 + FURTHER:
+        return None
+    digit = rates[best] / 10 ** np.floor(np.log10(rates[best]) + 1e-9)
+    steps = (10 / 3, 1 / 3) if digit > 2 else (3.0, 0.3)
+    return float(f"{rates[best] * steps[0 if best else 1]:.0e}")
+
+
+def number(name: str) -> int:
+    """Of the random numbers of what has this name: the same in whatever order things are run."""
+    return zlib.crc32(name.encode()) >> 1
 
 
 def train(
@@ -154,7 +195,9 @@ def train(
         asked, turns = size.questions * GROUP * size.every, size.windows
         common |= {"questions": max(1, round(asked / MEMBERS)), "steps": turns, "record_every": 1}
         del common["optimizer"]
-        return tf.evolve(key, model, params, task, noise=SPREAD, population=MEMBERS, **common)
+        leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(params)]
+        noise = arm.spread * jnp.sqrt(jnp.mean(jnp.concatenate(leaves) ** 2))
+        return tf.evolve(key, model, params, task, noise=noise, population=MEMBERS, **common)
     both = [grpo(GROUP), *(filtered_sft(keep, group_size=GROUP) for keep in ("positive", "negative", "both"))]
     common["algorithm"] = switch(arm.algorithm, both) if family == "rollouts" else grpo(GROUP)
     if family == "rollouts":

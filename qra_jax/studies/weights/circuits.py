@@ -15,177 +15,124 @@ and perceptron → output; at depth 2 (full) fifteen such edges. Each part reads
 scale, so that edges into one reader sum to zero: the first is always zero, and of six only three are free. Kurtosis
 and entropy of so few numbers are coarse. They are of one sequence each, averaged over sequences.
 
-The experiment: reference runs of the same base networks, at the end and where they have half of the gain of GRPO with
-Adam. Base and tuned network write with the same random numbers. Beside the tuned one stand the base with a Gaussian
-update of the same norms (twin), on text drawn anew, on random tokens (which it finds unlikely: edges must be stronger),
-and with nothing written by attention and perceptrons (edges are nil: less diverse). All is in nats: logarithms of mean
-size and of kurtosis, and entropy.
+The experiment: reference runs of the same base networks, at the end, and where GRPO with Adam has half of its gain
+and the others have gained as much. At equal gain there are only the bases on which both arms that are compared, GRPO
+and offline DPO, come within a fifth of the gain. Base and tuned network write with the same random numbers. Bins are
+fixed (`circuits.BINS`, two to a factor of ten). The four nulls: the same strings (the base reads what the tuned network
+wrote); temperature (the tuned network at the base's token entropy, and at its own); a Gaussian update of the same
+norms, which reads what it has written itself, or the base's text where the tuned network does, too; the base, its
+unembedding multiplied until it is as sure as the tuned network. Beside them stand the base on text drawn anew, on
+random tokens (which it finds unlikely: edges must be stronger), and with nothing written by attention and perceptrons
+(edges are nil: less diverse). All is in nats: logarithms of mean size and of kurtosis, and entropy.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from qra_jax import plot, transformer as tf
+from qra_jax import plot
 from qra_jax.studies import lab, papers
-from qra_jax.studies.weights import _circuit_panels as drawn
-from qra_jax.studies.weights._reference import SIZE, TASKS, bases, joined, model_of, pairs, reference, task_of
-from qra_jax.studies.weights._twins import END, GRPO, ends, judged
-from qra_jax.transformer import circuits
-from qra_jax.transformer.model import Params
-from qra_jax.transformer.sampling import PAD, Rollouts
+from qra_jax.studies.weights import _circuit_panels as drawn, _edges as of
+from qra_jax.studies.weights._edges import (
+    AGAIN,
+    COOLED,
+    DIVERSITY,
+    EVENNESS,
+    LOUDER,
+    MATTERS,
+    MEASURES,
+    MUTE,
+    NOISE,
+    OFFLINE,
+    OWN_TWIN,
+    SAME_TEXT,
+    STRENGTH,
+    THEIR_TEXT,
+    TUNED,
+    TWIN,
+)
+from qra_jax.studies.weights._twins import GRPO, MATCHED, judged
 
 study = lab.Study(
     __name__, title="Circuits: are edges stronger and more diverse after RL, beyond confidence?"
 )
 
-OFFLINE = "DPO, offline"
-ARMS = ("GRPO, SGD", GRPO, "SFT", OFFLINE, "DPO, iterated")
-QUESTIONS, GROUP = lab.scale(15, 30), 8
-"""Questions, and sequences of each."""
-STRENGTH, DIVERSITY, EVENNESS = "strength", "diversity", "evenness"
-MEASURES = (STRENGTH, DIVERSITY, EVENNESS)
-"""Logarithm of the mean of |I|; entropy of its histogram; minus the logarithm of its kurtosis."""
-MATTERS = 0.1
-"""The least rise that counts, in nats: of strength, what dividing the logits by 1.1 takes in the factor 1/T alone."""
-TUNED, SAME_TEXT, THEIR_TEXT = "tuned", "tuned, base's text", "base, tuned's text"
-COOLED, LOUDER, TWIN = "tuned, base's entropy", "base, louder", "twin"
-AGAIN, NOISE, MUTE = "base, text drawn anew", "base, random tokens", "base, mute"
-
-
-def mute(params: Params) -> Params:
-    """The same network, whose attention and perceptrons write nothing."""
-    nothing = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
-    return {
-        name: nothing(part)
-        if name.startswith("out_")
-        else part | ({"out": nothing(part["out"])} if name.startswith("attention_") else {})
-        for name, part in params.items()
-    }
-
-
-def stacked(*trees: Any) -> Any:
-    """Trees as one, with a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def _reader(
-    name: str, size: Any, number: int, seed: int
-) -> Callable[[jax.Array, Params, Params], dict[str, Any]]:
-    """Reads `{network: [measure]}` of a base network and of what became of it."""
-    task, model = task_of(name), model_of(name, size)
-    shape = number, GROUP, task.length
-    tokens = np.random.default_rng(seed).integers(1, task.vocabulary, shape).astype(np.int32)
-
-    def read(key: jax.Array, base: Params, tuned: Params) -> dict[str, jax.Array]:
-        keys = jax.random.split(key, 5)
-        asked = task.draw(keys[0], number)
-
-        def write(writer: Any) -> Rollouts:
-            key, params = writer
-            return tf.sample(key, model, params, asked, group=GROUP, length=task.length, end=task.end)
-
-        texts = jax.lax.map(write, stacked((keys[1], base), (keys[2], base), (keys[1], tuned)))
-        first, anew, second = (jax.tree.map(lambda x, i=i: x[i], texts) for i in range(3))
-        noise = replace(first, tokens=jnp.where(first.where, tokens, PAD))
-
-        def compare(side: Any) -> dict[str, circuits.Summary]:
-            key, other, texts = side
-            return circuits.compared(key, model, base, other, asked, texts)
-
-        sides = (keys[3], tuned, (first, second)), (keys[4], mute(base), (anew, noise))
-        both = jax.lax.map(compare, stacked(*sides))  # a single program for all edges
-        seen = {
-            name: jnp.stack([jnp.log(s.intensity), s.diversity, -jnp.log(s.kurtosis), s.entropy], axis=-1)
-            for name, s in both.items()
-        }
-        beside = {AGAIN: "base", NOISE: THEIR_TEXT, MUTE: TUNED}
-        return {name: x[0] for name, x in seen.items()} | {name: seen[x][1] for name, x in beside.items()}
-
-    return read
-
 
 @study.experiment()
 def runs(run: lab.Run) -> xr.Dataset:
     """Edges of every base network and of what became of it, and of the nulls."""
-    size, parts = run(SIZE), {}
-    for name in run(TASKS):
-        courses = reference(run, name, ARMS, size)
-        tuned, apart = ends(courses)
-        every = {f"{at}: {arm}": params for at, arms in tuned.items() for arm, params in arms.items()}
-        reader = _reader(name, size, run(QUESTIONS), run.seed)
-        found = pairs(reader, run.key, bases(run, name, size), every)
-        seen = np.stack(list(found.values()))
-        seen = seen.reshape(len(found), len(tuned), len(courses), *seen.shape[2:])
-        values = {
-            "seen": (("network", "at", "arm", "seed", "measure"), seen),
-            "apart": (("arm", "seed"), apart),
-        }
-        axes = {"network": list(found), "at": list(tuned), "arm": list(courses)}
-        parts[name] = lab.dataset(values, axes | {"measure": [*MEASURES, "token entropy"]})
-    return joined(parts)
-
-
-def _rise(
-    data: lab.Data, arm: str, network: str, measures: Any = MEASURES, against: str = "base"
-) -> lab.Estimate:
-    seen = data.runs.seen.sel(at=END, arm=arm, measure=list(measures), drop=True)
-    both = (seen.sel(network=name, drop=True) for name in (network, against))
-    return lab.difference(f"rise from “{against}” to “{network}” ({arm}, in nats)", *both)
+    return of.read_all(run)
 
 
 def _up(data: lab.Data, *what: Any) -> lab.Evidence:
-    return _rise(data, *what).above(MATTERS).per("task", "measure")
+    return of.rise(data, *what).above(MATTERS).per("task", "measure")
 
 
 def _not_up(data: lab.Data, *what: Any) -> lab.Evidence:
-    return _rise(data, *what).below(MATTERS).per("task", "measure")
+    return of.rise(data, *what).below(MATTERS).per("task", "measure")
+
+
+def _further(data: lab.Data, *what: Any) -> lab.Evidence:
+    return of.further(data, *what).above(MATTERS).per("task", "measure")
 
 
 WHY = (papers.CIRCUITS,)
-FOR_SURE = {
-    "random tokens, all of them unlikely": (GRPO, NOISE, (STRENGTH,)),
-}
+FOR_SURE = {"random tokens, all of them unlikely": (GRPO, NOISE, (STRENGTH,))}
+
+
+def _nulls(*measures: str) -> dict[str, tuple]:
+    """The four nulls of networks that are each read on their own text."""
+    return {
+        "the same strings: the base on the tuned network's text": (GRPO, THEIR_TEXT, measures),
+        "the tuned network at its own temperature, against the base's token entropy": (
+            GRPO,
+            TUNED,
+            measures,
+            COOLED,
+        ),
+        "a Gaussian update of the same norms, on its own text": (GRPO, OWN_TWIN, measures),
+        "the base, its unembedding multiplied until it is as sure": (GRPO, LOUDER, measures),
+    }
+
 
 judged(
     study,
     "stronger",
-    "After GRPO with Adam edges are stronger, by a tenth of a nat in the mean size, each network on its own text.",
+    "After GRPO with Adam edges of these small decoders are stronger, by a tenth of a nat in the mean size, each "
+    "network on its own text.",
     papers.CIRCUITS,
     _up,
     *(GRPO, TUNED, (STRENGTH,)),
-    null={"a Gaussian update of the same norms": (GRPO, TWIN, (STRENGTH,))},
+    null=_nulls(STRENGTH),
     positive=FOR_SURE,
 )
 judged(
     study,
     "diverse",
-    "After GRPO with Adam edges are more diverse, by a tenth of a nat in entropy, each network on its own text.",
+    "After GRPO with Adam edges of these small decoders are more diverse, by a tenth of a nat in the entropy of their "
+    "sizes in fixed bins, each network on its own text.",
     papers.CIRCUITS,
     _up,
     *(GRPO, TUNED, (DIVERSITY,)),
-    null={"a Gaussian update of the same norms": (GRPO, TWIN, (DIVERSITY,))},
+    null=_nulls(DIVERSITY),
     positive={"as it is, from mute": (GRPO, "base", (DIVERSITY,), MUTE)},
 )
 judged(
     study,
     "even",
-    "After GRPO with Adam the kurtosis of edges is less, by a tenth of a nat, each network on its own text.",
+    "After GRPO with Adam the kurtosis of edges of these small decoders is less, by a tenth of a nat, each network on "
+    "its own text.",
     papers.CIRCUITS,
     _up,
     *(GRPO, TUNED, (EVENNESS,)),
-    null={"a Gaussian update of the same norms": (GRPO, TWIN, (EVENNESS,))},
+    null=_nulls(EVENNESS),
 )
 judged(
     study,
     "preferred",
-    "After offline DPO strength, diversity and evenness are not up by a tenth of a nat, each network on its own text.",
+    "After offline DPO strength, diversity and evenness of edges of these small decoders are not up by a tenth of a "
+    "nat, each network on its own text.",
     papers.CIRCUITS,
     _not_up,
     *(OFFLINE, TUNED),
@@ -194,9 +141,33 @@ judged(
 )
 judged(
     study,
+    "half-way",
+    "With half of its gain, on the bases where offline DPO gains as much, GRPO with Adam has made edges stronger, more "
+    "diverse and more even, by a tenth of a nat each, each network on its own text.",
+    lab.Asked("Does it come with the gain, or only after it?", WHY),
+    _up,
+    *(GRPO, TUNED, MEASURES, "base", MATCHED),
+    null={
+        "a Gaussian update of the same norms, on its own text": (GRPO, OWN_TWIN, MEASURES, "base", MATCHED)
+    },
+    positive={"random tokens, all of them unlikely": (GRPO, NOISE, (STRENGTH,), "base", MATCHED)},
+)
+judged(
+    study,
+    "unlike-preferred",
+    "At equal gain, half of GRPO's, edges are stronger, more diverse and more even after GRPO with Adam than after "
+    "offline DPO, by a tenth of a nat each, on the same bases, each network on its own text.",
+    lab.Asked("Is it the method, or how much has been learnt?", WHY),
+    _further,
+    *(TUNED, TUNED),
+    null={"Gaussian updates of the same norms as both, on their own text": (OWN_TWIN, OWN_TWIN)},
+    positive={"random tokens in the place of GRPO": (NOISE, TUNED, (STRENGTH,))},
+)
+judged(
+    study,
     "matched",
     "At the temperature that gives it the token entropy of the base, the network that GRPO trained has edges that are "
-    "up by a tenth of a nat in strength, diversity and evenness.",
+    "up by a tenth of a nat in strength, diversity and evenness, each network on its own text.",
     lab.Asked("Edges shrink where a network is sure of its text: what is left without that?", WHY),
     _up,
     *(GRPO, COOLED),
@@ -212,8 +183,8 @@ judged(
     _up,
     *(GRPO, SAME_TEXT),
     null={
-        "a Gaussian update of the same norms": (GRPO, TWIN),
-        "the base, louder": (GRPO, LOUDER, (STRENGTH,)),
+        "a Gaussian update of the same norms, on the base's text": (GRPO, TWIN),
+        "the base, its unembedding multiplied until it is as sure, on its text": (GRPO, LOUDER),
     },
     positive=FOR_SURE,
 )
@@ -231,16 +202,17 @@ judged(
 
 @study.figure
 def draw(data: lab.Data) -> Figure:
-    """Rises after every arm, at the end and at equal accuracy; mean size by network and text."""
+    """Rises after every arm, at the end and at equal gain; mean size by network and text."""
     rows = {
         TUNED: "own text",
         SAME_TEXT: "base's text",
         COOLED: "own text, at\nbase's entropy",
+        THEIR_TEXT: "base, on the\ntuned one's text",
         LOUDER: "base, louder",
-        TWIN: "Gaussian twin",
+        OWN_TWIN: "Gaussian twin",
     }
     names = {STRENGTH: "mean size", DIVERSITY: "entropy\nof sizes", EVENNESS: "kurtosis\n(fall)"}
     shades: dict[str, str] = dict(
-        zip(ARMS, ("#66CCEE", plot.BEST, "#DDAA33", plot.RIVAL, "#AA3377"), strict=True)
+        zip(of.ARMS, ("#66CCEE", plot.BEST, "#DDAA33", plot.RIVAL, "#AA3377"), strict=True)
     )
     return drawn.every(data, names, rows, shades, (GRPO, OFFLINE), MATTERS)

@@ -1,7 +1,8 @@
 r"""Does it pay to train the unembedding first, and everything after?
 
 Classifier-first RL trains W alone for about a seventh of all steps, and then everything. It is said to be faster and to
-make more confident, and not for reasons of norm or drift of features. Theory predicts:
+make more confident, and not for reasons of norm or drift of features, unlike linear probing before fine-tuning (LP-FT),
+which trains W for long and so leaves the features nearer to where they were. Theory predicts:
 
 - The features move by G = W J_φ J_φ′ᵀ Wᵀ. A first stage that turns W towards what is rewarded makes the errors that
   features get larger and better directed, so that the second stage is faster, *through W in G's path*. With W₀ in its
@@ -14,236 +15,204 @@ make more confident, and not for reasons of norm or drift of features. Theory pr
 - Adam divides slopes by their size, so that a scale of W all but drops out: putting ‖W‖ back before stage 2 changes
   next to nothing.
 
+A trial of three networks, before arms were added for it, said more: ‖W‖ grows by a per cent or so in stage 1, at the
+best rates, so that putting it back may be void; W doubled there costs reward; with W alone for half of the budget
+features drift half as far.
+
 The experiment: networks whose questions have best patterns of their own, trained by GRPO with Adam on the choice of a
-pattern, at several rates, with features as they are, or with marks that make them apart or alike where patterns
-are chosen (`kernel.alike`; what W learns along marks does not enter G). Each arm has the
-rate with the best mean reward *of the other bases*. Arms: plain; plain with Adam started afresh when stage 1 would end;
-classifier first; the same with ‖W‖ put back; both with W₀ in G's path. A gain is of the mean reward of asked questions
-over the whole budget; confidence is of held-out questions, at the end, and where reward is the same for all.
+pattern, at several rates, with features as they are, or with marks that make them apart or alike where patterns are
+chosen (`kernel.alike`; what W learns along marks does not enter G). Each arm has the rate with the best mean reward *of
+the other bases*; where that is the first or last rate of the grid, what is said of the arm is open. Arms: plain; plain
+with Adam started afresh when stage 1 would end; classifier first. At the rate of classifier first: W alone for half of
+the budget (LP-FT); ‖W‖ put back, or W doubled, when stage 1 ends; W₀, or W as stage 1 left it, or a random matrix in
+G's path. A gain is of the mean reward of asked questions over the whole budget; confidence is of held-out questions, at
+the end, and where reward is the same for all. Reasons of a gain are open where there is no gain.
 """
 
 import xarray as xr
 from matplotlib.figure import Figure
 
-from qra_jax import plot
 from qra_jax.studies import lab, papers
-from qra_jax.studies.weights import _classifier_panels as drawn
-from qra_jax.studies.weights._best_rates import at_equal, best, speed
+from qra_jax.studies.weights import _classifier_panels as drawn, _gains as of
 from qra_jax.studies.weights._stages import (
-    ARMS,
+    DOUBLED,
     FIRST,
     FIRST_FIXED,
-    PLAIN,
+    FIRST_KEPT,
+    HALF,
     PLAIN_FIXED,
+    PLAIN_KEPT,
+    RANDOM,
     RESCALED,
     RESTARTED,
-    read_all,
+    at_all_rates,
+    with_changes,
 )
 
 study = lab.Study(
     __name__, title="Classifier first: the unembedding alone for a seventh of the budget, then everything"
 )
 
-GAIN, NATS, EQUAL, AS_FAR = 0.02, 0.05, 0.6, 1.5
-"""Points of reward and nats of entropy that matter; reward at which arms are compared; factor of drift."""
+ANEW = "plain training with Adam started afresh after as many steps"
+BETWEEN = (1 / of.AS_FAR, of.AS_FAR)
 
 
 @study.experiment()
 def runs(run: lab.Run) -> xr.Dataset:
-    """Reward and entropy along training in every arm, at every rate; drift of features; one program."""
-    return read_all(run)
+    """Reward and entropy along training in every arm, at every rate; ‖W‖ and drift of features."""
+    return at_all_rates(run)
 
 
-def _gain(data: lab.Data, arm: str, than: str = PLAIN) -> xr.DataArray:
-    return best(data.runs, speed(data.runs), arm) - best(data.runs, speed(data.runs), than)
-
-
-def _faster(data: lab.Data, gain: xr.DataArray) -> lab.Evidence:
-    return (
-        lab.mean("further mean reward over the budget, each arm at its best rate", gain)
-        .above(GAIN)
-        .per("features")
-    )
-
-
-def _natural(values: xr.DataArray) -> xr.DataArray:
-    """Values of networks without marks: what W learns along these does not enter G."""
-    return values.sel(features="as they are", drop=True)
-
-
-def _slow(data: lab.Data) -> xr.DataArray:
-    """What plain training gains by its best rate over its lowest one."""
-    slowest = speed(data.runs).sel(arm=PLAIN, drop=True).isel(rate=0, drop=True)
-    return best(data.runs, speed(data.runs), PLAIN) - slowest
+@study.experiment(after=("runs",))
+def changed(run: lab.Run) -> xr.Dataset:
+    """The same with ‖W‖ put back or doubled, or another matrix in the path of G, at the best rates of their arms."""
+    return with_changes(run)
 
 
 @study.claim(
-    "Classifier first is faster than plain training, each at its best rate and in the same number of steps in all.",
+    "Classifier first is faster than plain training, each at its best rate and in the same number of steps in all: by "
+    ".02 of mean reward.",
     origin=papers.NTK_3,
 )
 def faster(data):
-    return _faster(data, _gain(data, FIRST))
+    return of.faster(of.gained(data, FIRST)).per("features")
 
 
-@faster.null("plain training with Adam started afresh after as many steps")
+@faster.null(ANEW)
 def _(data):
-    return _faster(data, _gain(data, RESTARTED))
+    return of.faster(of.gained(data, RESTARTED)).per("features")
 
 
-@faster.positive("plain training at its best rate against its lowest one")
+@faster.positive("classifier first for a seventh of the budget against half of it, features as they are")
 def _(data):
-    return _faster(data, _slow(data))
-
-
-def _held(data: lab.Data) -> xr.DataArray:
-    """Entropy of held-out questions at the end."""
-    return data.runs.entropy.sel(asked="held out", drop=True).isel(step=-1, drop=True)
-
-
-def _surer(data: lab.Data, arm: str) -> lab.Evidence:
-    less = best(data.runs, _held(data), PLAIN) - best(data.runs, _held(data), arm)
-    return lab.mean("held-out entropy after plain training less that of the arm, nats", less).above(NATS)
+    return of.faster(-of.change(data, HALF))
 
 
 @study.claim(
-    "Classifier first makes a network more confident in contexts never asked than plain training does.",
+    "Classifier first makes a network more confident in contexts never asked than plain training does: by .05 nats at "
+    "the end.",
     origin=papers.NTK_3,
 )
 def surer(data):
-    return _surer(data, FIRST).per("features")
+    return of.surer(data, FIRST)
 
 
-@surer.null("plain training with Adam started afresh after as many steps")
+@surer.null(ANEW)
 def _(data):
-    return _surer(data, RESTARTED)
+    return of.surer(data, RESTARTED)
 
 
 @surer.positive("the start of training in the place of its end")
 def _(data):
-    first = data.runs.entropy.sel(asked="held out", arm=PLAIN, drop=True).isel(step=0, rate=0, drop=True)
-    less = first - best(data.runs, _held(data), PLAIN)
-    return lab.mean("fall of held-out entropy by plain training, nats", less).above(NATS)
-
-
-def _equal(data: lab.Data, arm: str) -> lab.Evidence:
-    less = best(data.runs, at_equal(data.runs, EQUAL), PLAIN) - best(
-        data.runs, at_equal(data.runs, EQUAL), arm
-    )
-    return lab.mean("held-out entropy of plain training less that of the arm at reward .6, nats", less).above(
-        NATS
-    )
+    return of.at_start(data)
 
 
 @study.claim(
-    "At equal reward classifier first is more confident in contexts never asked than plain training.",
+    "Where asked questions have a reward of .5 classifier first is more confident in contexts never asked than plain "
+    "training, by .05 nats.",
     origin=lab.Asked("More reward makes more confident by itself.", (papers.NTK_3,)),
 )
 def equal(data):
-    return _equal(data, FIRST).per("features")
+    return of.surer_at_equal(data, FIRST).per("features")
 
 
-@equal.null("plain training with Adam started afresh after as many steps")
+@equal.null("plain training with W₀ in G's path, features as they are")
 def _(data):
-    return _equal(data, RESTARTED)
+    return of.surer_at_equal(data, PLAIN_FIXED)
 
 
 @study.claim(
-    "Putting the norm of the unembedding back before stage 2 changes nothing: mean reward stays within .02.",
+    "The norm does not explain it: where classifier first is faster and ‖W‖ grows by 5 % or more in stage 1, mean "
+    "reward stays within .02 with the norm put back before stage 2.",
     origin=papers.NTK_3_MECHANISM,
 )
 def norm(data):
-    gain = _natural(_gain(data, RESCALED, FIRST))
-    return lab.mean("mean reward with the norm put back less that without", gain).near(0, within=GAIN)
+    return of.if_faster(data, of.same("the norm put back", of.change(data, RESCALED)), of.grown(data))
 
 
-@norm.null("plain training at its best rate against its lowest one")
+@norm.null("W doubled before stage 2")
 def _(data):
-    return lab.mean("mean reward at the best rate less that at the lowest", _natural(_slow(data))).near(
-        0, within=GAIN
-    )
-
-
-def _drift(data: lab.Data, values: xr.DataArray) -> lab.Evidence:
-    plain = _natural(best(data.runs, data.runs.drift, PLAIN))
-    name = "drift of features (1 less their cosine with those of the start) over that of plain training"
-    return lab.ratio(name, _natural(values), plain).between(1 / AS_FAR, AS_FAR)
+    return of.same("W doubled", of.change(data, DOUBLED))
 
 
 @study.claim(
-    "Features drift as far as in plain training, each at its best rate: 1 less their cosine with those of the start is "
-    "the same within a factor of 1.5.",
+    "A scale of the unembedding matters with Adam, too: twice W before stage 2 changes mean reward by .02 or more at "
+    "the same learning rate.",
+    origin=lab.Asked("Could putting the norm back change anything?", (papers.NTK_3_MECHANISM,)),
+)
+def scale(data):
+    return lab.contrary(of.same("W doubled", of.change(data, DOUBLED)))
+
+
+@scale.null("the norm put back: a factor near one")
+def _(data):
+    return lab.contrary(of.same("the norm put back", of.change(data, RESCALED)))
+
+
+@study.claim(
+    "Drift of features does not explain it: where classifier first is faster, features end as far from where they were "
+    "as in plain training (1 less their cosine), each at its best rate, within a factor of 1.5.",
     origin=papers.NTK_3_MECHANISM,
 )
 def drift(data):
-    return _drift(data, best(data.runs, data.runs.drift, FIRST))
+    return of.if_faster(data, of.drifted(data, FIRST).between(*BETWEEN))
 
 
-@drift.null("plain training at its lowest rate")
+@drift.null("W alone for half of the budget (LP-FT)")
 def _(data):
-    return _drift(data, data.runs.drift.sel(arm=PLAIN, drop=True).isel(rate=0, drop=True))
-
-
-def _through(gain: xr.DataArray, without: xr.DataArray) -> lab.Evidence:
-    name = "what the first stage gains less what it gains without that, features as they are"
-    return lab.mean(name, _natural(gain - without)).above(GAIN)
+    return of.drifted(data, HALF).between(*BETWEEN)
 
 
 @study.claim(
-    "The first stage works through the unembedding in the path of G: with W₀ there it gains .02 less, or more.",
+    "W alone for half of the budget (LP-FT) leaves features nearer to where they were than W alone for a seventh: they "
+    "drift at most 1/1.5 as far, both at the best rate of the latter.",
+    origin=lab.Asked("Is the drift another one than that of LP-FT?", (papers.NTK_3_MECHANISM,)),
+)
+def probing(data):
+    return of.drifted(data, HALF, FIRST).below(1 / of.AS_FAR)
+
+
+@probing.null("plain training with Adam started afresh, against plain training")
+def _(data):
+    return of.drifted(data, RESTARTED).below(1 / of.AS_FAR)
+
+
+@study.claim(
+    "The first stage works through the unembedding in the path of G: where classifier first is faster, its gain over "
+    "plain training is .02 less, or more, where both have W₀ there.",
     origin=lab.Derived("G = W J_φ J_φ′ᵀ Wᵀ", (papers.NTK_3,)),
 )
 def through(data):
-    return _through(_gain(data, FIRST), _gain(data, FIRST_FIXED, PLAIN_FIXED))
+    less = of.change(data, PLAIN_FIXED) - of.change(data, FIRST_FIXED)
+    return of.if_faster(data, of.lost("W₀ (beyond what plain training loses)", less))
 
 
-@through.null("the norm put back in the place of W₀ in G's path")
+@through.null("W as it is after stage 1 in G's path from then on, in both")
 def _(data):
-    return _through(_gain(data, FIRST), _gain(data, RESCALED))
+    less = of.change(data, PLAIN_KEPT) - of.change(data, FIRST_KEPT)
+    return of.lost("W after stage 1 (beyond what plain training loses)", less)
 
 
-@through.positive("the lowest rate in the place of W₀ in G's path")
+@through.positive("a random matrix in G's path")
 def _(data):
-    return _through(_slow(data), 0 * _slow(data))
-
-
-def _alike(data: lab.Data, arm: str) -> lab.Evidence:
-    gain = _gain(data, arm)
-    more = gain.sel(features="alike", drop=True) - gain.sel(features="apart", drop=True)
-    return lab.mean("gain where features are alike less gain where they vary", more).above(GAIN)
+    return of.lost("a random matrix", -of.change(data, RANDOM))
 
 
 @study.claim(
-    "Classifier first gains more where features are alike than where they vary.",
+    "Classifier first gains more where features are alike (cosine .99 of marks) than where they vary (cosine 0), by "
+    ".02 of mean reward.",
     origin=lab.Asked("It is said to make use of features that vary little.", (papers.NTK_2, papers.NTK_3)),
 )
 def alike(data):
-    return _alike(data, FIRST)
+    return of.more_alike(data, FIRST)
 
 
-@alike.null("plain training with Adam started afresh after as many steps")
+@alike.null(ANEW)
 def _(data):
-    return _alike(data, RESTARTED)
+    return of.more_alike(data, RESTARTED)
 
 
 @study.figure
 def draw(data: lab.Data) -> Figure:
-    """Reward along training; gains of all arms; by rate; confidence against reward."""
-    figure, ((paths, gains), (rates, confidence)) = plot.new((9.6, 7.2), nrows=2, ncols=2)
-    names, runs = [PLAIN, RESTARTED, FIRST], data.runs
-    label = xr.DataArray(names, dims="arm", name="arm")
-    reward, entropy = (
-        xr.concat([_natural(best(runs, runs[of].sel(asked=asked, drop=True), arm)) for arm in names], label)
-        for of, asked in (("reward", "asked"), ("entropy", "held out"))
-    )
-    drawn.paths(reward, paths, gain=_natural(_gain(data, FIRST)))
-    rows = {arm: _gain(data, arm, PLAIN_FIXED if arm == FIRST_FIXED else PLAIN) for arm in list(ARMS)[1:5]}
-    drawn.gains(
-        xr.concat(list(rows.values()), xr.DataArray(list(rows), dims="rows", name="rows")),
-        gains,
-        matters=GAIN,
-    )
-    drawn.rates(_natural(speed(runs)).sel(arm=[PLAIN, FIRST]), rates)
-    at = at_equal(runs, EQUAL)
-    less = _natural(best(runs, at, PLAIN) - best(runs, at, FIRST))
-    drawn.confidence(reward, entropy, confidence, less=less, equal=EQUAL)
-    return figure
+    """Reward along training; gains of all arms; by rate; drift beside it."""
+    return drawn.every(data)

@@ -8,11 +8,13 @@ matrix kept and rounded the same way, or of weights that walk at random.
 What the nulls predict: a Gaussian update has full numerical rank, leaves the singular subspaces nearly as they are if
 it is short, and changes mostly small weights in bfloat16, as it takes less to change these; of a random walk four
 fifths of the energy over steps lie on one direction (8/π²), and about a quarter of the weights is straight. Only what
-exceeds that is due to what was learnt.
+exceeds that is due to what was learnt. Some of these numbers are small, some near one: a measure is compared with its
+null by their *ratio*.
 
 The experiment: reference runs of GRPO with Adam and of SFT, at their ends and along all of their checkpoints; means
 over the matrices of attention and perceptrons. In these small networks updates are a tenth of the weights, so that all
-weights change in any format: for what is said of bfloat16 updates and their nulls are brought to .0015 of the weights.
+weights change in any format, and singular subspaces turn far: where length matters, updates and their nulls are
+brought to .0015 of the weights, as is usual of language models.
 """
 
 from typing import Any
@@ -33,67 +35,76 @@ from qra_jax.transformer.weights import angles, linearity, masks, spectra
 
 study = lab.Study(__name__, title="One run, all measures of its weights, each beside its null")
 
-ARMS, SAME = ("GRPO, Adam", "SFT"), 0.1
+GRPO, SFT = "GRPO, Adam", "SFT"
+ARMS, SAME = (GRPO, SFT), 0.1
+"""Difference that does not matter, as a share of the null."""
+DRAWN = 24
+"""Gaussian updates of which a null is the mean: of small numbers a few say little."""
 HALF, QUARTER = 0.5, 0.25
 """Density of the masks; share of the singular directions that count as principal."""
+RANK = "numerical rank ÷ full rank"
 OF_UPDATE = (
     "norm on the first direction",
-    "numerical rank ÷ full rank",
-    "weights the same in bfloat16",
+    RANK,
+    "weights that change in bfloat16",
     "changed weights that are small",
     "changed weights that are principal",
     "energy in principal directions",
-    "principal directions kept",
+    "turn of principal directions",
+    "drift of singular values",
 )
 OF_PATH = ("weights straight in the step", "energy over steps on one direction")
 MEASURES = (*OF_UPDATE, *OF_PATH)
-JUDGED = tuple(name for name in MEASURES if not name.startswith("numerical rank"))
+JUDGED = tuple(name for name in MEASURES if name != RANK)
 """The numerical rank is full for every base and its null, without any scatter: it is drawn and not judged."""
 
 
-def _of_update(base: Any, tuned: Any) -> jax.Array:
-    """`[measure]`, means over matrices."""
-
-    def one(before: jax.Array, now: jax.Array) -> jax.Array:
-        delta, side = now - before, min(before.shape)
-        moved, k = _twins.moved(before, delta), side // 4
-        return jnp.stack(
-            [
-                spectra.top_share(delta),
-                spectra.numerical_rank(delta) / side,
-                1 - masks.density(moved),
-                masks.overlap(moved, masks.low_magnitude(before, HALF)).value,
-                masks.overlap(moved, masks.principal(before, QUARTER, HALF)).value,
-                angles.principal_energy(before, delta, k).both,
-                angles.rotation(angles.principal_angles(before, now, k), *before.shape).both,
-            ]
-        )
-
-    both = zip(*(weights.parts.select(params).values() for params in (base, tuned)), strict=True)
-    return jnp.mean(jnp.stack([one(*pair) for pair in both]), axis=0)
+def _of_update(delta: jax.Array, before: jax.Array) -> jax.Array:
+    """`[measure]`, of one matrix."""
+    side, moved = min(before.shape), _twins.moved(before, delta)
+    near = before + delta * (_twins.SHORT * _twins.norms(before) / _twins.norms(delta))
+    turned = jnp.stack(angles.principal_angles(before, near, side // 4))
+    return jnp.stack(
+        [
+            spectra.top_share(delta),
+            spectra.numerical_rank(delta) / side,
+            masks.density(moved),
+            masks.overlap(moved, masks.low_magnitude(before, HALF)).value,
+            masks.overlap(moved, masks.principal(before, QUARTER, HALF)).value,
+            angles.principal_energy(before, delta, side // 4).both,
+            jnp.sqrt(jnp.mean(jnp.sin(turned) ** 2)),
+            angles.spectral_drift(before, near),
+        ]
+    )
 
 
 @study.experiment()
 def runs(run: lab.Run) -> xr.Dataset:
-    """Measures of the run, of its null, and of its null drawn again."""
+    """Measures of the run, of its null, a mean of many updates, and of its null drawn again."""
     size, parts = run(SIZE), {}
     for task in run(TASKS):
         courses = reference(run, task, ARMS, size)
-        step = jnp.asarray(courses[ARMS[0]].step, jnp.float32)
+        step = jnp.asarray(courses[GRPO].step, jnp.float32)
 
         def read(key: jax.Array, base: Any, path: Any, step: Any = step) -> dict[str, jax.Array]:
             tuned = jax.tree.map(lambda leaf: leaf[-1], path)
-            twins = [weights.twin.gaussian(jax.random.fold_in(key, i), base, tuned) for i in range(2)]
-            seen = {"run": linearity.measures(path, step, step)}
-            for i, name in enumerate(("null", "again")):
-                seen[name] = linearity.nulls(jax.random.fold_in(key, 2 + i), path, step, step)["random walk"]
-            ends = zip(seen, (tuned, *twins), strict=True)
-            return {
-                name: jnp.concatenate(
-                    [_of_update(base, end), jnp.stack([seen[name].share, seen[name].energy])]
-                )
-                for name, end in ends
-            }
+            before, keys = weights.parts.select(base), jax.random.split(key, 2 * DRAWN)
+            noise = jax.vmap(lambda own: weights.twin.gaussian(own, base, tuned))(keys)
+            ends = jax.tree.map(lambda now, drawn: jnp.concatenate([now[None], drawn]), tuned, noise)
+            found = [
+                _twins.singly(_of_update, moved - before[name][None], before[name])
+                for name, moved in weights.parts.select(ends).items()
+            ]
+            every = _twins.averaged(found)
+            means = [every[0], *(jnp.mean(every[i : i + DRAWN], axis=0) for i in (1, 1 + DRAWN))]
+            seen = [linearity.measures(path, step, step)]
+            for i in (2, 3):
+                seen.append(linearity.nulls(jax.random.fold_in(key, i), path, step, step)["random walk"])
+            rows = [
+                jnp.append(of, jnp.stack([way.share, way.energy]))
+                for of, way in zip(means, seen, strict=True)
+            ]
+            return dict(zip(("run", "null", "again"), rows, strict=True))
 
         found = pairs(read, run.key, bases(run, task, size), {a: c.params for a, c in courses.items()})
         values = {name: (("arm", "seed", "measure"), x) for name, x in found.items()}
@@ -101,51 +112,51 @@ def runs(run: lab.Run) -> xr.Dataset:
     return joined(parts)
 
 
+def _over_null(runs: xr.Dataset, name: str = "run") -> lab.Estimate:
+    return lab.ratio("measure ÷ that of its null", runs[name], runs.null)
+
+
 def _as_null(data: lab.Data, arm: str, name: str = "run") -> lab.Evidence:
-    runs = data.runs.sel(arm=arm, measure=list(JUDGED))
-    words = "measure less that of its null"
-    return lab.difference(words, runs[name], runs.null).near(0.0, within=SAME).per("task", "measure")
+    runs = data.runs.sel(arm=arm, measure=list(JUDGED), drop=True)
+    return _over_null(runs, name).near(1.0, within=SAME).per("task", "measure")
 
 
 WHY = (papers.A_1_SHARE, papers.GEO_1, papers.GEO_2, papers.LINEAR)
 
 
 @study.claim(
-    "What is measured of the weights that GRPO with Adam trains is what their null gives, within a tenth.",
+    "What is measured of the weights that GRPO with Adam trains is what their null gives, within a tenth of it.",
     origin=lab.Asked("A number that noise of that size has, too, says nothing of learning.", WHY),
     needs_no_control="it is itself the comparison with the null",
 )
 def reinforced(data):
-    return _as_null(data, "GRPO, Adam")
+    return _as_null(data, GRPO)
 
 
 @reinforced.positive("the null drawn again")
 def _(data):
-    return _as_null(data, "GRPO, Adam", "again")
+    return _as_null(data, GRPO, "again")
 
 
 @study.claim(
-    "What is measured of the weights that SFT trains is what their null gives, within a tenth.",
+    "What is measured of the weights that SFT trains is what their null gives, within a tenth of it.",
     origin=lab.Asked("The same of supervised training.", WHY),
     needs_no_control="it is itself the comparison with the null",
 )
 def supervised(data):
-    return _as_null(data, "SFT")
+    return _as_null(data, SFT)
 
 
 @supervised.positive("the null drawn again")
 def _(data):
-    return _as_null(data, "SFT", "again")
+    return _as_null(data, SFT, "again")
 
 
 def _apart(data: lab.Data, name: str = "run") -> lab.Evidence:
     seen = data.runs[name].sel(measure=list(JUDGED))
     first, second = (seen.sel(arm=arm, drop=True) for arm in ARMS)
-    return (
-        lab.difference("measure of GRPO less that of SFT", first, second)
-        .near(0.0, within=SAME)
-        .per("task", "measure")
-    )
+    words = "measure of GRPO ÷ that of SFT"
+    return lab.ratio(words, first, second).near(1.0, within=SAME).per("task", "measure")
 
 
 @study.claim(
@@ -164,19 +175,27 @@ def _(data):
 
 @study.figure
 def draw(data: lab.Data) -> Figure:
-    """All measures of the run, and of its null, on one scale."""
+    """All measures of GRPO's and of SFT's weights over those of noise of the same size."""
     tasks = data.runs.task.values
-    figure, axes = plot.new((5.6 * len(tasks) + 2.0, 4.2), ncols=len(tasks), squeeze=False)
-    look = {("run", "GRPO, Adam"): plot.BEST, ("run", "SFT"): plot.RIVAL, ("null", "GRPO, Adam"): plot.MUTED}
-    names = ("GRPO", "SFT", "null of GRPO's update")
+    figure, axes = plot.new((5.2 * len(tasks) + 3.4, 4.6), ncols=len(tasks), squeeze=False)
+    shades = {"GRPO": plot.BEST, "SFT": plot.RIVAL}
     for task, ax in zip(tasks, np.ravel(axes), strict=True):
-        runs = data.runs.sel(task=task)
-        rows = xr.concat([runs[kind].sel(arm=arm, drop=True) for kind, arm in look], "of")
-        rows = rows.assign_coords(of=list(names)).transpose("measure", "of", "seed")
-        far = abs(runs.run - runs.null).sel(arm="GRPO, Adam").mean("seed") > SAME
-        title = f"{task}: {int(far.sum())} of {len(MEASURES)} measures are more than a tenth from their null"
-        panels.frame(title, ax, x="", y="", xlim=(-0.03, 1.03))
-        shades = dict(zip(names, look.values(), strict=True))
-        panels.forest(rows, ax, by="of", over="seed", expected=None, colors=shades)
-    panels.legend(None, np.ravel(axes)[-1], place="below", ncols=3)
+        runs = data.runs.sel(task=task, drop=True)
+        rows = {
+            name: _over_null(runs.sel(arm=arm, drop=True)) for name, arm in zip(shades, ARMS, strict=True)
+        }
+        same = int((abs(rows["GRPO"].value - 1) <= SAME).sum())
+        title = f"{same} of {len(MEASURES)} measures of GRPO's weights as in noise ({task})"
+        words = "measure ÷ that of noise of the same size (shaded: within a tenth)"
+        panels.frame(title, ax, x=words, y="", log="x", xticks=[0.8, 0.9, 1, 1.1, 1.25, 1.5, 2])
+        means = runs[["run", "null"]].sel(arm=GRPO).mean("seed")
+        told = {
+            name: [f"{float(means[x].sel(measure=name)):.2g}" for x in ("run", "null")] for name in MEASURES
+        }
+        names = {name: f"{name}: {own}, noise {null}" for name, (own, null) in told.items()}
+        region = 1 - SAME, 1 + SAME
+        panels.forest(
+            lab.stacked("of", rows), ax, by="of", expected=1, region=region, colors=shades, names=names
+        )
+    panels.legend(None, np.ravel(axes)[-1], place="below", ncols=2)
     return figure

@@ -3,76 +3,119 @@
 import numpy as np
 import xarray as xr
 
-PLAIN, RESTARTED, FIRST, RESCALED = "plain", "plain, restarted", "classifier first", "‖W‖ put back"
-FIRST_FIXED, PLAIN_FIXED = "classifier first, W₀ in G", "plain, W₀ in G"
+from qra_jax.studies.weights._stages import (
+    CHANGED,
+    DOUBLED,
+    FIRST,
+    FIRST_FIXED,
+    FIRST_KEPT,
+    HALF,
+    PLAIN_FIXED,
+    RANDOM,
+    RESCALED,
+    RESTARTED,
+)
 
 
 def _noise(like, size, seed=0):
     return like.copy(data=size * np.random.default_rng(seed).standard_normal(like.shape))
 
 
-def _shifts(d, shifts):
-    """A number for each arm, or for each arm and kind of features, `[arm, features]`."""
-    rows = [
-        [
-            shifts.get(arm, 0.0) if not isinstance(shifts.get(arm), dict) else shifts[arm].get(kind, 0.0)
-            for kind in d.runs.features.values
-        ]
-        for arm in d.runs.arm.values
-    ]
-    return xr.DataArray(rows, dims=("arm", "features"))
+def _by_arm(runs, values, default):
+    """A number for each arm, or for each arm and kind of features."""
+    kinds = runs.features.values if "features" in runs.dims else ["as they are"]
+    own = [values.get(str(arm), default) for arm in runs.arm.values]
+    rows = [[x.get(str(kind), default) if isinstance(x, dict) else x for kind in kinds] for x in own]
+    found = xr.DataArray(rows, {"arm": runs.arm, "features": kinds}, ("arm", "features"))
+    return found if "features" in runs.dims else found.isel(features=0, drop=True)
 
 
-def _learning(reward=None, entropy=None, spread=1e-3):
-    """Paths that depend on the rate, the same in all arms but for shifts of reward and of held-out entropy."""
+def _changed(values):
+    """Shifts of arms with one thing changed, features as they are: those of the arm, and their own."""
+    flat = {arm: 0.0 if isinstance(x, dict) else x for arm, x in values.items()}
+    return {arm: flat.get(like, 0.0) + flat.get(arm, 0.0) for arm, (like, _) in CHANGED.items()}
+
+
+def made(reward=None, entropy=None, drift=None, *, grown=1.1, best=1, spread=1e-3):
+    """Paths that are the same in all arms but for shifts of reward and of held-out entropy, and factors of drift.
+
+    A change has the shifts of its arm and those of its own. One place of the rates is the best; ‖W‖ grows in stage 1.
+    """
+    reward, entropy, drift = reward or {}, entropy or {}, drift or {}
 
     def mutate(d):
-        runs = d.runs
-        time = runs.step / runs.step.max()
-        rate = xr.DataArray(np.linspace(0.4, 0.6, runs.sizes["rate"]), dims="rate")
-        own = _noise(runs.reward.isel(step=0, drop=True), spread)
-        path = 0.3 + rate * time + _shifts(d, reward or {}) + own
-        held = 1.2 - 0.8 * time - _shifts(d, entropy or {}) + own
-        new = {"reward": path, "entropy": held}
-        new = {k: x.broadcast_like(runs[k]).transpose(*runs[k].dims).values for k, x in new.items()}
-        return d.change("runs", **new)
+        for name in ("runs", "changed"):
+            runs = d[name]
+            time = runs.step / runs.step.max()
+            rate = 0.0
+            if name == "runs":
+                rate = xr.DataArray(
+                    -0.1 * abs(np.arange(runs.sizes["rate"]) - best), {"rate": runs.rate}, ("rate",)
+                )
+            up, sure = reward, entropy
+            if name == "changed":
+                up, sure = _changed(reward), _changed(entropy)
+            new = {
+                "reward": 0.3 + (0.5 + rate) * time + _by_arm(runs, up, 0.0) + _noise(runs.reward, spread),
+                "entropy": 1.2 - 0.8 * time - _by_arm(runs, sure, 0.0) + _noise(runs.entropy, spread, 1),
+                "norm": 1 + 7 * (grown - 1) * time + _noise(runs.norm, spread, 2),
+                "drift": 0.5 * time * _by_arm(runs, drift, 1.0) + 0.01 * abs(_noise(runs.drift, 1.0, 3)),
+            }
+            d = d.change(name, **{k: x.transpose(*runs[k].dims) for k, x in new.items()})
+        return d
 
     return mutate
 
 
-def _drifting(factor):
-    def mutate(d):
-        rate = xr.DataArray(np.linspace(0.2, 1, d.runs.sizes["rate"]), dims="rate")
-        size = xr.where(d.runs.arm == FIRST, factor, 1.0) * rate
-        new = (size + _noise(d.runs.drift, 1e-3)).transpose(*d.runs.drift.dims)
-        return _learning()(d).change("runs", drift=new.values)
-
-    return mutate
-
-
-def _few(d):
+def few(*shifts, **options):
     """Two networks that have little in common."""
-    return _learning(spread=0.3)(d).select("runs", seed=slice(2))
+    mutate = made(*shifts, **options | {"spread": 0.3})
+    return lambda d: mutate(d).select("runs", seed=slice(2)).select("changed", seed=slice(2))
 
 
+UP = {FIRST: 0.1}
 TABLE = {
-    "faster": {"holds": _learning({FIRST: 0.1}), "fails": _learning(), "open": _few},
-    "surer": {"holds": _learning(None, {FIRST: 0.3}), "fails": _learning(), "open": _few},
-    "equal": {"holds": _learning(None, {FIRST: 0.3}), "fails": _learning(), "open": _few},
-    "norm": {"holds": _learning(), "fails": _learning({RESCALED: 0.1}), "open": _few},
+    "faster": {"holds": made(UP), "fails": made({HALF: -0.1}), "open": made(UP, best=0)},
+    "surer": {"holds": made(None, {FIRST: 0.3}), "fails": made(), "open": few()},
+    "equal": {"holds": made(None, {FIRST: 0.3}), "fails": made(), "open": few()},
+    "norm": {
+        "holds": made(UP | {DOUBLED: -0.1}),
+        "fails": made(UP | {DOUBLED: -0.1, RESCALED: -0.1}),
+        "open": made(UP | {DOUBLED: -0.1}, grown=1.0),
+    },
+    "scale": {"holds": made({DOUBLED: -0.1}), "fails": made(), "open": few()},
     "drift": {
-        "holds": _drifting(1.0),
-        "fails": _drifting(3.0),
-        "open": lambda d: d.change("runs", drift=np.nan),
+        "holds": made(UP, drift={HALF: 0.3}),
+        "fails": made(UP, drift={HALF: 0.3, FIRST: 3.0}),
+        "open": made(drift={HALF: 0.3}),
+    },
+    "probing": {
+        "holds": made(drift={HALF: 0.3}),
+        "fails": made(),
+        "open": lambda d: (
+            made(drift={HALF: 0.3})(d).select("runs", seed=slice(1)).select("changed", seed=slice(1))
+        ),
     },
     "through": {
-        "holds": _learning({FIRST: 0.1, RESCALED: 0.1}),
-        "fails": _learning({FIRST: 0.1, RESCALED: 0.1, FIRST_FIXED: 0.1}),
-        "open": _few,
+        "holds": made(UP | {FIRST_FIXED: -0.1, RANDOM: -0.2}),
+        "fails": made(UP | {RANDOM: -0.2}),
+        "open": made({FIRST_FIXED: -0.1, RANDOM: -0.2}),
     },
     "alike": {
-        "holds": _learning({FIRST: {"alike": 0.1}}),
-        "fails": _learning({FIRST: {"apart": 0.1}}),
-        "open": _few,
+        "holds": made({FIRST: {"alike": 0.1}}),
+        "fails": made({FIRST: {"apart": 0.1}}),
+        "open": few(),
     },
 }
+SHOWN = {
+    "faster": made(UP | {RESTARTED: 0.1}),
+    "surer": made(None, {FIRST: 0.3, RESTARTED: 0.3}),
+    "equal": made(None, {FIRST: 0.3, PLAIN_FIXED: 0.3}),
+    "norm": made(UP),
+    "scale": made({DOUBLED: -0.1, RESCALED: -0.1}),
+    "drift": made(UP),
+    "probing": made(drift={HALF: 0.3, RESTARTED: 0.3}),
+    "through": made(UP | {FIRST_FIXED: -0.1, FIRST_KEPT: -0.1}),
+    "alike": made({FIRST: {"alike": 0.1}, RESTARTED: {"alike": 0.1}}),
+}
+"""Data in which a null control shows the effect, too."""

@@ -2,125 +2,143 @@
 
 import numpy as np
 
-from qra_jax.studies.weights import _masks as masks, _places as places, _twins as own
+from qra_jax.studies.weights import _masks as masks, _places as places, _rounding as rounding, _twins as own
 
 SCATTER = 1e-3
+BOTH = (own.OWN, own.GAUSSIAN)
+AVOIDS, SEEKS = (-0.1, 0.1), (0.1, -0.1)
+"""How far shares on principal and on small weights are from usual."""
 
 
-def _noise(values, seed=0):
-    return SCATTER * np.random.default_rng(seed).standard_normal(values.shape)
-
-
-def _set(values, dims):
+def _set(values, dims, seed=0):
     """Values that depend on the labels of some dimensions, with scatter; 0 where nothing is said."""
     out = values * 0
     for labels, value in dims:
         out.loc[labels] = value
-    return out + _noise(out)
+    return out + SCATTER * np.random.default_rng(seed).standard_normal(out.shape)
 
 
-def _placed(data, principal=0.0, small=0.0, *, arms=None, rounding=0.1):
-    """Masks of some arms on principal and on small weights, more or less than those of Gaussian updates."""
-    arms = list(places.ARMS) if arms is None else list(arms)
-    where = (
-        (places.PRINCIPAL, principal, -rounding, -0.2),
-        (places.SMALL, small, rounding, 0.2),
-    )
+def _placed(
+    data, own_shift=(0.0, 0.0), noise=(0.0, 0.0), *, arms=places.ARMS, like=(own.OWN,), unrounded=False
+):
+    """Masks on principal and on small weights: of noise, and of what training adds to it."""
     dims = []
-    for place, excess, rounded, made in where:
-        for mask, noise in ((places.ROUNDED, 0.5 + rounded), (places.LARGEST, 0.5)):
+    for place, shift, usual, made in zip(
+        (places.PRINCIPAL, places.SMALL), own_shift, noise, (-0.2, 0.2), strict=True
+    ):
+        for mask in (places.ROUNDED, places.LARGEST):
+            level = 0.5 + (usual if mask == places.ROUNDED or unrounded else 0.0)
             here = {"where": place, "mask": mask}
-            dims += [(here, noise), (here | {"update": own.OWN, "arm": arms}, noise + excess)]
-            dims += [(here | {"update": places.MADE}, noise + made)]
-    on = _set(data.runs.on, dims)
-    return data.change("runs", on=on, apart=lambda x: x * 0)
+            dims += [(here, level), (here | {"update": list(like), "arm": list(arms)}, level + shift)]
+            dims += [(here | {"update": places.MADE}, level + made)]
+    return data.change("runs", on=_set(data.runs.on, dims), apart=lambda x: x * 0)
 
 
-def _ratio(data, **ratios):
-    """Angles or drifts over those of Gaussian updates."""
-    changes = {}
-    for name, ratio in ratios.items():
-        dims = [({}, 0.1), ({"update": own.OWN}, 0.1 * ratio), ({"update": places.SHORTER}, 0.05)]
-        changes[name] = _set(data.runs[name], dims)
-    return data.change("runs", **changes)
+def _turned(data, name, mine, like=(own.OWN,), noise=0.5, short=0.01):
+    """Angles or drifts; short Gaussian updates do next to nothing."""
+    usual = {"update": own.GAUSSIAN, "length": places.USUAL}
+    dims = [({}, noise), ({"update": list(like)}, mine)]
+    dims += [(usual, short)] if like == (own.OWN,) else []
+    return data.change("runs", **{name: _set(data.runs[name], dims)})
 
 
-def _agree(data, excess):
-    here = {"update": own.OWN, "other": list(places.OTHERS)}
-    return data.change("runs", jaccard=_set(data.runs.jaccard, [(here, excess)]))
+def _noise(data, *, stored=("bfloat16",), off=0.0, masks=(places.ROUNDED,), shift=0.0):
+    """The numbers of the null alone, where they are those that were noted, or off."""
+    known = np.array(list(rounding.LENGTHS.values()))
+    stay, on = [({}, 0.1)], [({}, 0.5)]
+    for i, length in enumerate(rounding.LENGTHS):
+        stay += [({"stored": list(stored), "length": length}, known[i, 0] + off)]
+        on += [({"mask": list(masks), "length": length, "rank": rounding.RANKS[1]}, known[i, 1] + shift)]
+    return data.change("noise", stay=_set(data.noise.stay, stay), on=_set(data.noise.on, on))
 
 
-def _gains(data, **shares):
-    """Shares of the gain of all weights that masks have."""
-    usual = {masks.EVERYTHING: 1.0, masks.FEW: 0.1, masks.MOST: 0.99, masks.RANDOM: 0.6, masks.OTHER: 0.6}
-    usual |= {places.PRINCIPAL: 0.6, places.SMALL: 0.6, places.REST: 0.6}
-    usual |= {getattr(places, name): share for name, share in shares.items()}
-    return data.change("reruns", gain=_set(data.reruns.gain, [({"mask": k}, v) for k, v in usual.items()]))
+def _gains(data, shares=None):
+    """Shares of the gain of all weights that masks have, at all rates."""
+    usual = {masks.EVERYTHING: 1.0, masks.RANDOM_FEW: 0.1, masks.RANDOM_MOST: 0.99, masks.RANDOM: 0.6}
+    usual |= dict.fromkeys((masks.RANDOM_AGAIN, places.PRINCIPAL, places.SMALL, places.REST), 0.6)
+    dims = [({"mask": name}, share) for name, share in (usual | (shares or {})).items()]
+    return data.change("reruns", gain=_set(data.reruns.gain, dims))
 
 
 def _few(data):
-    return data.select("runs", seed=slice(2)).select("reruns", seed=slice(2))
+    for name in ("runs", "reruns", "noise"):
+        data = data.select(name, seed=slice(2))
+    return data
 
 
-def _unknown(data):
-    return data.change("runs", on=np.nan, angle=np.nan, drift=np.nan, jaccard=np.nan).change(
-        "reruns", gain=np.nan
-    )
-
-
-def _place(**holds):
-    fails = {name: -value for name, value in holds.items()}
+def _both(function, holds, fails):
+    """The three verdicts, from what a function is to make of the data."""
     return {
-        "holds": lambda d: _placed(d, **holds),
-        "fails": lambda d: _placed(d, **fails),
-        "open": lambda d: _few(_placed(d, **holds)),
-    }
-
-
-def _turning(name):
-    return {
-        "holds": lambda d: _ratio(d, **{name: 0.6}),
-        "fails": lambda d: _ratio(d, **{name: 1.2}),
-        "open": lambda d: _few(_ratio(d, **{name: 0.6})),
+        "holds": lambda d: function(d, *holds),
+        "fails": lambda d: function(d, *fails),
+        "open": lambda d: _few(function(d, *holds)),
     }
 
 
 def _side(name):
-    on, off = own.SIDES[name]
+    on, off = ([pair[i] for pair in own.SIDES[name].values()] for i in (0, 1))
     return {
-        "holds": lambda d: _placed(d, principal=-0.1, arms=on),
-        "fails": lambda d: _placed(d, principal=-0.1, arms=off),
-        "open": lambda d: _few(_placed(d, principal=-0.1, arms=on)),
+        "holds": lambda d: _placed(d, AVOIDS, arms=on),
+        "fails": lambda d: _placed(d, AVOIDS, arms=off),
+        "open": lambda d: _few(_placed(d, AVOIDS, arms=on)),
     }
 
 
+def _sides_of_noise(name):
+    on = [pair[0] for pair in own.SIDES[name].values()]
+    return lambda d: _placed(d, AVOIDS, arms=on, like=BOTH)
+
+
+PLACED = _both(_placed, (AVOIDS,), (SEEKS,))
+LOW = {masks.RANDOM_AGAIN: 0.2, places.PRINCIPAL: 0.2}
+HIGH = {masks.RANDOM_FEW: 0.97, places.SMALL: 0.97, places.REST: 0.97}
 TABLE = {
-    "avoids": _place(principal=-0.1),
-    "small": _place(small=0.1),
-    "avoids-exactly": _place(principal=-0.1),
-    "small-exactly": _place(small=0.1),
-    "rounding": {
-        "holds": _placed,
-        "fails": lambda d: _placed(d, rounding=0.0),
-        "open": lambda d: _few(_placed(d)),
+    **dict.fromkeys(("avoids", "small", "avoids-beyond-noise", "small-beyond-noise"), PLACED),
+    **dict.fromkeys(("avoids-exactly", "small-exactly"), PLACED),
+    "rounding": _both(_placed, ((0.0, 0.0), AVOIDS), ((0.0, 0.0), SEEKS)),
+    "noise-stays": {
+        "holds": _noise,
+        "fails": lambda d: _noise(d, off=0.05),
+        "open": lambda d: _few(_noise(d)),
     },
-    "turns": _turning("angle"),
-    "drifts": _turning("drift"),
-    "overlap": {
-        "holds": lambda d: _agree(d, 0.2),
-        "fails": lambda d: _agree(d, 0.0),
-        "open": lambda d: _few(_agree(d, 0.2)),
+    "noise-avoids": {
+        "holds": _noise,
+        "fails": lambda d: _noise(d, shift=0.1),
+        "open": lambda d: _few(_noise(d)),
     },
+    "turns-little": _both(_turned, ("angle", 0.05, (own.OWN,), 0.5, 0.5), ("angle", 0.5)),
+    "drifts-little": _both(_turned, ("drift", 0.02), ("drift", 0.5)),
+    "turns-less-than-noise": _both(_turned, ("angle", 0.3), ("angle", 0.6)),
+    "drifts-less-than-noise": _both(_turned, ("drift", 0.3), ("drift", 0.6)),
     "policy": _side("policy"),
     "loss": _side("loss"),
     "principal": {
-        "holds": lambda d: _gains(d, PRINCIPAL=0.2),
-        "fails": lambda d: _gains(d, PRINCIPAL=0.8),
-        "open": _unknown,
+        "holds": lambda d: _gains(d, {places.PRINCIPAL: 0.2}),
+        "fails": lambda d: _gains(d, {places.PRINCIPAL: 0.8}),
+        "open": lambda d: d.change("reruns", gain=np.nan),
     },
     "enough": {
-        "holds": lambda d: _gains(d, SMALL=0.97, REST=0.97),
-        "fails": lambda d: _gains(d, SMALL=0.5, REST=0.5),
-        "open": _unknown,
+        "holds": lambda d: _gains(d, HIGH | {masks.RANDOM_FEW: 0.1}),
+        "fails": _gains,
+        "open": lambda d: d.change("reruns", gain=np.nan),
     },
 }
+SHOWN = {
+    **dict.fromkeys(("avoids", "small"), lambda d: _placed(d, noise=AVOIDS)),
+    **dict.fromkeys(
+        ("avoids-beyond-noise", "small-beyond-noise", "avoids-exactly", "small-exactly"),
+        lambda d: _placed(d, AVOIDS, like=BOTH),
+    ),
+    "rounding": lambda d: _placed(d, noise=AVOIDS, unrounded=True),
+    "noise-stays": lambda d: _noise(d, stored=rounding.STORED),
+    "noise-avoids": lambda d: _noise(d, masks=(places.ROUNDED, places.LARGEST)),
+    "turns-little": lambda d: _turned(d, "angle", 0.05, like=BOTH),
+    "drifts-little": lambda d: _turned(d, "drift", 0.02, like=BOTH),
+    "turns-less-than-noise": lambda d: _turned(d, "angle", 0.3, like=BOTH),
+    "drifts-less-than-noise": lambda d: _turned(d, "drift", 0.3, like=BOTH),
+    "policy": _sides_of_noise("policy"),
+    "loss": _sides_of_noise("loss"),
+    "principal": lambda d: _gains(d, LOW),
+    "enough": lambda d: _gains(d, HIGH),
+}
+"""Data in which the null control shows the effect as well, so that the claim has to be open."""

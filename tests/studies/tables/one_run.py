@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def made(off, apart=0.0):
-    """Every measure of a run is so far from its null, and that of SFT so far from that of GRPO."""
+def made(off, apart=0.0, again=0.0):
+    """Every measure of a run is so far from its null, that of SFT so far from that of GRPO, a second null so far."""
 
     def change(data):
         runs = data.runs
@@ -14,7 +14,7 @@ def made(off, apart=0.0):
         return data.change(
             "runs",
             null=null + wave(1) * arm,
-            again=null + wave(2),
+            again=null + again + wave(2),
             run=null + off + apart * arm + wave(3) * (1 + arm),
         )
 
@@ -30,3 +30,5 @@ TABLE = {
     "supervised": {"holds": made(0.0), "fails": made(0.3), "open": few},
     "alike": {"holds": made(0.3), "fails": made(0.0, 0.3), "open": few},
 }
+SHOWN = {}
+"""No claim has a null control: each is the comparison with one."""
