@@ -1,6 +1,7 @@
 """Files of runs: every format and every trap, each from a small file that is made here."""
 
 import csv
+import importlib
 import json
 import re
 import sqlite3
@@ -74,7 +75,9 @@ TRAINERS = {
 }
 
 
-def agrees(found, accuracy=ACCURACY, steps=STEPS):
+def agrees(found, accuracy=None, steps=None):
+    accuracy = ACCURACY if accuracy is None else accuracy
+    steps = STEPS if steps is None else steps
     np.testing.assert_allclose(found.steps, steps)
     np.testing.assert_allclose(found.accuracy, accuracy, atol=1e-6)
 
@@ -174,15 +177,17 @@ def test_tensorboard_table(tmp_path):
 
 def test_event_files(tmp_path):
     pytest.importorskip("tensorboard")
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    event, summary, writing = (
+        importlib.import_module(f"tensorboard.{name}")
+        for name in ("compat.proto.event_pb2", "compat.proto.summary_pb2", "summary.writer.event_file_writer")
+    )
 
     for part in (slice(0, 30), slice(25, 40)):  # a restart
-        writer = EventFileWriter(str(tmp_path / "logs"), filename_suffix=f".{part.start}")
+        writer = writing.EventFileWriter(str(tmp_path / "logs"), filename_suffix=f".{part.start}")
         for s, a in zip(STEPS[part], ACCURACY[part], strict=True):
-            value = Summary.Value(tag="train/rollout/reward_mean", simple_value=a)
-            writer.add_event(Event(wall_time=1.7e9 + s + part.start, step=s, summary=Summary(value=[value])))
+            value = summary.Summary.Value(tag="train/rollout/reward_mean", simple_value=a)
+            one = summary.Summary(value=[value])
+            writer.add_event(event.Event(wall_time=1.7e9 + s + part.start, step=s, summary=one))
         writer.close()
     found = runs.read(tmp_path / "logs")
     agrees(found)
@@ -242,7 +247,7 @@ def test_rollouts(tmp_path):
 
 def test_parquet(tmp_path):
     arrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
+    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
 
     for s in range(3):
         table = {
@@ -266,7 +271,9 @@ def test_checkpoints_and_bins(tmp_path):
     agrees(found, [0.25, 0.5, 0.75], [40.5, 120.5, 200.5])
 
 
-def curve(steps=STEPS, values=ACCURACY, header="step,accuracy"):
+def curve(steps=None, values=None, header="step,accuracy"):
+    values = ACCURACY if values is None else values
+    steps = STEPS if steps is None else steps
     return f"{header}\n" + "".join(f"{s},{a!r}\n" for s, a in zip(steps, map(float, values), strict=True))
 
 

@@ -318,7 +318,7 @@ def _one_a_step(
         back = back[:0]
     if len(back) and keep is None:
         again = steps[back] <= steps[0]
-        if again.all() and (np.diff([0, *back, len(steps)]) > 2).all():
+        if again.all() and (np.diff(np.concatenate([[0], back, [len(steps)]])) > 2).all():
             raise ValueError(
                 f"{log.path}: steps begin again at row {log.lines[back[0]]}: {len(back) + 1} runs one after the other; "
                 f"must be one: --run 1 … {len(back) + 1} takes one of them, --keep last the later of equal steps"

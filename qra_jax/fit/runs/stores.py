@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from qra_jax.fit.runs import keys
 from qra_jax.fit.runs.rows import Log, Rows
@@ -27,8 +28,10 @@ def is_events(sample: Sample) -> bool:
 def events(sample: Sample) -> Log:
     """Scalars of TensorBoard; every folder is a run, and the files of one follow each other, as after restarts."""
     try:
-        from tensorboard.backend.event_processing import event_accumulator
-        from tensorboard.util.tensor_util import make_ndarray
+        from tensorboard.backend.event_processing import (  # pyright: ignore[reportMissingImports]
+            event_accumulator,
+        )
+        from tensorboard.util.tensor_util import make_ndarray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(
             f"{sample.path}: event files of TensorBoard; need pip install 'qra-jax[logs]', or an export as CSV"
@@ -100,9 +103,9 @@ def parquet(sample: Sample) -> Log:
     return rows.done(str(sample.path), "a Parquet file")
 
 
-def _parquet(path: Path, rows: Rows, more: dict[str, float]) -> None:
+def _parquet(path: Path, rows: Rows, more: dict[str, Any]) -> None:
     try:
-        from pyarrow import parquet as reader
+        from pyarrow import parquet as reader  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(f"{path}: a Parquet file; needs pip install pyarrow, or an export as CSV") from None
     number = len(rows.lines)

@@ -91,10 +91,9 @@ def less_aligned(data: lab.Data, first: str, second: str) -> lab.Evidence:
 
 def less_than_with_a_drift(data: lab.Data, arm: str) -> lab.Evidence:
     """The same of the moment, of an arm and of itself with a part added to its gradients that never changes."""
-    both = (_next(data, gradient).sel(arm=arm, drop=True) for gradient in ("own", "with a drift"))
-    return (
-        lab.difference("cosine with the gradient, less that with a drift", *both).below(-ALIGNED).per("task")
-    )
+    own, drifting = (_next(data, gradient).sel(arm=arm, drop=True) for gradient in ("own", "with a drift"))
+    quantity = "cosine with the gradient, less that with a drift"
+    return lab.difference(quantity, own, drifting).below(-ALIGNED).per("task")
 
 
 def _next(data: lab.Data, gradient: str = "own") -> xr.DataArray:
