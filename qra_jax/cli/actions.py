@@ -146,7 +146,9 @@ def _fit(command: Fit) -> int:
             report.show_histories(command.file, **options)
         return 0
     curve = curves.of(points)
-    size = 8 if command.group_size is None else command.group_size
+    if len(command.group_size) > 1:
+        raise ValueError(f"group_size: {len(command.group_size)} of them; must be one for a curve")
+    size = command.group_size[0] if command.group_size else 8
     with busy("fitting each of the dynamics (the first time compiles, ~1 min)"):
         answer = report.answer(curve, command.train_until, group_size=size, seed=command.seed)
     if path is not None:

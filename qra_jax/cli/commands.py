@@ -119,8 +119,9 @@ class Fit:
     """Samples behind every point, where the file does not say."""
     keep: Annotated[Literal["first", "last"] | None, _arg("WHICH")] = None
     """Which of several rows with one step; default: after a restart the last, else their mean."""
-    group_size: Annotated[int | None, _arg("G")] = None
-    """Rollouts a group in GRPO's clock (default: 8), or rollouts of a visit (default: inferred from the values)."""
+    group_size: Annotated[tuple[int, ...], _arg("G [G ...]")] = ()
+    """Rollouts a group in GRPO's clock (default: 8), or rollouts of a visit, one number or one for each visit (default:
+    inferred from the values)."""
     seed: Annotated[int, _arg("N")] = 0
     """Of the random numbers."""
     json: Flag = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -327,20 +327,22 @@ def draw(answer: FitReport) -> Figure:
 
 
 def show_histories(
-    path: str, *, as_json: bool, group_size: int | None = None, seed: int = 0, console: Console | None = None
+    path: str, *, as_json: bool, group_size: Sequence[int] = (), seed: int = 0, console: Console | None = None
 ) -> None:
     """Print the clock exponent of per-question histories.
 
     Args:
       path: a file with columns visit1, visit2, …
       as_json: one JSON object in place of words.
-      group_size: rollouts of a visit; by default inferred from the values.
+      group_size: rollouts of a visit, one number or one for each; by default inferred from the values.
       seed: of the random numbers.
       console: where to.
     """
     from qra_jax.fit import questions
 
-    estimate = questions.clock_exponent(questions.read_histories(path, group_size=group_size), seed=seed)
+    estimate = questions.clock_exponent(
+        questions.read_histories(path, group_size=list(group_size) or None), seed=seed
+    )
     if as_json:
         print(json.dumps(_plain(asdict(estimate)), allow_nan=False))
         return

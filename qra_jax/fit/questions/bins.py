@@ -52,7 +52,7 @@ def changes(histories: Histories, clocks: tuple[str, ...]) -> Changes:
     """
     if histories.visits < 2 * LATE:
         raise ValueError(f"histories: {histories.visits} visits; must have {2 * LATE} or more")
-    run, tables = MeasuredRun(histories), clock_tables(histories.group_size)
+    run, tables = MeasuredRun(histories), clock_tables(histories.group)
     end = slice(histories.visits - LATE, histories.visits)
     odd, early, late = (histories.accuracy(part) for part in (ODD, EVEN, end))
     place = np.where(np.isfinite(odd + early + late), np.digitize(odd, EDGES) - 1, -1)

@@ -74,7 +74,8 @@ class ClockExponent:
       converged: whether the search came to rest.
       questions: how many.
       visits: of a question, at most.
-      group_size: rollouts of a visit.
+      group_size: rollouts of most visits.
+      sizes: rollouts of visits, in words.
       model: what was free.
       controls: exponents that the same estimator gives simulated runs of independent tabular GRPO, as many questions
         and visits, on twelve patterns a question: by the spread κ of their success rates.
@@ -93,6 +94,7 @@ class ClockExponent:
     questions: int
     visits: int
     group_size: int
+    sizes: str
     model: QuestionModel
     controls: dict[str, float]
     warning: str = WARNING
@@ -106,7 +108,7 @@ class ClockExponent:
         """The result as a few lines of text."""
         low, high = self.interval
         lines = [
-            f"{self.questions} questions, {self.visits} visits, {self.group_size} rollouts a visit",
+            f"{self.questions} questions, {self.visits} visits, {self.sizes} rollouts a visit",
             f"clock exponent a = {self.exponent:.3f}, 95 % {low:.3f} … {high:.3f} if the model is right, "
             f"{self.bootstrap[0]:.3f} … {self.bootstrap[1]:.3f} over questions",
         ]
@@ -195,7 +197,7 @@ def clock_exponent(
     best = run.fit()
     named: dict[str, Clock] = {}
     if clocks:
-        found = {name: run.fit(table=table) for name, table in clock_tables(histories.group_size).items()}
+        found = {name: run.fit(table=table) for name, table in clock_tables(histories.group).items()}
         top = max(found.values(), key=lambda one: one.log_likelihood.sum()).log_likelihood
         for name, one in found.items():
             behind = np.asarray(top - one.log_likelihood)
@@ -217,9 +219,10 @@ def clock_exponent(
         converged=bool(best.converged),
         questions=histories.questions,
         visits=histories.visits,
-        group_size=histories.group_size,
+        group_size=histories.group,
+        sizes=histories.sizes,
         model=model,
-        controls=_controls(histories, seed) if controls and histories.group_size > 1 else {},
+        controls=_controls(histories, seed) if controls and histories.group > 1 else {},
     )
 
 
@@ -232,7 +235,7 @@ def _controls(histories: Histories, seed: int) -> dict[str, float]:
         made = populations.tabular(
             np.random.default_rng(seed),
             histories.questions,
-            group_size=histories.group_size,
+            group_size=histories.group,
             visits=histories.visits,
             rise=rise,
             concentration=kappa,
@@ -247,7 +250,7 @@ class MeasuredRun:
     def __init__(self, histories: Histories, model: QuestionModel = _BASE) -> None:
         self.model = model
         self.right, self.wrong = likelihood.counts(histories)
-        tries = int(histories.group_size * histories.seen.sum(axis=1).max())
+        tries = int(histories.tries.sum(axis=1).max())
         self.z0 = jnp.asarray(model.starts(max(tries, 1)))
         self.starts = jnp.asarray(model.initial(histories.visits))
         self.once = jnp.ones(histories.questions)

@@ -81,7 +81,7 @@ def log_likelihoods(
     edges = np.linspace(0, histories.visits, BLOCKS + 1).astype(int)
     right, tries = (
         np.add.reduceat(counts, edges[:-1], axis=1).astype(float)
-        for counts in (histories.correct * histories.seen, histories.group_size * histories.seen)
+        for counts in (histories.correct * histories.seen, histories.tries)
     )
     times = (edges[:-1] + edges[1:] - 1) / 2 / (histories.visits - 1)
     orbits = library.orbits

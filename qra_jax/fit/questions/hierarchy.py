@@ -118,7 +118,7 @@ def summaries(histories: Histories) -> np.ndarray:
     odd, even, mid, late = (histories.accuracy(part) for part in parts)
     known = np.isfinite(odd + even + mid + late)
     odd, even, mid, late = (x[known] for x in (odd, even, mid, late))
-    tries = [histories.group_size * len(range(*part.indices(histories.visits))) for part in parts[1:]]
+    tries = [int(np.median(histories.tries[:, part].sum(axis=1))) for part in parts[1:]]
     bins = np.digitize(odd, EDGES) - 1
     rows = []
     for b in range(len(EDGES) - 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Histories:
     Attributes:
       correct: `[questions, visits]`, right rollouts k in 0 … G; 0 where missing.
       seen: `[questions, visits]`, which entries are there.
-      group_size: G ≥ 1, rollouts of a visit.
+      group_size: G ≥ 1, rollouts of a visit: one for all, `[visits]`, or `[questions, visits]`.
       names: `[questions]`.
 
     Raises:
@@ -34,7 +35,7 @@ class Histories:
 
     correct: np.ndarray
     seen: np.ndarray
-    group_size: int
+    group_size: int | np.ndarray
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -42,10 +43,17 @@ class Histories:
             raise ValueError(f"correct: shape {self.correct.shape}; must be [questions, visits], not empty")
         if self.seen.shape != self.correct.shape or len(self.names) != len(self.correct):
             raise ValueError(f"seen, names: must have the shape {self.correct.shape} and length of correct")
-        if self.group_size < 1:
-            raise ValueError(f"group_size: {self.group_size}; must be 1 or above")
-        if not ((self.correct >= 0) & (self.correct <= self.group_size)).all():
-            raise ValueError(f"correct: counts must be in 0 … group_size = {self.group_size}")
+        size = np.asarray(self.group_size)
+        if size.size and size.min() < 1:
+            raise ValueError(f"group_size: {size.min()}; must be 1 or above")
+        try:
+            np.broadcast_to(size, self.correct.shape)
+        except ValueError:
+            raise ValueError(
+                f"group_size: shape {size.shape}; must be one number, one for each of {self.visits} visits, or one each"
+            ) from None
+        if not ((self.correct >= 0) & (self.correct <= size)).all():
+            raise ValueError(f"correct: counts must be in 0 … group_size = {self.sizes}")
 
     @property
     def questions(self) -> int:
@@ -57,9 +65,25 @@ class Histories:
         """Number of visits of the question with most."""
         return self.correct.shape[1]
 
+    @property
+    def tries(self) -> np.ndarray:
+        """Rollouts, `[questions, visits]`; 0 where missing."""
+        return np.broadcast_to(self.group_size, self.correct.shape) * self.seen
+
+    @property
+    def group(self) -> int:
+        """The size that most visits have: that of GRPO's clock."""
+        sizes, many = np.unique(self.tries[self.seen], return_counts=True)
+        return int(sizes[many.argmax()]) if len(sizes) else int(np.max(self.group_size))
+
+    @property
+    def sizes(self) -> str:
+        """Group sizes in words: `8`, `8 and 64`."""
+        return " and ".join(map(str, np.unique(np.asarray(self.group_size))))
+
     def accuracy(self, visits: slice = slice(None)) -> np.ndarray:
         """Accuracy of each question over some visits, `[questions]`; NaN where none of them was seen."""
-        tries = self.group_size * self.seen[:, visits].sum(axis=1)
+        tries = self.tries[:, visits].sum(axis=1)
         right = (self.correct * self.seen)[:, visits].sum(axis=1)
         return np.divide(right, tries, out=np.full(len(tries), np.nan), where=tries > 0)
 
@@ -67,16 +91,24 @@ class Histories:
         """Some of the questions, over some of the visits."""
         names = tuple(np.array(self.names, object)[questions])
         correct, seen = (array[questions][:, visits] for array in (self.correct, self.seen))
+        size = np.asarray(self.group_size)
+        if size.ndim:
+            return Histories(
+                correct, seen, np.broadcast_to(size, self.correct.shape)[questions][:, visits], names
+            )
         return Histories(correct, seen, self.group_size, names)
 
 
-def read_histories(path: str | Path, *, group_size: int | None = None) -> Histories:
+def read_histories(
+    path: str | Path, *, group_size: int | Sequence[int] | np.ndarray | None = None
+) -> Histories:
     """Read a table with one row for each question and one column for each visit.
 
     Args:
-      path: CSV file with columns `visit1`, `visit2`, … (accuracies k/G; empty: missing) and, if questions have
-        names, `prompt_id`; other columns are ignored. Visits count as equally far apart.
-      group_size: G; default: the smallest G ≤ 256 of which all values are multiples, to the digits printed.
+      path: CSV file with columns `visit1`, `visit2`, … (accuracies k/G, or counts k where G is given; empty: missing)
+        and, if questions have names, `prompt_id`; other columns are ignored. Visits count as equally far apart.
+      group_size: G, or one for each visit; default: the smallest G ≤ 256 of which all values are multiples, to the
+        digits printed, and for a visit a smaller one where chance does not explain that its values are multiples of it.
 
     Returns:
       The [`Histories`][].
@@ -103,23 +135,34 @@ def read_histories(path: str | Path, *, group_size: int | None = None) -> Histor
     for visit, column in visits.items():
         for row, text in enumerate(table.columns[column]):
             if not _missing(text):
-                values[row, visit - first] = _rate(table.place(row, column), text)
+                values[row, visit - first] = _rate(
+                    table.place(row, column), text, counted=group_size is not None
+                )
                 digits = max(digits, len(text.partition(".")[2]) if "e" not in text.lower() else 9)
     seen = np.isfinite(values)
     if not seen.any():
         raise ValueError(f"{path}: no value in any visit; must hold accuracies")
     tolerance = 0.5000001 * min(1e-2, max(10.0**-digits, 1e-9))
-    size = _granularity(path, values[seen], tolerance) if group_size is None else group_size
-    if size < 1:
-        raise ValueError(f"group_size: {size}; must be 1 or above")
+    size = _sizes(path, values, seen, tolerance) if group_size is None else np.asarray(group_size)
+    if size.ndim and len(size) == 1:
+        size = size[0]
+    if np.min(size) < 1:
+        raise ValueError(f"group_size: {np.min(size)}; must be 1 or above")
+    if np.ndim(size) and len(size) != values.shape[1]:
+        raise ValueError(
+            f"group_size: {len(size)} of them; must be one, or one for each of {values.shape[1]} visits"
+        )
+    if np.nanmax(values) > 1:  # counts
+        values = values / size
     correct = np.rint(np.where(seen, values, 0) * size)
     off = seen & (np.abs(values - correct / size) > tolerance)
     if off.any():
         i, j = np.argwhere(off)[0]
         raise ValueError(
-            f"{path}, row {table.lines[i]}, visit{first + j}: {values[i, j]:.10g}; must be a multiple of 1/{size}"
+            f"{path}, row {table.lines[i]}, visit{first + j}: {values[i, j]:.10g}; must be a multiple of "
+            f"1/{np.broadcast_to(size, values.shape)[i, j]}"
         )
-    return Histories(correct.astype(int), seen, int(size), tuple(names))
+    return Histories(correct.astype(int), seen, size if np.ndim(size) else int(size), tuple(names))
 
 
 def visit_columns(table: Table) -> dict[int, str]:
@@ -146,14 +189,33 @@ def _missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
-def _rate(place: str, text: str) -> float:
+def _rate(place: str, text: str, counted: bool = False) -> float:
     try:
         value = float(text)
     except ValueError:
         raise ValueError(f"{place}: {text!r} is not a number; must be in [0, 1], or empty") from None
+    if counted and value >= 0 and value == round(value):
+        return value
     if not (math.isfinite(value) and 0 <= value <= 1):
-        raise ValueError(f"{place}: {text}; must be in [0, 1], or empty")
+        hint = ": counts need --group-size G" if value > 1 and value == round(value) else ""
+        raise ValueError(f"{place}: {text}; must be in [0, 1], or empty{hint}")
     return value
+
+
+def _sizes(path: str | Path, values: np.ndarray, seen: np.ndarray, tolerance: float) -> np.ndarray:
+    """One group size, or one for each visit where some visits have smaller ones."""
+    whole = _granularity(path, values[seen], tolerance)
+    found = np.full(values.shape[1], whole)
+    for visit in range(values.shape[1]):
+        own = values[seen[:, visit], visit]
+        if not len(own) or len(np.unique(own)) < 2:
+            continue
+        size = _granularity(path, own, tolerance)
+        if len(own) * np.log((size + 1) / (whole + 1)) < np.log(
+            1e-3
+        ):  # few values of 1/whole would all be coarse
+            found[visit] = size
+    return found if np.ptp(found) else np.asarray(whole)
 
 
 def _granularity(path: str | Path, values: np.ndarray, tolerance: float) -> int:

@@ -262,5 +262,5 @@ def _walk(path: Array, hit: Array, miss: Array, drift: Array, right: Array, wron
 def counts(histories: Histories) -> tuple[Array, Array]:
     """Right and wrong rollouts of every visit, `[questions, visits]` each."""
     right = np.where(histories.seen, histories.correct, 0)
-    wrong = np.where(histories.seen, histories.group_size - histories.correct, 0)
+    wrong = np.where(histories.seen, histories.tries - histories.correct, 0)
     return jnp.asarray(right, float), jnp.asarray(wrong, float)

@@ -57,7 +57,7 @@ def _adam(rng: np.random.Generator, z: np.ndarray, rate: float = 0.005, steps: i
 
 def two_pattern(histories: Histories, clocks: bool = True) -> dict[str, float]:
     """The two-pattern estimator: exponent, dispersion, and nats by which clocks are behind the natural one."""
-    run, tables = MeasuredRun(histories), clock_tables(histories.group_size)
+    run, tables = MeasuredRun(histories), clock_tables(histories.group)
     best = run.fit()
     out: dict[str, float] = {"exponent": float(best.theta[0]), "dispersion": run.dispersion(best)[0]}
     out["error"] = float(np.sqrt(np.linalg.pinv(run.information(best))[0, 0]))
