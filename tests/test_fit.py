@@ -13,7 +13,7 @@ from scipy import stats
 
 from qra_jax import cli, fit, flow, theory
 from qra_jax.algorithm import grpo
-from qra_jax.fit import curve, dynamics, forecast, noise, questions, report as words, runs, smc
+from qra_jax.fit import curve, dynamics, forecast, noise, questions, report as words, runs, shape, smc
 from qra_jax.fit.runs import scales
 from qra_jax.problem import Problem
 
@@ -231,8 +231,13 @@ def test_a_flat_curve_identifies_nothing(fits):
     known = fits["flat"].identified
     assert not known.dynamics
     assert known.directions <= 1
-    story = " ".join(words.story(fits["flat"]))
-    assert "Dynamics: not identified" in story
+    run = fits["flat"].train
+    points = run.steps, run.accuracy, np.full(len(run.steps), 64.0)
+    level = np.asarray(fits["flat"].forecast(run.steps).median, float)
+    seen = words.FitReport(
+        fits["flat"], {}, run.steps, {}, shape.shape(*points), shape.misfit(*points, level)
+    )
+    assert "does not move identifies no dynamics and no level to come" in " ".join(words.story(seen))
     assert sum(fits["flat"].dynamics.values()) == pytest.approx(1)
 
 
@@ -408,7 +413,7 @@ def test_time_is_the_learning_rate_summed():
         ),
         ("step,accuracy\n1,inf\n2,.5\n", "row 2, column accuracy: inf; must be a finite number"),
         ("step,accuracy\n1,nan\n2,.5\n", "1 rows with a step and accuracy; must be two or more"),
-        ("step,accuracy\n1,1.00001\n2,.5\n", "from 0.5 to 1.00001; must be in [0, 1]"),
+        ("step,accuracy\n1,1.0002\n2,.5\n", "from 0.5 to 1.0002; must be in [0, 1]"),
         ("step,accuracy\n1,half\n2,.5\n", "'half' is not a number"),
         ("step,accuracy\n1,.5,3\n", "row 2: 3 cells; must be 2"),
         ("step,accuracy,n\n1,.5,0\n2,.5,4\n", "column n: 0; must be positive"),
@@ -472,7 +477,14 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert picture.stat().st_size > 10_000
     assert all(
         text in said
-        for text in ("Level at step 39", "not identified", "common shift", "last value", "CRPS", "step 39")
+        for text in (
+            "Flat: it stays at 0.3",
+            "would not have shown",
+            "common shift",
+            "last value",
+            "CRPS",
+            "step 39",
+        )
     )
     assert cli.main([*arguments[:4], "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -321,10 +321,13 @@ def test_carried_forward_and_smoothed(tmp_path):
     assert len(found.steps) <= 41
     assert (found.samples == 48).all()
     assert "values stand 10 rows each, carried forward: one point each" in found.notes
-    smooth = [ACCURACY[0]]
-    for value in ACCURACY:
+    long = np.arange(200)
+    fresh = np.random.default_rng(3).binomial(48, 1 / (1 + np.exp(1.5 - long / 60))) / 48
+    smooth = [fresh[0]]
+    for value in fresh:
         smooth.append(0.9 * smooth[-1] + 0.1 * value)
-    found = runs.read(made(tmp_path, "b.csv", curve(values=smooth[1:])))
+    found = runs.read(made(tmp_path, "b.csv", curve(long, smooth[1:])))
+    assert not scales.smoothed(fresh)
     assert found.samples is None
     assert any("look smoothed" in note for note in found.notes)
     assert not scales.smoothed(np.random.default_rng(2).normal(size=200) + np.linspace(0, 3, 200))

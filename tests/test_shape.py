@@ -63,3 +63,20 @@ def test_misfit_is_one_for_the_right_level_and_says_where_a_wrong_one_leaves():
     assert off.chance <= SURE
     assert off.since == pytest.approx(40, abs=2)
     assert off.off == pytest.approx(-0.3, abs=0.05)
+
+
+def test_a_rise_that_is_lost_again_is_no_level_curve():
+    """Its halves are alike and its ends are alike; neither a rise nor a fall alone would be seen."""
+    random, named = np.random.default_rng(4), 0
+    level = np.interp(STEPS, [0, 30, 59], [0.3, 0.7, 0.3])
+    for _ in range(20):
+        named += shape(STEPS, drawn(random, level, 4), SAMPLES / 4).kind == "collapse"
+    assert named >= 19
+
+
+def test_a_level_curve_says_what_would_not_have_shown():
+    random = np.random.default_rng(5)
+    few = shape(STEPS[:6], drawn(random, np.full(6, 0.4), 4), SAMPLES[:6] / 4)
+    many = shape(STEPS, np.full(60, 0.4), 100 * SAMPLES)
+    assert few.kind == many.kind == "flat"
+    assert few.moved > 0.1 > 0.01 > many.moved

@@ -24,7 +24,7 @@ COLORS = {
 def native(fit: CurveFit, values: Any) -> np.ndarray:
     """Rates in the file's own units."""
     low, high = fit.curve.scale
-    return low + (high - low) * np.asarray(values)
+    return np.asarray(low + (high - low) * np.asarray(values))
 
 
 def path(fit: CurveFit, steps: np.ndarray, ax: Any) -> None:

@@ -219,8 +219,9 @@ def first(answer: FitReport) -> list[str]:
     say = lambda x: f"{float(native(fitted, np.array(x))):.2g}"  # noqa: E731
     if seen.kind == "flat":
         lines.append(
-            f"Flat: it stays at {say(seen.peak)}, as far as its noise tells (chance {seen.chance:.2g}). A curve that "
-            "does not move identifies no dynamics and no level to come."
+            f"Flat: it stays at {say(seen.peak)}, as far as its noise tells (chance {seen.chance:.2g}); a difference "
+            f"of its halves up to {seen.moved:.2g} would not have shown. A curve that does not move identifies no "
+            "dynamics and no level to come."
         )
     elif seen.kind in ("collapse", "falling"):
         since = ""

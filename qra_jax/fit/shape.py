@@ -50,7 +50,8 @@ class Shape:
     Attributes:
       kind: what it does.
       chance: of noise alone doing as much, in [0, 1].
-      moved: by how much it rises in all, or falls.
+      moved: by how much it rises in all, or falls; of a flat one, by how much the second half may differ from the
+        first without having shown.
       peak: highest level; of one that falls, before it does.
       end: last level.
       onset: of one that rises and falls, the step at which it begins to fall; NaN otherwise.
@@ -79,8 +80,8 @@ def shape(steps: np.ndarray, accuracy: np.ndarray, samples: np.ndarray, seed: in
       seed: of the reference distributions.
 
     Returns:
-      A `Shape`. A curve is flat where neither a rise nor a fall has a chance below `SURE`; one collapses where a fall
-      after a rise, or from the start of a curve, has.
+      A `Shape`. A curve is flat where neither a rise, nor a fall, nor both has a chance below `SURE`; one collapses
+      where a fall after a rise, or from the start of a curve, has.
     """
     random, dispersion = np.random.default_rng(seed), _dispersion(accuracy, samples)
     index = np.array_split(np.arange(len(steps)), min(BINS, len(steps)))
@@ -92,8 +93,13 @@ def shape(steps: np.ndarray, accuracy: np.ndarray, samples: np.ndarray, seed: in
     level = np.full(len(y), mean)
     rise = _chance(random, level, m, lambda y, w: _less(y, w, _rising(y, w)), y)
     fall = _chance(random, level, m, lambda y, w: _less(y, w, _rising(y[::-1], w[::-1])[::-1]), y)
-    if min(rise, fall) > SURE:
-        return Shape("flat", min(rise, fall), 0.0, float(mean), float(mean), *nowhere, dispersion)
+    hump = _chance(random, level, m, lambda y, w: _less(y, w, _unimodal(y, w)[0]), y)
+    if min(rise, fall, hump) > SURE:
+        half = np.cumsum(m) <= m.sum() / 2
+        parts = [np.average(y[part], weights=m[part]) for part in (half, ~half) if m[part].sum() > 0]
+        error = np.sqrt(4 * max(mean * (1 - mean), 0.25 / m.sum()) / m.sum())
+        hidden = float(abs(parts[-1] - parts[0]) + 2 * error)
+        return Shape("flat", min(rise, fall, hump), hidden, float(mean), float(mean), *nowhere, dispersion)
     both, squares, mode = _unimodal(y, _weights(up, m))
     drop = float(both[mode] - both[-1])
     chance = _chance(random, up, m, lambda y, w: _gain(y, w), y)

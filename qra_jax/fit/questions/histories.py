@@ -122,6 +122,10 @@ def read_histories(
     if len(visits) < 2:
         raise ValueError(f"{path}: {len(visits)} columns visit1, visit2, …; must be 2 or more")
     first, last = min(visits), max(visits)
+    if last - first >= 100 * len(visits):
+        raise ValueError(
+            f"{path}: columns visit{first} … visit{last} with gaps; must be visits, one after the other"
+        )
     names = table.columns.get("prompt_id", [str(row) for row in range(len(table))])
     lines: dict[str, int] = {}
     for line, name in zip(table.lines, names, strict=True):
@@ -194,7 +198,7 @@ def _rate(place: str, text: str, counted: bool = False) -> float:
         value = float(text)
     except ValueError:
         raise ValueError(f"{place}: {text!r} is not a number; must be in [0, 1], or empty") from None
-    if counted and value >= 0 and value == round(value):
+    if counted and math.isfinite(value) and value >= 0 and value == round(value):
         return value
     if not (math.isfinite(value) and 0 <= value <= 1):
         hint = ": counts need --group-size G" if value > 1 and value == round(value) else ""

@@ -64,7 +64,7 @@ def log(path: str | Path) -> Log:
       ValueError: missing, empty or binary files; nothing that is known; what was seen is said.
     """
     sample = look(path)
-    if sample.path.is_dir() and not stores.is_events(sample) and (state := stores.inside(sample.path)):
+    if sample.path.is_dir() and (state := stores.inside(sample.path)):
         sample = look(state)
     for form in FORMATS:
         if form.guess_can_open(sample):

@@ -91,7 +91,8 @@ def curve(
         raise ValueError(f"samples: {samples:.10g}; must be positive and finite")
     if keep not in (None, *KEEP):
         raise ValueError(f"keep: {keep!r}; must be first or last")
-    said = Said([f"read as {log.kind}", *log.notes])
+    cut = [f"{log.skipped} lines that could not be read left out"] if log.skipped else []
+    said = Said([f"read as {log.kind}", *log.notes, *cut])
     log = _of_run(log, run, said)
     log = _training(log, said)
     name, values = _measured(log, column, said)
@@ -154,13 +155,17 @@ def _of_run(log: Log, run: str | None, said: Said) -> Log:
     """The rows of one run."""
     where = keys.find([*log.names, *log.numbers], keys.RUNS)
     if where is None:
+        if run is not None and not run.isdigit():
+            raise ValueError(f"run: {run!r}; {log.path} has one run, without a name")
         return log
     if where in log.names:
         code, texts = log.names[where].code, list(log.names[where].texts)
     else:
         distinct, code = np.unique(log.numbers[where], return_inverse=True)
         texts = [f"{value:.10g}" for value in distinct]
-    if len(texts) == 1 and run is None:
+    texts = [text for text in texts if text != "nan"]
+    most = max((int(np.sum(code == i)) for i in range(len(texts))), default=0)
+    if run is None and (len(texts) < 2 or most < 2):
         return log
     if run is None:
         raise ValueError(f"{log.path}: {len(texts)} runs: {listed(texts)}; must be one, name it by --run")
@@ -180,8 +185,12 @@ def _training(log: Log, said: Said) -> Log:
         return log
     texts = log.names[where].texts
     wanted = [i for i, text in enumerate(texts) if text.lower() in TRAINING]
-    if len(texts) < 2 or not wanted:
+    if len(texts) < 2:
         return log
+    if not wanted:
+        raise ValueError(
+            f"{log.path}: rows of {listed(list(texts))} in {where}, none of training; must be of one alone"
+        )
     said(f"rows whose {where} is {texts[wanted[0]]}, of {', '.join(texts)}")
     return log.rows(np.isin(log.names[where].code, wanted))
 
@@ -199,8 +208,10 @@ def _measured(log: Log, column: str | None, said: Said) -> tuple[str, np.ndarray
         (name for name in keys.accuracies(whole) if name != number), key=lambda name: many[name] < 2
     )
     if right and number and (not found or found[0] == right):
-        behind = log.numbers[number]
-        if (log.numbers[right] <= behind)[np.isfinite(behind)].all():
+        behind, count = log.numbers[number], log.numbers[right]
+        known = np.isfinite(behind) & np.isfinite(count)
+        whole = (count == np.rint(count))[known].all() and count[known].max(initial=0) > 1
+        if whole and (count <= behind)[known].all():
             said(f"{right} / {number} taken as the accuracy")
             return f"{right} / {number}", log.numbers[right] / np.where(behind > 0, behind, np.nan)
     if not found:
@@ -267,6 +278,11 @@ def _counts(log: Log, name: str, said: Said) -> np.ndarray | None:
     if where is None or where == name:
         return None
     counts = log.numbers[where]
+    if (steps := keys.find(log.numbers, keys.STEPS)) is not None and len(counts) > 4:
+        both = np.diff(counts), np.diff(log.numbers[steps])
+        if (both[0] > 0).all() and (both[1] > 0).all() and counts[-1] > 3 * counts[0] > 0:
+            said(f"column {where} rises with the step, as a total would: not taken as samples a point")
+            return None
     if (counts <= 0).any():
         raise ValueError(f"{log.path}, column {where}: {np.nanmin(counts):.10g}; must be positive")
     if np.isnan(counts).all():
@@ -416,7 +432,7 @@ def _learning_rate(log: Log, said: Said) -> np.ndarray | None:
     if where is None:
         return None
     lr = log.numbers[where]
-    if np.isnan(lr).any() or (lr < 0).any() or not lr.max() > 0:
+    if not np.isfinite(lr).all() or (lr < 0).any() or not lr.max() > 0:
         said(f"column {where} has gaps, text or negative numbers, or is zero: time counted in steps")
         return None
     said(f"time is the sum of {where}")

@@ -59,7 +59,7 @@ CORRECT = ("correct", "right", "n_correct", "num_correct", "passed")
 """Columns with a number of right ones, beside one of `SAMPLES`."""
 RUNS = ("run", "run_name", "run_id", "experiment", "seed")
 """Columns that tell runs apart."""
-PARTS = ("split", "phase", "stage")
+PARTS = ("split", "phase", "stage", "mode", "set", "subset")
 """Columns that tell training from evaluation."""
 QUESTIONS = [
     "prompt_id",
@@ -100,8 +100,12 @@ ACCURACY: tuple[re.Pattern[str], ...] = tuple(
     )
 )
 """Columns that may be the accuracy of a policy, the better ones first; those of evaluation last."""
+EVALUATION = re.compile(
+    r"(^|[_/ .-])(val|valid|validation|test|eval|evaluation|dev)([_/ .-]|$)", re.IGNORECASE
+)
+"""Columns of evaluation: taken only where there is none of training."""
 NOT = re.compile(
-    r"(__MIN|__MAX|_std|/std|zero_std|/max|/min|_max|_min|format|length|penalty|filter|kl|entropy|loss|grad|time|tokens)",
+    r"(__MIN|__MAX|_std|/std|zero_std|/max|/min|_max|_min|format|length|penalty|filter|token_acc|brevity|kl|entropy|loss|grad|time|tokens)",
     re.IGNORECASE,
 )
 """What is no accuracy, whatever else its name says."""
@@ -128,5 +132,8 @@ def accuracies(columns: Iterable[str]) -> list[str]:
     columns = [name for name in columns if not NOT.search(name)]
     found: list[str] = []
     for pattern in ACCURACY:
-        found += [name for name in columns if pattern.search(name) and name not in found]
-    return found
+        for name in columns:
+            bare = name.removeprefix("train/") if name.startswith("train/rewards/") else name
+            if name not in found and (pattern.search(name) or pattern.search(bare)):
+                found.append(name)
+    return sorted(found, key=lambda name: bool(EVALUATION.search(name)))  # which keeps the order otherwise

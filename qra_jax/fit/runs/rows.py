@@ -33,6 +33,9 @@ NAMES = frozenset(
         "split",
         "phase",
         "stage",
+        "mode",
+        "set",
+        "subset",
     ]
 )
 """Columns whose texts are kept: they name a run, a question, a checkpoint or a part of the data."""
@@ -160,7 +163,10 @@ class Rows:
             if code == len(self.begins.setdefault(name, [])):
                 self.begins[name].append(text[:LONGEST])
             column.extend([-1] * (row - len(column)))
-            column.append(code)
+            if len(column) > row:
+                column[row] = code
+            else:
+                column.append(code)
 
     def done(self, path: str, kind: str, notes: tuple[str, ...] = ()) -> Log:
         """All that was read."""

@@ -6,16 +6,20 @@ import re
 
 import numpy as np
 
-from qra_jax.fit.runs.rows import parsed
+from qra_jax.fit.runs.rows import BIN, STEP, parsed
 
 GUESSES = 4096
 """Largest number of samples that granularity is searched for."""
-RATE = re.compile(r"acc|pass|correct|success|solve|percent|%|rate", re.IGNORECASE)
-"""Names of what is a share, in hundredths where values are above one."""
-PER_CENT = 1.5
-"""Largest value that is still taken for a fraction."""
-FRESH = -0.2
-"""Correlation of successive changes above which values look smoothed; of fresh samples it is -.5."""
+RATE = re.compile(r"acc|pass|success|solve|rate", re.IGNORECASE)
+"""Names of what is a share, in hundredths where values are far above one."""
+HUNDREDTHS = re.compile(r"%|per ?cent|pct", re.IGNORECASE)
+"""Names of what is in hundredths, whatever its values."""
+REWARD = re.compile(r"reward|score", re.IGNORECASE)
+"""Names of what may have any range."""
+PER_CENT = 5.0
+"""Largest value from which on a share is in hundredths for certain."""
+DEGREE = 10
+"""Of the polynomial that is taken for the trend; what is left of fresh samples correlates by -DEGREE/points."""
 LONG, ROLLOUTS = 30, 16
 """Points that are needed to tell; rows that are needed to tell single rollouts by their two values."""
 
@@ -75,11 +79,12 @@ def guessed_range(name: str, values: np.ndarray) -> tuple[float, float] | None:
       (0, 1), (0, 100), or `None` where it cannot be known.
     """
     low, high = values.min(), values.max()
-    if low >= -1e-6 and high <= 1 + 1e-6:
-        return 0.0, 1.0
-    if low >= -1e-6 and PER_CENT < high <= 100 + 1e-4 and RATE.search(name):
+    if low >= -1e-5 and high <= 100 + 1e-4 and HUNDREDTHS.search(name):
         return 0.0, 100.0
-    return None
+    if low >= -1e-5 and high <= 1 + 1e-5:
+        return 0.0, 1.0
+    share = RATE.search(name) and not REWARD.search(name)
+    return (0.0, 100.0) if share and low >= -1e-5 and PER_CENT < high <= 100 + 1e-4 else None
 
 
 def carried(values: np.ndarray) -> int:
@@ -100,16 +105,20 @@ def carried(values: np.ndarray) -> int:
 
 
 def smoothed(values: np.ndarray) -> bool:
-    """Whether values look like a moving average: their changes do not turn back as those of fresh samples do.
+    """Whether values look like a moving average: neighbours agree beyond a smooth trend.
 
     Args:
       values: `[points]`.
     """
-    change = np.diff(values)
-    if len(values) < LONG or not np.ptp(change) > 0:
+    number = len(values)
+    if number < LONG or not np.ptp(values) > 0:
         return False
-    change = change - change.mean()
-    return float(np.sum(change[1:] * change[:-1]) / np.sum(change**2)) > FRESH
+    place = np.linspace(-1, 1, number)
+    rest = values - np.polynomial.chebyshev.chebval(
+        place, np.polynomial.chebyshev.chebfit(place, values, DEGREE)
+    )
+    correlation = np.sum(rest[1:] * rest[:-1]) / max(np.sum(rest**2), 1e-300)
+    return bool(correlation > 3 / np.sqrt(number) - DEGREE / number)
 
 
 def two_valued(values: np.ndarray) -> tuple[float, float] | None:
@@ -123,8 +132,6 @@ def two_valued(values: np.ndarray) -> tuple[float, float] | None:
 
 def step_of(text: str) -> float | None:
     """The step in a name: that of `step_0100`, the middle of `1–80`; none where there is none."""
-    from qra_jax.fit.runs.rows import BIN, STEP
-
     if (found := BIN.fullmatch(text.strip())) is not None:
         return (float(found[1]) + float(found[2])) / 2
     if (found := STEP.search(text)) is not None:

@@ -83,7 +83,9 @@ def trackio(sample: Sample) -> Log:
         for number, (name, step, text) in enumerate(
             base.execute(f"select {run}, step, metrics from metrics order by rowid"), 1
         ):
-            rows.add(json.loads(text) | {"step": step} | ({"run": name} if name else {}), number)
+            row = json.loads(text or "{}")
+            if isinstance(row, dict):
+                rows.add(row | {"step": step} | ({"run": str(name)} if name else {}), number)
     except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
         raise ValueError(f"{sample.path}: {error}; must be a database of trackio") from None
     finally:

@@ -18,12 +18,12 @@ LARGEST = 1 << 30
 """Bytes of a JSON document that is read whole."""
 PLAIN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """Colours on a terminal."""
-PRINTED = re.compile(r"\{[^{}]*['\"][^{}]*\}")
-"""A dictionary as Python prints it."""
 WRAPPED = re.compile(r"(?:np\.(?:float|int)\d+|tensor|array)\(([-+.\deEnaif]+)[^()]*\)")
 """A number as NumPy and PyTorch print it."""
+LONGEST = 1 << 14
+"""Characters of a line of a console that are looked at."""
 PAIR = re.compile(
-    r"([A-Za-z_][\w/@.\-]*(?:\([^()\s]*\))?)\s*[:=]\s*"
+    r"(?<![\w/@.\-])([A-Za-z_][\w/@.\-]{0,80})\s{0,3}[:=]\s{0,3}"
     r"(?:np\.float\d+\(|tensor\()?([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?%?|nan|inf)\b%?",
     re.IGNORECASE,
 )
@@ -39,9 +39,7 @@ def is_json_lines(sample: Sample) -> bool:
 def is_json(sample: Sample) -> bool:
     """Whether it begins like a JSON document."""
     text = (sample.text or "").lstrip()
-    return bool(re.match(r'(\[\s*[\[{"\d-]|\{\s*["}])', text)) and not PRINTED.match(
-        text.split("\n", 1)[0][:0]
-    )
+    return bool(re.match(r'(\[\s*[\[{"\d-]|\{\s*["}])', text))
 
 
 def is_console(sample: Sample) -> bool:
@@ -70,6 +68,8 @@ def json_document(sample: Sample) -> Log:
     text = sample.path.read_text(encoding=sample.encoding, errors="replace")
     try:
         document = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{sample.path}: nested too deeply; must be rows of a run") from None
     except json.JSONDecodeError as error:
         document = list(_objects(text))
         if not document:
@@ -161,8 +161,9 @@ def _rows(document: Any) -> Iterator[dict[str, Any]]:
 
 def _printed(line: str) -> Mapping[str, Any] | None:
     """Numbers by name in a line of a console, the step among them or in a dictionary."""
-    line = PLAIN.sub("", line)
-    for text in PRINTED.findall(line):
+    line = PLAIN.sub("", line[:LONGEST])
+    first, last = line.find("{"), line.rfind("}")
+    for text in [line[first : last + 1]] if 0 <= first < last else []:
         try:
             found = ast.literal_eval(re.sub(r"\b(nan|inf)\b", "None", WRAPPED.sub(r"\1", text)))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
