@@ -10,7 +10,7 @@ from qra_jax import plot
 from qra_jax.studies import lab
 from qra_jax.studies.lab import panels
 from qra_jax.studies.weights._best_rates import best, speed
-from qra_jax.studies.weights._gains import EQUAL, GAIN, change, gained, natural
+from qra_jax.studies.weights._gains import GAIN, LEVELS, change, gained, natural
 from qra_jax.studies.weights._stages import ARMS, CHANGED, FIRST, HALF, PLAIN
 
 
@@ -45,7 +45,8 @@ def paths(reward: xr.DataArray, ax: Axes) -> Axes:
     title = f"Mean reward {own:.2f} with the classifier first, {plain:.2f} without"
     panels.frame(title, ax, x="step", y="reward of asked questions")
     panels.curves(reward, ax, x="step", by="arm", over="seed")
-    panels.mark(EQUAL, ax, "compared here", axis="y", at=0.6)
+    for level in LEVELS:
+        panels.mark(level, ax, "compared here" * (level == LEVELS[0]), axis="y", at=0.6)
     return panels.legend(None, ax)
 
 
@@ -56,10 +57,11 @@ def gains(data: lab.Data, ax: Axes) -> Axes:
     for arm in CHANGED:
         rows[f"{arm}*"] = change(data, arm, inside=False).expand_dims(features=["as they are"])
     every = _rows({arm: row.reindex(features=like.features) for arm, row in rows.items()}, "rows")
-    low, high = (float(x) for x in (every.mean("seed").min(), every.mean("seed").max()))
-    panels.frame(
-        f"Further mean reward, {low:+.2f} to {high:+.2f}", ax, x="over plain training (* over its arm)", y=""
-    )
+    own = [f"{float(x):.2f}".replace("0.", ".").replace("-", "−") for x in rows[FIRST].mean("seed")]
+    own = ["0" if x.endswith(".00") else x for x in own]
+    title = f"Classifier first: {', '.join(own)} of mean reward"
+    title += f" (features {', '.join(map(str, like.features.values))})"
+    panels.frame(title, ax, x="mean reward over plain training (* over its arm)", y="")
     panels.forest(every, ax, by="features", over="seed", region=(-GAIN, GAIN))
     return panels.legend(panels.palette(every.features.values), ax, title="features", loc="lower left")
 

@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from qra_jax.studies import lab
-from qra_jax.studies.weights._drift import GRPO, WALK
-from qra_jax.studies.weights._fair import on_common
+from qra_jax.studies.weights._drift import BASE, ES, GRPO, WALK
 
 POINTS, FEWER, MORE, LIKE, TRIES = 0.02, 0.5, 2.0, 0.1, 16
 """A difference that matters; half and twice; relative difference of norms that matters; tries of coverage."""
@@ -30,13 +29,21 @@ def at_end(data: lab.Data, of: str, *arms: str) -> list[xr.DataArray]:
 def more(data: lab.Data, first: str, second: str) -> lab.Evidence:
     """That an arm ends above another one."""
     own, other = (x.sel(set="asked", drop=True) for x in at_end(data, "accuracy", first, second))
-    return lab.difference(f"accuracy, less that of {second}", own, other).above(POINTS).per("task")
+    words = f" (one update for {updates(data.runs)} of GRPO's)" if first == ES and second == GRPO else ""
+    return lab.difference(f"accuracy, less that of {second}{words}", own, other).above(POINTS).per("task")
+
+
+def updates(runs: xr.Dataset) -> str:
+    """How many updates of GRPO take as many rollouts as one of evolution."""
+    return f"{int(runs.step[-1]) / runs.sizes['turn']:.3g}"
 
 
 def silent(data: lab.Data, size: str) -> lab.Evidence:
     """That perturbations of a size change no reward in most of the steps, on these bases."""
-    flags = data.runs.silent.sel(size=size, drop=True)
-    return lab.share("steps without a difference of rewards", flags, ("seed", "turn")).above(MOST).per("task")
+    still = data.runs.silent.sel(size=size, drop=True).mean(
+        "turn", skipna=False
+    )  # turns of a base are no sample
+    return lab.mean("share of a base's steps without a difference of rewards", still).above(MOST).per("task")
 
 
 def spread(data: lab.Data, pair: str, *, per_gain: bool = False) -> lab.Evidence:
@@ -55,10 +62,11 @@ def spread(data: lab.Data, pair: str, *, per_gain: bool = False) -> lab.Evidence
 
 
 def covers(data: lab.Data, arm: str, *, than: str = GRPO, other: int = TRIES) -> lab.Evidence:
-    """That an arm solves more questions in sixteen tries than another one, or in a number of them."""
+    """That an arm solves more held-out questions in sixteen tries than another one, or in a number of them."""
     first, second = at_end(data, "passed", arm, than)
-    both = first.sel(k=TRIES, drop=True), second.sel(k=other, drop=True)
-    return lab.difference(f"pass@{TRIES}, less that of {than}", *both).above(POINTS).per("task", "set")
+    held = (first.sel(k=TRIES), second.sel(k=other))
+    both = (x.sel(set="held out").drop_vars(["k", "set"]) for x in held)
+    return lab.difference(f"pass@{TRIES}, held out, less that of {than}", *both).above(POINTS).per("task")
 
 
 def drifts(data: lab.Data, arm: str) -> lab.Evidence:
@@ -67,12 +75,19 @@ def drifts(data: lab.Data, arm: str) -> lab.Evidence:
     return lab.ratio("KL to the base / GRPO's", own, grpo).above(MORE).per("task", "kind")
 
 
-def drifts_at_equal_gain(data: lab.Data, arm: str) -> lab.Evidence:
-    """The same where both have gained as much, on the bases on which all of them have."""
-    kl = data.runs.kl_at_equal.sel(kind=list(OFF)).where(data.runs.share > 0)
-    both = (kl.sel(equal=one, drop=True) for one in (arm, GRPO))
-    near = data.runs.near.rename(equal="arm")
-    return on_common(lab.ratio, "KL to the base / GRPO's", near, *both).above(MORE).per("task", "kind")
+def drifts_per_gain(data: lab.Data, arm: str) -> lab.Evidence:
+    """The same of mean KL over mean gain in accuracy, both at the end; all bases together."""
+    kl = [x.sel(kind=list(OFF)) for x in at_end(data, "kl", arm, GRPO)]
+    ends = (x.sel(set="asked", drop=True) for x in at_end(data, "accuracy", arm, GRPO, BASE))
+    own, grpo, start = ends
+
+    def ratio(*arrays: xr.DataArray) -> Any:
+        far, other, gain, whole = (x.mean("seed", skipna=False) for x in arrays)
+        return far / other * (whole.where(whole > 0) / gain.where(gain > 0))
+
+    words = "mean KL to the base per mean gain / GRPO's"
+    pooled = lab.statistic(words, ratio, *kl, own - start, grpo - start, to=np.log, back=np.exp)
+    return pooled.above(MORE).per("task", "kind")
 
 
 def walks(data: lab.Data, arm: str) -> lab.Evidence:

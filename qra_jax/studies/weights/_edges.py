@@ -30,7 +30,7 @@ STRENGTH, DIVERSITY, EVENNESS = "strength", "diversity", "evenness"
 MEASURES = (STRENGTH, DIVERSITY, EVENNESS)
 """Logarithm of the mean of |I|; entropy of its histogram; minus the logarithm of its kurtosis."""
 MATTERS = 0.1
-"""The least rise that counts, in nats: of strength, what dividing the logits by 1.1 takes in the factor 1/T alone."""
+"""The least rise of diversity and evenness that counts, in nats; ours, as the paper gives none."""
 TUNED, SAME_TEXT, THEIR_TEXT = "tuned", "tuned, base's text", "base, tuned's text"
 COOLED, LOUDER, TWIN = "tuned, base's entropy", "base, louder", "twin"
 OWN_TWIN, AGAIN, NOISE, MUTE = "twin, own text", "base, text drawn anew", "base, random tokens", "base, mute"

@@ -7,17 +7,19 @@ from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.studies.lab import panels
-from qra_jax.studies.weights._futures import ALPHA_RL, CHORD, END, HOLD, LINE, MIDDLE, RELEX
+from qra_jax.studies.weights._futures import ALPHA_RL, CHORD, END, HOLD, LINE, MIDDLE, RANK_3, RELEX
 from qra_jax.studies.weights._futures_judged import RL
 
 SHADES = {
     HOLD: "black",
     RELEX: plot.BEST,
+    RANK_3: "#332288",
     LINE: "#DDAA33",
     CHORD: "#56B4E9",
     ALPHA_RL[0]: plot.RIVAL,
     ALPHA_RL[1]: "#CC79A7",
     ALPHA_RL[2]: "#009E73",
+    "PLS": "#999933",
 }
 
 
@@ -34,13 +36,11 @@ def every(last: xr.Dataset) -> Figure:
     adam, rules = last.sel(arm=RL, drop=True), list(SHADES)
     given = [float(x) for x in last.given.values]
     there = adam.reached.sel(rule=rules).isel(share=-1).mean("seed")
-    numbers = (
-        float(there.sel(rule=HOLD)),
-        float(there.sel(rule=rules[1:]).max()),
-        float(adam.end.mean("seed")),
-    )
-    hold, best, end = (panels.plain(round(x, 2)) for x in numbers)
-    words = f"From {panels.plain(round(given[-1], 2))} of a run: hold {hold}, best rule {best}, end {end}"
+    other = there.sel(rule=rules[1:])
+    most = other.fillna(-1.0).idxmax("rule").item()
+    numbers = (there.sel(rule=HOLD), other.max(), adam.end.mean("seed"))
+    hold, best, end = (panels.plain(round(float(x), 2)) for x in numbers)
+    words = f"From {panels.plain(round(given[-1], 2))} of a run: hold {hold}, best rule ({most}) {best}, end {end}"
     ticks = [round(x, 2) for x in given]
     panels.frame(
         f"{words} ({last.task.item()})",
@@ -50,7 +50,7 @@ def every(last: xr.Dataset) -> Figure:
         ylim=(-0.05, 1.1),
     )
     seen = adam.reached.sel(rule=rules).assign_coords(share=[panels.plain(x) for x in ticks])
-    panels.dots(seen, first, x="share", by="rule", over="seed", colors=SHADES, nudge=0.1)
+    panels.dots(seen, first, x="share", by="rule", over="seed", colors=SHADES, nudge=0.08)
     for value, name in ((adam.base, "base"), (adam.end, "end")):
         panels.mark(float(value.mean("seed")), first, name, axis="y", at=0.02)
     panels.legend(None, first, place="below", ncols=4)

@@ -46,11 +46,12 @@ def rewards(runs: xr.Dataset, task: str, ax: Axes) -> None:
 
 
 def changes(runs: xr.Dataset, ax: Axes) -> None:
-    """Shares of weights changed against the norm of the update, scaled, beside Gaussian twins, and at its own norm."""
+    """Shares of weights changed against the norm of the update, scaled, beside Gaussian twins."""
     at_norm = _by_optimizer(runs.at_norm.sel(when="end", update=["own", "Gaussian"]), SGD, ADAM)
-    end = runs.share.sel(when="end", update="own", criterion="bfloat16").mean("seed")
-    ends = [float(end.sel(arm=arm)) for arm in (SGD, ADAM)]
-    title = f"At its own norm, GRPO changes {ends[0]:.0%} by SGD and {ends[1]:.0%} by Adam"
+    norm = float(at_norm.norm[0])
+    least = at_norm.sel(norm=norm, update="own").mean("seed")
+    said = [f"{float(least.sel(optimizer=name)):.0%} by {name}" for name in COLORS]
+    title = f"Scaled to {panels.plain(norm)} of the weights, GRPO's update changes {' and '.join(said)}"
     panels.frame(title, ax, x="‖ΔW‖ / ‖W₀‖", y="share of weights changed (bfloat16)", log="x", ylim=(0, 1.05))
     options = {"by": "optimizer", "dash": "update", "over": "seed", "colors": COLORS}
     panels.dots(at_norm, ax, x="norm", join=True, nudge=0.08, **options)

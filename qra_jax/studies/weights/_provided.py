@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from qra_jax.studies import lab
-from qra_jax.studies.lab.evidence import HOLDS, UNKNOWN
+from qra_jax.studies.lab.evidence import HOLDS, OPEN, UNKNOWN, All, Verdict
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,18 @@ class Provided(lab.Evidence):
     def comparisons(self) -> int:
         """Of both."""
         return self.condition.comparisons() + self.part.comparisons()
+
+    def decide(self, level: float) -> Verdict:
+        """The verdict; where the condition is not met, what was measured of it is the reason."""
+        every = self.condition.parts if isinstance(self.condition, All) else (self.condition,)
+        unmet = [
+            f"{one.measured(level)}, not {one.predicted().rpartition(': ')[2]}"
+            for one in every
+            if one.decide(level).kind != HOLDS
+        ]
+        if unmet:
+            return Verdict(OPEN, f"its condition is not met ({'; '.join(unmet)})")
+        return super().decide(level)
 
     def _masked(self, outcome: xr.DataArray, level: float) -> xr.DataArray:
         return outcome if self.condition.decide(level).kind == HOLDS else xr.full_like(outcome, UNKNOWN)

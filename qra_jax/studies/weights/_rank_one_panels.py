@@ -27,6 +27,10 @@ from qra_jax.studies.weights._shares_of_gains import share
 SHADES = {FIRST: plot.BEST, WITH_REST: "#009E73", MATRICES_ONLY: "black", REST_ONLY: "#CC79A7"}
 PARTS = (FIRST, SECOND, WITHOUT, LAST, ENTRIES, RANDOM)
 GRPO = "GRPO, Adam"
+LEFT_OUT = "RLIF"
+"""An arm that hardly gains, so that it has nothing to share."""
+WIDE = 0.05
+"""Half an interval that a title has to say."""
 PAIR = {GRPO: plot.BEST, "SFT": plot.RIVAL}
 
 
@@ -39,6 +43,7 @@ def every(last: xr.Dataset) -> Figure:
     Returns:
       The figure.
     """
+    last = last.sel(arm=last.arm != LEFT_OUT)
     runs, task = last.isel(task=0, drop=True), last.task.values[0]
     counts = runs.compared.sel(at=EQUAL).sum("seed")
     arms = tuple(str(arm) for arm in runs.arm.values if counts.sel(arm=arm) > 1)
@@ -48,14 +53,16 @@ def every(last: xr.Dataset) -> Figure:
     rows = lab.stacked("network", {name: share(last, EQUAL, arms, name, alone=True) for name in SHADES})
     names = {f"{arm} ({task})": f"{arm}, η = {panels.plain(float(runs.rate.sel(arm=arm)))}" for arm in arms}
     pair = {f"{arm} ({task})": (arm, shade) for arm, shade in PAIR.items() if arm in arms}
+    low, high = rows.interval(0.05)
     told = [
-        f"{float(rows.value.sel(network=FIRST, run=run)):.0%} of {arm}'s" for run, (arm, _) in pair.items()
+        f"{_said([float(x.sel(network=FIRST, run=run)) for x in (rows.value, low, high)], '.0%')} of {arm}'s"
+        for run, (arm, _) in pair.items()
     ]
     title = f"First direction: {' and '.join(told) or 'what it has of a'} gain ({task})"
     number = sorted({int(counts.sel(arm=arm)) for arm in arms})
     bases = " … ".join(map(str, number[:: max(len(number) - 1, 1)]))
     words = f"share of the gain, where it is half of GRPO's\n{bases} bases"
-    words += f"; less of a gain: {', '.join(lost)}" if lost else ""
+    words += f"; less of a gain: {', '.join([*lost, LEFT_OUT])}"
     panels.frame(title, first, x=words, y="", xlim=(-0.3, 1.3))
     panels.forest(rows, first, by="network", expected=None, colors=SHADES, names=names)
     panels.legend(None, first, place="below", ncols=4)
@@ -83,11 +90,20 @@ def every(last: xr.Dataset) -> Figure:
     panels.legend(None, third, loc="upper right", bbox_to_anchor=(1, 0.9))
 
     norms = runs["share"].sel(at=END, update=["own", "Gaussian"])
-    ratio = norms.sel(update="own").mean(("arm", "seed")) / norms.sel(update="Gaussian").mean(("arm", "seed"))
-    title = f"Norm on it: {float(ratio):.1f} × that of a Gaussian (grey)"
+    own, noise = (norms.sel(arm=GRPO, update=update, drop=True) for update in ("own", "Gaussian"))
+    ratio = lab.ratio("", own, noise)
+    number = _said([float(x) for x in (ratio.value, *ratio.interval(0.05))], ".1f")
+    title = f"Norm on it, {GRPO}: {number} × that of a Gaussian (grey)"
     panels.frame(title, fourth, x="first direction ÷ whole update", y="", xlim=(0, 1))
     both = {"own": plot.BEST, "Gaussian": plot.MUTED}
     panels.forest(
         norms.transpose("arm", "update", "seed"), fourth, by="update", over="seed", expected=None, colors=both
     )
     return figure
+
+
+def _said(numbers: list[float], form: str) -> str:
+    """A number, with its interval where that is wide."""
+    value, low, high = numbers
+    wide = np.isfinite([low, high]).all() and high - low > 2 * WIDE * max(1.0, abs(value))
+    return f"{value:{form}} ({low:{form}} … {high:{form}})" if wide else f"{value:{form}}"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from qra_jax import plot
 from qra_jax.studies import lab
 from qra_jax.studies.lab import panels
-from qra_jax.studies.weights import _counts as counts, _masks as masks, _twins as own
+from qra_jax.studies.weights import _counts as counts, _masks as masks, _sides as sides, _twins as own
 from qra_jax.studies.weights._twins import END, GRPO, OWN, TWIN
 
 COLORS, NAMES = {OWN: plot.BEST, TWIN: plot.MUTED}, {OWN: "training", TWIN: "Gaussian"}
@@ -17,14 +17,32 @@ COLORS, NAMES = {OWN: plot.BEST, TWIN: plot.MUTED}, {OWN: "training", TWIN: "Gau
 def draw(data: lab.Data) -> Figure:
     """Changed share against length and by storage; overlaps; rank; gains on masks alone and at low rank."""
     task = data.runs.task.values[-1]
-    figure, ((first, second, third), (fourth, fifth, sixth)) = plot.new((16.4, 7.4), nrows=2, ncols=3)
+    figure, axes = plot.new((21.6, 7.4), nrows=2, ncols=4)
+    (first, second, third, seventh), (fourth, fifth, sixth, eighth) = axes
     runs = data.runs.sel(task=task, at=END, drop=True)
     _lengths(runs, first, task)
     _storages(data.storage.changed.sel(task=task, update=OWN, drop=True), second)
     _overlaps(runs, third)
     _ranks(runs, fourth)
     _gains(masks.at_best(data.reruns).sel(task=task, drop=True), fifth, sixth)
+    for ax, length, words in (
+        (seventh, counts.ALIKE, "shortened by one factor"),
+        (eighth, counts.EQUAL, "of one length"),
+    ):
+        changed = data.runs.changed.sel(task=task, length=length, update=OWN, drop=True)
+        _sides(changed, data.runs.apart.sel(task=[task]), ax, words)
     return figure
+
+
+def _sides(changed: xr.DataArray, apart: xr.DataArray, ax: Any, words: str) -> None:
+    """Policy and loss, at the end and, of networks that have it, at equal gain."""
+    shown, count = sides.both(changed, apart)
+    panels.frame(
+        f"Policy and loss, updates {words}; {count}", ax, x="", y="share changed in bfloat16", ylim=(0, 1.02)
+    )
+    panels.dots(shown, ax, x="arm", by="at", over="seed", nudge=0.08)
+    ax.tick_params("x", rotation=15)
+    panels.legend(None, ax)
 
 
 def _both(values: xr.DataArray) -> xr.DataArray:
@@ -98,6 +116,7 @@ def _gains(gained: xr.DataArray, ax: Any, other: Any) -> None:
         ax,
         x="",
         y="gain, best of two rates",
+        ylim=_from_zero(gained.sel(mask=order)),
     )
     panels.dots(gained.sel(mask=order), ax, x="mask", over="seed", pair=True)
     first = counts.RANKS[0]
@@ -106,7 +125,11 @@ def _gains(gained: xr.DataArray, ax: Any, other: Any) -> None:
     )
     names = [counts.MATRICES_ALONE, *(name for pair in counts.AS_RANK.values() for name in pair[:2])]
     title = f"Held to rank {first}: {held:.0%} of the gain; random weights, as many, {few:.0%}"
-    panels.frame(title, other, x="", y="gain, best of two rates")
+    panels.frame(title, other, x="", y="gain, best of two rates", ylim=_from_zero(gained.sel(mask=names)))
     panels.dots(gained.sel(mask=names), other, x="mask", over="seed", pair=True)
     for one in (ax, other):
         one.tick_params("x", rotation=20)
+
+
+def _from_zero(gained: xr.DataArray) -> tuple[float, float]:
+    return min(0.0, float(gained.min())), 1.1 * float(gained.max())

@@ -202,17 +202,15 @@ judged(
 
 @study.figure
 def draw(data: lab.Data) -> Figure:
-    """Rises after every arm, at the end and at equal gain; mean size by network and text."""
+    """Rises of mean size by network and text, and of the other measures, at the end and at equal gain."""
     rows = {
-        TUNED: "own text",
         SAME_TEXT: "base's text",
         COOLED: "own text, at\nbase's entropy",
         THEIR_TEXT: "base, on the\ntuned one's text",
         LOUDER: "base, louder",
         OWN_TWIN: "Gaussian twin",
     }
-    names = {STRENGTH: "mean size", DIVERSITY: "entropy\nof sizes", EVENNESS: "kurtosis\n(fall)"}
     shades: dict[str, str] = dict(
         zip(of.ARMS, ("#66CCEE", plot.BEST, "#DDAA33", plot.RIVAL, "#AA3377"), strict=True)
     )
-    return drawn.every(data, names, rows, shades, (GRPO, OFFLINE), MATTERS)
+    return drawn.every(data, rows, shades, dict.fromkeys(MEASURES, MATTERS))

@@ -16,7 +16,8 @@ G. Theory predicts:
 - It takes rewards that agree: where every pattern is the best one of as many asked questions, they cancel.
 - Through G nothing depends on the cosine: `kernel.alike` changes R alone, and leaves policy and G as they were, so that
   a network of which all but W trains cannot tell the difference. G has no sign, and should make contexts never asked
-  less confident than W does.
+  less confident than W does. *This prediction failed* (`features`): at cosine 0 held-out entropy falls by .49 nats
+  through G alone and by .43 through W alone (quick; .71 and .65 in full): without a sign G makes confident, too.
 - Adam divides slopes by their size: what cancels on average is made as large as what does not.
 - Rewards alone (r ≥ 0) agree in the tokens that were sampled, punishments alone in those that were not.
 
@@ -189,9 +190,9 @@ def agreement(data):
     return of.slope(data, {"even": EVEN[ALONE]}).below(of.FALL)
 
 
-@agreement.null("best patterns of asked questions in unequal numbers")
+@agreement.null("one pattern is the best of all questions: rewards agree")
 def _(data):
-    return of.slope(data, {ALONE: ALONE}).below(of.FALL)
+    return of.slope(data, {ONE: ONE}).below(of.FALL)
 
 
 @study.claim(

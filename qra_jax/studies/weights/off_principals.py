@@ -1,8 +1,8 @@
 r"""Do updates of RL avoid the principal directions of the weights, and sit on weights of small magnitude?
 
-The claims: the weights that RL changes in bfloat16 lie less often than by chance on principal weights (the largest
-entries of the best approximation of low rank), more often on small ones; singular directions hardly turn, singular
-values hardly change.
+The claims: the weights that RL changes in bfloat16 lie less often than by chance on principal weights (large entries of
+the best approximation of rank k, here a tenth of the directions), more often on small ones; singular directions hardly
+turn, singular values hardly change.
 
 Theory, and what it predicts: neighbours in bfloat16 are 2⁻⁸ to 2⁻⁷ of a weight apart, so *any* short update changes
 small weights first, and principal weights, which are large, last. A Gaussian update rounded the same way has both
@@ -29,6 +29,7 @@ from qra_jax.studies.weights import (
     _places as places,
     _principal_panels as panels,
     _rounding as rounding_alone,
+    _sides as sides,
     _twins as own,
 )
 from qra_jax.studies.weights._places import CHANCE, LARGEST, MADE, PRINCIPAL, REST, ROUNDED, SMALL
@@ -84,10 +85,11 @@ def _on(data: lab.Data, mask: str, where: str, update: str, arms: tuple[str, ...
     return (off.above(VISIBLE) if where == SMALL else off.below(-VISIBLE)).per("task", "arm")
 
 
+K = " (in the approximation by a tenth of the singular directions)"
 ROUND = "Brought to .0015 of the weights and rounded to bfloat16, updates of GRPO change weights of which"
 MADE_SO = "a Gaussian update, halved on principal and on large weights"
 for name, statement, where in (
-    ("avoids", f"{ROUND} fewer are principal than by chance, one half, by .01 or more.", PRINCIPAL),
+    ("avoids", f"{ROUND} fewer are principal{K} than by chance, one half, by .01 or more.", PRINCIPAL),
     ("small", f"{ROUND} more are among the smaller half than by chance, by .01 or more.", SMALL),
 ):
     null = {"Gaussian updates as long, rounded alike": (ROUNDED, where, GAUSSIAN)}
@@ -105,7 +107,7 @@ BEYOND = lab.Asked(
     "In bfloat16 small weights change first, whatever moves them: is there more to it?", (papers.GEO_1,)
 )
 EXACT = "Of the three tenths of the weights that GRPO changes most in float32,"
-FEWER = "fewer are principal than of Gaussian updates of the same length, by .03 or more."
+FEWER = f"fewer are principal{K} than of Gaussian updates of the same length, by .03 or more."
 SMALLER = "more are small than of Gaussian updates of the same length, by .03 or more."
 for name, statement, mask, where in (
     ("avoids_beyond_noise", f"{ROUND} {FEWER}", ROUNDED, PRINCIPAL),
@@ -125,7 +127,7 @@ own.judged(
     study,
     "rounding",
     "Gaussian updates of .0015 of the weights, rounded to bfloat16, are off the principals as well: of the weights "
-    "that they change, principal ones are fewer and small ones more than by chance, by .01 or more.",
+    f"that they change, principal ones{K} are fewer and small ones more than by chance, by .01 or more.",
     lab.Derived("neighbours in bfloat16 are a share of the weight apart"),
     _both,
     ROUNDED,
@@ -184,17 +186,21 @@ def _side(data: lab.Data, side: str, update: str, against: str) -> lab.Evidence:
     on = data.runs.on.sel(mask=ROUNDED, where=PRINCIPAL, drop=True)
     first, second = (own.excess(on, one) for one in (update, against))
     words = f"share on principal weights beyond that of Gaussian updates, by {side}"
-    return own.beside(words, first, second, data.runs.apart, side).below(-MATTERS).per("run")
+    return sides.at_equal_gain(words, first, second, data.runs.apart, side).below(-MATTERS).per("run")
 
 
 ASKED = lab.Asked("Is it the policy or the loss? Two by two, with filtered and plain SFT.", (papers.GEO_1,))
+HOW = f"each way of training at its own best rate, all updates brought to one length, {sides.GAIN}"
 BY = "more than Gaussian updates do, by .03 of the changed weights above what"
 for side, statement in (
     (
         "policy",
-        f"Training on the policy's own samples avoids principal weights {BY} training on others does.",
+        f"Training on the policy's own samples avoids principal weights{K} {BY} training on others does: {HOW}",
     ),
-    ("loss", f"The loss of RL avoids principal weights {BY} that of SFT does, on and off the policy."),
+    (
+        "loss",
+        f"The loss of RL avoids principal weights{K} {BY} that of SFT does, on and off the policy: {HOW}",
+    ),
 ):
     made = {
         "Gaussian updates, those of one side halved on principal and on large weights": (side, MADE, GAUSSIAN)
@@ -205,14 +211,15 @@ for side, statement in (
 
 def _worse(data: lab.Data, mask: str) -> lab.Evidence:
     words = f"share of the gain: {mask} less random"
-    return masks.of_gain(words, masks.at_best(data.reruns), mask, masks.RANDOM).below(-TENTH).per("task")
+    less = masks.of_gain(words, masks.at_best(data.reruns), mask, masks.RANDOM).below(-TENTH)
+    return (sides.unless_at_top(less, data.reruns.gain, mask) if mask == PRINCIPAL else less).per("task")
 
 
 own.judged(
     study,
     "principal",
-    "GRPO on the three most principal tenths of the weights alone gains less than on as many random weights, by a "
-    "tenth of what it gains on all, each at its best of two rates.",
+    f"GRPO on the three most principal tenths of the weights{K} alone gains less than on as many random ones, by a "
+    f"tenth of what it gains on all, {sides.RATES_OF_MASKS}.",
     lab.Asked("If updates avoid them, they should be of little use.", (papers.GEO_1,)),
     _worse,
     PRINCIPAL,
@@ -229,8 +236,8 @@ def _enough(data: lab.Data, *which: str) -> lab.Evidence:
 own.judged(
     study,
     "enough",
-    "GRPO on the three smallest, or least principal, tenths of the weights alone has nine tenths of what it gains on "
-    "all, each at its best of two rates.",
+    f"GRPO on the three smallest, or least principal{K}, tenths of the weights alone has nine tenths of what it gains "
+    f"on all, {sides.RATES_OF_MASKS}.",
     lab.Asked("If updates sit there, these weights should be enough.", (papers.GEO_1,)),
     _enough,
     SMALL,

@@ -13,8 +13,11 @@ it is there; what is asked here is the share of the *gain*. As a method that has
 is read where every run first has half of the gain of GRPO with Adam. Arms that are compared have the same bases, those
 on which all of them have that gain, or, at the end, any gain; shares are of these bases together.
 
-The experiment: the reference runs of several ways of training, of the same base networks, each at its best learning
-rate. Accuracy is exact, by teacher forcing, on questions like those of training.
+The experiment: the reference runs of several ways of training, of the same small decoders, each at its best learning
+rate. Accuracy is exact, by teacher forcing, on questions like those of training. RLIF is in no claim. Found on
+the controlled task: best rates are nearly ties, and shares seem to go with them. Of SFT's gain the first direction has
+.03 at a rate of .01 (quick) and .46 at .003 (full), of on-policy distillation's .15 at .01. Distillation at .003 has
+.53 and .41, as GRPO, and .4 of its accuracy, on arithmetic .8, against "supervised" (.015 is reported).
 """
 
 from dataclasses import replace
@@ -40,6 +43,7 @@ from qra_jax.studies.weights._parts_of_updates import (
     WITHOUT,
     read_all,
 )
+from qra_jax.studies.weights._shares_at_rate import at_rate
 from qra_jax.studies.weights._shares_of_gains import differs, share
 from qra_jax.studies.weights._twins import judged
 
@@ -80,13 +84,16 @@ def _inaccurate(data: lab.Data, network: str) -> lab.Evidence:
 
 def _reported(data: lab.Data, network: str) -> lab.Evidence:
     shares = share(data.runs, END, BETWEEN, network, gain=False)
-    names = [str(run).rsplit(" (", 1)[0] for run in shares.value.run.values]
-    expected = shares.value.copy(data=[REPORTED[name] for name in names])
-    return shares.near(expected, within=ROUGHLY).per("run")
+    numbers = [REPORTED[str(run).rsplit(" (", 1)[0]] for run in shares.value.run.values]
+    return shares.near(shares.value.copy(data=numbers), within=ROUGHLY).per("run")
 
 
 def _apart(data: lab.Data, arms: tuple[str, ...]) -> lab.Evidence:
     return differs(data.runs, EQUAL, arms, FIRST, than=ADAM).below(-AS_MUCH).per("run")
+
+
+def _apart_at_rate(data: lab.Data) -> lab.Evidence:
+    return at_rate(data.runs, EQUAL, (*OWN, BETWEEN[0]), FIRST, ADAM, "SFT").below(-AS_MUCH).per("run")
 
 
 def _together(data: lab.Data, arms: tuple[str, ...]) -> lab.Evidence:
@@ -117,21 +124,22 @@ def _peak(data: lab.Data, direction: str) -> lab.Evidence:
 claim = partial(judged, study)
 LONG = {"the second direction": (SECOND,), "a random tenth of the entries, as long": (ENTRIES,)}
 WHOLE, CHANCE = {"all directions of the matrices": (MATRICES_ONLY,)}, {"a random direction": (RANDOM,)}
+HALVED = {HALF_REST: (HALF_REST,)}
 
 claim(
     "carries",
-    "At the end of GRPO, the network with the first direction of every matrix, at the norm of the whole update, has "
-    ".99 of the accuracy of the trained one.",
+    "At the end of GRPO of these small decoders, the network with the first direction of every matrix, at the norm of "
+    "the whole update, has .99 of the accuracy of the trained one.",
     papers.A_1,
     _accurate,
     FIRST,
     null=LONG,
-    positive=WHOLE,
+    positive=HALVED,
 )
 claim(
     "supervised",
-    "At the end of SFT on demonstrations and of distillation, the network with the first direction of every matrix "
-    "has less than half of the accuracy of the trained one.",
+    "At the end of SFT on demonstrations and of distillation of these small decoders, each at its own best rate, the "
+    "network with the first direction of every matrix has less than half of the accuracy of the trained one.",
     papers.A_1,
     _inaccurate,
     FIRST,
@@ -140,8 +148,8 @@ claim(
 )
 claim(
     "between",
-    "At the end, the network with the first direction of every matrix has .56 of the accuracy of on-policy "
-    "distillation and .62 of that of DPO, within .2.",
+    "At the end, in these small decoders, the network with the first direction of every matrix has .56 of the accuracy "
+    "of on-policy distillation and .62 of that of DPO, each at its own best rate, within .2.",
     papers.A_1,
     _reported,
     FIRST,
@@ -155,7 +163,7 @@ claim(
     _has,
     FIRST,
     null=LONG,
-    positive=WHOLE,
+    positive=HALVED,
 )
 claim(
     "with_rest",
@@ -165,7 +173,7 @@ claim(
     _has,
     WITH_REST,
     null={"embedding, norms and unembedding alone": (REST_ONLY,)},
-    positive={"half of the directions, and the rest": (HALF_REST,)},
+    positive=HALVED,
 )
 claim(
     "matrices",
@@ -191,15 +199,16 @@ claim(
     null={"all directions of the matrices": (MATRICES_ONLY,)},
     positive={"a random direction": (RANDOM,)},
 )
-claim(
+apart = claim(
     "apart",
     "At equal gain, the first direction has a share of the gain of SFT and of distillation that is less than that of "
-    "GRPO by a tenth of the gain.",
+    "GRPO by a tenth of the gain, each at its own best rate.",
     lab.Asked("Are updates of RL of lower rank in what they do, however far they went?", (papers.A_1,)),
     _apart,
     SUPERVISED,
     null={"GRPO with other random numbers": ((AGAIN,),)},
 )
+apart.null("training on own samples at the rate of SFT")(_apart_at_rate)
 claim(
     "own_samples",
     "At equal gain, the first direction has the same share of the gain of filtered SFT, on right samples, wrong ones "

@@ -26,6 +26,7 @@ from qra_jax.studies.weights import (
     _counts as counts,
     _overlaps as overlaps,
     _reruns as alone,
+    _sides as sides,
     _subnetwork_panels as panels,
     _twins as own,
 )
@@ -73,8 +74,8 @@ def _stored(data: lab.Data, update: str) -> lab.Evidence:
 own.judged(
     study,
     "small",
-    "GRPO leaves 68 per cent or more of the weights of attention and perceptron the same, up to 1e-5 and in bfloat16, "
-    "however they are stored in training.",
+    "GRPO leaves 68 per cent or more of the weights of attention and perceptron of these small decoders, whose updates "
+    "are some hundredths of the weights, the same, up to 1e-5 and in bfloat16, however they are stored in training.",
     papers.GEO_2,
     _stored,
     OWN,
@@ -178,7 +179,7 @@ own.judged(
 def _sides(data: lab.Data, side: str, length: str, update: str, against: str) -> lab.Estimate:
     changed = data.runs.changed.sel(length=length, drop=True)
     first, second = (changed.sel(update=one, drop=True) for one in (update, against))
-    return own.beside(f"share that changes, by {side}", first, second, data.runs.apart, side)
+    return sides.at_equal_gain(f"share that changes, by {side}", first, second, data.runs.apart, side)
 
 
 def _side(data: lab.Data, *what: str) -> lab.Evidence:
@@ -189,7 +190,7 @@ def _equal(data: lab.Data, *what: str) -> lab.Evidence:
     return _sides(data, *what).near(0.0, within=MATTERS).per("run")
 
 
-BY = "in bfloat16, by .03 of all weights or more, all updates shortened by one factor."
+BY = f"in bfloat16, by .03 of all weights or more, all updates shortened by one factor: {sides.RATE} {sides.GAIN}"
 NOISE, SPARSER = (EQUAL, GAUSSIAN, TWIN), (EQUAL, SPARSE, TWIN)
 EXACT = "Gaussian updates, those of one side of a fifth of the weights"
 WHICH = lab.Asked("Is it the policy or the loss?", (papers.GEO_2_CAUSE,))
@@ -204,7 +205,7 @@ own.judged(
     study,
     "policy_at_equal_length",
     "Brought to one length, updates made on samples of the policy and on others change the same share of the weights "
-    "in bfloat16, with either loss, within .03 of all weights.",
+    f"in bfloat16, with either loss, within .03 of all weights: {sides.GAIN}",
     lab.Derived("a weight changes where its update exceeds half the distance of neighbours"),
     _equal,
     *("policy", EQUAL, OWN, OWN),

@@ -34,8 +34,7 @@ def _passed(data, es, base=0.4, **others):
 def _kl(data, es, walk=1.0, **others):
     """KL of GRPO 1, half a walk a quarter of one, or others; gains are the same."""
     kl = _by_arm(data.runs.kl, es, 1.0, walk, 1e-9, **({"half": walk / 4} | others))
-    equal = kl.sel(arm=list(data.runs["equal"].values)).transpose("task", "arm", "seed", "kind")
-    return data.change("runs", kl=kl.values, kl_at_equal=equal.values, inside=True, near=True, share=0.5)
+    return _accuracy(data, 0.6, 0.6).change("runs", kl=kl.values)
 
 
 def _length(data, es, grpo=0.3):
@@ -44,15 +43,11 @@ def _length(data, es, grpo=0.3):
 
 
 def _silent(data, small, middle):
-    """Shares of the steps that move nothing, spread over them."""
+    """Shares of the steps that move nothing, with scatter between bases."""
     silent = data.runs.silent
     values = xr.DataArray([small, middle, 0.5], {"size": silent["size"].values}, "size")
-    number = int(silent.sizes["seed"] * silent.sizes["turn"])
-    order = np.arange(number).reshape(silent.sizes["seed"], -1) / number
-    flags = values > xr.DataArray(order, dims=("seed", "turn"))
-    return data.change(
-        "runs", silent=flags.broadcast_like(silent).transpose(*silent.dims).astype(float).values
-    )
+    share = values.broadcast_like(silent).transpose(*silent.dims) + _noise(silent, size=1e-2)
+    return data.change("runs", silent=share.values)
 
 
 def _pairs(data, es, gain=0.5, further=0.1, walk=0.1):
@@ -120,7 +115,7 @@ TABLE = {
     "drifts-for-its-gain": {
         "holds": lambda d: _kl(d, 4.0),
         "fails": lambda d: _kl(d, 1.0),
-        "open": lambda d: _kl(d, 4.0).change("runs", near=False),
+        "open": lambda d: _few(_kl(d, 4.0)),
     },
     "walks": {
         "holds": lambda d: _length(d, 1.0),

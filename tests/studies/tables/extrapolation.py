@@ -100,9 +100,18 @@ def little(data):
 
 TABLE = {
     "alpha-rl": {"holds": reached(alpha=0.59), "fails": reached(alpha=0.4), "open": reached(gained=False)},
+    "alpha-rl-gain": {
+        "holds": reached(alpha=0.59),
+        "fails": reached(alpha=0.4),
+        "open": reached(gained=False),
+    },
     "relex": {"holds": reached(relex=0.59), "fails": reached(relex=0.4), "open": few},
     "linear": {"holds": reached(chord=0.59), "fails": reached(chord=0.4), "open": few},
-    "rank": {"holds": reached(relex=0.4, rank=0.4), "fails": reached(relex=0.3, rank=0.5), "open": few},
+    "rank": {
+        "holds": reached(held=0.5, relex=0.4, rank=0.4),
+        "fails": reached(held=0.5, relex=0.3, rank=0.5),
+        "open": reached(relex=0.1, rank=0.1),
+    },
     "beats-holding": {
         "holds": reached(line=0.5),
         "fails": reached(relex=0.2, rank=0.2, alpha=0.2, chord=0.2),
@@ -119,6 +128,7 @@ TABLE = {
 }
 SHOWN = {
     "alpha-rl": reached(held=0.59, alpha=0.59),
+    "alpha-rl-gain": reached(held=0.59, alpha=0.59),
     "relex": reached(walked=0.59, relex=0.59),
     "linear": reached(held=0.59, chord=0.59),
     "rank": reached(held=0.6, relex=0.6, rank=0.6),

@@ -120,7 +120,7 @@ TABLE = {
         "open": lambda d: d.change("runs", reward=np.nan),
     },
     "agreement": {
-        "holds": learnt({ALONE: 0.6}),
+        "holds": learnt({ONE: 0.6}),
         "fails": learnt({EVEN[ALONE]: 0.6}),
         "open": few(learnt(spread=0.5)),
     },

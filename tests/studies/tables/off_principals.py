@@ -53,11 +53,13 @@ def _noise(data, *, stored=("bfloat16",), off=0.0, masks=(places.ROUNDED,), shif
 
 
 def _gains(data, shares=None):
-    """Shares of the gain of all weights that masks have, at all rates."""
+    """Shares of the gain of all weights that masks have, less at the highest rate."""
     usual = {masks.EVERYTHING: 1.0, masks.RANDOM_FEW: 0.1, masks.RANDOM_MOST: 0.99, masks.RANDOM: 0.6}
     usual |= dict.fromkeys((masks.RANDOM_AGAIN, places.PRINCIPAL, places.SMALL, places.REST), 0.6)
     dims = [({"mask": name}, share) for name, share in (usual | (shares or {})).items()]
-    return data.change("reruns", gain=_set(data.reruns.gain, dims))
+    gains = _set(data.reruns.gain, dims)
+    gains = gains.where(gains.rate < gains.rate.max(), gains - 0.05)  # the best rate is not the highest
+    return data.change("reruns", gain=gains)
 
 
 def _few(data):

@@ -68,7 +68,7 @@ def _overlaps(data, excess, like=MINE, elsewhere=0.0):
 
 
 def _gains(data, share=None, apart=None):
-    """Shares of the whole gain by mask, at all rates, and how far from the whole run they end."""
+    """Shares of the whole gain by mask, less at the highest rate, and how far from the whole run they end."""
     usual = {
         masks.EVERYTHING: 1.0,
         masks.RANDOM_FEW: 0.1,
@@ -78,7 +78,9 @@ def _gains(data, share=None, apart=None):
     ends = {masks.RANDOM_MOST: 0.1}
     far = [({}, 0.8), *(({"mask": k}, v) for k, v in (ends | (apart or {})).items())]
     gain = [({}, 0.6), *(({"mask": k}, v) for k, v in (usual | (share or {})).items())]
-    return data.change("reruns", gain=_set(data.reruns.gain, gain), apart=_set(data.reruns.apart, far))
+    gains = _set(data.reruns.gain, gain)
+    gains = gains.where(gains.rate < gains.rate.max(), gains - 0.05)  # the best rate is not the highest
+    return data.change("reruns", gain=gains, apart=_set(data.reruns.apart, far))
 
 
 def _held(share, which=0):
