@@ -64,9 +64,12 @@ def spread(data: lab.Data, pair: str, *, per_gain: bool = False) -> lab.Evidence
 def covers(data: lab.Data, arm: str, *, than: str = GRPO, other: int = TRIES) -> lab.Evidence:
     """That an arm solves more held-out questions in sixteen tries than another one, or in a number of them."""
     first, second = at_end(data, "passed", arm, than)
-    held = (first.sel(k=TRIES), second.sel(k=other))
-    both = (x.sel(set="held out").drop_vars(["k", "set"]) for x in held)
-    return lab.difference(f"pass@{TRIES}, held out, less that of {than}", *both).above(POINTS).per("task")
+    own, others = (
+        x.sel(set="held out", k=k).drop_vars(["k", "set"]) for x, k in ((first, TRIES), (second, other))
+    )
+    return (
+        lab.difference(f"pass@{TRIES}, held out, less that of {than}", own, others).above(POINTS).per("task")
+    )
 
 
 def drifts(data: lab.Data, arm: str) -> lab.Evidence:
