@@ -369,7 +369,11 @@ def test_unordered_and_cut(tmp_path):
             b'{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n',
             "no column looks like an accuracy among step, loss",
         ),
-        ("a.csv", b"question,pass_rate\nq0,.5\nq1,.25\n", "qra advise --questions"),
+        (
+            "a.csv",
+            b"question,pass_rate\nq0,.5\nq1,.25\n",
+            "pass rates of questions without steps are no curve",
+        ),
         ("a.csv", b"k,pass@k\n1,.5\n2,.75\n", "no column"),
     ],
 )

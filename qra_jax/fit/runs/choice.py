@@ -264,9 +264,9 @@ def _steps(log: Log, step: str | None, values: np.ndarray, said: Said) -> tuple[
 def _instead(log: Log) -> str:
     """What else a file without steps may be for."""
     if keys.find([*log.names, *log.numbers], keys.QUESTIONS):
-        return " (pass rates of questions are for qra advise --questions)"
+        return " (pass rates of questions without steps are no curve)"
     if keys.find(log.numbers, ("k", "pass@k")):
-        return " (pass@k is for qra advise --pass-at)"
+        return " (pass@k at one step is no curve)"
     return ""
 
 
