@@ -113,7 +113,7 @@ def test_console_of_trl(tmp_path):
         shown = {name: value for name, value in trl(s, a).items() if name != "step"} | {"kl": float("nan")}
         text += f" 2%|###   | {s}/200 [00:10<01:00]\x1b[32m{shown}\x1b[0m\n"
     found = runs.read(made(tmp_path, "train.log", text))
-    agrees(found, steps=STEPS / 1000)
+    agrees(found)  # the steps of the bar: epochs are rounded
     assert "read as what was printed on a console of TRL" in found.notes
 
 
@@ -286,6 +286,53 @@ def test_restarts(tmp_path):
     assert any("restarted at step 100: 5 earlier rows" in note for note in found.notes)
     agrees(runs.read(path, keep="last"))
     assert (runs.read(path, keep="first").accuracy[20:25] == 0).all()
+
+
+def test_rows_of_one_step(tmp_path):
+    """Processes that print the same count once; parts of a step are weighted by what is behind them."""
+    path = made(tmp_path, "ranks.csv", curve(np.repeat(STEPS, 3), np.repeat(ACCURACY, 3)))
+    found = runs.read(path)
+    agrees(found)
+    assert (found.samples == 48).all()
+    path = made(
+        tmp_path, "parts.csv", "step,task,accuracy,n\n0,a,.25,480\n0,b,.5,48\n1,a,.5,480\n1,b,.25,48\n"
+    )
+    found = runs.read(path)
+    agrees(found, [(0.25 * 480 + 0.5 * 48) / 528, (0.5 * 480 + 0.25 * 48) / 528], [0, 1])
+    assert (found.samples == 528).all()
+    random = np.random.default_rng(4)
+    halves = random.binomial(48, 0.4, (40, 2)) / 48
+    found = runs.read(made(tmp_path, "halves.csv", curve(np.repeat(STEPS, 2), halves.ravel())))
+    agrees(found, halves.mean(axis=1))
+    assert (found.samples[np.ptp(halves, axis=1) > 0] == 96).all()
+
+
+def test_totals_are_no_samples_a_point(tmp_path):
+    text = "step,samples,accuracy\n" + "".join(
+        f"{s},{512 * (i + 1)},{a!r}\n"
+        for i, (s, a) in enumerate(zip(STEPS.tolist(), ACCURACY.tolist(), strict=True))
+    )
+    found = runs.read(made(tmp_path, "total.csv", text))
+    assert (found.samples == 48).all()
+
+
+def test_training_before_evaluation_and_rewards_of_any_range(tmp_path):
+    text = "step,Val Accuracy,Train Accuracy\n" + "".join(
+        f"{s},.9,{a!r}\n" for s, a in zip(STEPS.tolist(), ACCURACY.tolist(), strict=True)
+    )
+    agrees(runs.read(made(tmp_path, "val.csv", text)))
+    reward = curve(values=2 * ACCURACY, header="step,rewards/correctness_reward_func/mean")
+    with pytest.raises(ValueError, match="needs --range LOW HIGH"):
+        runs.read(made(tmp_path, "two.csv", reward))
+    agrees(runs.read(tmp_path / "two.csv", scale=(0, 2)))
+    agrees(
+        runs.read(made(tmp_path, "cent.csv", curve(values=ACCURACY, header="step,accuracy (%)"))),
+        ACCURACY / 100,
+    )
+    fraction = "step,correct,n\n" + "".join(
+        f"{s},{a!r},48\n" for s, a in zip(STEPS.tolist(), ACCURACY.tolist(), strict=True)
+    )
+    agrees(runs.read(made(tmp_path, "fraction.csv", fraction), column="correct"))
 
 
 def test_two_runs_in_one_file(tmp_path):

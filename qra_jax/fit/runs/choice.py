@@ -11,6 +11,7 @@ import numpy as np
 
 from qra_jax.fit.runs import keys, scales
 from qra_jax.fit.runs.rows import COUNT, Log
+from qra_jax.fit.runs.series import Series, one_a_step
 
 SHOWN = 12
 """Names of columns or runs that a complaint shows."""
@@ -110,10 +111,18 @@ def curve(
     if there.sum() < 2:
         raise ValueError(f"{log.path}: {there.sum()} rows with a step and {name}; must be two or more")
     log, steps, values = log.rows(there), steps[there], values[there]
-    counts = _counts(log, name, said) if samples is None else None
-    steps, values, counts, log = _one_a_step(log, run, at, name, steps, values, counts, keep, said)
     scale = _scale(log, name, values, scale, said)
     low, high = scale
+    counts = _counts(log, name, said) if samples is None else None
+    if samples is None and counts is None and len(np.unique(steps)) < len(steps):
+        size = scales.granularity(
+            np.clip((values - low) / (high - low), 0, 1), scales.resolution(values) / (high - low)
+        )
+        if size is not None:  # of single rows, before any are averaged
+            counts = np.full(len(steps), float(size))
+            said(f"{size} samples a row, as all values are multiples of 1/{size}")
+    found = one_a_step(Series(log, steps, values, counts), run, at, name, keep, said)
+    log, steps, values, counts = found
     accuracy = np.clip((values - low) / (high - low), 0.0, 1.0)
     if samples is None and counts is None and (block := scales.carried(values)) > 1:
         fresh = np.concatenate([[True], np.diff(values) != 0])
@@ -290,83 +299,6 @@ def _counts(log: Log, name: str, said: Said) -> np.ndarray | None:
         return None
     said(f"samples a point are {where}")
     return counts
-
-
-def _one_a_step(
-    log: Log,
-    run: str | None,
-    at: str,
-    name: str,
-    steps: np.ndarray,
-    values: np.ndarray,
-    counts: np.ndarray | None,
-    keep: str | None,
-    said: Said,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Log]:
-    """One point a step: rollouts are counted, restarts overwrite, what is there twice is averaged."""
-    distinct, index, many = np.unique(steps, return_inverse=True, return_counts=True)
-    both = scales.two_valued(values)
-    if (many > 1).mean() > 0.5 and (both is not None or _questions(log) is not None) and keep is None:
-        weight = np.ones(len(steps)) if counts is None else np.nan_to_num(counts, nan=1.0)
-        behind = np.bincount(index, weight)
-        mean = np.bincount(index, weight * values) / behind
-        said(f"{len(steps)} rows of rollouts: {name} is their mean at each of {len(distinct)} steps")
-        first = np.unique(index, return_index=True)[1]
-        known = both is not None or counts is not None
-        return distinct, mean, behind if known else None, log.rows(first)
-    back = np.flatnonzero(np.diff(steps) < 0) + 1
-    if (
-        len(back)
-        and run is not None
-        and run.isdigit()
-        and keys.find([*log.names, *log.numbers], keys.RUNS) is None
-    ):
-        parts = np.split(np.arange(len(steps)), back)
-        if not 1 <= int(run) <= len(parts):
-            raise ValueError(f"run: {run}; {log.path} has {len(parts)} runs one after the other")
-        said(f"run {run} of {len(parts)}, one after the other in the file")
-        own = parts[int(run) - 1]
-        log, steps, values = log.rows(own), steps[own], values[own]
-        counts = None if counts is None else counts[own]
-        back = back[:0]
-    if len(back) > max(1, len(steps) / 4):
-        said("steps are not in order: sorted")
-        back = back[:0]
-    if len(back) and keep is None:
-        again = steps[back] <= steps[0]
-        if again.all() and (np.diff(np.concatenate([[0], back, [len(steps)]])) > 2).all():
-            raise ValueError(
-                f"{log.path}: steps begin again at row {log.lines[back[0]]}: {len(back) + 1} runs one after the other; "
-                f"must be one: --run 1 … {len(back) + 1} takes one of them, --keep last the later of equal steps"
-            )
-        kept = np.ones(len(steps), bool)
-        for place in back:
-            kept[:place] &= steps[:place] < steps[place]
-        said(
-            f"restarted at {at} {', '.join(f'{steps[place]:.10g}' for place in back[:SHOWN])}: "
-            f"{(~kept).sum()} earlier rows from there on are overwritten"
-        )
-        log, steps, values = log.rows(kept), steps[kept], values[kept]
-        counts = None if counts is None else counts[kept]
-    order = np.argsort(steps, kind="stable")
-    log, steps, values = log.rows(order), steps[order], values[order]
-    counts = None if counts is None else counts[order]
-    distinct, first, many = np.unique(steps, return_index=True, return_counts=True)
-    if (many == 1).all():
-        return steps, values, counts, log
-    if keep is None:
-        same = np.array([len(np.unique(values[i : i + n])) == 1 for i, n in zip(first, many, strict=True)])
-        if not same.all():
-            said(f"{(many > 1).sum()} steps are there more than once: the mean of their values")
-        mean = np.add.reduceat(values, first) / many
-        return distinct, mean, None if counts is None else counts[first], log.rows(first)
-    chosen = first if keep == "first" else first + many - 1
-    said(f"of {(many > 1).sum()} steps that are there more than once the {keep} one, as given")
-    return distinct, values[chosen], None if counts is None else counts[chosen], log.rows(chosen)
-
-
-def _questions(log: Log) -> str | None:
-    return keys.find([*log.names, *log.numbers], keys.QUESTIONS)
 
 
 def _scale(

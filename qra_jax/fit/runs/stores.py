@@ -45,17 +45,22 @@ def events(sample: Sample) -> Log:
     for name, path in runs.items():
         read = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
         read.Reload()
-        points: dict[tuple[float, int], dict[str, float]] = {}
+        seen: list[tuple[float, int, str, float]] = []
         for tag in read.Tags()["scalars"]:
-            for one in read.Scalars(tag):
-                points.setdefault((one.wall_time, one.step), {})[tag] = one.value
+            seen += [(one.wall_time, one.step, tag, one.value) for one in read.Scalars(tag)]
         for tag in read.Tags()["tensors"]:
             for one in read.Tensors(tag):
                 value = make_ndarray(one.tensor_proto)
                 if value.shape == () and value.dtype.kind in "fiub":
-                    points.setdefault((one.wall_time, one.step), {})[tag] = float(value)
-        for number, ((_, step), row) in enumerate(sorted(points.items(), key=lambda item: item[0]), 1):
-            rows.add({"step": step, **row} | ({"run": name} if len(runs) > 1 else {}), number)
+                    seen.append((one.wall_time, one.step, tag, float(value)))
+        row: dict[str, float] = {}
+        for number, (_, step, tag, value) in enumerate(sorted(seen), 1):
+            if row and (row["step"] != step or tag in row):  # every scalar is written by itself
+                rows.add(row | ({"run": name} if len(runs) > 1 else {}), number)
+                row = {}
+            row |= {"step": step, tag: value}
+        if row:
+            rows.add(row | ({"run": name} if len(runs) > 1 else {}), len(seen))
     if not len(rows.lines):
         raise ValueError(f"{sample.path}: event files without scalars; must hold a metric of a run")
     log = rows.done(str(sample.path), "event files of TensorBoard")

@@ -18,6 +18,8 @@ LARGEST = 1 << 30
 """Bytes of a JSON document that is read whole."""
 PLAIN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """Colours on a terminal."""
+BAR = re.compile(r"\b(\d+)/\d+ \[")
+"""The step in a progress bar, as `5/200 [00:10`."""
 WRAPPED = re.compile(r"(?:np\.(?:float|int)\d+|tensor|array)\(([-+.\deEnaif]+)[^()]*\)")
 """A number as NumPy and PyTorch print it."""
 LONGEST = 1 << 14
@@ -172,6 +174,9 @@ def _printed(line: str) -> Mapping[str, Any] | None:
             numbers = {
                 str(name): parsed(value) if isinstance(value, str) else value for name, value in found.items()
             }
-            return {name: value for name, value in numbers.items() if value is not None}
+            known = {name: value for name, value in numbers.items() if value is not None}
+            if keys.find(known, keys.STEPS[:-2]) is None and (bar := BAR.search(line)):
+                known["step"] = float(bar[1])
+            return known
     pairs = {name: parsed(value) for name, value in PAIR.findall(line)}
     return pairs if len(pairs) > 1 and keys.find(pairs, keys.STEPS) else None
