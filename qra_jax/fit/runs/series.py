@@ -99,9 +99,9 @@ def _apart(found: Series, run: str | None, say: Say) -> tuple[Series, np.ndarray
 
 
 def _once(found: Series, say: Say) -> Series:
-    """Without rows that repeat one of the three before them, as several processes print the same."""
+    """Without rows that repeat one of the two before them, as several processes print the same."""
     new = np.ones(len(found.steps), bool)
-    for lag in (1, 2, 3):
+    for lag in (1, 2):
         same = (found.steps[lag:] == found.steps[:-lag]) & (found.values[lag:] == found.values[:-lag])
         new[lag:] &= ~same
     if new.all() or new.sum() < 2:
