@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from qra_jax._files import Table, read_csv
+from qra_jax.fit.runs import keys
 from qra_jax.fit.runs.rows import MISSING
 
 LARGEST_GROUP = 256
 """Largest group size that is looked for in the values."""
-VISIT = re.compile(r"visit[_ ]?(\d+)$", re.IGNORECASE)
-"""Names of the columns that are visits."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def visit_columns(table: Table) -> dict[int, str]:
     """
     columns: dict[int, str] = {}
     for name in table.columns:
-        match = VISIT.match(name)
+        match = keys.VISIT.match(name)
         if match and columns.setdefault(int(match[1]), name) != name:
             raise ValueError(
                 f"{table.path}: columns {columns[int(match[1])]} and {name} are one visit; must differ"

@@ -6,12 +6,11 @@ points.notes    # what was recognised, taken and left out
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qra_jax.fit.runs import stores, tables, texts
+from qra_jax.fit.runs import keys, stores, tables, texts
 from qra_jax.fit.runs.choice import Points as Points, curve as curve
 from qra_jax.fit.runs.rows import Log as Log
 from qra_jax.fit.runs.sample import Sample as Sample, look
@@ -90,8 +89,7 @@ def has_visits(path: str | Path) -> bool:
         sample = look(path)
     except ValueError:
         return False
-    header = sample.first[0] if sample.first else ""
-    return len(re.findall(r"(?:^|[,;\t])\s*\"?visit[_ ]?\d+\"?\s*(?=[,;\t]|$)", header, re.IGNORECASE)) >= 2
+    return sum(bool(keys.VISIT.match(name)) for name in tables.header(sample)) >= 2
 
 
 def read(
@@ -108,12 +106,8 @@ def read(
 
     Args:
       path: file or folder.
-      run: which run, where there are several.
-      column: the measured column; default: what looks most like an accuracy.
-      step: the column that counts steps; default: the trainer's own.
-      scale: (low, high), what 0 and 1 are in that column; default: fractions, or per cent where values say so.
-      samples: rollouts behind every point; default: as the file says, or of which values are multiples.
-      keep: `"first"` or `"last"` of rows with one step; default: after a restart the last, else their mean.
+
+    As for [`curve`][]: `run`, `column`, `step`, `scale`, `samples`, `keep`.
 
     Returns:
       The `Points`; their notes say what was taken.

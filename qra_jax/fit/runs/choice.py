@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qra_jax.fit.runs import keys, scales
 from qra_jax.fit.runs.rows import COUNT, Log
-from qra_jax.fit.runs.series import Series, one_a_step
+from qra_jax.fit.runs.series import Say, Series, one_a_step
 
 SHOWN = 12
 """Names of columns or runs that a complaint shows."""
@@ -42,16 +42,6 @@ class Points:
     name: str
     column: str
     notes: tuple[str, ...]
-
-
-@dataclass
-class Said:
-    """What is said of the choices."""
-
-    notes: list[str] = field(default_factory=list)
-
-    def __call__(self, note: str) -> None:
-        self.notes.append(note)
 
 
 def curve(
@@ -93,7 +83,8 @@ def curve(
     if keep not in (None, *KEEP):
         raise ValueError(f"keep: {keep!r}; must be first or last")
     cut = [f"{log.skipped} lines that could not be read left out"] if log.skipped else []
-    said = Said([f"read as {log.kind}", *log.notes, *cut])
+    notes = [f"read as {log.kind}", *log.notes, *cut]
+    said = notes.append
     log = _of_run(log, run, said)
     log = _training(log, said)
     name, values = _measured(log, column, said)
@@ -134,7 +125,7 @@ def curve(
     lr = _learning_rate(log, said)
     if len(steps) < 2:
         raise ValueError(f"{log.path}: {len(steps)} step{'s' * (len(steps) != 1)}; must be two or more")
-    return Points(steps, accuracy, counts, lr, scale, Path(log.path).stem, name, tuple(said.notes))
+    return Points(steps, accuracy, counts, lr, scale, Path(log.path).stem, name, tuple(notes))
 
 
 def listed(names: list[str]) -> str:
@@ -160,7 +151,7 @@ def named(log: Log, argument: str, wanted: str) -> str:
     raise ValueError(f"{argument}: {wanted!r}; {log.path} has {have or 'no numbers'}{hint}")
 
 
-def _of_run(log: Log, run: str | None, said: Said) -> Log:
+def _of_run(log: Log, run: str | None, said: Say) -> Log:
     """The rows of one run."""
     where = keys.find([*log.names, *log.numbers], keys.RUNS)
     if where is None:
@@ -187,7 +178,7 @@ def _of_run(log: Log, run: str | None, said: Said) -> Log:
     return log.rows(code == texts.index(run))
 
 
-def _training(log: Log, said: Said) -> Log:
+def _training(log: Log, said: Say) -> Log:
     """The rows of training, where a column tells them from those of evaluation."""
     where = keys.find(log.names, keys.PARTS)
     if where is None:
@@ -204,7 +195,7 @@ def _training(log: Log, said: Said) -> Log:
     return log.rows(np.isin(log.names[where].code, wanted))
 
 
-def _measured(log: Log, column: str | None, said: Said) -> tuple[str, np.ndarray]:
+def _measured(log: Log, column: str | None, said: Say) -> tuple[str, np.ndarray]:
     """The column that is fitted."""
     if column is not None:
         name = named(log, "column", column)
@@ -236,7 +227,7 @@ def _measured(log: Log, column: str | None, said: Said) -> tuple[str, np.ndarray
     return found[0], values
 
 
-def _steps(log: Log, step: str | None, values: np.ndarray, said: Said) -> tuple[str, np.ndarray]:
+def _steps(log: Log, step: str | None, values: np.ndarray, said: Say) -> tuple[str, np.ndarray]:
     """The column that counts steps."""
     if step is not None:
         name = named(log, "step", step)
@@ -279,7 +270,7 @@ def _instead(log: Log) -> str:
     return ""
 
 
-def _counts(log: Log, name: str, said: Said) -> np.ndarray | None:
+def _counts(log: Log, name: str, said: Say) -> np.ndarray | None:
     """Rollouts behind each row, as the file says."""
     if name + COUNT in log.numbers:
         return log.numbers[name + COUNT]
@@ -302,7 +293,7 @@ def _counts(log: Log, name: str, said: Said) -> np.ndarray | None:
 
 
 def _scale(
-    log: Log, name: str, values: np.ndarray, scale: tuple[float | int, float | int] | None, said: Said
+    log: Log, name: str, values: np.ndarray, scale: tuple[float | int, float | int] | None, said: Say
 ) -> tuple[float, float]:
     """What 0 and 1 are."""
     low, high = values.min(), values.max()
@@ -336,7 +327,7 @@ def _behind(
     width: float,
     counts: np.ndarray | None,
     samples: float | int | None,
-    said: Said,
+    said: Say,
 ) -> np.ndarray | None:
     """Samples behind each point: as given, as the file says, or of which values are multiples."""
     if samples is not None:
@@ -358,7 +349,7 @@ def _behind(
     return None
 
 
-def _learning_rate(log: Log, said: Said) -> np.ndarray | None:
+def _learning_rate(log: Log, said: Say) -> np.ndarray | None:
     """Learning rates, where all points have one and it changes."""
     where = keys.find(log.numbers, keys.RATES)
     if where is None:

@@ -57,6 +57,8 @@ SAMPLES = ("n", "samples", "n_judged", "num_samples", "total", "count", "n_sampl
 """Columns with the number of rollouts behind a point."""
 CORRECT = ("correct", "right", "n_correct", "num_correct", "passed")
 """Columns with a number of right ones, beside one of `SAMPLES`."""
+VISIT = re.compile(r"visit[_ ]?(\d+)$", re.IGNORECASE)
+"""Columns with a visit of each question."""
 RUNS = ("run", "run_name", "run_id", "experiment", "seed")
 """Columns that tell runs apart."""
 PARTS = ("split", "phase", "stage", "mode", "set", "subset")

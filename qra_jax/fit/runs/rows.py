@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from qra_jax.fit.runs import keys
+
 NAMES = frozenset(
     [
         "prompt_id",
@@ -168,8 +170,10 @@ class Rows:
             else:
                 column.append(code)
 
-    def done(self, path: str, kind: str, notes: tuple[str, ...] = ()) -> Log:
-        """All that was read."""
+    def done(self, path: str, kind: str, notes: tuple[str, ...] = (), *, trainer: bool = False) -> Log:
+        """All that was read; with `trainer`, the kind says whose it is, where the names of columns tell."""
+        who = keys.trainer(self.numbers) if trainer else None
+        kind = f"{kind} of {who}" if who else kind
         number = len(self.lines)
         numbers = {}
         for name, column in self.numbers.items():

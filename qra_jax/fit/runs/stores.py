@@ -8,7 +8,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from qra_jax.fit.runs import keys
 from qra_jax.fit.runs.rows import Log, Rows
 from qra_jax.fit.runs.sample import Sample
 
@@ -63,9 +62,7 @@ def events(sample: Sample) -> Log:
             rows.add(row | ({"run": name} if len(runs) > 1 else {}), len(seen))
     if not len(rows.lines):
         raise ValueError(f"{sample.path}: event files without scalars; must hold a metric of a run")
-    log = rows.done(str(sample.path), "event files of TensorBoard")
-    who = keys.trainer(log.numbers)
-    return rows.done(str(sample.path), "event files of TensorBoard" + (f" of {who}" if who else ""))
+    return rows.done(str(sample.path), "event files of TensorBoard", trainer=True)
 
 
 def is_trackio(sample: Sample) -> bool:

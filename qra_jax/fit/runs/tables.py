@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 
-from qra_jax.fit.runs import keys
 from qra_jax.fit.runs.rows import Log, Rows, parsed
 from qra_jax.fit.runs.sample import Sample
 
@@ -44,6 +43,12 @@ def table(sample: Sample) -> Log:
             return _read(sample, sign, rows)
         except csv.Error as error:
             raise ValueError(f"{sample.path}, row {reader.line_num}: {error}; must be a table") from None
+
+
+def header(sample: Sample) -> list[str]:
+    """Cells of the first line of a text."""
+    lines = _plain(sample.first[:2])
+    return [cell.strip() for cell in _cells(lines[0], _sign(lines) or ",")] if lines else []
 
 
 def _read(sample: Sample, sign: str, lines: Iterator[tuple[int, list[str]]]) -> Log:
@@ -86,9 +91,7 @@ def _read(sample: Sample, sign: str, lines: Iterator[tuple[int, list[str]]]) -> 
                 rows.add({header[0]: cells[0], "run": run, **values}, line)
     if not count:
         raise ValueError(f"{path}: no rows under the header; must have one or more")
-    log = rows.done(str(path), kind, notes)
-    who = keys.trainer(log.numbers)
-    return rows.done(str(path), f"{kind} of {who}" if who and kind == "a table" else kind, notes)
+    return rows.done(str(path), kind, notes, trainer=kind == "a table")
 
 
 def _before(

@@ -58,7 +58,7 @@ def json_lines(sample: Sample) -> Log:
             rows.skipped += 1
         else:
             rows.add(found, number)
-    return _done(sample, rows, "JSON lines")
+    return rows.done(str(sample.path), "JSON lines", trainer=True)
 
 
 def json_document(sample: Sample) -> Log:
@@ -82,7 +82,7 @@ def json_document(sample: Sample) -> Log:
     for number, row in enumerate(_rows(document), 1):
         rows.add(row, number)
     trainer = isinstance(document, dict) and "log_history" in document
-    return _done(sample, rows, "trainer_state.json" if trainer else "a JSON document")
+    return rows.done(str(sample.path), "trainer_state.json" if trainer else "a JSON document", trainer=True)
 
 
 def console(sample: Sample) -> Log:
@@ -92,13 +92,7 @@ def console(sample: Sample) -> Log:
         found = _printed(line)
         if found:
             rows.add(found, number)
-    return _done(sample, rows, "what was printed on a console")
-
-
-def _done(sample: Sample, rows: Rows, kind: str) -> Log:
-    log = rows.done(str(sample.path), kind)
-    who = keys.trainer(log.numbers)
-    return rows.done(str(sample.path), f"{kind} of {who}" if who else kind)
+    return rows.done(str(sample.path), "what was printed on a console", trainer=True)
 
 
 def _object(line: str) -> dict[str, Any] | None:
