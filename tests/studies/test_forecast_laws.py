@@ -35,7 +35,7 @@ def test_runs_are_read_or_skipped_with_the_reason(tmp_path):
     curves, untils, skipped = forecasts.read(tmp_path)
     assert [curve.name for curve in curves] == ["one", "two", "unsl_three"]
     assert untils[0] == pytest.approx(0.3 * 19)
-    assert skipped == ["short.csv (too few points)", "table.csv (no column 'accuracy')"]
+    assert skipped == ["short.csv (too few points)", "table.csv (read as a table; no column looks like an accuracy)"]
     assert forecasts.read(tmp_path / "nowhere") == ([], [], [])
 
 
