@@ -13,7 +13,21 @@ import qra_jax
 
 ROOT = Path(__file__).parent.parent
 MODULES = [*qra_jax._MODULES, "studies.lab", "sweep.executors", "explorer", "explorer.widget"]
-MODULES += ["consult.diagnosis", "consult.advice"]
+MODULES += [
+    f"consult.{name}"
+    for name in (
+        "diagnosis",
+        "hyperparameters",
+        "advice",
+        "failures",
+        "examination",
+        "vitals",
+        "outlook",
+        "pace",
+        "rates",
+    )
+]
+MODULES += ["fit.runs", "fit.runs.signals"]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

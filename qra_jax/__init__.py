@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         orbit as orbit,
         parts as parts,
         plot as plot,
+        population as population,
         presets as presets,
         problem as problem,
         recipe as recipe,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from qra_jax.algorithm import *  # noqa: F403
     from qra_jax.batching import many as many
     from qra_jax.off_policy import OffPolicy as OffPolicy
+    from qra_jax.population import Population as Population
     from qra_jax.problem import Problem as Problem
     from qra_jax.regularizer import (
         Reference as Reference,
@@ -81,6 +83,7 @@ _MODULES = [
     "orbit",
     "parts",
     "plot",
+    "population",
     "presets",
     "problem",
     "recipe",
@@ -99,6 +102,7 @@ _NAMES = {
     "algorithm": ["Algorithm", "by_clock", "normalized", "switch"],
     "batching": ["many"],
     "off_policy": ["OffPolicy"],
+    "population": ["Population"],
     "problem": ["Problem"],
     "regularizer": ["Reference", "Regularizer"],
     "reward": ["Reward", "kl_in_reward"],

@@ -29,7 +29,7 @@ def _solve(command: Solve) -> int:
 
     names, ref, success = inputs.read(command.ref, command.success)
     target = inputs.number("target", command.target, "in (0, 1)")
-    preset = _preset(command.config)
+    preset = preset_of(command.config)
     from qra_jax import _check
     from qra_jax.consult import diagnose, diagnosis_report
 
@@ -61,48 +61,17 @@ def _solve(command: Solve) -> int:
         print(diagnosis_report.to_json(diagnosis, names))
     else:
         diagnosis_report.show(diagnosis, names)
-        _report(preset, asides)
+        report_preset(preset, asides)
     return 0
 
 
 def _advise(command: Advise) -> int:
-    from qra_jax.cli import inputs
+    from qra_jax.cli import advising
 
-    names, ref, success = inputs.read(command.ref, command.success)
-    if command.config is not None:
-        usual = Advise(command.ref)
-        for name in ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness"):
-            if getattr(command, name) != getattr(usual, name):
-                raise ValueError(f"{name}: given with a configuration; must be left to {command.config}")
-    preset = _preset(command.config)
-    import jax
-
-    from qra_jax import _check, plot
-    from qra_jax.consult import Hyperparameters, advice_figure, advice_report, advise
-
-    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
-    _check.integer("runs", command.runs, low=64)
-    own = {"learning_rate": command.eta, "steps": command.steps, "tpr": command.tpr, "fpr": command.fpr}
-    named = ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness")
-    asides: list[str] = []
-    if preset is None:
-        settings = Hyperparameters(**{name: getattr(command, name) for name in named}, **own)
-    else:
-        settings, asides = Hyperparameters.of(preset.setup, **own)
-    problem = inputs.problem(command.ref, ref, success)
-    with busy(f"training {command.runs} times as it is, then with each change"):
-        advice = advise(jax.random.key(command.seed), problem, settings, runs=command.runs)
-    if path is not None:
-        wrote(plot.save(advice_figure.draw(advice, names), path))
-    if command.json:
-        print(advice_report.to_json(advice))
-        return 0
-    advice_report.show(advice, names)
-    _report(preset, asides)
-    return 0
+    return advising.advise(command)
 
 
-def _preset(file: str | None) -> Any:
+def preset_of(file: str | None) -> Any:
     """A trainer's configuration; a file that is none is refused before JAX is loaded. Starts JAX."""
     preset = None
     if file is not None:
@@ -113,7 +82,7 @@ def _preset(file: str | None) -> Any:
     return preset
 
 
-def _report(preset: Any, asides: Sequence[str] = ()) -> None:
+def report_preset(preset: Any, asides: Sequence[str] = ()) -> None:
     """What became of the fields of a configuration."""
     if preset is not None:
         print(preset.report())

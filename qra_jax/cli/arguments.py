@@ -89,24 +89,46 @@ USUAL = {
     "kl-loss-coef": "beta",
     "max-steps": "steps",
     "total-steps": "steps",
-    "epsilon": "clip-low",
     "epsilon-high": "clip-high",
     "clip-ratio-low": "clip-low",
     "clip-ratio-high": "clip-high",
     "num-iterations": "epochs",
     "ppo-epochs": "epochs",
+    "learning-rate": "lr",
+    "actor-lr": "lr",
+    "train-batch-size": "batch-prompts",
+    "rollout-batch-size": "batch-prompts",
+    "entropy-coeff": "entropy-bonus",
+    "log": "from",
 }
 """Options by the names that trainers give them."""
-RATES = {"lr", "learning-rate", "actor-lr"}
-"""What trainers call an optimizer's learning rate."""
+
+
+BOTH = ("epsilon", "clip-ratio", "cliprange", "eps-clip")
+"""What trainers call a clip of both sides."""
 
 
 def as_usual(words: Sequence[str]) -> list[str]:
-    """Arguments of `qra advise` with the names of options that trainers use put in the package's."""
-    found = []
-    for word in words:
+    """Arguments of `qra advise` with the names of options that trainers use put in the package's.
+
+    >>> as_usual(["--num-generations", "8", "--epsilon", ".2"])
+    ['--group-size', '8', '--clip-low', '.2', '--clip-high', '.2']
+    """
+    found: list[str] = []
+    rest = list(words)
+    high = any(
+        word.partition("=")[0] in ("--clip-high", "--epsilon-high", "--clip-ratio-high") for word in rest
+    )
+    while rest:
+        word = rest.pop(0)
         flag, sign, value = word.removeprefix("--").partition("=")
-        own = USUAL.get(flag.replace("_", "-")) if word.startswith("--") else None
+        flag = flag.replace("_", "-")
+        if word.startswith("--") and flag in BOTH:
+            values = [value] if sign else [rest.pop(0)] if rest else []
+            for own in ("clip-low", *["clip-high"] * (not high)):
+                found += [f"--{own}", *values]
+            continue
+        own = USUAL.get(flag) if word.startswith("--") else None
         found.append(f"--{own}{sign}{value}" if own else word)
     return found
 
@@ -122,7 +144,7 @@ def check(form: type, words: Sequence[str]) -> None:
       ValueError: in one line, which argument and what is wrong.
     """
     hints, extras = typing.get_type_hints(form), typing.get_type_hints(form, include_extras=True)
-    fields = {one.name.replace("_", "-"): one for one in dataclasses.fields(form)}
+    fields = {typed(one.name): one for one in dataclasses.fields(form)}
     places = [
         name for name, one in fields.items() if _POSITIONAL in getattr(extras[one.name], "__metadata__", ())
     ]
@@ -153,11 +175,6 @@ def check(form: type, words: Sequence[str]) -> None:
         near = [
             f"--{one}" for name in strange for one in difflib.get_close_matches(name.strip("-"), flags, 1)
         ]
-        if "eta" in flags and not RATES.isdisjoint(name.strip("-") for name in strange):
-            raise ValueError(
-                f"unknown: {', '.join(strange)}; did you mean --eta? It is a step of the logits of one question, and "
-                "no learning rate of an optimizer: in measured runs 1e-6 acted like --eta of some .003"
-            )
         raise ValueError(
             f"unknown: {', '.join(strange)}" + (f"; did you mean {', '.join(near)}?" if near else "")
         )
@@ -195,7 +212,16 @@ def unknown(what: str, given: str, known: Iterable[str], where: str) -> str:
 
 def options(form: Any) -> list[str]:
     """Names of a command's arguments, as they are typed."""
-    return [one.name.replace("_", "-") for one in dataclasses.fields(form)]
+    return [typed(one.name) for one in dataclasses.fields(form)]
+
+
+def typed(name: str) -> str:
+    """An argument as it is typed: a word of Python has a line behind it in the code.
+
+    >>> typed("group_size"), typed("from_")
+    ('group-size', 'from')
+    """
+    return name.rstrip("_").replace("_", "-")
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

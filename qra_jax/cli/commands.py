@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 
-def _arg(metavar: str | None = None) -> Any:
-    """How an argument is shown: its default only where that says something."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=_default)
+def _arg(metavar: str | None = None, name: str | None = None) -> Any:
+    """How an argument is shown: its default only where that says something; its name where that is a word of Python."""
+    return tyro.conf.arg(name=name, metavar=metavar, help_behavior_hint=_default)
 
 
 def _default(value: str) -> str:
@@ -46,36 +46,65 @@ class Solve:
 
 @dataclass(frozen=True)
 class Advise:
-    """What sampled training does with given hyperparameters: collapse, entropy, what limits it, what helps.
+    """What to expect of a run, what can go wrong with it, and what helps most at as many rollouts.
 
-    Runs thousands of trainings of one question by plain gradient steps on the logits of its patterns.
+    Takes what there is: reasoning patterns (--ref, --success), pass rates of questions (--questions, --pass-at), a
+    training log (--from), a trainer's configuration (--config).
     """
 
-    ref: Numbers
+    ref: Numbers = ()
     """Share of each reasoning pattern in the base model, as for solve."""
     success: Numbers = ()
     """Success rate of each pattern, as for solve."""
+    reward: Numbers = ()
+    """Mean reward of each pattern, in [0, 1], where it is not its success rate: with parts for format or length."""
+    questions: Annotated[str | None, _arg("FILE")] = None
+    """Pass rates of many questions, a row each: column pass_rate, or correct and n."""
+    pass_at: Annotated[tuple[str, ...], _arg("K=SHARE [K=SHARE ...]")] = ()
+    """Pass@k of the base model, such as 1=.31 8=.64, in place of questions."""
+    from_: Annotated[str | None, _arg("LOG", "from")] = None
+    """A training log: says what it shows, and gives questions, start, end and steps where not given."""
     config: Annotated[str | None, _arg("FILE")] = None
     """A trainer's configuration (TRL or verl; JSON, YAML or a script), in place of algorithm, group size, beta, clips,
     epochs and staleness."""
+    eta: Annotated[float | None, _arg("RATE")] = None
+    """Step of the logits of one question; no learning rate of an optimizer."""
+    went: Annotated[tuple[float, ...], _arg("START END")] = ()
+    """Accuracies between which a run went in the given steps, which tells eta."""
+    lr: Annotated[float | None, _arg("RATE")] = None
+    """An optimizer's learning rate, which tells eta within the wide spread of measured runs."""
     algorithm: Annotated[str, _arg("NAME")] = "grpo"
     """grpo, dr_grpo, rloo, reinforce, maxrl, signed, remax, opo, grpo_passk, filtered_sft or dynamic_sampling."""
-    eta: Annotated[float, _arg("RATE")] = 0.1
-    """Learning rate of a gradient step on the logits."""
     group_size: Annotated[int, _arg("G")] = 16
-    """Rollouts a step."""
-    steps: Annotated[int, _arg("N")] = 1000
-    """Steps."""
+    """Rollouts of a question in a step."""
+    batch_prompts: Annotated[int, _arg("B")] = 64
+    """Questions in a step."""
+    steps: Annotated[int | None, _arg("N")] = None
+    """Steps; default: those of the log or of the configuration, else 1000."""
     beta: Annotated[float, _arg("B")] = 0.0
     """Strength of the KL term."""
+    entropy_bonus: Annotated[float, _arg("W")] = 0.0
+    """Weight of an entropy bonus."""
+    sampling_temperature: Annotated[float | None, _arg("T")] = None
+    """Temperature of the rollouts, where it is not that of the policy."""
     clip_low: Annotated[float | None, _arg("EPS")] = None
     """Clip ratios below 1 - EPS; matters with several epochs or stale rollouts."""
     clip_high: Annotated[float | None, _arg("EPS")] = None
     """Clip ratios above 1 + EPS."""
+    dual_clip: Annotated[float | None, _arg("C")] = None
+    """Drop rollouts of negative weight with ratios above C."""
+    surrogate: Annotated[str, _arg("NAME")] = "clip"
+    """clip, cispo, sapo or none: what multiplies the gradient of an old rollout."""
+    correction: Annotated[Literal["truncate", "mask"] | None, _arg("WHICH")] = None
+    """Truncate or mask the ratio between trainer and sampler."""
+    correction_cap: Annotated[float, _arg("C")] = 2.0
+    """Where it is truncated or masked."""
     epochs: Annotated[int, _arg("N")] = 1
     """Gradient steps on each batch of rollouts."""
     staleness: Annotated[int, _arg("S")] = 0
     """Age of the rollouts in steps."""
+    schedule: Annotated[Literal["delayed", "held"], _arg("WHICH")] = "delayed"
+    """Rollouts always S steps old, or of a policy that is handed over every S steps."""
     tpr: Annotated[float, _arg("P")] = 1.0
     """Chance that the verifier accepts a right answer."""
     fpr: Annotated[float, _arg("P")] = 0.0
@@ -271,7 +300,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     ),
     "advise": (
         Advise,
-        "What given hyperparameters do: collapse, entropy, what limits accuracy, what helps most.",
+        "What to expect of a run, what can go wrong, what helps most: from patterns, pass rates, a log or a config.",
     ),
     "fit": (Fit, "Which dynamics explain a measured training curve, and how it goes on."),
     "weights": (

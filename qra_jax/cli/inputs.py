@@ -35,8 +35,8 @@ def read(ref: Sequence[str], success: Sequence[str]) -> tuple[list[str], list[fl
     if _is_file("ref", ref) and (not success or list(success) == list(ref)):
         names, (shares, rates) = table("ref", ref[0], ("ref", "success"))
         return names or _numbered(shares), shares, rates
-    names, shares = _column("ref", ref)
-    other_names, rates = _column("success", success)
+    names, shares = column("ref", ref)
+    other_names, rates = column("success", success)
     if names is not None and other_names is not None:
         if set(names) != set(other_names):
             odd = sorted(set(names) ^ set(other_names))[0]
@@ -126,7 +126,16 @@ def table(argument: str, path: str, columns: Sequence[str]) -> tuple[list[str] |
     return names, values
 
 
-def _column(argument: str, tokens: Sequence[str]) -> tuple[list[str] | None, list[float]]:
+def column(argument: str, tokens: Sequence[str]) -> tuple[list[str] | None, list[float]]:
+    """Names, where there are any, and numbers, given by hand or in a CSV file's column of the argument's name.
+
+    Args:
+      argument: which argument gave them.
+      tokens: its words.
+
+    Raises:
+      ValueError: text in place of numbers, or an unreadable file.
+    """
     if _is_file(argument, tokens):
         names, (values,) = table(argument, tokens[0], (argument,))
         return names, values

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         FOUND as FOUND,
         Advice as Advice,
         Ending as Ending,
-        Hyperparameters as Hyperparameters,
         Paths as Paths,
         advise as advise,
     )
@@ -23,9 +22,11 @@ if TYPE_CHECKING:
         add_time as add_time,
         diagnose as diagnose,
     )
+    from qra_jax.consult.hyperparameters import Hyperparameters as Hyperparameters
 
 _HOME = {
-    **dict.fromkeys(("FOUND", "Advice", "Ending", "Paths", "Hyperparameters", "advise"), "advice"),
+    **dict.fromkeys(("FOUND", "Advice", "Ending", "Paths", "advise"), "advice"),
+    "Hyperparameters": "hyperparameters",
     **dict.fromkeys(("Diagnosis", "SftDose", "Times", "add_time", "diagnose"), "diagnosis"),
 }
 

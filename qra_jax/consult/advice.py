@@ -7,9 +7,8 @@ bites by as much accuracy as is won without it.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -18,178 +17,31 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from qra_jax import _check, orbit, theory
-from qra_jax.algorithm import Algorithm, grpo
+from qra_jax import _check, metrics, orbit, theory
 from qra_jax.batching import many
-from qra_jax.off_policy import OffPolicy
+from qra_jax.consult import failures as _failures
+from qra_jax.consult.changes import Change, changes as _changes
+from qra_jax.consult.failures import FOUND, LOST, Failure
+from qra_jax.consult.hyperparameters import Hyperparameters
 from qra_jax.problem import Problem
-from qra_jax.registry import ALGORITHMS as REGISTERED, REGULARIZERS
+from qra_jax.registry import REGULARIZERS
+from qra_jax.regularizer import entropy_bonus
 from qra_jax.reward import verifiable
-from qra_jax.setup import Setup
 from qra_jax.training import measure
 from qra_jax.trajectory import Status
 
-
-def _by_group(factory: Callable[..., Algorithm]) -> bool:
-    """Whether an algorithm is given by its group size alone, for one question and any rewards of 0 and 1."""
-    known = inspect.signature(factory).parameters
-    needed = {name for name, one in known.items() if one.default is one.empty}
-    if "group_size" not in known or not needed <= {"group_size"}:
-        return False
-    made = factory(group_size=2)
-    return made.batch is None and made.pairs is None
-
-
-ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
-    name: lambda group, make=factory: make(group_size=group)
-    for name, factory in REGISTERED.items()
-    if _by_group(factory)
-} | dict.fromkeys(("dynamic_sampling", "dapo"), lambda group: grpo(group, resample_silent=True))
-"""Algorithms by name, as functions of the largest group: every registered one that its group size says enough of."""
-
-PENALTIES = [
-    name for name, factory in REGULARIZERS.items() if "beta" in inspect.signature(factory).parameters
-]
-"""Regularizers that a β says enough of."""
-
 RECORDS = 50
 """Times at which the paths are recorded; steps are rounded up to a multiple."""
-FOUND, LOST = 0.9, 0.1
-"""The best pattern is found at this share; lost below this part of both its base share and its share without
-noise, while another is found."""
 TIE, NEAR = 0.01, 0.05
 """Parts of the room between base accuracy and the best pattern's success rate: changes that differ by less than
 `TIE` are as good as each other, and with less than `NEAR` left nothing bites."""
-SFT = 0.1
-"""Share of demonstrations of the best pattern mixed into the base model, where the regime is fast without any."""
+SHARE = 0.01
+"""Share of failing runs from which on a setting does bite, however good the mean."""
 CONFIDENCE = 0.95
 """That no change is named where none helps: Bonferroni over the changes tried."""
-OPTIMIZER = 1e-4
-"""Learning rates below this are of an optimizer of a network, and none of a table of logits."""
 FLAT = 0.1
 """Nats of pattern entropy under which nothing is left to explore."""
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """Hyperparameters of the runs.
-
-    Attributes:
-      algorithm: a name in `ALGORITHMS`, or an algorithm with a group size (then that of these settings counts).
-      learning_rate: η ≥ 0 of plain gradient steps on the logits.
-      group_size: G ≥ 2.
-      steps: optimiser steps over epochs, ≥ 1.
-      beta: β ≥ 0 of the reverse KL term.
-      clip_low: ratios below 1 − ε are clipped; ε in [0, 1], or `None` for no clipping.
-      clip_high: the same above 1 + ε.
-      epochs: gradient steps on each batch of rollouts, ≥ 1.
-      staleness: age of the rollouts in steps, ≥ 0.
-      tpr: the verifier's true positive rate.
-      fpr: its false positive rate.
-      penalty: name of the KL term, one of the registered regularizers with a β.
-      off_policy: whatever else is off-policy; its clip, epochs and staleness are those above.
-
-    Raises:
-      ValueError: a number out of range.
-    """
-
-    algorithm: str | Algorithm = "grpo"
-    learning_rate: float = 0.1
-    group_size: int = 16
-    steps: int = 1000
-    beta: float = 0.0
-    clip_low: float | None = None
-    clip_high: float | None = None
-    epochs: int = 1
-    staleness: int = 0
-    tpr: float = 1.0
-    fpr: float = 0.0
-    penalty: str = "reverse_kl"
-    off_policy: OffPolicy = field(default_factory=OffPolicy)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.algorithm, Algorithm):
-            _check.choice("algorithm", self.algorithm, tuple(ALGORITHMS))
-        _check.choice("penalty", self.penalty, tuple(PENALTIES))
-        _check.nonnegative("learning_rate", self.learning_rate)
-        _check.integer("group_size", self.group_size, low=2)
-        _check.integer("steps", self.steps, low=1)
-        _check.nonnegative("beta", self.beta)
-        for name in ("clip_low", "clip_high"):
-            if getattr(self, name) is not None:
-                _check.unit_interval(name, getattr(self, name))
-        _check.integer("epochs", self.epochs, low=1)
-        _check.integer("staleness", self.staleness, low=0)
-        _check.unit_interval("tpr", self.tpr)
-        _check.unit_interval("fpr", self.fpr)
-
-    @classmethod
-    def of(cls, setup: Setup, **others: Any) -> tuple[Hyperparameters, list[str]]:
-        """The settings of a trainer's configuration, for one question in the tabular model.
-
-        Args:
-          setup: such as `qra.presets.read(...).setup`.
-          **others: settings that it does not say: `learning_rate` (that of a network is none of a table of logits),
-            `steps`, `tpr`, `fpr`.
-
-        Returns:
-          The settings, and a sentence for each part that one question cannot have.
-
-        Raises:
-          ValueError: an algorithm without a group size, or on pairs.
-        """
-        said, algorithm, off_policy = [], setup.algorithm, setup.tabular()["off_policy"]
-        group = algorithm.group_size
-        if group is None or group < 2 or algorithm.pairs is not None:
-            raise ValueError(
-                f"algorithm: {algorithm}; must have a group size of 2 or above, and weigh by rewards"
-            )
-        if algorithm.batch is not None:
-            said.append(
-                f"{algorithm.name} divides by its whole batch; here by nothing, there is one question."
-            )
-            algorithm = replace(algorithm, batch=None)
-        if setup.off_policy.surrogate != off_policy.surrogate:
-            said.append("The ratio of whole sequences is that of their one decision.")
-        beta, penalty = 0.0, "reverse_kl"
-        for term in setup.regularizers:
-            if term.made is not None and term.made[0] in PENALTIES:
-                beta, penalty = float(term.params["beta"]), term.made[0]
-            else:
-                said.append(f"{term.name} acts on tokens; it is not taken.")
-        if not setup.reward.binary and "beta" in setup.reward.params:
-            beta = float(setup.reward.params["beta"])
-            said.append(
-                "The KL term in the reward is taken in the loss, where no standard deviation divides it."
-            )
-        low, high = off_policy.clip_range
-        settings = cls(
-            algorithm=algorithm,
-            group_size=group,
-            beta=beta,
-            penalty=penalty,
-            clip_low=low,
-            clip_high=high,
-            epochs=off_policy.epochs,
-            staleness=off_policy.staleness,
-            off_policy=off_policy,
-            **others,
-        )
-        return settings, said
-
-    @property
-    def trained(self) -> Algorithm:
-        """The algorithm, with room for groups four times as large."""
-        largest = 4 * self.group_size
-        if isinstance(self.algorithm, Algorithm):
-            return self.algorithm.with_group_size(largest)
-        return ALGORITHMS[self.algorithm](largest)
-
-    def plain(self) -> dict[str, Any]:
-        """The settings as plain data."""
-        table = {one.name: getattr(self, one.name) for one in fields(self)}
-        name = self.algorithm if isinstance(self.algorithm, str) else self.algorithm.name
-        return table | {"algorithm": name, "off_policy": repr(self.off_policy)}
+METRICS = ("accuracy", "earned", "entropy", "best", "other")
 
 
 @dataclass(frozen=True)
@@ -224,6 +76,7 @@ class Paths:
     Attributes:
       step: `[times]`.
       accuracy: `[3, times]`, 10th percentile, mean and 90th percentile over runs.
+      reward: the same of the reward, as the verifier gives it.
       entropy: the same of the entropy of the pattern choice, nats.
       expected: `[times]`, accuracy of the run without sampling noise.
       silent: mean share of silent groups, `[times - 1]`.
@@ -233,6 +86,7 @@ class Paths:
 
     step: np.ndarray
     accuracy: np.ndarray
+    reward: np.ndarray
     entropy: np.ndarray
     expected: np.ndarray
     silent: np.ndarray
@@ -242,10 +96,11 @@ class Paths:
 
 @dataclass(frozen=True)
 class Advice:
-    """Everything `qra advise` says.
+    """What `qra advise` says of one question.
 
     Attributes:
       problem: the question.
+      rewarded: `[patterns]`, mean reward of each pattern, where it is not its success rate.
       settings: the hyperparameters.
       runs: sampled runs of the settings as they are (a quarter as many for each change).
       regime: `"fast"` or `"entangled"`.
@@ -255,13 +110,14 @@ class Advice:
       flat: recorded step from which on mean entropy stays below `FLAT`, or −1 where it ends above.
       log10_steps: steps until the best pattern holds `FOUND` without noise, KL term, clipping or staleness, as
         log10, from the exact orbit; ∞ where it never does (a verifier with TPR ≤ FPR).
+      failures: what can go wrong with these settings, with the share of runs in which it does, most frequent first.
       changes: outcomes of single changes, best first.
       first_limit: the limit that costs most accuracy, beyond noise and `TIE`, if any and unless `near`.
-      best_change: the change to try that wins most, beyond noise and `TIE`, if any; of those that win as much
-        (within `TIE`), the one that costs least.
+      best_change: the change to try that wins most at as many rollouts, beyond noise and `TIE`, if any.
     """
 
     problem: Problem
+    rewarded: np.ndarray | None
     settings: Hyperparameters
     runs: int
     regime: str
@@ -270,6 +126,7 @@ class Advice:
     expected: float
     flat: int
     log10_steps: float
+    failures: list[Failure]
     changes: list[Ending]
     first_limit: Ending | None
     best_change: Ending | None
@@ -286,18 +143,24 @@ class Advice:
 
     @property
     def constant(self) -> float | None:
-        """The success rate of all patterns, where they have one: then nothing can be learnt."""
-        success = np.asarray(self.problem.success)
-        return float(success[0]) if np.ptp(success) == 0 else None
+        """The reward of all patterns, where they have one: then nothing can be learnt."""
+        rates = np.asarray(self.problem.success if self.rewarded is None else self.rewarded)
+        return float(rates[0]) if np.ptp(rates) == 0 else None
 
     @property
     def near(self) -> bool:
-        """Whether less than `NEAR` of the room is left: then nothing bites."""
-        return self.now.accuracy >= self.top - NEAR * self.room - 1e-9
+        """Whether less than `NEAR` of the room is left, and few runs fail: then nothing bites."""
+        safe = all(one.share <= SHARE for one in self.failures)
+        return safe and self.now.accuracy >= self.top - NEAR * self.room - 1e-9
 
 
 def advise(
-    key: PRNGKeyArray, problem: Problem, settings: Hyperparameters | None = None, *, runs: int = 2048
+    key: PRNGKeyArray,
+    problem: Problem,
+    settings: Hyperparameters | None = None,
+    *,
+    reward: Sequence[float] | np.ndarray | None = None,
+    runs: int = 2048,
 ) -> Advice:
     """Run the settings and a list of single changes, and say what limits training.
 
@@ -305,6 +168,8 @@ def advise(
       key: PRNG key.
       problem: one question.
       settings: the hyperparameters; by default those of [`Hyperparameters`][].
+      reward: `[patterns]`, in [0, 1], mean reward of each pattern where it is not its success rate: of parts for
+        format or length, over the largest reward. A rollout gets all of it or nothing, with that mean.
       runs: sampled runs of the settings as they are, ≥ 64.
 
     Returns:
@@ -317,48 +182,63 @@ def advise(
     _check.problem(problem)
     settings = Hyperparameters() if settings is None else settings
     _check.integer("runs", runs, low=64)
-    best = problem.success == jnp.max(problem.success)
-    base = float(jnp.sum(jnp.where(best, problem.ref, 0.0)))
+    trained, rewarded = problem, None
+    if reward is not None:
+        rewarded = np.asarray(_check.unit_interval("reward", reward, ndim=1), float)
+        _check.same_length("reward", rewarded, "success", problem.success)
+        trained = Problem(problem.log_ref, jnp.asarray(rewarded, problem.log_ref.dtype))
+    success = np.asarray(problem.success, float)
+    best = success == success.max()
+    base = float(np.asarray(problem.ref)[best].sum())
     if base == 0:
         raise ValueError("ref: the best pattern has share 0; must be above 0, no reward can raise it")
     each = max(64, runs // 4)
-    changes = _changes(problem, settings)
-    simulate = _simulator(settings, chunk=each // 2)
-    stale = [change for change in changes if "staleness" in change.settings]
-    rest = [change for change in changes if change not in stale]
+    chunk = each // 2
+    records = -(-settings.steps // -(-settings.steps // RECORDS))
+    tried = _changes(problem, settings, records, rewarded is not None)
+    stale = [change for change in tried if "staleness" in change.settings]
+    longer = [change for change in tried if change.length > 1]
+    rest = [change for change in tried if change not in stale and change not in longer]
     own_rows = -(-runs // each)
-    rows = [_rows(problem, settings)] * own_rows + [_rows(problem, settings, change) for change in rest]
+    rows = [_rows(trained, settings)] * own_rows
+    rows += [_rows(problem if change.right else trained, settings, change) for change in [*rest, *longer]]
     keys = jax.random.split(key, len(rows) * each)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, each, axis=0), stacked)
-    sampled = simulate(keys, repeated)
-    noiseless = jax.jit(jax.vmap(_one(settings, "mean")))
-    exact = noiseless(keys[: len(rows)], stacked)
+    simulate = many(_one(settings, success, "sampled"), block=min(256, chunk), chunk=chunk)
+    noiseless = jax.jit(jax.vmap(_one(settings, success, "mean")))
+    sampled, exact = simulate(keys, repeated), noiseless(keys[: len(rows)], stacked)
     own, own_exact = _part(sampled, 0, own_rows * each), _part(exact, 0, 1)
 
-    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any) -> Ending:
-        floor = LOST * min(base, float(np.exp(np.asarray(exact["log_policy"]))[0, np.asarray(best)].sum()))
-        return _outcome(problem, best, floor, name, limit, cost, part)
+    def outcome(name: str, limit: bool, cost: float, part: Any, exact: Any, at: int = -1) -> Ending:
+        floor = LOST * min(base, float(exact["best"][0, at]))
+        return _outcome(floor, name, limit, cost, part, at)
 
     outcomes = [outcome("no sampling noise", True, np.inf, own_exact, own_exact)]
     for i, change in enumerate(rest, own_rows):
         part, end = _part(sampled, i * each, (i + 1) * each), _part(exact, i, i + 1)
-        outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
-    first = _part(repeated, 0, each)
+        at = -1 if change.length == 1 else round(records * change.length)
+        outcomes.append(outcome(change.name, change.limit, change.cost, part, end, at))
     for change in stale:
         fresh = replace(settings, **change.settings)
-        part = _simulator(fresh, chunk=each // 2)(keys[:each], first)
-        end = jax.jit(jax.vmap(_one(fresh, "mean")))(keys[:1], _part(stacked, 0, 1))
+        part = many(_one(fresh, success, "sampled"), block=min(256, chunk), chunk=chunk)(
+            keys[:each], _part(repeated, 0, each)
+        )
+        end = jax.jit(jax.vmap(_one(fresh, success, "mean")))(keys[:1], _part(stacked, 0, 1))
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
-    part, end = _part(own, 0, each), exact
-    for again in range(3):
-        more = jax.random.split(jax.random.fold_in(key, again), each)
-        part = simulate(more, {**first, "start": part["log_policy"]})
+    end = exact
+    for _ in range(3):  # four times the steps are the same steps four times
         end = noiseless(keys[: len(rows)], {**stacked, "start": end["log_policy"]})
-    outcomes.append(outcome("4 × the steps", False, 4.0, part, end))
+    for i, change in enumerate(longer, own_rows + len(rest)):
+        part = _part(sampled, i * each, (i + 1) * each)
+        for again in range(3):
+            more = jax.random.split(jax.random.fold_in(key, 3 * i + again), each)
+            first = _part(repeated, i * each, (i + 1) * each)
+            part = simulate(more, {**first, "start": part["log_policy"]})
+        outcomes.append(outcome(change.name, change.limit, change.cost, part, _part(end, i, i + 1)))
     now = outcome("as it is", False, 1.0, own, own_exact)
     outcomes.sort(key=lambda one: -one.accuracy)
-    room = float(jnp.max(problem.success) - problem.accuracy_ref)
+    room = float(success.max() - problem.accuracy_ref)
     z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / len(outcomes))
 
     def top(limit: bool) -> Ending | None:
@@ -366,39 +246,44 @@ def advise(
             one
             for one in outcomes
             if one.limit == limit
+            and (limit or one.cost <= 1)
             and one.accuracy - now.accuracy > max(z * float(np.hypot(one.error, now.error)), TIE * room)
         ]
         good = [one for one in better if one.accuracy > better[0].accuracy - TIE * room]
         return min(good, key=lambda one: (0.0 if limit else one.cost, -one.accuracy), default=None)
 
-    entropy = _band(own["entropy"])
+    path = {name: np.asarray(own[name], float) for name in METRICS}
+    entropy = _band(path["entropy"])
     above = np.flatnonzero(entropy[1] >= FLAT)
     flat = np.arange(len(entropy[1]))[above[-1] + 1 if above.size else 0 :]
     step = np.asarray(own["step"][0])
     advice = Advice(
         problem=problem,
+        rewarded=rewarded,
         settings=settings,
         runs=own_rows * each,
         regime=theory.regime(problem).name,
         now=now,
         paths=Paths(
             step=step,
-            accuracy=_band(own["accuracy"]),
+            accuracy=_band(path["accuracy"]),
+            reward=_band(_seen(settings, path["earned"])),
             entropy=entropy,
             expected=np.asarray(own_exact["accuracy"][0]),
             silent=_band(own["silent"])[1],
             clipped=_band(own["clipped"])[1],
-            draws=_draws(settings, own["accuracy"]),
+            draws=_draws(settings, path["earned"]),
         ),
         expected=float(own_exact["accuracy"][0, -1]),
         flat=int(step[flat[0]]) if flat.size else -1,
         log10_steps=_log10_steps(problem, settings),
+        failures=_failures.of(trained, settings, path, now.lost, outcomes, room, rewarded is not None),
         changes=outcomes,
         first_limit=top(True),
         best_change=top(False),
     )
     if advice.constant is not None:
-        return replace(advice, first_limit=None, best_change=None)
+        return replace(advice, first_limit=None, best_change=None, failures=[])
     return replace(advice, first_limit=None) if advice.near else advice
 
 
@@ -406,11 +291,16 @@ def _part(tree: Any, first: int, last: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[first:last], tree)
 
 
-def _draws(settings: Hyperparameters, accuracy: Any) -> np.ndarray | None:
-    """Groups drawn for each one with both right and wrong rollouts, the mean over runs `[times]`."""
+def _seen(settings: Hyperparameters, reward: Any) -> Any:
+    """What the verifier says of a reward."""
+    return settings.fpr + (settings.tpr - settings.fpr) * reward
+
+
+def _draws(settings: Hyperparameters, reward: np.ndarray) -> np.ndarray | None:
+    """Groups drawn for each one with both right and wrong rollouts, the median over runs `[times]`."""
     if not settings.trained.resamples_silent:
         return None
-    right = settings.fpr + (settings.tpr - settings.fpr) * np.asarray(accuracy, float)
+    right = _seen(settings, reward)
     mixed = 1 - right**settings.group_size - (1 - right) ** settings.group_size
     with np.errstate(divide="ignore"):
         return np.nanmedian(1 / mixed, axis=0)
@@ -429,67 +319,12 @@ def _log10_steps(problem: Problem, settings: Hyperparameters) -> float:
     return float(log_time) / np.log(10) - np.log10(settings.learning_rate * settings.epochs)
 
 
-@dataclass(frozen=True)
-class _Change:
-    name: str
-    settings: dict[str, Any]
-    limit: bool = False
-    cost: float = 1.0
-    start: np.ndarray | None = None
-
-
-def _changes(problem: Problem, settings: Hyperparameters) -> list[_Change]:
-    """Single changes worth a run."""
-    eta, group = settings.learning_rate, settings.group_size
-    ref, tuned = np.asarray(problem.ref, float), _tuned(problem)
-    success = np.asarray(problem.success)
-    before, after = (float(shares[success == success.max()].sum()) for shares in (ref, np.exp(tuned)))
-    changes = [
-        _Change(f"groups of {4 * group}", {"group_size": 4 * group}, cost=4.0),
-        _Change(f"SFT first: best from {before:.3g} to {after:.3g}", {}, start=tuned),
-    ]
-    if 0 < eta < 1e300:
-        changes.append(_Change(f"learning rate {eta / 4:.3g}", {"learning_rate": eta / 4}))
-        changes.append(_Change(f"learning rate {eta * 4:.3g}", {"learning_rate": eta * 4}))
-    if settings.beta > 0:
-        changes.append(_Change("no KL term", {"beta": 0.0}, limit=True))
-        changes.append(_Change(f"KL term β = {settings.beta / 4:.3g}", {"beta": settings.beta / 4}))
-    else:
-        changes.append(_Change("KL term β = 0.02", {"beta": 0.02}))
-    if settings.tpr < 1 or settings.fpr > 0:
-        changes.append(_Change("a perfect verifier", {"tpr": 1.0, "fpr": 0.0}, limit=True))
-    if _clips(settings):
-        changes.append(_Change("no clipping", {"clip_low": 1.0, "clip_high": np.inf}, limit=True))
-        wide = min(2 * (settings.clip_high or 0.0), 1.0)
-        if settings.clip_high is not None and wide > settings.clip_high:
-            changes.append(_Change(f"upper clip at {wide:.3g}", {"clip_high": wide}))
-    if settings.staleness:
-        changes.append(_Change("fresh rollouts", {"staleness": 0}, limit=True))
-    return changes
-
-
-def _tuned(problem: Problem) -> np.ndarray:
-    """`[patterns]`, log policy after SFT on the best pattern: where a rival gains, as much as `qra solve` names."""
-    log_s = theory.sft_log_dose(problem) if bool(theory.regime(problem).entangled) else np.inf
-    if np.isfinite(log_s):
-        return np.asarray(theory.sft_policy(problem, log_s), float)
-    ref, success = np.asarray(problem.ref, float), np.asarray(problem.success)
-    mix = min(max(1.05 * float(theory.sft_mass_needed(problem)), SFT), 1.0)
-    shares = np.where(success == success.max(), ref, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.log((1 - mix) * ref + mix * shares / shares.sum())
-
-
-def _clips(settings: Hyperparameters) -> bool:
-    off = settings.epochs > 1 or settings.staleness > 0
-    return off and (settings.clip_low is not None or settings.clip_high is not None)
-
-
-def _rows(problem: Problem, settings: Hyperparameters, change: _Change | None = None) -> dict[str, Any]:
+def _rows(problem: Problem, settings: Hyperparameters, change: Change | None = None) -> dict[str, Any]:
     """What may differ between runs that are compiled together."""
     numbers = settings.plain() | ({} if change is None else change.settings)
     tuned = None if change is None else change.start
-    row = {name: numbers[name] for name in ("learning_rate", "group_size", "beta", "tpr", "fpr")}
+    named = ("learning_rate", "group_size", "beta", "entropy_bonus", "tpr", "fpr")
+    row = {name: numbers[name] for name in named}
     row["clip_low"] = 1.0 if numbers["clip_low"] is None else numbers["clip_low"]
     row["clip_high"] = np.inf if numbers["clip_high"] is None else numbers["clip_high"]
     dtype = problem.log_ref.dtype
@@ -501,26 +336,40 @@ def _rows(problem: Problem, settings: Hyperparameters, change: _Change | None = 
     return {**row, "start": start, "problem": problem.with_ref(start)}
 
 
-def _one(settings: Hyperparameters, mode: str) -> Callable[..., dict[str, Any]]:
-    """One run as a function of key and row."""
+def _one(settings: Hyperparameters, success: np.ndarray, mode: str) -> Callable[..., dict[str, Any]]:
+    """One run as a function of key and row; the row's problem holds the rewards, `success` the accuracy."""
     every = -(-settings.steps // RECORDS)
-    clips, algorithm, penalty = _clips(settings), settings.trained, REGULARIZERS[settings.penalty]
+    algorithm, penalty = settings.trained, REGULARIZERS[settings.penalty]
+    best = success == success.max()
     # Other surrogates have no ratio to clip.
     clipped = settings.off_policy.surrogate not in ("none", "sapo")
 
+    def share(log_policy: jax.Array, where: np.ndarray) -> jax.Array:
+        return jnp.sum(jnp.where(jnp.asarray(where), jnp.exp(log_policy), 0.0))
+
+    measured: dict[str, Callable[[jax.Array, Problem], Any]] = {
+        "accuracy": lambda log_policy, _: jnp.sum(
+            jnp.exp(log_policy) * jnp.asarray(success, log_policy.dtype)
+        ),
+        "earned": lambda log_policy, problem: metrics.accuracy(log_policy, problem.success),
+        "entropy": lambda log_policy, _: metrics.entropy(log_policy),
+        "best": lambda log_policy, _: share(log_policy, best),
+        "other": lambda log_policy, _: jnp.max(jnp.where(jnp.asarray(best), 0.0, jnp.exp(log_policy))),
+    }
+
     def run(key: jax.Array, row: dict[str, Any]) -> dict[str, Any]:
         path = measure(
-            ("accuracy", "entropy"),
+            measured,
             key,
             row["problem"],
             algorithm=algorithm.with_group_size(row["group_size"]),
             learning_rate=row["learning_rate"],
             reward=verifiable(row["tpr"], row["fpr"]),
-            regularizers=[penalty(row["beta"])],
+            regularizers=[penalty(row["beta"]), entropy_bonus(row["entropy_bonus"])],
             off_policy=replace(
                 settings.off_policy,
-                clip=(row["clip_low"], row["clip_high"]) if clips and clipped else None,
-                dual_clip=settings.off_policy.dual_clip if clips else None,
+                clip=(row["clip_low"], row["clip_high"]) if settings.clips and clipped else None,
+                dual_clip=settings.off_policy.dual_clip if settings.clips else None,
                 epochs=settings.epochs,
                 staleness=settings.staleness,
             ),
@@ -535,10 +384,6 @@ def _one(settings: Hyperparameters, mode: str) -> Callable[..., dict[str, Any]]:
     return jax.jit(run)
 
 
-def _simulator(settings: Hyperparameters, chunk: int) -> Callable[..., Any]:
-    return many(_one(settings, "sampled"), block=min(256, chunk), chunk=chunk)
-
-
 def _band(values: Any) -> np.ndarray:
     """10th percentile, mean and 90th percentile over the runs that are numbers, `[3, times]`; 0 where none is."""
     values = np.asarray(values, float)
@@ -547,14 +392,12 @@ def _band(values: Any) -> np.ndarray:
     return np.stack([low, np.nanmean(values, axis=0), high])
 
 
-def _outcome(
-    problem: Problem, best: Any, floor: float, name: str, limit: bool, cost: float, part: Any
-) -> Ending:
+def _outcome(floor: float, name: str, limit: bool, cost: float, part: Any, at: int) -> Ending:
+    """How runs stand at one of their recorded times."""
     ended = np.asarray(part["status"]) == Status.OK
-    policy = np.where(ended[:, None], np.exp(np.asarray(part["log_policy"])), 0.0)
-    share = policy[:, np.asarray(best)].sum(axis=1)
-    other = policy[:, ~np.asarray(best)].max(axis=1, initial=0.0)
-    accuracy = policy @ np.asarray(problem.success)
+    accuracy, share, other = (
+        np.where(ended, np.asarray(part[one], float)[:, at], 0.0) for one in ("accuracy", "best", "other")
+    )
     return Ending(
         name=name,
         limit=limit,

@@ -1,8 +1,7 @@
-"""Advice as JSON or in plain words."""
+"""Advice in words and as plain data."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -11,16 +10,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from qra_jax._terminal import TERMS, put, say
+from qra_jax._terminal import put, say
 from qra_jax.algorithm import Algorithm
-from qra_jax.consult.advice import FLAT, FOUND, LOST, OPTIMIZER, TIE, Advice, Ending
+from qra_jax.consult.advice import FLAT, FOUND, LOST, SHARE, TIE, Advice, Ending
 
 SFT = "SFT first"
 """How the change that is no hyperparameter begins."""
 
 
-def to_json(advice: Advice) -> str:
-    """One JSON object; `null` for what is infinite."""
+def plain(advice: Advice) -> dict[str, Any]:
+    """The advice as plain data; `None` for what is infinite."""
     names = {True: "limit", False: "change"}
 
     def record(one: Ending) -> dict[str, Any]:
@@ -29,62 +28,49 @@ def to_json(advice: Advice) -> str:
             "kind": names[one.limit]
         }
 
-    return json.dumps(
-        {
-            "regime": advice.regime,
-            "accuracy_ref": float(advice.problem.accuracy_ref),
-            "settings": advice.settings.plain(),
-            "runs": advice.runs,
-            "now": {name: value for name, value in record(advice.now).items() if name != "kind"},
-            "accuracy_without_noise": advice.expected,
-            "log10_steps_to_find_best": advice.log10_steps if math.isfinite(advice.log10_steps) else None,
-            "entropy_gone_at_step": advice.flat if advice.flat >= 0 else None,
-            "nothing_to_learn": advice.constant is not None,
-            "draws_per_kept_group": None if advice.paths.draws is None else _finite(advice.paths.draws),
-            "path": {
-                "step": advice.paths.step.tolist(),
-                "accuracy": advice.paths.accuracy[1].tolist(),
-                "entropy": advice.paths.entropy[1].tolist(),
-            },
-            "first_limit": None if advice.first_limit is None else advice.first_limit.name,
-            "best_change": None if advice.best_change is None else advice.best_change.name,
-            "changes": [record(one) for one in advice.changes],
+    return {
+        "regime": advice.regime,
+        "accuracy_ref": float(advice.problem.accuracy_ref),
+        "settings": advice.settings.plain(),
+        "runs": advice.runs,
+        "now": {name: value for name, value in record(advice.now).items() if name != "kind"},
+        "accuracy_without_noise": advice.expected,
+        "rewarded": None if advice.rewarded is None else advice.rewarded.tolist(),
+        "failures": [{"name": one.name, "share": one.share, "sign": one.sign} for one in advice.failures],
+        "log10_steps_to_find_best": advice.log10_steps if math.isfinite(advice.log10_steps) else None,
+        "entropy_gone_at_step": advice.flat if advice.flat >= 0 else None,
+        "nothing_to_learn": advice.constant is not None,
+        "draws_per_kept_group": None if advice.paths.draws is None else _finite(advice.paths.draws),
+        "path": {
+            "step": advice.paths.step.tolist(),
+            "accuracy": advice.paths.accuracy[1].tolist(),
+            "entropy": advice.paths.entropy[1].tolist(),
         },
-        allow_nan=False,
-    )
+        "first_limit": None if advice.first_limit is None else advice.first_limit.name,
+        "best_change": None if advice.best_change is None else advice.best_change.name,
+        "changes": [record(one) for one in advice.changes],
+    }
 
 
-def show(advice: Advice, names: list[str], console: Console | None = None) -> None:
-    """Print it in words.
+def table(advice: Advice, console: Console) -> None:
+    """Print what single changes do.
 
     Args:
       advice: the advice.
-      names: `[patterns]`, what to call the patterns.
       console: where to.
     """
-    console = console or Console(highlight=False)
-    for line in story(advice, names):
-        say(console, line)
-    if advice.constant is not None:
-        return
-    table = Table(
-        Column("one change", no_wrap=True),
-        "accuracy",
-        "found",
-        "lost",
-        "rollouts",
-        box=None,
-        pad_edge=False,
+    rows = Table(
+        Column("one change", no_wrap=True), "accuracy", "found", "lost", "rollouts", box=None, pad_edge=False
     )
-    for column in table.columns[1:]:
+    for column in rows.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for one in sorted([advice.now, *advice.changes], key=lambda one: -one.accuracy):
         exact = one.cost == np.inf
         cost, error = ("∞", "") if exact else (f"× {one.cost:g}", f" ± {one.error:.3f}")
         shares = f"{one.found:.0%}", f"{one.lost:.1%}"
         style = "bold" if one is advice.now else None
-        table.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
-    put(console, table)
+        rows.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
+    put(console, rows)
     say(
         console,
         f"Found: the best pattern holds {FOUND:g} or more; lost: less than {LOST:g} of its share at first and "
@@ -99,49 +85,59 @@ def show(advice: Advice, names: list[str], console: Console | None = None) -> No
             console,
             f"{SFT}: on the best pattern alone, {enough}; its demonstrations are not counted as rollouts.",
         )
-    say(console, TERMS)
 
 
-def story(advice: Advice, names: list[str]) -> list[str]:
-    """What happens, what limits it and what helps, one sentence or two each."""
-    problem, now, steps = advice.problem, advice.now, int(advice.paths.step[-1])
-    best = names[int(problem.best)]
-    start, top = float(problem.accuracy_ref), advice.top
+def story(advice: Advice, names: list[str], questions: int = 1) -> list[str]:
+    """What happens, what can go wrong, what limits it and what helps, one sentence or two each.
+
+    Args:
+      advice: the advice.
+      names: `[patterns]`, what to call the patterns.
+      questions: B ≥ 1, such questions in a batch: by them the noise of a logged accuracy is told.
+    """
+    if (constant := advice.constant) is not None:
+        return [_nothing(constant)]
+    best = names[int(np.asarray(advice.problem.success).argmax())]
+    return [
+        *_gain(advice, best, questions),
+        *_silent(advice),
+        *_failures(advice, best),
+        _limit(advice, best),
+        _help(advice),
+    ]
+
+
+def _gain(advice: Advice, best: str, questions: int) -> list[str]:
+    """The gain, its noise in a log, and the regime."""
+    steps, group = int(advice.paths.step[-1]), advice.settings.group_size
+    low, _, high = advice.paths.accuracy[:, -1]
+    start, end = float(advice.problem.accuracy_ref), advice.now.accuracy
+    tenth = max(1, steps // 10)
+    noise = math.sqrt((start * (1 - start) + end * (1 - end)) / (questions * group * tenth))
+    shows = "that shows" if abs(end - start) > 2 * noise else "that cannot be seen: a flat log is no stall"
     regime = {
         "fast": "fast regime (no other pattern beats base accuracy)",
         "entangled": "entangled regime (another pattern beats base accuracy, and is reinforced too)",
     }[advice.regime]
-    if (constant := advice.constant) is not None:
-        return [_nothing(constant)]
-    lines = []
-    if 0 < advice.settings.learning_rate < OPTIMIZER:
-        lines.append(
-            f"Careful: η = {advice.settings.learning_rate:.3g} is a step of the logits of one question, and no "
-            "learning rate of an optimizer of a network: in measured runs 1e-6 acted like η of some .003. Take the η "
-            "with which accuracy goes from its start to its end in your number of steps."
-        )
-    lines += [
-        f"Accuracy goes from {start:.3g} to {now.accuracy:.3g} in {steps} steps; {best} alone would give {top:.3g}.",
+    lines = [
+        f"Gain: accuracy goes from {start:.3g} to {end:.3g} in {steps} steps (8 runs in 10: {low:.3g} to {high:.3g}); "
+        f"{best} alone would give {advice.top:.3g}. First and last tenth of a log of {questions} such prompts differ "
+        f"by {end - start:.2g} ± {noise:.2g}: {shows}.",
         f"Regime: {regime}.",
-        f"Collapse: noise loses {best} in {_share(now.lost)} of {advice.runs} runs; {_share(now.found)} find it.",
     ]
-    if now.diverged:
+    if advice.rewarded is not None:
+        reward = advice.paths.reward[1]
+        lines.append(f"Reward goes from {reward[0]:.3g} to {reward[-1]:.3g}.")
+    if advice.now.diverged:
         lines.append(
-            f"{_share(now.diverged)} of the runs left the numbers (overflow); they count as accuracy 0."
+            f"{_share(advice.now.diverged)} of the runs left the numbers (overflow); they count as accuracy 0."
         )
-    entropy = advice.paths.entropy[1]
-    turn = (
-        f"below {FLAT:g} nats for good from step {advice.flat}"
-        if advice.flat >= 0
-        else f"above {FLAT:g} nats then"
-    )
-    rises = entropy.max() > entropy[0] + 0.01
-    lines.append(
-        f"Entropy of the pattern choice: {entropy[0]:.2g} nats at first, "
-        + (f"{entropy.max():.2g} at most, " if rises else "")
-        + f"{entropy[-1]:.2g} at the end, {turn}."
-    )
-    silent = advice.paths.silent
+    return lines
+
+
+def _silent(advice: Advice) -> list[str]:
+    """Groups that teach nothing, and what they cost."""
+    silent, lines = advice.paths.silent, []
     if silent.max() > 0.3 and _idles(advice.settings.trained):
         lines.append(
             f"Silent groups (all right or all wrong, nothing learned): {silent[0]:.0%} of them at first, "
@@ -155,7 +151,30 @@ def story(advice: Advice, names: list[str]) -> list[str]:
     clipped = advice.paths.clipped.mean()
     if clipped > 0.02:
         lines.append(f"Clipping throws away {clipped:.0%} of the weight.")
-    return [*lines, _limit(advice, best), _help(advice)]
+    return lines
+
+
+def _failures(advice: Advice, best: str) -> list[str]:
+    """What goes wrong in how many runs, with its sign; what becomes of entropy."""
+    now, entropy = advice.now, advice.paths.entropy[1]
+    lines = [
+        f"Collapse: noise loses {best} in {_share(now.lost)} of {advice.runs} runs; {_share(now.found)} find it."
+    ]
+    for one in advice.failures:
+        if one.share >= SHARE:
+            lines.append(f"Failure: {one.name}, in {_share(one.share)} of the runs. Sign: {one.sign}.")
+    turn = (
+        f"below {FLAT:g} nats for good from step {advice.flat}"
+        if advice.flat >= 0
+        else f"above {FLAT:g} nats then"
+    )
+    rises = entropy.max() > entropy[0] + 0.01
+    lines.append(
+        f"Entropy of the pattern choice: {entropy[0]:.2g} nats at first, "
+        + (f"{entropy.max():.2g} at most, " if rises else "")
+        + f"{entropy[-1]:.2g} at the end, {turn}."
+    )
+    return lines
 
 
 def _nothing(constant: float) -> str:
@@ -205,13 +224,18 @@ def _limit(advice: Advice, best: str) -> str:
 def _help(advice: Advice) -> str:
     """The change that is named, and why it, where the table has a better one."""
     change, now, tie = advice.best_change, advice.now, TIE * advice.room
+    base = float(advice.problem.accuracy_ref)
+    if advice.rewarded is not None and now.accuracy < base and (change is None or change.accuracy < base):
+        return "No other hyperparameters at as many rollouts keep accuracy from falling: the reward is wrong."
     if change is None:
-        return "No single change of those tried wins more than its noise, or enough to matter."
-    cost = "" if change.cost == 1 else f", at {change.cost:g} × the rollouts"
+        return "At as many rollouts no single change of those tried wins more than its noise, or enough to matter."
     said = (
-        f"What helps most: {change.name}: accuracy {change.accuracy:.3g} in place of {now.accuracy:.3g}{cost}"
+        f"What helps most at as many rollouts: {change.name}: accuracy {change.accuracy:.3g} in place of "
+        f"{now.accuracy:.3g}"
     )
-    better = max((one for one in advice.changes if not one.limit), key=lambda one: one.accuracy)
+    better = max(
+        (one for one in advice.changes if not one.limit and one.cost <= 1), key=lambda one: one.accuracy
+    )
     if better.accuracy > change.accuracy:
         said += (
             f" ({better.name} gives {better.accuracy:.3g}, but differences up to {tie:.2g} count as none, and of "

@@ -114,7 +114,7 @@ def diagnose(problem: Problem, target: float = 0.99) -> Diagnosis:
     _check.open_unit_interval("target", target)
     solution = _solution(problem, target)
     entangled, gamma, count = bool(solution["entangled"]), float(solution["gamma"]), int(solution["count"])
-    times = _times(solution)
+    times = {name: _or_never(problem, one) for name, one in _times(solution).items()}
     return Diagnosis(
         problem=problem,
         target=target,
@@ -152,7 +152,14 @@ def add_time(diagnosis: Diagnosis, name: str, algorithm: Algorithm) -> Diagnosis
         hit = orbit.hit(problem, problem.second_best, event="accuracy", algorithm=algorithm)
         transition, before = float(hit.log_time), Status(int(hit.status))
     times = Times(transition, float(target.log_time), (before, Status(int(target.status))))
-    return replace(diagnosis, times={**diagnosis.times, name: times})
+    return replace(diagnosis, times={**diagnosis.times, name: _or_never(problem, times)})
+
+
+def _or_never(problem: Problem, times: Times) -> Times:
+    """The times, or never where the best pattern has no share: whatever a search in finite precision came to."""
+    if not np.isneginf(np.asarray(problem.log_ref)[_best(problem)]):
+        return times
+    return Times(times.log_transition, np.inf, (times.statuses[0], Status.UNREACHABLE))
 
 
 def _best(problem: Problem) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm
-from qra_jax.consult.advice import ALGORITHMS as _BY_GROUP
+from qra_jax.consult.hyperparameters import ALGORITHMS as _BY_GROUP
 from qra_jax.problem import Problem
 
 LARGEST = 64

@@ -1,0 +1,331 @@
+"""`qra advise`: from what an asker has to an answer; a file is refused before JAX is loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qra_jax.cli import inputs
+from qra_jax.cli.commands import Advise
+from qra_jax.cli.session import busy, writable, wrote
+
+if TYPE_CHECKING:
+    from qra_jax.consult.advice import Advice
+    from qra_jax.consult.examination import Examination
+    from qra_jax.consult.hyperparameters import Hyperparameters
+    from qra_jax.consult.inputs import Logged
+    from qra_jax.consult.outlook import Outlook
+    from qra_jax.consult.rates import Eta
+    from qra_jax.population import Population
+
+BY_CONFIG = ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness")
+"""Settings that a configuration gives."""
+STEPS, ETA, LOGIT = 1000, 0.1, 1e-4
+"""Steps and η where nothing tells them, and the η below which an optimizer's learning rate was meant."""
+
+
+@dataclass
+class Asked:
+    """What is asked, before anything is computed."""
+
+    names: list[str] = field(default_factory=list)
+    ref: list[float] = field(default_factory=list)
+    success: list[float] = field(default_factory=list)
+    reward: list[float] | None = None
+    population: Population | None = None
+    log: Logged | None = None
+
+
+@dataclass
+class Answer:
+    """All that is said."""
+
+    examination: Examination | None = None
+    outlook: Outlook | None = None
+    others: list[Any] = field(default_factory=list)
+    advice: Advice | None = None
+    names: list[str] = field(default_factory=list)
+    questions: int = 1
+    careful: list[str] = field(default_factory=list)
+
+
+def advise(command: Advise) -> int:
+    """Answer `qra advise`.
+
+    Args:
+      command: its arguments.
+
+    Returns:
+      0.
+
+    Raises:
+      ValueError: an argument, or a file that one names.
+    """
+    asked = read(command)
+    from qra_jax.cli.actions import preset_of, report_preset
+
+    preset = preset_of(command.config)  # starts JAX
+    from qra_jax import _check, plot
+
+    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
+    if path is not None and not asked.ref:
+        raise ValueError("plot: given without ref; must be with patterns, whose runs are drawn")
+    _check.integer("runs", command.runs, low=64)
+    settings, asides = settings_of(command, preset, asked)
+    answer = _answer(command, asked, settings, preset)
+    if path is not None:
+        from qra_jax.consult import advice_figure
+
+        assert answer.advice is not None
+        wrote(plot.save(advice_figure.draw(answer.advice, answer.names), path))
+    if command.json:
+        print(to_json(answer))
+        return 0
+    show(answer)
+    report_preset(preset, asides)
+    return 0
+
+
+def read(command: Advise) -> Asked:
+    """The files and the patterns; needs no JAX.
+
+    Args:
+      command: the arguments.
+
+    Raises:
+      ValueError: nothing to answer from, two sources of one thing, a file that cannot be read.
+    """
+    if command.config is not None:
+        usual = Advise()
+        for name in BY_CONFIG:
+            if getattr(command, name) != getattr(usual, name):
+                raise ValueError(f"{name}: given with a configuration; must be left to {command.config}")
+    if not (command.ref or command.questions or command.pass_at or command.from_):
+        raise ValueError("missing: --ref and --success, or --questions, --pass-at or --from")
+    if command.questions is not None and command.pass_at:
+        raise ValueError("pass_at: given with questions; must be one of them")
+    if command.went and len(command.went) != 2:
+        raise ValueError(f"went: {len(command.went)} numbers; must be START END")
+    for name, value in (("went", command.went), ("lr", (command.lr,))):
+        for number in value:
+            if number is not None and not (math.isfinite(number) and number >= 0):
+                raise ValueError(f"{name}: {number:g}; must be zero or positive, and finite")
+    asked = Asked()
+    if command.ref:
+        asked.names, asked.ref, asked.success = inputs.read(command.ref, command.success)
+    if command.reward:
+        if not command.ref:
+            raise ValueError("reward: given without ref; must be with patterns, one for each")
+        _, asked.reward = inputs.column("reward", command.reward)
+    from qra_jax.consult import inputs as brought
+
+    if command.questions is not None:
+        asked.population = brought.questions(command.questions)
+    elif command.pass_at:
+        asked.population = brought.pass_at(command.pass_at)
+    if command.from_ is not None:
+        asked.log = brought.logged(command.from_)
+    return asked
+
+
+def settings_of(command: Advise, preset: Any, asked: Asked) -> tuple[Hyperparameters, Sequence[str]]:
+    """The hyperparameters, without their η, and a sentence for each part of a configuration that is not taken.
+
+    Args:
+      command: the arguments.
+      preset: a trainer's configuration, or `None`.
+      asked: for the number of steps.
+    """
+    from qra_jax.consult import Hyperparameters
+    from qra_jax.off_policy import OffPolicy
+
+    steps = command.steps
+    if steps is None and preset is not None:
+        steps = preset.setup.steps
+    if steps is None:
+        steps = max(1, round(asked.log.steps)) if asked.log is not None else STEPS
+    own: dict[str, Any] = {name: getattr(command, name) for name in ("tpr", "fpr", "entropy_bonus")} | {
+        "steps": steps
+    }
+    if preset is not None:
+        return Hyperparameters.of(preset.setup, **own)
+    clips = command.surrogate not in ("none", "sapo")
+    off_policy = OffPolicy(
+        surrogate=command.surrogate,
+        clip=(command.clip_low, command.clip_high) if clips else None,
+        dual_clip=command.dual_clip,
+        correction=command.correction,
+        correction_cap=command.correction_cap,
+        epochs=command.epochs,
+        staleness=command.staleness,
+        schedule=command.schedule,
+        sampling_temperature=command.sampling_temperature,
+    )
+    group = command.group_size
+    if asked.log is not None and group == Advise().group_size and asked.log.signals.group_size:
+        group = asked.log.signals.group_size
+    named: dict[str, Any] = {name: getattr(command, name) for name in BY_CONFIG} | {"group_size": group}
+    return Hyperparameters(**named, off_policy=off_policy, **own), []
+
+
+def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: Any) -> Answer:
+    """Everything that can be said."""
+    from dataclasses import replace
+
+    import jax
+
+    from qra_jax import consult
+    from qra_jax.consult import alternatives, examination, inputs as brought, outlook
+
+    questions = command.batch_prompts
+    if preset is not None and preset.setup.questions is not None and questions == Advise().batch_prompts:
+        questions = preset.setup.questions
+    answer = Answer(names=asked.names, questions=questions)
+    if asked.log is not None:
+        answer.examination = examination.examine(
+            asked.log.signals, group_size=settings.group_size, beta=settings.beta or None
+        )
+        if asked.population is None:
+            asked.population = brought.population(asked.log, settings.group_size)
+    problem = inputs.problem(command.ref, asked.ref, asked.success) if asked.ref else None
+    eta, answer.careful = eta_of(command, asked, settings, preset, problem)
+    if asked.population is not None:
+        answer.outlook = outlook.outlook(asked.population, settings, questions, eta, command.seed)
+        answer.others = alternatives.alternatives(answer.outlook, command.seed)
+    if problem is not None:
+        if eta is None:
+            answer.careful.append(f"η = {ETA:g} is assumed: give --eta, or --went START END with --steps.")
+        rate = ETA if eta is None else eta.median
+        with busy(f"training {command.runs} times as it is, then with each change"):
+            answer.advice = consult.advise(
+                jax.random.key(command.seed),
+                problem,
+                replace(settings, learning_rate=rate),
+                reward=asked.reward,
+                runs=command.runs,
+            )
+    return answer
+
+
+def eta_of(
+    command: Advise, asked: Asked, settings: Hyperparameters, preset: Any, problem: Any
+) -> tuple[Eta | None, list[str]]:
+    """What is known of η, from the surest source that is there, and what to be careful of.
+
+    Args:
+      command: the arguments.
+      asked: what was read.
+      settings: the hyperparameters.
+      preset: a trainer's configuration, or `None`.
+      problem: the patterns, or `None`.
+    """
+    from qra_jax import orbit
+    from qra_jax.consult import outlook, rates
+    from qra_jax.population import Population
+
+    steps = settings.steps * settings.epochs
+    if command.eta is not None:
+        careful = []
+        if 0 < command.eta < LOGIT:
+            careful.append(
+                f"Careful: η = {command.eta:.3g} is a step of the logits of one question, and no learning rate of an "
+                f"optimizer of a network: of that give --lr {command.eta:.3g}, or --went START END."
+            )
+        return rates.given(command.eta), careful
+    if command.went:
+        start, end = command.went
+        if problem is not None and asked.population is None:
+            base = float(problem.accuracy_ref)
+            if abs(start - base) > 0.02:
+                raise ValueError(
+                    f"went: starts at {start:.4g}; must be near {base:.4g}, that of ref and success"
+                )
+            log_time = orbit.log_hitting_time(
+                problem,
+                target=end,
+                event="accuracy",
+                algorithm=settings.trained.with_group_size(settings.group_size),
+            )
+            time = math.exp(float(log_time))
+            if not 0 < time < math.inf:
+                raise ValueError(f"went: to {end:.4g}; must be an accuracy that training reaches")
+            eta = time / steps
+            return rates.Eta(
+                eta, 0.0, f"η = {eta:.3g}, from {base:.3g} to {end:.3g} in {settings.steps} steps"
+            ), []
+        population = asked.population or Population.around(start)
+        if abs(population.mean - start) > 1e-9:
+            population = population.shifted(population.shift_to(start))
+        asked.population = population
+        return rates.went(outlook.pace_of(population, settings), end, steps), []
+    if asked.log is not None and asked.population is not None:
+        log, pace = asked.log, outlook.pace_of(asked.population, settings)
+        if log.end > log.start + 2 * math.hypot(*log.error):
+            try:
+                return rates.went(pace, log.end, max(log.steps, 1.0) * settings.epochs), []
+            except ValueError:
+                pass
+    rate = command.lr
+    if rate is None and preset is not None:
+        rate = preset.setup.learning_rate
+    if rate is None and asked.log is not None and (logged := asked.log.signals.get("rate")) is not None:
+        rate = float(logged.values.max())
+    if rate is None or rate == 0:
+        return None, []
+    return rates.measured(float(rate)), []
+
+
+def to_json(answer: Answer) -> str:
+    """One JSON object, of what was asked for; `null` for the rest.
+
+    Args:
+      answer: what is said.
+    """
+    from qra_jax.consult import advice_report, examination_report, outlook_report
+
+    return json.dumps(
+        {
+            "examination": None
+            if answer.examination is None
+            else examination_report.plain(answer.examination),
+            "outlook": None
+            if answer.outlook is None
+            else outlook_report.plain(answer.outlook, answer.others),
+            "advice": None if answer.advice is None else advice_report.plain(answer.advice),
+            "careful": answer.careful,
+        },
+        allow_nan=False,
+    )
+
+
+def show(answer: Answer) -> None:
+    """Print gain, silent groups, failures and what helps, in this order.
+
+    Args:
+      answer: what is said.
+    """
+    from rich.console import Console
+
+    from qra_jax._terminal import TERMS, say
+    from qra_jax.consult import advice_report, examination_report, outlook_report
+
+    console = Console(highlight=False, file=sys.stdout)
+    lines = list(answer.careful)
+    if (found := answer.outlook) is not None:
+        lines += [*outlook_report.about(found), *outlook_report.gain(found), *outlook_report.silent(found)]
+        lines += outlook_report.rests(found)
+    if answer.examination is not None:
+        lines += examination_report.story(answer.examination)
+    if answer.advice is not None:
+        lines += advice_report.story(answer.advice, answer.names, answer.questions)
+    if answer.outlook is not None and answer.advice is None:
+        lines += outlook_report.helps(answer.outlook, answer.others)
+    for line in lines:
+        say(console, line)
+    if answer.advice is not None and answer.advice.constant is None:
+        advice_report.table(answer.advice, console)
+    say(console, TERMS)

@@ -1,0 +1,153 @@
+"""What an asker brings, as a population of questions: pass rates, pass@k, or the beginning of a log; needs no JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qra_jax.fit import runs
+from qra_jax.fit.runs import keys, scales
+from qra_jax.fit.runs.signals import Signals, signals
+
+if TYPE_CHECKING:
+    from qra_jax.population import Population
+
+FEW = 64
+"""Rates that are multiples of one over so many at most are of so many tries, whose noise is taken out."""
+EDGE = 0.1
+"""Part of a log, three points at least, whose mean is its start or its end."""
+RATE = "pass_rate, success_rate, accuracy or solve_rate, or correct beside n"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A training log, as the numbers of an asker.
+
+    Attributes:
+      signals: of the log.
+      points: its accuracy.
+      start: mean of the first tenth of it.
+      end: mean of the last tenth.
+      steps: between the middles of both.
+      error: standard error of start and of end.
+    """
+
+    signals: Signals
+    points: runs.Points
+    start: float
+    end: float
+    steps: float
+    error: tuple[float, float]
+
+
+def questions(path: str) -> Population:
+    """Success rates of questions from a table of theirs.
+
+    Args:
+      path: a file with a row a question and a column of rates, or of right tries beside their number.
+
+    Returns:
+      A `Population`: the rates as they are, or, where they are of 64 tries or fewer, the distribution behind them.
+
+    Raises:
+      ValueError: unreadable, no such column, or rates out of range.
+    """
+    log = runs.log(path)
+    have = list(log.numbers)
+    right, number = keys.find(have, keys.CORRECT), keys.find(have, keys.SAMPLES)
+    if right and number:
+        known = np.isfinite(log.numbers[right]) & np.isfinite(log.numbers[number])
+        if (log.numbers[right][known] > 1).any():
+            from qra_jax.population import Population  # which needs JAX
+
+            return Population.from_counts(log.numbers[right][known], log.numbers[number][known])
+    names = [name for name in keys.accuracies(have) if name != number]
+    if not names and len(rest := [name for name in have if name not in ("index", "id", number)]) == 1:
+        names = rest
+    if not names:
+        raise ValueError(f"questions: {path} has {', '.join(have[:8]) or 'no numbers'}; must have {RATE}")
+    rates = log.numbers[names[0]]
+    rates = rates[np.isfinite(rates)]
+    scale = scales.guessed_range(names[0], rates) if rates.size else None
+    if scale is None:
+        low, high = (rates.min(), rates.max()) if rates.size else (np.nan, np.nan)
+        raise ValueError(
+            f"questions: {path}, column {names[0]}: from {low:.4g} to {high:.4g}; must be rates in [0, 1]"
+        )
+    from qra_jax.population import Population
+
+    rates = np.clip((rates - scale[0]) / (scale[1] - scale[0]), 0, 1)
+    tries = scales.granularity(rates, scales.resolution(rates))
+    if tries is not None and tries <= FEW and len(rates) >= 2 * tries:
+        return Population.from_counts(np.rint(rates * tries), tries)
+    return Population.of(rates, f"{len(rates)} questions of {path}")
+
+
+def pass_at(words: Sequence[str]) -> Population:
+    """The population behind pass@k.
+
+    Args:
+      words: such as `1=.31`, `8=.64`.
+
+    Raises:
+      ValueError: words of another form, or as [`from_pass_at`][qra_jax.population.Population.from_pass_at] does.
+    """
+    values: dict[int, float] = {}
+    for word in words:
+        k, sign, value = word.removeprefix("pass@").partition("=")
+        try:
+            values[int(k)] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise ValueError(f"pass_at: {word!r}; must be K=SHARE, such as 8=.64")
+    from qra_jax.population import Population
+
+    return Population.from_pass_at(values)
+
+
+def logged(path: str) -> Logged:
+    """A log with its start and its end.
+
+    Args:
+      path: a file or folder, as [`read`][qra_jax.fit.runs.read] takes it.
+
+    Raises:
+      ValueError: as `read` does.
+    """
+    log = runs.log(path)
+    points, found = runs.curve(log), signals(log)
+    count = min(len(points.steps) // 2, max(3, round(EDGE * len(points.steps))))
+    count = max(count, 1)
+    first, last = slice(None, count), slice(-count, None)
+    y, s = points.accuracy, points.steps
+    spread = np.sqrt(np.var(np.diff(y)) / 2) if len(y) > 2 else 0.0
+    error = float(spread / np.sqrt(count))
+    return Logged(
+        found,
+        points,
+        float(y[first].mean()),
+        float(y[last].mean()),
+        float(s[last].mean() - s[first].mean()),
+        (error, error),
+    )
+
+
+def population(log: Logged, group_size: int) -> Population:
+    """The questions of a log at its start, by accuracy and silent groups.
+
+    Args:
+      log: the log.
+      group_size: G ≥ 2.
+    """
+    from qra_jax.population import Population
+
+    mean = float(np.clip(log.start, 0, 1))
+    silent = log.signals.get("silent")
+    if silent is None or not 0 < mean < 1:
+        return Population.around(mean)
+    count = max(1, min(len(silent) // 2, max(3, round(EDGE * len(silent)))))
+    return Population.from_silent(mean, float(np.clip(silent.values[:count].mean(), 0, 1)), group_size)

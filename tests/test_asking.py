@@ -1,0 +1,199 @@
+"""What an asker brings to `qra advise`: pass rates, pass@k, a start and an end, a learning rate, a log."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from qra_jax import cli
+from qra_jax.consult import inputs, rates
+from qra_jax.fit import runs
+from qra_jax.fit.runs.signals import signals
+
+RATES = [0, 0.03, 0.35, 0.6, 0.8, 0.97, 1, 1, 1, 1, 0.75, 0.9]
+
+
+def _advise(capsys, *words):
+    assert cli.main(["advise", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def pass_rates(tmp_path):
+    path = tmp_path / "pass_rates.csv"
+    path.write_text("question,pass_rate\n" + "".join(f"q{i},{rate}\n" for i, rate in enumerate(RATES)))
+    return str(path)
+
+
+def test_silent_groups_of_a_set_of_questions(capsys, pass_rates):
+    found = _advise(capsys, "--questions", pass_rates, "--group-size", "8")["outlook"]
+    rate = np.array(RATES)
+    assert found["silent"]["first"] == pytest.approx(np.mean(rate**8 + (1 - rate) ** 8))
+    assert found["silent"]["of_equal_questions"] == pytest.approx(rate.mean() ** 8 + (1 - rate.mean()) ** 8)
+    assert found["gain"] is None  # η is not known
+    assert cli.main(["advise", "--questions", pass_rates, "--group-size", "8"]) == 0
+    said = capsys.readouterr().out
+    assert "η is not known, so only what does not depend on it is said" in said
+    assert "Silent groups: 54%" in said or f"Silent groups: {found['silent']['first']:.0%}" in said
+
+
+def test_rates_of_few_tries_are_freed_of_their_noise(tmp_path):
+    random = np.random.default_rng(0)
+    right = random.binomial(8, random.beta(0.8, 1.7, 1000))
+    path = tmp_path / "counts.csv"
+    path.write_text("question,correct,n\n" + "".join(f"q{i},{k},8\n" for i, k in enumerate(right)))
+    counted = inputs.questions(str(path))
+    path.write_text("question,pass_rate\n" + "".join(f"q{i},{k / 8}\n" for i, k in enumerate(right)))
+    rated = inputs.questions(str(path))
+    assert rated.silent(8) == pytest.approx(counted.silent(8))
+    assert np.mean(np.isin(right, (0, 8))) > counted.silent(64) + 0.1
+
+
+def test_eta_of_a_start_an_end_and_steps(capsys):
+    words = [
+        "--pass-at",
+        "1=.311",
+        "2=.478",
+        "4=.643",
+        "8=.769",
+        "16=.845",
+        "--group-size",
+        "8",
+        "--steps",
+        "100",
+    ]
+    found = _advise(capsys, *words, "--went", ".311", ".571")["outlook"]
+    assert found["gain"]["median"][0] == pytest.approx(0.311, abs=1e-6)
+    assert found["gain"]["median"][-1] == pytest.approx(0.571, abs=0.005)
+    eta = found["eta"]["median"]
+    given = _advise(capsys, *words, "--eta", str(eta))["outlook"]
+    assert given["eta"]["interval"] == [eta, eta]
+    by_rate = _advise(capsys, *words, "--learning-rate", "1e-6")["outlook"]["eta"]
+    assert by_rate["median"] == pytest.approx(rates.measured(1e-6).median)
+    assert by_rate["interval"][1] > 30 * by_rate["interval"][0]
+
+
+def test_eta_of_patterns_is_that_of_the_orbit(capsys):
+    words = [
+        "--ref",
+        ".3",
+        ".7",
+        "--success",
+        "1",
+        "0",
+        "--runs",
+        "64",
+        "--steps",
+        "200",
+        "--group-size",
+        "8",
+    ]
+    found = _advise(capsys, *words, "--went", ".3", ".8")["advice"]
+    assert found["accuracy_without_noise"] == pytest.approx(0.8, abs=0.01)
+    assert cli.main(["advise", *words, "--went", ".5", ".8"]) == 2
+    assert "went: starts at 0.5; must be near 0.3" in capsys.readouterr().err
+
+
+def test_options_by_their_usual_names(capsys, pass_rates):
+    usual = [
+        "--num-generations",
+        "4",
+        "--epsilon",
+        ".2",
+        "--entropy-coeff",
+        ".01",
+        "--kl-coef",
+        ".5",
+        "--max-steps",
+        "50",
+    ]
+    own = [
+        "--group-size",
+        "4",
+        "--clip-low",
+        ".2",
+        "--clip-high",
+        ".2",
+        "--entropy-bonus",
+        ".01",
+        "--beta",
+        ".5",
+    ]
+    both = [
+        _advise(capsys, "--questions", pass_rates, "--eta", ".1", *words)
+        for words in (usual, [*own, "--steps", "50"])
+    ]
+    assert both[0] == both[1]
+    assert both[0]["outlook"]["rest"] < 0.95
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "missing: --ref and --success, or --questions, --pass-at or --from"),
+        (["--pass-at", "1:.3"], "pass-at: '1:.3'; must be K=SHARE, such as 8=.64"),
+        (["--pass-at", "1=.3"], "pass-at: 1 of them; must be two or more, such as 1=.31 8=.64"),
+        (["--pass-at", "1=.3", "8=.7", "--went", ".3"], "went: 1 numbers; must be START END"),
+        (["--pass-at", "1=.3", "8=.7", "--went", ".5", ".4"], "went: from 0.5 to 0.4; must be a rise"),
+        (["--pass-at", "1=.3", "8=.7", "--reward", ".3"], "reward: given without ref; must be with patterns"),
+        (["--pass-at", "1=.3", "8=.7", "--plot", "x.png"], "plot: given without ref; must be with patterns"),
+        (["--questions", "nowhere.csv"], "nowhere.csv"),
+        (["--from", "nowhere.csv"], "nowhere.csv"),
+        (
+            ["--ref", ".5", ".5", "--success", "1", "0", "--surrogate", "spo"],
+            "surrogate: 'spo'; must be one of",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(words, message, capsys):
+    assert cli.main(["advise", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--questions", "--from"])
+def test_files_are_refused_before_jax(option, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("name,size\na,b\n")
+    code = (
+        "import sys; from qra_jax.cli import main; "
+        f"code = main(['advise', {option!r}, {str(path)!r}]); assert 'jax' not in sys.modules; sys.exit(code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_signals_of_each_trainer(tmp_path):
+    def read(rows):
+        path = tmp_path / "log.jsonl"
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+        return signals(runs.log(path))
+
+    verl = [{"step": 0, "data": {"val-core/math/acc/mean@4": 0.2}}]
+    for i in range(1, 12):
+        data = {
+            "training/global_step": i,
+            "critic/score/mean": 0.1 * i,
+            "actor/entropy": 1 / i,
+            "actor/kl_coef": 0.01,
+        }
+        verl.append({"step": i, "data": data | {"actor/ppo_kl": 0.0, "response_length/clip_ratio": 0.1}})
+    found = read(verl)
+    assert found.accuracy.column == "critic/score/mean"
+    assert found.evaluation.steps.tolist() == [0.0]  # a first evaluation without the trainer's own count
+    assert {"entropy", "coefficient", "drift", "truncated"} <= set(found.others)
+    trl = [
+        {"step": i, "reward": 1.2, "rewards/format_reward/mean": 0.5, "rewards/check/mean": i / 20}
+        for i in range(1, 9)
+    ]
+    trl.append({"step": 8, "eval_rewards/check/mean": 0.4})
+    found = read([row | {"frac_reward_zero_std": 0.5, "num_generations": 8} for row in trl])
+    assert (found.accuracy.column, found.group_size) == ("rewards/check/mean", 8)
+    assert found.evaluation.values.tolist() == [0.4]
+    assert [*found.parts] == ["format_reward", "format"]
+    mixed = read([{"step": i, "env/all/correct": 0.5, "env/all/by_group/frac_mixed": 0.3} for i in range(5)])
+    assert mixed.get("silent").values.tolist() == pytest.approx([0.7] * 5)
