@@ -121,9 +121,10 @@ figure
 # %% [markdown]
 # ## Ask for advice
 #
-# `qra advise` does such runs around *your* settings and says what limits them first. The best single change is the one
-# that ends with most accuracy, whatever it costs; changes within .01 of each other (of what there is to win) count as
-# equal, and of equals the one with the fewest rollouts is named (demonstrations for SFT are not counted). From Python:
+# `qra advise` does such runs around *your* settings, says in how many of them what goes wrong, and what limits them
+# first. The best single change is the one that ends with most accuracy at as many rollouts: larger groups get fewer
+# steps. Changes within .01 of each other (of what there is to win) count as equal, and of equals the one with the fewest
+# rollouts is named (demonstrations for SFT are not counted). From Python:
 
 # %%
 settings = consult.Hyperparameters(algorithm="grpo", learning_rate=0.5, group_size=8, steps=300)
@@ -134,6 +135,8 @@ print(
 for one in said.changes[:8]:
     cost = "(an imperfection taken away)" if one.limit else f"× {one.cost:g} the rollouts"
     print(f"{one.name:36} {one.accuracy:.3f}  {cost}")
+for failure in said.failures:
+    print(f"{failure.name} in {failure.share:.1%} of the runs; sign: {failure.sign}")
 if said.best_change is not None:
     print("best single change:", said.best_change.name)
 

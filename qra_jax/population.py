@@ -77,7 +77,8 @@ class Population:
         """
         for name, value in (("a", a), ("b", b)):
             _check.positive(name, value)
-        nodes, weights = special.roots_jacobi(_NODES, b - 1, a - 1)
+        with np.errstate(invalid="ignore"):  # 0/0 inside at a + b = 1, which it mends
+            nodes, weights = special.roots_jacobi(_NODES, b - 1, a - 1)
         return cls((1 + nodes) / 2, weights, said or f"a beta distribution, a = {a:.3g}, b = {b:.3g}")
 
     @classmethod

@@ -16,7 +16,7 @@ from qra_jax.consult.pace import pace
 from qra_jax.population import Population
 
 
-@pytest.mark.parametrize(("a", "b"), [(0.3, 0.2), (2.0, 5.0), (40.0, 80.0)])
+@pytest.mark.parametrize(("a", "b"), [(0.3, 0.2), (0.4, 0.6), (2.0, 5.0), (40.0, 80.0)])
 def test_a_beta_distribution_has_its_closed_forms(a, b):
     population = Population.beta(a, b)
     assert population.mean == pytest.approx(a / (a + b), abs=1e-9)

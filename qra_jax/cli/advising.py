@@ -266,7 +266,7 @@ def eta_of(
         log, pace = asked.log, outlook.pace_of(asked.population, settings)
         if log.end > log.start + 2 * math.hypot(*log.error):
             try:
-                return rates.went(pace, log.end, max(log.steps, 1.0) * settings.epochs), []
+                return rates.went(pace, log.most[0], max(log.most[1], 1.0) * settings.epochs), []
             except ValueError:
                 pass
     rate = command.lr

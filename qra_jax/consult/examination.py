@@ -261,7 +261,7 @@ def _noisy(vitals: Vitals, group: int | None) -> Finding | None:
     right, tested = vitals["accuracy"], vitals.signals.evaluation
     if right is None or tested is None or not vitals.full:
         return None
-    if not (gap >= FLATTERED and gap > 3 * error):
+    if not (gap >= FLATTERED and gap > 3 * np.hypot(error, right.error)):
         return None
     return Finding(
         "noisy_verifier",
@@ -332,13 +332,18 @@ def _resting(vitals: Vitals, group: int | None) -> Finding | None:
     )
 
 
+def _what(vitals: Vitals) -> str:
+    """What the level is of."""
+    return "reward" if right_answers(vitals) is None else "accuracy"
+
+
 def _success(vitals: Vitals, group: int | None) -> Finding | None:
     right = answers(vitals)
     if right is None or not (right.rise >= GAIN and right.sure(right.rise)):
         return None
     return Finding(
         "success",
-        f"Nothing is wrong: accuracy rises from {right.start:.2g} to {right.end:.2g}",
+        f"Nothing is wrong: {_what(vitals)} rises from {right.start:.2g} to {right.end:.2g}",
         "silent groups, a falling entropy and a plateau are what success looks like",
     )
 
@@ -349,8 +354,8 @@ def _slow(vitals: Vitals, group: int | None) -> Finding | None:
         return None
     return Finding(
         "slow",
-        f"Slow: accuracy goes from {right.start:.2g} to {right.end:.2g} ± {np.sqrt(2) * right.error:.1g}, and nothing "
-        "else moves",
+        f"Slow: {_what(vitals)} goes from {right.start:.2g} to {right.end:.2g} ± {np.sqrt(2) * right.error:.1g}, and "
+        "nothing else moves",
         "more steps, or a higher learning rate: nothing here says that it is stuck",
     )
 

@@ -19,6 +19,8 @@ FEW = 64
 """Rates that are multiples of one over so many at most are of so many tries, whose noise is taken out."""
 EDGE = 0.1
 """Part of a log, three points at least, whose mean is its start or its end."""
+MOST = 0.75
+"""Part of a rise by which the rate of a run is told."""
 RATE = "pass_rate, success_rate, accuracy or solve_rate, or correct beside n"
 
 
@@ -33,6 +35,8 @@ class Logged:
       end: mean of the last tenth.
       steps: between the middles of both.
       error: standard error of start and of end.
+      most: the level at three quarters of the rise, and the steps from the start to it: later a run may have stood
+        still for long.
     """
 
     signals: Signals
@@ -41,6 +45,7 @@ class Logged:
     end: float
     steps: float
     error: tuple[float, float]
+    most: tuple[float, float]
 
 
 def questions(path: str) -> Population:
@@ -126,14 +131,13 @@ def logged(path: str) -> Logged:
     y, s = points.accuracy, points.steps
     spread = np.sqrt(np.var(np.diff(y)) / 2) if len(y) > 2 else 0.0
     error = float(spread / np.sqrt(count))
-    return Logged(
-        found,
-        points,
-        float(y[first].mean()),
-        float(y[last].mean()),
-        float(s[last].mean() - s[first].mean()),
-        (error, error),
-    )
+    start, end, begin = float(y[first].mean()), float(y[last].mean()), float(s[first].mean())
+    level = np.convolve(y, np.ones(count) / count, "valid")
+    middle = np.convolve(s, np.ones(count) / count, "valid")
+    there = np.flatnonzero(level >= start + MOST * (end - start))
+    at = int(there[0]) if end > start and there.size else len(level) - 1
+    most = float(level[at]), float(middle[at] - begin)
+    return Logged(found, points, start, end, float(s[last].mean()) - begin, (error, error), most)
 
 
 def population(log: Logged, group_size: int) -> Population:

@@ -17,31 +17,39 @@ from qra_jax.consult.pace import Pace
 
 @dataclass(frozen=True)
 class Measured:
-    """A training run whose η was found from its start, its end and its number of steps.
+    """A training run whose η was found from its curve.
 
     Attributes:
-      task: what was trained.
+      code: which of several code bases, by its model and task.
       learning_rate: of the optimizer.
+      group_size: G of GRPO.
       eta: η.
     """
 
-    task: str
+    code: str
     learning_rate: float
+    group_size: int
     eta: float
 
 
+SFT_FIRST = "1.5B, LoRA after SFT, GSM8K"
+MATH = "1.5B, all weights, mathematics"
+LARGE = "9B, LoRA, GSM8K"
+FORMAT = "1.7B, LoRA, GSM8K, much of the rise is format"
 MEASURED = (
-    Measured("GSM8K, 1.5B, LoRA after SFT, DAPO's loss, G = 16", 5e-6, 1.06e-3),
-    Measured("GSM8K, 9B, LoRA, GRPO, G = 4", 9.8e-5, 6.1e-2),
-    Measured("competition mathematics, 1.5B, GRPO, G = 8", 1e-6, 3.1e-3),
-    Measured("GSM8K, 1.7B, LoRA, GRPO, G = 8, much of the rise is format", 1e-6, 5.3e-2),
-    Measured("GSM8K, 1.7B, LoRA, GRPO, G = 16, much of the rise is format", 5e-6, 4.0e-1),
-    Measured("GSM8K, 1.7B, LoRA, GRPO, G = 8, much of the rise is format", 5e-6, 6.2e-1),
-    Measured("GSM8K, 1.7B, LoRA, GRPO, G = 4, much of the rise is format", 5e-6, 4.3e-1),
-    Measured("GSM8K, 1.7B, LoRA, GRPO, G = 8, much of the rise is format", 2e-5, 3.9e-1),
+    Measured(SFT_FIRST, 5e-6, 16, 1.75e-3),
+    Measured(MATH, 1e-6, 8, 6.3e-3),
+    Measured(LARGE, 9.8e-5, 4, 1.79),
+    Measured(LARGE, 9.8e-5, 4, 2.07),
+    Measured(FORMAT, 1e-6, 8, 6.3e-2),
+    Measured(FORMAT, 5e-6, 8, 3.56e-1),
+    Measured(FORMAT, 5e-6, 8, 3.52e-1),
+    Measured(FORMAT, 5e-6, 4, 3.47e-1),
+    Measured(FORMAT, 5e-6, 16, 3.45e-1),
+    Measured(FORMAT, 2e-5, 8, 1.46),
 )
-"""Runs of public repositories, read from their logs: the time that [`pace`][qra_jax.consult.pace.pace] needs, with a
-beta distribution of a + b = 2 about the first accuracy, over the steps that they took."""
+"""Runs of public repositories: η of the curve of a population with a + b = 2 (study `learning-rates`). Within one code
+base η is proportional to the learning rate and does not depend on G; between them its ratio differs 200-fold."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +128,16 @@ def measured(learning_rate: float | int) -> Eta:
       learning_rate: > 0.
 
     Returns:
-      The `Eta`: its ratio to the learning rate is log-normal with the mean and the scatter of those runs.
+      The `Eta`: its ratio to the learning rate is log-normal, with the mean and the scatter of their code bases.
     """
     _check.positive("lr", learning_rate)
-    logs = np.log([one.eta / one.learning_rate for one in MEASURED])
+    codes = dict.fromkeys(one.code for one in MEASURED)
+    logs = np.array(
+        [
+            np.mean([np.log(one.eta / one.learning_rate) for one in MEASURED if one.code == code])
+            for code in codes
+        ]
+    )
     middle, spread = float(logs.mean()), float(logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs)))
     eta = float(learning_rate * np.exp(middle))
     found = Eta(eta, spread, "")
@@ -132,5 +146,5 @@ def measured(learning_rate: float | int) -> Eta:
         eta,
         spread,
         f"η some {eta:.2g} ({low:.2g} to {high:.2g} in four cases of five), by the learning rate {learning_rate:.3g} "
-        f"as {len(logs)} measured runs had it: give --went START END, or --from LOG, to know it better",
+        f"as {len(logs)} code bases had it: give --went START END, or --from LOG, to know it better",
     )

@@ -30,7 +30,7 @@ class Vitals:
       courses: by name: `accuracy`, `evaluation`, `format` (that part of the reward) and those of
         `Signals.others`.
       gap: verdicts of training less those of the evaluation, at the steps of the evaluation, in the run's later half:
-        mean and standard error; NaN where one is missing.
+        mean, at most twice the least of them, and standard error; NaN where one is missing.
       beta: strength of the KL term, as the log tells it; NaN where it does not.
       full: reward of a right answer, where the training accuracy is made of verdicts; 0 where it has other parts.
     """
@@ -78,7 +78,7 @@ def _gap(found: Signals) -> tuple[float, float]:
     tested = found.evaluation
     gaps = _smooth(found.accuracy, tested.steps) - tested.values
     late = gaps[len(gaps) // 2 :]
-    return float(late.mean()), float(np.std(gaps) / np.sqrt(len(late)))
+    return float(min(late.mean(), 2 * late.min())), float(np.std(gaps) / np.sqrt(len(late)))
 
 
 def _beta(found: Signals) -> float:
