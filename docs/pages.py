@@ -27,7 +27,7 @@ MODULES += [
         "rates",
     )
 ]
-MODULES += ["fit.runs", "fit.runs.signals"]
+MODULES += ["fit.runs", "fit.runs.signals", "fit.shares", "fit.watch"]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

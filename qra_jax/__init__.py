@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qra_jax import (
         algorithm as algorithm,
         batching as batching,
+        callbacks as callbacks,
         checkpoints as checkpoints,
         consult as consult,
         expectation as expectation,
@@ -71,6 +72,7 @@ __version__ = "0.1.0"
 _MODULES = [
     "algorithm",
     "batching",
+    "callbacks",
     "checkpoints",
     "consult",
     "expectation",

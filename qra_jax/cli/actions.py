@@ -91,12 +91,16 @@ def report_preset(preset: Any, asides: Sequence[str] = ()) -> None:
 
 
 def _fit(command: Fit) -> int:
-    from qra_jax.fit import runs  # a file is refused before JAX is loaded
+    from qra_jax.fit import runs, shares  # a file is refused before JAX is loaded
 
     histories = runs.has_visits(command.file)
     named = ("run", "column", "step", "samples", "keep")
     scale = None if command.range == ANY_RANGE else command.range
     choices: dict[str, Any] = {name: getattr(command, name) for name in named} | {"scale": scale}
+    if command.watch:
+        return _watch(command, choices)
+    if command.shares or (command.column is None and not histories and shares.has_shares(command.file)):
+        return _shares(command)
     points = None if histories else runs.read(command.file, **choices)
     start_jax()
     from qra_jax import plot
@@ -126,6 +130,46 @@ def _fit(command: Fit) -> int:
         print(report.to_json(answer))
     else:
         report.show(answer)
+    return 0
+
+
+def _watch(command: Fit, choices: dict[str, Any]) -> int:
+    """Follow a log that grows."""
+    if command.json or command.plot is not None:
+        raise ValueError(
+            f"{'json' if command.json else 'plot'}: given with watch; must not be, it prints lines"
+        )
+    start_jax()
+    from qra_jax.fit import watch
+
+    size = command.group_size[0] if command.group_size else 8
+    return watch.watch(
+        command.file, choices, train_until=command.train_until, group_size=size, seed=command.seed
+    )
+
+
+def _shares(command: Fit) -> int:
+    """Measured shares of patterns: the orbit that they run on."""
+    from qra_jax.fit import shares
+
+    usual = Fit(command.file)
+    for name in ("train_until", "range", "group_size"):
+        if getattr(command, name) != getattr(usual, name):
+            raise ValueError(f"{name}: given with shares of patterns; must not be, or name a --column")
+    picked = {name: getattr(command, name) for name in ("run", "step", "samples", "keep")}
+    measured = shares.read(command.file, columns=command.shares, normalise=command.normalise, **picked)
+    from qra_jax import plot
+    from qra_jax.fit.shares import report
+
+    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
+    with busy("fitting the orbit of the shares"):
+        found = report.answer(measured, seed=command.seed)
+    if path is not None:
+        wrote(plot.save(report.draw(found), path))
+    if command.json:
+        print(report.to_json(found, measured))
+    else:
+        report.show(found, measured)
     return 0
 
 

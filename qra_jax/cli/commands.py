@@ -151,6 +151,12 @@ class Fit:
     group_size: Annotated[tuple[int, ...], _arg("G [G ...]")] = ()
     """Rollouts a group in GRPO's clock (default: 8), or rollouts of a visit, one number or one for each visit (default:
     inferred from the values)."""
+    watch: Flag = False
+    """Follow a log that grows: a line for each new forecast, until interrupted; --train-until is its planned end."""
+    shares: Annotated[tuple[str, ...], _arg("NAME [NAME ...]")] = ()
+    """Columns with the shares of patterns, for the orbit that they run on; default: those that sum to one."""
+    normalise: Flag = False
+    """Divide those columns by their sum."""
     seed: Annotated[int, _arg("N")] = 0
     """Of the random numbers."""
     json: Flag = False
