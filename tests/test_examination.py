@@ -49,7 +49,7 @@ CASES = {
     "too_easy": {PART: np.full(len(STEPS), 0.95), "frac_reward_zero_std": 0.7},
     "too_hard": {PART: np.full(len(STEPS), 0.003), "frac_reward_zero_std": 0.98},
     "slow": {PART: FLAT + 0.0001 * STEPS},
-    "kl_resting": {PART: FLAT + 0.08 * (1 - np.exp(-STEPS / 10)), "kl": 0.05, "loss": 0.05 * 0.2},
+    "kl_resting": {PART: FLAT + 0.08 * (1 - np.exp(-STEPS / 10)), "kl": 0.02 * (1 - np.exp(-STEPS / 8))},
     "rate_too_high": {PART: FALL, "learning_rate": 2e-4},
     "stale": {PART: FALL, "sampling/sampling_logp_difference/mean": np.where(STEPS < 50, 0.004, 0.2)},
     "lost_pattern": {
@@ -93,7 +93,19 @@ def test_the_signs_and_not_the_falls_tell_causes_apart(tmp_path):
     # A plateau without a KL term is no resting point, and one with a weak term is none either.
     level = {PART: CASES["kl_resting"][PART]}
     assert examine(_log(tmp_path, level)).cause == "slow"
-    assert examine(_log(tmp_path, level | {"kl": 0.05, "loss": 0.05 * 0.001})).cause == "slow"
+    free = 0.02 * (STEPS / 120) ** 2  # as it goes where nothing holds it
+    assert examine(_log(tmp_path, level | {"kl": free})).cause == "slow"
+    # The slope of the loss over KL tells β, and the configuration does.
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(len(STEPS))
+    assert examine(_log(tmp_path, level | {"kl": free, "loss": 0.2 * free + noise})).cause == "kl_resting"
+    assert examine(_log(tmp_path, level | {"kl": free, "loss": 0.001 * free + 1e-6 * noise})).cause == "slow"
+    assert examine(_log(tmp_path, level), beta=0.2).cause == "kl_resting"
+
+
+def test_groups_that_differ_in_any_part_are_never_silent(tmp_path):
+    """A reward with a part of its own for each rollout has no silent groups: lost patterns are seen without them."""
+    log = {name: values for name, values in CASES["lost_pattern"].items() if name != "frac_reward_zero_std"}
+    assert examine(_log(tmp_path, log | {"frac_reward_zero_std": 0.0})).cause == "lost_pattern"
 
 
 def test_what_no_model_knows_is_said(tmp_path):

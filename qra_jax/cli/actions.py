@@ -12,6 +12,7 @@ from qra_jax.cli.commands import (
     ANY_RANGE,
     Advise,
     Doctor,
+    DoctorBench,
     Explore,
     Fit,
     Reproduce,
@@ -255,6 +256,21 @@ def _reproduce(command: Reproduce) -> int:
     )
 
 
+def _doctor_bench(command: DoctorBench) -> int:
+    start_jax()
+    from qra_jax.studies import runner
+
+    return runner.reproduce(
+        ["run-doctors"],
+        quick=command.quick,
+        out=command.out,
+        force=command.force,
+        data=None,
+        jobs=1,
+        claim=None,
+    )
+
+
 def _explore(command: Explore) -> int:
     import tempfile
 
@@ -286,5 +302,6 @@ RUN: dict[type, Callable[[Any], int]] = {
     **dict.fromkeys((SweepRun, SweepShow, SweepPlot), _sweep),
     Reproduce: _reproduce,
     Explore: _explore,
+    DoctorBench: _doctor_bench,
     Doctor: _doctor,
 }

@@ -185,14 +185,19 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     if preset is not None and preset.setup.questions is not None and questions == Advise().batch_prompts:
         questions = preset.setup.questions
     answer = Answer(names=asked.names, questions=questions)
-    if asked.log is not None:
+    if (log := asked.log) is not None:
+        answer.careful.append(
+            f"Read: {log.points.name}, {len(log.points.steps)} points of {log.points.column}; accuracy {log.start:.3g} "
+            f"→ {log.end:.3g} ± {math.hypot(*log.error):.1g} in {log.steps:.6g} steps."
+        )
         answer.examination = examination.examine(
-            asked.log.signals, group_size=settings.group_size, beta=settings.beta or None
+            log.signals, group_size=settings.group_size, beta=settings.beta or None
         )
         if asked.population is None:
-            asked.population = brought.population(asked.log, settings.group_size)
+            asked.population = brought.population(log, settings.group_size)
     problem = inputs.problem(command.ref, asked.ref, asked.success) if asked.ref else None
-    eta, answer.careful = eta_of(command, asked, settings, preset, problem)
+    eta, careful = eta_of(command, asked, settings, preset, problem)
+    answer.careful += careful
     if asked.population is not None:
         answer.outlook = outlook.outlook(asked.population, settings, questions, eta, command.seed)
         answer.others = alternatives.alternatives(answer.outlook, command.seed)

@@ -299,6 +299,18 @@ class Doctor:
     """Print one JSON object."""
 
 
+@dataclass(frozen=True)
+class DoctorBench:
+    """How often a run's cause is named from its log alone; the same as qra reproduce run-doctors."""
+
+    quick: Flag = False
+    """Fewer runs."""
+    out: Annotated[str, _arg("DIR")] = "results"
+    """Folder for the results."""
+    force: Flag = False
+    """Run it again."""
+
+
 COMMANDS: dict[str, tuple[Any, str]] = {
     "solve": (
         Solve,
@@ -320,9 +332,25 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     ),
     "reproduce": (Reproduce, "The literature's claims: data, figures, a verdict on each, and a report."),
     "explore": (Explore, "Sliders in a browser: a question, its training, and what follows."),
+    "doctor-bench": (
+        DoctorBench,
+        "How often the cause of a run is named from its log alone, on simulated runs whose cause is known.",
+    ),
     "doctor": (Doctor, "Versions, devices and cache, and whether known numbers come out right."),
 }
 """The commands by name, each with what `qra --help` says of it."""
 
-Command = Solve | Advise | Fit | Weights | SweepRun | SweepShow | SweepPlot | Reproduce | Explore | Doctor
+Command = (
+    Solve
+    | Advise
+    | Fit
+    | Weights
+    | SweepRun
+    | SweepShow
+    | SweepPlot
+    | Reproduce
+    | Explore
+    | DoctorBench
+    | Doctor
+)
 """What can be asked for."""

@@ -53,6 +53,8 @@ FLATTERED = 0.07
 """By how much verdicts of training must be above an evaluation, whose questions may be harder."""
 HELD = 0.015
 """β of a KL term from which on a plateau is put down to it."""
+EARLY, NEAR = 0.35, 0.05
+"""Part of a run, and nats, within which a KL that is held levels off."""
 POLAR, FALLEN = 3.5, 0.5
 """a + b of the beta distribution of success rates below which most questions are decided; part of the first gradient
 norm that is left then."""
@@ -316,18 +318,24 @@ def _lost(vitals: Vitals, group: int | None) -> Finding | None:
 
 
 def _resting(vitals: Vitals, group: int | None) -> Finding | None:
-    right = right_answers(vitals)
-    if right is None or not vitals.beta >= HELD or right.start >= EASY:
+    right, kl = right_answers(vitals), vitals["kl"]
+    if right is None or right.start >= EASY or (right.late > LEAST and right.sure(right.late, 2.0)):
         return None
-    if right.late > LEAST and right.sure(right.late, 2.0):
+    if vitals.beta >= HELD:
+        start = float(np.clip(right.start, 1e-3, 1 - 1e-3))
+        speed = pace(Population.around(start), grpo(group or 8), beta=vitals.beta)
+        rest = float(speed.at("accuracy", min(speed.rest, speed.shift[-1])))
+        why = f"with β = {vitals.beta:.2g}, whose resting point is some {rest:.2g}"
+    elif np.isnan(vitals.beta) and kl is not None and 0 < kl.end < NEAR:
+        # A KL that grows freely goes as the square of the step, and is half as large at .7 of the run.
+        if not (kl.when <= EARLY and abs(kl.late) <= kl.end / 2) or right.rise >= 1.5 * GAIN:
+            return None
+        why = f"and KL at {kl.end:.2g} from {max(kl.when, 0.01):.0%} of the run on; a free one would rise"
+    else:
         return None
-    start = float(np.clip(right.start, 1e-3, 1 - 1e-3))
-    speed = pace(Population.around(start), grpo(group or 8), beta=vitals.beta)
-    rest = float(speed.at("accuracy", min(speed.rest, speed.shift[-1])))
     return Finding(
         "kl_resting",
-        f"KL: accuracy has levelled off at {right.end:.2g} with β = {vitals.beta:.2g}, whose resting point is some "
-        f"{rest:.2g}",
+        f"KL: accuracy has levelled off at {right.end:.2g}, {why}",
         "lower β four times, or renew the reference; a lower learning rate would not help",
     )
 

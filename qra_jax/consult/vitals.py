@@ -11,6 +11,10 @@ from qra_jax.consult.course import Course, course
 from qra_jax.fit.runs import scales
 from qra_jax.fit.runs.signals import Signal, Signals
 
+MIXED = 0.02
+"""Share of silent groups below which throughout there are none: parts of the reward differ between any two rollouts."""
+SHARP = 0.2
+"""Standard error of a slope, of itself, up to which it tells β."""
 FEWEST = 8
 """Points of a signal that is looked at."""
 TOTAL = re.compile(
@@ -51,6 +55,9 @@ def vitals_of(found: Signals) -> Vitals:
     Args:
       found: the signals.
     """
+    silent = found.get("silent")
+    if silent is not None and silent.values.max() < MIXED:
+        found = replace(found, others={name: one for name, one in found.others.items() if name != "silent"})
     courses = {name: course(one) for name, one in found.others.items() if len(one) >= FEWEST}
     full = full_reward(found)
     if full > 1 and found.accuracy is not None:
@@ -82,16 +89,20 @@ def _gap(found: Signals) -> tuple[float, float]:
 
 
 def _beta(found: Signals) -> float:
-    """Of the KL term: as logged, or by a loss that is β · KL, as advantages of a group sum to zero."""
+    """Of the KL term: as logged, or the slope of the loss over KL, where noise of the policy's own loss leaves one."""
     if (stated := found.get("coefficient")) is not None:
         return float(stated.values[-1])
     loss, kl = found.get("loss"), found.get("kl")
     if loss is None or kl is None or len(loss) < FEWEST:
         return np.nan
-    both = np.interp(loss.steps, kl.steps, kl.values), loss.values
-    late = slice(len(loss) // 2, None)
-    whole = float(np.sum(both[0][late]))
-    return float(np.sum(both[1][late])) / whole if whole > 0 else np.nan
+    x = np.interp(loss.steps, kl.steps, kl.values)
+    spread = float(np.sum((x - x.mean()) ** 2))
+    if spread == 0:
+        return np.nan
+    slope = float(np.sum((x - x.mean()) * loss.values)) / spread
+    rest = loss.values - loss.values.mean() - slope * (x - x.mean())
+    error = float(np.sqrt(np.sum(rest**2) / max(len(x) - 2, 1) / spread))
+    return slope if slope > 0 and error < SHARP * slope else np.nan
 
 
 def names_right_answers(found: Signals) -> bool:

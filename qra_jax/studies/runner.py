@@ -286,7 +286,7 @@ def _ended(job: _Job, folder: Path, errors: dict[str, str]) -> str:
     if code == 0:
         untested = worker.stamp(folder).get("untested", [])
         more = (
-            f"; {len(untested)} claims on measured runs left out (--data gives their folder)"
+            f"; {len(untested)} claims left out, on measured runs (--data gives their folder) or what is not here"
             if untested
             else ""
         )

@@ -128,7 +128,7 @@ def test_outputs_are_complete_and_fit_the_schema(fakes, tmp_path):
     assert not re.search(r'(src|href)="(?!data:|#)', html), "the page must need no other file"
     assert report.QUICK[:40] in html
     assert "1 from the literature: 1 holds; 1 derived here: 1 holds only if; 1 asked here: 1 fails." in text
-    assert "1 claims on measured runs left out" in text
+    assert "1 claims left out, on measured runs" in text
     assert "Left out without measured runs: good/files." in html
     markdown = (out / "claims.md").read_text()
     assert "| from the literature | 1 | 0 | 0 | 0 |" in markdown
