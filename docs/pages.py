@@ -22,6 +22,7 @@ MODULES += [
         "failures",
         "examination",
         "vitals",
+        "course",
         "outlook",
         "pace",
         "rates",

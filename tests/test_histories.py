@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qra_jax.fit import runs
 from qra_jax.fit.questions import read_histories
 from qra_jax.fit.questions.histories import Histories
 from qra_jax.fit.questions.likelihood import counts
@@ -68,3 +69,31 @@ def test_shapes_that_do_not_fit():
         Histories(correct, correct > 0, np.array([8, 0]), ("a", "b", "c"))
     with pytest.raises(ValueError, match="counts must be in 0 … group_size = 1 and 8"):
         Histories(2 * correct, correct > 0, np.array([8, 1]), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", " | "])
+def test_visits_cut_by_other_signs(tmp_path, sign):
+    first, second = drawn(8, 8)
+    path = tmp_path / "visits.txt"
+    rows = "".join(f"q{i}{sign}{a}{sign}{b}\n" for i, (a, b) in enumerate(zip(first, second, strict=True)))
+    path.write_text(f"prompt_id{sign}visit1{sign}visit2\n{rows}")
+    assert runs.has_visits(path)
+    found = read_histories(path)
+    assert found.group_size == 8
+    np.testing.assert_array_equal(found.correct[:, 0], 8 * first)
+    if sign == ";":
+        path.write_text(path.read_text().replace(".", ","))
+        np.testing.assert_array_equal(read_histories(path).correct, found.correct)
+
+
+def test_files_that_are_no_table_of_visits(tmp_path):
+    path = tmp_path / "visits.csv"
+    for content, expected in (
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (bytes(range(256)), "no table; must be a table with"),
+    ):
+        path.write_bytes(content)
+        assert not runs.has_visits(path)
+        with pytest.raises(ValueError, match=expected):
+            read_histories(path)
+    assert not runs.has_visits(tmp_path)

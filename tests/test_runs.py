@@ -3,16 +3,18 @@
 import csv
 import importlib
 import json
+import pathlib
 import re
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from qra_jax.fit import runs
-from qra_jax.fit.runs import keys, rows, scales
+from qra_jax.fit.runs import cells, keys, plugins, rows, sample, scales
 
 STEPS = np.arange(0, 40) * 5
 ACCURACY = np.random.default_rng(0).binomial(48, 1 / (1 + np.exp(1.5 - STEPS / 60))) / 48
@@ -410,6 +412,11 @@ def test_unordered_and_cut(tmp_path):
         ("a.xlsx", b"PK\x03\x04\x00", "a zip archive"),
         ("a.bin", bytes(range(256)), "not a text file; must be one of"),
         ("a.txt", b"Dear all, it works now and we are happy.\nYours\n", "must be one of"),
+        (
+            "a.txt",
+            b"Dear all, it works now.\nThanks, it does.\nYours, we\n",
+            "begins with 'Dear all, it works now.'",
+        ),
         ("a.json", b'{"log_history": [{"step": 1, ', "must be JSON (is the file cut off?)"),
         (
             "a.jsonl",
@@ -454,12 +461,12 @@ def test_bad_choices(tmp_path):
 
 
 def test_numbers_as_they_are_printed():
-    assert rows.parsed("1,234.5") == 1234.5
-    assert rows.parsed("tensor(0.25)") == 0.25
-    assert rows.parsed("tensor([1, 2])") is None
+    assert cells.parsed("1,234.5") == 1234.5
+    assert cells.parsed("tensor(0.25)") == 0.25
+    assert cells.parsed("tensor([1, 2])") is None
     assert keys.trainer(["loss", "step"]) is None
-    assert scales.step_of("global_step_40") == 40
-    assert scales.step_of("main") is None
+    assert cells.step_of("global_step_40") == 40
+    assert cells.step_of("main") is None
 
 
 def test_no_jax_is_loaded(tmp_path):
@@ -468,3 +475,374 @@ def test_no_jax_is_loaded(tmp_path):
         f"import sys; from qra_jax.fit import runs; runs.read({str(path)!r}); assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def points(fields):
+    """A text for each point of the curve."""
+    return "".join(fields.format(s=s, a=a) for s, a in zip(STEPS.tolist(), ACCURACY.tolist(), strict=True))
+
+
+SHAPES = {
+    "words and bars": "starting\n" + points("Step {s}/200 | Reward: {a:.4f} | Loss: 0.1\n"),
+    "times before": points("[2026-01-01 10:00:00,123][INFO] iteration {s}: reward={a:.4f}, loss=1e-3\n"),
+    "per cent": points("step: {s}, accuracy: {a:.2%}\n"),
+    "dictionaries of JSON": points('INFO metrics {{"step": {s}, "reward": {a!r}, "note": null}}\n'),
+    "a line before JSON lines": "INFO starting\n" + points('{{"step": {s}, "accuracy": {a!r}}}\n'),
+    "Markdown": "# Results\n\n| step | accuracy |\n|-----:|:---|\n"
+    + points("| {s} | {a!r} |\n")
+    + "\nThat is all.\n",
+    "spaces": "step  accuracy\n" + points("{s:4d}  {a:.4f}\n"),
+    "pandas on a screen": "   step  accuracy\n" + points("0  {s:4d}  {a:.6f}\n"),
+    "NumPy": "# step accuracy\n" + points("{s:.6e} {a:.10e}\n"),
+    "sep": "sep=;\nstep;accuracy\n" + points("{s};{a!r}\n"),
+    "not there": "step,accuracy\n" + points("{s},{a!r}\n") + "200,#N/A\n#N/A,#N/A\n",
+    "titles": "Results of my run\nby me\n\nstep,accuracy\n" + points("{s},{a!r}\n"),
+    "titles of a spreadsheet": "Results,,\n,,\nstep,accuracy,x\n" + points("{s},{a!r},1\n"),
+    "commas at the end": "step,accuracy\n" + points("{s},{a!r},\n"),
+    "a nameless column": "step,accuracy,\n" + points("{s},{a!r},\n"),
+    "cells with per cent": "step,accuracy\n" + points("{s},{a:.2%}\n"),
+    "few per cent": "step,accuracy\n" + points("{s},{a:.4%}\n"),
+    "a quoted sign of a remark": "run,step,accuracy\n" + points('"#1",{s},{a!r}\n'),
+    "a line break in quotes": "run,step,accuracy\n" + points('"a\n#1",{s},{a!r}\n'),
+    "nothing in the accuracy": "step,accuracy,reward\n" + points("{s},nan,{a!r}\n"),
+    "NaN in the accuracy": points('{{"step": {s}, "accuracy": NaN, "reward": {a!r}}}\n'),
+    "pass@k": "step,pass@1,pass@2\n" + points("{s},{a!r},0.9\n"),
+    "pass@k in rows": "step,k,pass@k\n" + points("{s},1,{a!r}\n{s},4,0.9\n"),
+    "time beside steps": '"Relative Time (Process)","r - _step","r - _step__MAX","r - train/reward"\n'
+    + points("{s}.5,{s},{s},{a!r}\n"),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_of_text(tmp_path, name):
+    found = runs.read(made(tmp_path, "run.txt", SHAPES[name], newline=""))
+    np.testing.assert_array_equal(found.steps, STEPS)
+    np.testing.assert_allclose(found.accuracy, ACCURACY, atol=6e-5)  # of four digits
+    assert (found.samples == 48).all()
+
+
+def test_decimal_commas_and_dots_at_thousands(tmp_path):
+    text = "Schritt;step;accuracy\n" + "".join(
+        f"x;{1000 + s // 1000}.{s % 1000:03d};{a:.4f}\n".replace("1000.", "1.")
+        for s, a in zip(STEPS, ACCURACY, strict=True)
+    ).replace(".", "·")
+    text = re.sub(r"·(\d{4})$", r",\1", text, flags=re.M).replace("·", ".")
+    found = runs.read(made(tmp_path, "a.csv", text))
+    np.testing.assert_array_equal(found.steps, 1000 + STEPS)
+    np.testing.assert_allclose(found.accuracy, ACCURACY, atol=6e-5)
+    loss = "step;accuracy;loss\n" + points("{s};{a:.4f};#\n").replace(".", ",").replace("#", "1.234,5")
+    assert runs.log(made(tmp_path, "b.csv", loss)).numbers["loss"][0] == 1234.5
+
+
+TABLE = {"step": STEPS.tolist(), "accuracy": ACCURACY.tolist()}
+PAIRS = list(zip(STEPS.tolist(), ACCURACY.tolist(), strict=True))
+PANDAS = {
+    "columns": {name: {str(i): value for i, value in enumerate(column)} for name, column in TABLE.items()},
+    "records": [{"step": s, "accuracy": a} for s, a in PAIRS],
+    "index": {str(i): {"step": s, "accuracy": a} for i, (s, a) in enumerate(PAIRS)},
+    "split": {"columns": ["step", "accuracy"], "index": list(range(40)), "data": PAIRS},
+    "split by step": {"columns": ["accuracy"], "index": STEPS.tolist(), "data": [[a] for _, a in PAIRS]},
+    "table": {
+        "schema": {"fields": []},
+        "data": [{"index": i, "step": s, "accuracy": a} for i, (s, a) in enumerate(PAIRS)],
+    },
+    "values": PAIRS,
+    "lists": TABLE,
+    "series by step": {"accuracy": {str(s): a for s, a in PAIRS}},
+    "rows by checkpoint": {f"step_{s:04d}": {"accuracy": a} for s, a in PAIRS},
+    "columns by checkpoint": {"accuracy": {f"step_{s:04d}": a for s, a in PAIRS}},
+}
+
+
+@pytest.mark.parametrize("name", PANDAS)
+def test_tables_as_json(tmp_path, name):
+    agrees(runs.read(made(tmp_path, "table.json", json.dumps(PANDAS[name]))))
+
+
+def test_truth_is_zero_or_one(tmp_path):
+    right = np.random.default_rng(6).random((40, 30)) < ACCURACY[:, None]
+    rollouts = [
+        {"step": int(s), "correct": bool(x)} for s, row in zip(STEPS, right, strict=True) for x in row
+    ]
+    agrees(runs.read(made(tmp_path, "a.jsonl", lines(rollouts))), right.mean(axis=1))
+    text = "step,correct\n" + "".join(f"{one['step']},{one['correct']}\n" for one in rollouts)
+    found = runs.read(made(tmp_path, "a.csv", text))
+    agrees(found, right.mean(axis=1))
+    assert (found.samples == 30).all()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "cp1252"])
+def test_encodings_without_a_mark(tmp_path, encoding):
+    text = "step,accuracy,café\r\n" + points("{s},{a!r},ü\r\n")
+    agrees(runs.read(made(tmp_path, "a.csv", text, encoding=encoding, newline="")))
+
+
+def test_mixed_encodings(tmp_path):
+    path = tmp_path / "a.csv"
+    before = b"step,accuracy,note\n" + b"# filler\n" * 8000  # farther than a format is looked for
+    path.write_bytes(before + points("{s},{a!r},ü\n").encode("cp1252"))
+    agrees(runs.read(path))
+
+
+def test_several_reward_functions_without_a_name(tmp_path):
+    row = {"rewards/tone/mean": 0.5, "reward": 1.0}
+    each = [{"step": s, "rewards/puzzle/mean": a, **row, "rewards/format/mean": 1.0} for s, a in PAIRS]
+    path = made(tmp_path, "a.jsonl", lines(each))
+    low, high = ACCURACY.min(), ACCURACY.max()
+    with pytest.raises(
+        ValueError, match="several reward functions, none of them called an accuracy"
+    ) as error:
+        runs.read(path)
+    assert f"rewards/puzzle/mean {low:.4g} … {high:.4g}, rewards/tone/mean 0.5 … 0.5, reward 1 … 1" in str(
+        error.value
+    )
+    agrees(runs.read(path, column="rewards/puzzle/mean"))
+    clear = [{"step": s, "rewards/correctness_reward/mean": a, **row} for s, a in PAIRS]
+    agrees(runs.read(made(tmp_path, "b.jsonl", lines(clear))))
+
+
+def test_long_lines(tmp_path):
+    each = [{"prompt": "x" * 70000, "step": s, "accuracy": a, "output": "é" * 70000} for s, a in PAIRS]
+    agrees(runs.read(made(tmp_path, "a.jsonl", lines(each))))
+    path = made(tmp_path, "b.jsonl", '{"step": 0}\n{"step": 1}\n' + " " * (sample.LONGEST + sample.PART + 1))
+    with pytest.raises(ValueError, match="row 3: a line of more than 32 MB"):
+        runs.read(path)
+
+
+def test_a_folder_with_one_file(tmp_path):
+    made(tmp_path, "run/metrics.jsonl", lines(PANDAS["records"]))
+    (tmp_path / "run/plot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = runs.read(tmp_path / "run")
+    agrees(found)
+    assert "the only file of the folder that can be read: metrics.jsonl" in found.notes
+    made(tmp_path, "run/other.csv", curve())
+    with pytest.raises(ValueError, match=r"a folder with metrics.jsonl, other.csv, plot.png; must be one of"):
+        runs.read(tmp_path / "run")
+
+
+def test_shares_of_patterns_are_named(tmp_path):
+    guess = 0.5 - STEPS / 1000
+    text = "step,share_sum,share_guess,share_check,length\n" + "".join(
+        f"{s},{1 - 1.5 * g:.4f},{g:.4f},{g / 2:.4f},0.3\n" for s, g in zip(STEPS, guess, strict=True)
+    )
+    path = made(tmp_path, "shares.csv", text)
+    assert runs.shares(runs.log(path)) == ["share_sum", "share_guess", "share_check"]
+    with pytest.raises(
+        ValueError, match=r"\(share_sum, share_guess, share_check sum to one: shares of patterns\)"
+    ):
+        runs.read(path)
+    mixed = lines(
+        [{"step": s, "env/all/correct": a, "frac_mixed": 0.5, "frac_all_bad": 0.5} for s, a in PAIRS]
+    )
+    assert runs.shares(runs.log(made(tmp_path, "groups.jsonl", mixed))) == []
+
+
+def test_event_files_of_tensorflow(tmp_path):
+    pytest.importorskip("tensorboard")
+    event, summary, writing, tensors = (
+        importlib.import_module(f"tensorboard.{name}")
+        for name in (
+            "compat.proto.event_pb2",
+            "compat.proto.summary_pb2",
+            "summary.writer.event_file_writer",
+            "util.tensor_util",
+        )
+    )
+    writer = writing.EventFileWriter(str(tmp_path / "logs"))
+    plugin = summary.SummaryMetadata(plugin_data=summary.SummaryMetadata.PluginData(plugin_name="scalars"))
+    for s, a in PAIRS:
+        value = summary.Summary.Value(
+            tag="global/train/rewards/score/mean",
+            tensor=tensors.make_tensor_proto(np.float32(a)),
+            metadata=plugin,
+        )
+        writer.add_event(event.Event(wall_time=1.7e9 + s, step=s, summary=summary.Summary(value=[value])))
+    writer.close()
+    found = runs.read(tmp_path / "logs")
+    agrees(found)
+    assert "read as event files of TensorBoard of tunix" in found.notes
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_tables_of_every_trainer(tmp_path, name):
+    each = [dict(rows.flat(TRAINERS[name](s, a))) for s, a in PAIRS]
+    with (tmp_path / "metrics.csv").open("w", newline="") as file:
+        write = csv.DictWriter(file, list(each[0]))
+        write.writeheader()
+        write.writerows(each)
+    found = runs.read(tmp_path / "metrics.csv")
+    agrees(found)
+    assert f"read as a table of {name}" in found.notes
+
+
+def test_a_log_keeps_to_its_memory(tmp_path, monkeypatch):
+    """Of a large file what may be needed, and what is asked for; its columns are known all the same."""
+    monkeypatch.setattr(rows, "LARGEST_CELLS", 1 << 14)
+    monkeypatch.setattr(sample, "PART", 1 << 16)
+    others = {f"timing_s/part_{i}": i / 7 for i in range(200)}
+    path = made(
+        tmp_path,
+        "a.jsonl",
+        lines([{"step": s, "data": {"critic/score/mean": a, **others}} for s, a in PAIRS * 25]),
+    )
+    tracemalloc.start()
+    found = runs.log(path, wanted=("timing_s/part_3",))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < path.stat().st_size / 5
+    assert set(found.numbers) == {"step", "critic/score/mean", "timing_s/part_3"}
+    assert len(found.dropped) == 199
+    assert (found.numbers["timing_s/part_3"] == 3 / 7).all()
+    with pytest.raises(
+        ValueError, match=r"column: 'timing_s/part_x'; .* has step, critic/score/mean, .* and 190 more"
+    ):
+        runs.read(path, column="timing_s/part_x")
+    assert runs.read(path, column="timing_s/part_8", keep="last", scale=(0, 2)).accuracy[0] == 4 / 7
+
+
+def test_memory_is_that_of_the_numbers(tmp_path, monkeypatch):
+    """Long texts leave nothing behind."""
+    monkeypatch.setattr(sample, "PART", 1 << 16)
+    each = [
+        {"step": s, "prompt": f"{i} " + "why " * 500, "completion": "so " * 1000, "score": float(i < 64 * a)}
+        for s, a in PAIRS
+        for i in range(64)
+    ]
+    path = made(tmp_path, "rollouts.jsonl", lines(each))
+    assert path.stat().st_size > 12e6
+    tracemalloc.start()
+    found = runs.read(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < path.stat().st_size / 5
+    assert (found.samples == 64).all()
+
+
+def test_of_too_many_rows_a_random_part_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "LARGEST_ROWS", 1000)
+    right = np.random.default_rng(8).random((4, 4000)) < np.array([[0.2], [0.4], [0.6], [0.8]])
+    each = [
+        {"uid": f"q{i // 8}", "step": s, "score": float(x)} for s in range(4) for i, x in enumerate(right[s])
+    ]
+    found = runs.read(made(tmp_path, "a.jsonl", lines(each)))
+    assert any(
+        re.fullmatch(r"of so many rows a random part of 1/(16|32) is read", note) for note in found.notes
+    )
+    behind = np.asarray(found.samples)
+    assert 500 <= behind.sum() <= 1000
+    error = np.abs(found.accuracy - right.mean(axis=1)) / np.sqrt(0.25 / behind)
+    assert error.max() < 4
+
+
+class Mine:
+    """A reader of another package."""
+
+    def guess_can_open(self, sample):
+        return sample.text is not None and sample.text.startswith("mine ")
+
+    def read(self, sample):
+        found = rows.Rows(sample.wanted)
+        for number, line in sample.lines():
+            _, step, value = line.split()
+            found.add({"step": int(step), "accuracy": float(value)}, number)
+        return found.done(str(sample.path), "a file of mine")
+
+
+class Broken(Mine):
+    def guess_can_open(self, sample):
+        raise RuntimeError("of two\nlines")
+
+
+class Entry:
+    def __init__(self, name, what):
+        self.name, self.what = name, what
+
+    def load(self):
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """Makes entry points of the group of readers."""
+
+    def enter(**each):
+        plugins.readers.cache_clear()
+        found = [Entry(name, what) for name, what in each.items()]
+        monkeypatch.setattr(
+            plugins, "entry_points", lambda group: found if group == "qra_jax.readers" else []
+        )
+
+    yield enter
+    plugins.readers.cache_clear()
+
+
+def test_readers_of_other_packages(tmp_path, entries):
+    path = made(tmp_path, "run.mine", points("mine {s} {a!r}\n"))
+    entries(gone=ImportError("no module named gone"), broken=Broken, empty=object(), mine=Mine)
+    found = runs.read(path)
+    agrees(found)
+    assert found.notes[0] == "read as a file of mine"
+    said = [note for note in found.notes if note.startswith("reader ")]
+    assert said == [
+        "reader gone left out: ImportError, no module named gone",
+        "reader empty left out: TypeError, must have guess_can_open and read",
+        "reader broken left out: RuntimeError, of two lines",
+    ]
+    agrees(runs.read(made(tmp_path, "a.csv", curve())))  # what none of them knows is read as ever
+
+
+def test_a_reader_says_why_it_cannot_read(tmp_path, entries):
+    class Refuses(Mine):
+        def read(self, sample):
+            raise ValueError(f"{sample.path}: mine of version 1; must be of version 2")
+
+    entries(mine=Refuses())
+    with pytest.raises(ValueError, match="mine of version 1; must be of version 2"):
+        runs.read(made(tmp_path, "run.mine", points("mine {s} {a!r}\n")))
+
+
+def test_the_reader_in_the_documents(tmp_path, entries):
+    page = (pathlib.Path(__file__).parents[1] / "docs/extending.md").read_text()
+    (code,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    space: dict = {}
+    exec(code, space)
+    entries(documented=space["Progress"])
+    agrees(runs.read(made(tmp_path, "run.progress", "progress 1\n" + points("{s} {a!r}\n"))))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("zeros.bin", 5 << 30, "begins with 4096 kB of zeros or blanks"),
+        ("sparse.csv", b"step,accuracy\n0,.5\n5,.25\n", "not a text file"),
+        ("binary.bin", bytes(range(256)) * 100, "not a text file"),
+        ("one.csv", b"step,accuracy\n0,.5\n", "1 rows with a step and accuracy; must be two or more"),
+        ("nan.csv", b"step,accuracy\n0,nan\n1,nan\n", "no column looks like an accuracy"),
+        (
+            "nan.jsonl",
+            b'{"step": 0, "reward": NaN}\n{"step": 1, "reward": NaN}\n',
+            "no column looks like an accuracy",
+        ),
+        ("crlf.csv", b"step,accuracy\r\n0,.5\r\n0,.25\r\n", "1 step; must be two or more"),
+        ("folder", None, "a folder with nothing"),
+    ],
+)
+def test_bad_files_end_with_one_line_and_code_2(tmp_path, capsys, name, content, expected):
+    from qra_jax import cli
+
+    path = tmp_path / name
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else b"")
+        if not isinstance(content, bytes) or name == "sparse.csv":
+            with path.open("r+b") as file:
+                file.truncate(5 << 30)  # takes no room
+    assert cli.main(["fit", str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert expected in said.err
+    assert len(said.err.strip().splitlines()) == 1

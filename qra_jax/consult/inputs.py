@@ -76,7 +76,7 @@ def questions(path: str) -> Population:
         raise ValueError(f"questions: {path} has {', '.join(have[:8]) or 'no numbers'}; must have {RATE}")
     rates = log.numbers[names[0]]
     rates = rates[np.isfinite(rates)]
-    scale = scales.guessed_range(names[0], rates) if rates.size else None
+    scale = scales.guessed_range(names[0], rates, names[0] in log.hundredths) if rates.size else None
     if scale is None:
         low, high = (rates.min(), rates.max()) if rates.size else (np.nan, np.nan)
         raise ValueError(

@@ -1,9 +1,8 @@
 r"""What a curve does before any model is asked: stays, rises, falls, or rises and then falls, beyond its noise.
 
-Points are weighted by $m_i / [p_i(1-p_i)\,φ]$, with m_i samples behind each and a dispersion φ ≥ 1 of successive
-changes. The best rising curve and the best curve that rises and then falls are found by pooling neighbours; the
-statistic is by how much the second one's weighted squares are less. Its reference distribution comes from curves drawn
-from the first one with the same samples and dispersion.
+The best curves that stay, rise, fall, or rise and then fall are compared by likelihood, each with the noise that suits
+it best: that of samples, larger by a factor, a part of which may wander slowly (`wander`). Reference distributions come
+from curves drawn from the simpler of the two with its noise.
 """
 
 from __future__ import annotations
@@ -14,16 +13,20 @@ from typing import Literal
 
 import numpy as np
 
+from qra_jax.fit import monotone, wander
+
 BINS, DRAWN = 64, 200
 """Neighbouring points are summed to at most so many; curves that are drawn for a reference distribution."""
-SURE, LEAST = 0.01, 0.05
-"""Chance of noise below which a shape counts; the least change of accuracy that is named."""
+SURE, LEAST, RISES = 0.01, 0.05, 0.03
+"""Chance of noise below which a shape counts; the least change of accuracy that is named; the chance of a rise."""
+LASTING = 4
+"""Points above which the last one alone is no change."""
 COVER = 0.95
 """Share of curves drawn from the fit whose true onset is no worse than the onsets that are kept."""
 
 
-Statistic = Callable[[np.ndarray, np.ndarray], float]
-"""Of values and their weights."""
+Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""The best curve of a kind, of values and their weights."""
 
 
 @dataclass(frozen=True)
@@ -80,47 +83,39 @@ def shape(steps: np.ndarray, accuracy: np.ndarray, samples: np.ndarray, seed: in
       seed: of the reference distributions.
 
     Returns:
-      A `Shape`. A curve is flat where neither a rise, nor a fall, nor both has a chance below `SURE`; one collapses
-      where a fall after a rise, or from the start of a curve, has.
+      A `Shape`. A curve is flat where neither a fall, nor a rise and a fall, has a chance below `SURE`, nor a rise,
+      as training should make one, a chance below `RISES`; one collapses where a fall after a rise, or from the start
+      of a curve, has.
     """
     random, dispersion = np.random.default_rng(seed), _dispersion(accuracy, samples)
-    index = np.array_split(np.arange(len(steps)), min(BINS, len(steps)))
-    m = np.array([samples[part].sum() for part in index]) / dispersion
-    y = np.array([np.average(accuracy[part], weights=samples[part]) for part in index])
+    index, y, m = _bins(accuracy, samples)
     last = np.array([steps[part[-1]] for part in index], float)
-    mean, nowhere = np.average(y, weights=m), (np.nan, (np.nan, np.nan))
-    up, down = _rising(y, m), _rising(y[::-1], m[::-1])[::-1]
+    mean, nowhere = float(np.average(y, weights=m)), (np.nan, (np.nan, np.nan))
     level = np.full(len(y), mean)
-    rise = _chance(random, level, m, lambda y, w: _less(y, w, _rising(y, w)), y)
-    fall = _chance(random, level, m, lambda y, w: _less(y, w, _rising(y[::-1], w[::-1])[::-1]), y)
-    hump = _chance(random, level, m, lambda y, w: _less(y, w, _unimodal(y, w)[0]), y)
-    if min(rise, fall, hump) > SURE:
-        half = np.cumsum(m) <= m.sum() / 2
-        parts = [np.average(y[part], weights=m[part]) for part in (half, ~half) if m[part].sum() > 0]
-        error = np.sqrt(4 * max(mean * (1 - mean), 0.25 / m.sum()) / m.sum())
-        hidden = float(abs(parts[-1] - parts[0]) + 2 * error)
-        return Shape("flat", min(rise, fall, hump), hidden, float(mean), float(mean), *nowhere, dispersion)
-    both, squares, mode = _unimodal(y, _weights(up, m))
+    rise, fall, hump = _chances(random, y, m, level, _mean, monotone.rising, monotone.falling, _hump)
+    up, down = monotone.rising(y, m), monotone.falling(y, m)
+    (chance,) = _chances(random, y, m, up, monotone.rising, _hump)
+    both, _, mode = monotone.unimodal(y, 1 / wander.variance(up, m))
     drop = float(both[mode] - both[-1])
-    chance = _chance(random, up, m, lambda y, w: _gain(y, w), y)
-    if chance <= SURE and drop >= LEAST:
-        again = [_unimodal(one, _weights(both, m))[1] for one in _draw(random, both, m, DRAWN // 4)]
-        worse = np.quantile([each[mode] - each.min() for each in again], COVER)
-        good = np.flatnonzero(squares - squares.min() <= worse)
+    sunk = min(rise, fall, hump) <= SURE and _lasts(y, both[mode], both[-1])
+    if sunk and chance <= SURE and drop >= LEAST:
+        first, end = _onset(random, y, both, m, mode)
         kind = "collapse" if both[mode] - both[0] >= LEAST else "falling"
-        below = both[mode] - both[mode:] > 2 / np.sqrt(_weights(both, m)[mode:])
-        fallen = mode + int(below.argmax()) if below.any() else mode
-        between = float(last[good[0]]), float(last[max(good[-1], fallen)])
+        onset, between = float(last[mode]), (float(last[first]), float(last[end]))
+        return Shape(kind, chance, drop, float(both[mode]), float(both[-1]), onset, between, dispersion)
+    down_better = fall < rise or (fall == rise and np.sum((y - down) ** 2 * m) < np.sum((y - up) ** 2 * m))
+    if fall <= SURE and down_better and _lasts(y, down[0], down[-1]):
+        ends = float(down[0] - down[-1]), float(down[0]), float(down[-1])
+        return Shape("falling", fall, *ends, *nowhere, dispersion)
+    if (rise <= RISES and _lasts(y, up[0], up[-1])) or (hump <= SURE and sunk):
         return Shape(
-            kind, chance, drop, float(both[mode]), float(both[-1]), float(last[mode]), between, dispersion
+            "rising", rise, float(up[-1] - up[0]), float(up[-1]), float(up[-1]), *nowhere, dispersion
         )
-    if fall < rise and _less(y, _weights(down, m), down) > _less(y, _weights(up, m), up):
-        moved = float(down[0] - down[-1])
-        return Shape(
-            "falling", fall, moved, float(down[0]), float(down[-1]), np.nan, (np.nan, np.nan), dispersion
-        )
-    moved = float(up[-1] - up[0])
-    return Shape("rising", rise, moved, float(up[-1]), float(up[-1]), *nowhere, dispersion)
+    half = np.cumsum(m) <= m.sum() / 2
+    parts = [np.average(y[part], weights=m[part]) for part in (half, ~half) if m[part].sum() > 0]
+    error = np.sqrt(4 * dispersion * max(mean * (1 - mean), 0.25 / m.sum()) / m.sum())
+    hidden = float(abs(parts[-1] - parts[0]) + 2 * error)
+    return Shape("flat", min(rise, fall, hump), hidden, mean, mean, *nowhere, dispersion)
 
 
 def misfit(
@@ -138,18 +133,65 @@ def misfit(
     Returns:
       A `Misfit`.
     """
-    random, m = np.random.default_rng(seed), samples / _dispersion(accuracy, samples)
-    index = np.array_split(np.arange(len(steps)), min(BINS, len(steps)))
-    whole = np.array([m[part].sum() for part in index])
-    y, expected = (
-        np.array([np.average(x[part], weights=m[part]) for part in index]) for x in (accuracy, level)
-    )
-    chance = _chance(random, expected, whole, lambda y, w: float(np.sum(w * (y - expected) ** 2)), y)
-    weights = _weights(expected, whole)
-    behind, off = (np.cumsum(x[::-1])[::-1] for x in (weights, weights * (y - expected)))
+    random, dispersion = np.random.default_rng(seed), _dispersion(accuracy, samples)
+    index, y, m = _bins(accuracy, samples)
+    expected = np.array([np.average(level[part], weights=samples[part]) for part in index])
+    valley: Fit = lambda y, w: -_hump(-y, w)  # noqa: E731
+    chance = min(1.0, 2 * min(_chances(random, y, m, expected, lambda y, w: expected, _hump, valley)))
+    v = dispersion * wander.variance(expected, m)
+    behind, off = (np.cumsum(x[::-1])[::-1] for x in (1 / v, (y - expected) / v))
     at = int((off**2 / behind).argmax())
-    squares = float(np.mean(weights * (y - expected) ** 2))
+    squares = float(np.mean((y - expected) ** 2 / v))
     return Misfit(squares, chance, float(steps[index[at][0]]), float(off[at] / behind[at]))
+
+
+def _bins(accuracy: np.ndarray, samples: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Indices of neighbouring points that are summed, their means and their samples."""
+    index = np.array_split(np.arange(len(accuracy)), min(BINS, len(accuracy)))
+    y = np.array([np.average(accuracy[part], weights=samples[part]) for part in index])
+    return index, y, np.array([samples[part].sum() for part in index])
+
+
+def _mean(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.full(len(y), np.average(y, weights=weights))
+
+
+def _hump(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return monotone.unimodal(y, weights)[0]
+
+
+def _chances(
+    random: np.random.Generator, y: np.ndarray, m: np.ndarray, level: np.ndarray, usual: Fit, *others: Fit
+) -> list[float]:
+    """For each of other fits: shares of curves drawn from a level that gain as much by it over the usual one."""
+    v = wander.variance(level, m)
+    curves = np.concatenate([y[None], wander.draw(random, level, m, wander.noise(y - level, v), DRAWN)])
+    known, *more = (
+        wander.likelihood(curves - np.stack([fit(curve, 1 / v) for curve in curves]), v)[0]
+        for fit in (usual, *others)
+    )
+    return [float(np.mean(each - known >= each[0] - known[0] - 1e-9)) for each in more]
+
+
+def _lasts(y: np.ndarray, before: float, end: float) -> bool:
+    """Whether a change lasts: the last points are nearer to its end than to what was before, and not one alone."""
+    now = np.median(y[-3:]) if len(y) > LASTING else y[-1]
+    return bool(abs(now - end) <= abs(now - before))
+
+
+def _onset(
+    random: np.random.Generator, y: np.ndarray, both: np.ndarray, m: np.ndarray, mode: int
+) -> tuple[int, int]:
+    """Points between which a fall begins: no worse as the peak than the true one mostly is, nor before it shows."""
+    v = wander.variance(both, m)
+    found = wander.noise(y - both, v)
+    squares = monotone.unimodal(y, 1 / v)[1]
+    again = [monotone.unimodal(one, 1 / v)[1] for one in wander.draw(random, both, m, found, DRAWN // 2)]
+    worse = np.quantile([each[mode] - each.min() for each in again], COVER)
+    good = np.flatnonzero(squares - squares.min() <= worse)
+    below = both[mode] - both[mode:] > 2 * np.sqrt(found.excess * v[mode:])
+    fallen = mode + int(below.argmax()) if below.any() else mode
+    return int(good[0]), max(int(good[-1]), fallen)
 
 
 def _dispersion(accuracy: np.ndarray, samples: np.ndarray) -> float:
@@ -161,71 +203,3 @@ def _dispersion(accuracy: np.ndarray, samples: np.ndarray) -> float:
     change = (accuracy[:-2] - 2 * accuracy[1:-1] + accuracy[2:]) ** 2  # free of a trend
     noise = variance[:-2] + 4 * variance[1:-1] + variance[2:]
     return float(max(1.0, np.mean(change / noise)))
-
-
-def _weights(level: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Inverse variances of points at a level."""
-    return m / np.clip(level * (1 - level), 0.25 / m, None)
-
-
-def _rising(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The best rising curve, by pooling neighbours that fall."""
-    return _pooled(y, weights)[0]
-
-
-def _pooled(y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The best rising curve, and the weighted squares of that of the first so many points."""
-    means: list[float] = []
-    sums: list[float] = []
-    counts: list[int] = []
-    squares: list[float] = []
-    total = np.zeros(len(y))
-    for i, (value, weight) in enumerate(zip(y, weights, strict=True)):
-        mean, whole, count, square = float(value), float(weight), 1, 0.0
-        while means and means[-1] > mean:
-            before, more = means.pop(), sums.pop()
-            square += squares.pop() + whole * more / (whole + more) * (mean - before) ** 2
-            mean = (mean * whole + before * more) / (whole + more)
-            whole, count = whole + more, count + counts.pop()
-        means.append(mean)
-        sums.append(whole)
-        counts.append(count)
-        squares.append(square)
-        total[i] = sum(squares)
-    return np.repeat(means, counts), total
-
-
-def _unimodal(y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """The best curve that rises up to a point and falls after it; weighted squares by that point; which it is."""
-    ahead, behind = _pooled(y, weights)[1], _pooled(y[::-1], weights[::-1])[1][::-1]
-    squares = ahead + np.append(behind[1:], 0.0)
-    best = int(squares.argmin())
-    left = _rising(y[: best + 1], weights[: best + 1])
-    right = _rising(y[best + 1 :][::-1], weights[best + 1 :][::-1])[::-1]
-    return np.concatenate([left, right]), squares, best
-
-
-def _less(y: np.ndarray, weights: np.ndarray, level: np.ndarray) -> float:
-    """By how much the weighted squares are less than those of a constant."""
-    mean = np.average(y, weights=weights)
-    return float(np.sum(weights * ((y - mean) ** 2 - (y - level) ** 2)))
-
-
-def _gain(y: np.ndarray, weights: np.ndarray) -> float:
-    """By how much the weighted squares of a curve that may fall are less than those of a rising one."""
-    return float(_pooled(y, weights)[1][-1] - _unimodal(y, weights)[1].min())
-
-
-def _chance(
-    random: np.random.Generator, level: np.ndarray, m: np.ndarray, statistic: Statistic, y: np.ndarray
-) -> float:
-    """Share of curves drawn from a level whose statistic is as large."""
-    weights = _weights(level, m)
-    own = statistic(y, weights)
-    return (1 + sum(statistic(one, weights) >= own for one in _draw(random, level, m, DRAWN))) / (1 + DRAWN)
-
-
-def _draw(random: np.random.Generator, level: np.ndarray, m: np.ndarray, number: int) -> np.ndarray:
-    """Curves of a level: `[number, points]`."""
-    whole = np.maximum(np.rint(m), 1).astype(int)
-    return random.binomial(whole, np.clip(level, 0, 1), (number, len(level))) / whole

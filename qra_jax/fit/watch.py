@@ -137,7 +137,7 @@ def watch(
 
     Args:
       path: file or folder.
-      choices: as keywords of [`qra_jax.fit.read`][].
+      choices: as keywords of `qra_jax.fit.read`.
       train_until: the step at which training is to end, which is forecast; default: three times as far as the last.
       every: seconds between two looks, positive.
       group_size: G of GRPO's clock.

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qra_jax._files import Table, read_csv
-from qra_jax.fit.runs import keys
-from qra_jax.fit.runs.rows import MISSING
+from qra_jax._files import Table
+from qra_jax.fit.runs import cells, keys, tables
 
 LARGEST_GROUP = 256
 """Largest group size that is looked for in the values."""
@@ -115,7 +114,7 @@ def read_histories(
       ValueError: the file cannot be read, has no such columns or no rows, repeats a name, or holds what is not an
         accuracy, or not k/G.
     """
-    table = read_csv(path, "a CSV file with columns visit1, visit2, …")
+    table = tables.whole(path, "a table with columns visit1, visit2, …")
     visits = visit_columns(table)
     if len(visits) < 2:
         raise ValueError(f"{path}: {len(visits)} columns visit1, visit2, …; must be 2 or more")
@@ -136,7 +135,7 @@ def read_histories(
     digits = 0
     for visit, column in visits.items():
         for row, text in enumerate(table.columns[column]):
-            if not _missing(text):
+            if not cells.is_missing(text):
                 values[row, visit - first] = _rate(
                     table.place(row, column), text, counted=group_size is not None
                 )
@@ -184,11 +183,6 @@ def visit_columns(table: Table) -> dict[int, str]:
                 f"{table.path}: columns {columns[int(match[1])]} and {name} are one visit; must differ"
             )
     return columns
-
-
-def _missing(text: str) -> bool:
-    """Whether a cell says that nothing was measured."""
-    return text.strip().lower() in MISSING
 
 
 def _rate(place: str, text: str, counted: bool = False) -> float:

@@ -6,16 +6,30 @@ points.notes    # what was recognised, taken and left out
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qra_jax.fit.runs import keys, stores, tables, texts
+from qra_jax.fit.runs import documents, keys, layout, plugins, stores, tables, texts
 from qra_jax.fit.runs.choice import Points as Points, curve as curve
-from qra_jax.fit.runs.rows import Log as Log
+from qra_jax.fit.runs.rows import Log as Log, Rows as Rows
 from qra_jax.fit.runs.sample import Sample as Sample, look
+from qra_jax.fit.runs.shares import shares as shares
 
-__all__ = ["FORMATS", "Format", "Log", "Points", "Sample", "curve", "log", "read"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Log",
+    "Points",
+    "Rows",
+    "Sample",
+    "curve",
+    "has_visits",
+    "log",
+    "read",
+    "shares",
+]
 
 
 @dataclass(frozen=True)
@@ -43,18 +57,19 @@ FORMATS: tuple[Format, ...] = (
     Format("Parquet", stores.is_parquet, stores.parquet),
     Format("a folder of rollouts, a file a step", stores.is_dumps, stores.dumps),
     Format("JSON lines", _text(texts.is_json_lines), texts.json_lines),
-    Format("JSON", _text(texts.is_json), texts.json_document),
+    Format("JSON", _text(documents.is_document), documents.document),
     Format("lines of a console", _text(texts.is_console), texts.console),
     Format("a table", _text(tables.is_table), tables.table),
 )
 """In the order in which they are tried."""
 
 
-def log(path: str | Path) -> Log:
-    """Read a file of measurements, whatever its format.
+def log(path: str | Path, wanted: tuple[str, ...] = ()) -> Log:
+    """Read a file of measurements, whatever its format: first the readers of other packages are asked.
 
     Args:
-      path: file, or folder of TensorBoard, of checkpoints of a trainer, or of rollouts by step.
+      path: file, or folder of TensorBoard, of checkpoints of a trainer, of rollouts by step, or with one file of a run.
+      wanted: columns that are kept in any case; of very large files only those are that tell something of a run.
 
     Returns:
       The `Log`.
@@ -62,21 +77,50 @@ def log(path: str | Path) -> Log:
     Raises:
       ValueError: missing, empty or binary files; nothing that is known; what was seen is said.
     """
-    sample = look(path)
+    sample = look(path, wanted)
     if sample.path.is_dir() and (state := stores.inside(sample.path)):
-        sample = look(state)
-    for form in FORMATS:
-        if form.guess_can_open(sample):
-            return form.read(sample)
-    known = ", ".join(form.name for form in FORMATS)
+        sample = look(state, wanted)
+    found, broken = plugins.read(sample)
+    if found is None and (form := _format(sample)):
+        found = form.read(sample)
+    if found is None and sample.path.is_dir():
+        found = _only(sample)
+    if found is None:
+        raise ValueError(
+            f"{path}: {_seen(sample)}; must be one of {', '.join(form.name for form in FORMATS)}"
+        )
+    return replace(found, notes=found.notes + broken) if broken else found
+
+
+def _format(sample: Sample) -> Format | None:
+    """The first that fits."""
+    return next((form for form in FORMATS if form.guess_can_open(sample)), None)
+
+
+def _only(folder: Sample) -> Log | None:
+    """The only file of a folder that can be read."""
+    found: list[Sample] = []
+    for path in sorted(folder.path.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            with contextlib.suppress(ValueError):
+                found.append(look(path, folder.wanted))
+    known = [(sample, form) for sample in found if (form := _format(sample))]
+    if len(known) != 1:
+        return None
+    one = known[0][1].read(known[0][0])
+    return replace(
+        one, notes=(f"the only file of the folder that can be read: {known[0][0].path.name}", *one.notes)
+    )
+
+
+def _seen(sample: Sample) -> str:
+    """What a file or a folder is that nothing can read."""
     if sample.path.is_dir():
         names = sorted(entry.name for entry in sample.path.iterdir())
-        seen = f"a folder with {', '.join(names[:6]) or 'nothing'}{' …' * (len(names) > 6)}"
-    elif sample.text is None:
-        seen = "not a text file"
-    else:
-        seen = f"begins with {' '.join(sample.first[0].split())[:60]!r}" if sample.first else "blank"
-    raise ValueError(f"{path}: {seen}; must be one of {known}")
+        return f"a folder with {', '.join(names[:6]) or 'nothing'}{' …' * (len(names) > 6)}"
+    if sample.text is None:
+        return "not a text file"
+    return f"begins with {' '.join(sample.first[0].split())[:60]!r}" if sample.first else "blank"
 
 
 def has_visits(path: str | Path) -> bool:
@@ -89,7 +133,8 @@ def has_visits(path: str | Path) -> bool:
         sample = look(path)
     except ValueError:
         return False
-    return sum(bool(keys.VISIT.match(name)) for name in tables.header(sample)) >= 2
+    found = None if sample.text is None else layout.layout(sample)
+    return found is not None and sum(bool(keys.VISIT.match(name)) for name in found.header) >= 2
 
 
 def read(
@@ -115,4 +160,7 @@ def read(
     Raises:
       ValueError: as [`log`][] and [`curve`][] do.
     """
-    return curve(log(path), run=run, column=column, step=step, scale=scale, samples=samples, keep=keep)
+    wanted = tuple(name for name in (column, step) if name is not None)
+    return curve(
+        log(path, wanted), run=run, column=column, step=step, scale=scale, samples=samples, keep=keep
+    )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qra_jax.fit.runs import keys, scales
+from qra_jax.fit.runs import columns, keys, scales
+from qra_jax.fit.runs.columns import listed as listed, named as named
 from qra_jax.fit.runs.rows import COUNT, Log
-from qra_jax.fit.runs.series import Say, Series, one_a_step
+from qra_jax.fit.runs.series import Names, Say, Series, one_a_step
 
-SHOWN = 12
-"""Names of columns or runs that a complaint shows."""
-TRAINING = ("train", "training", "rollout")
 KEEP = ("first", "last")
 
 
@@ -85,15 +82,14 @@ def curve(
     cut = [f"{log.skipped} lines that could not be read left out"] if log.skipped else []
     notes = [f"read as {log.kind}", *log.notes, *cut]
     said = notes.append
-    log = _of_run(log, run, said)
-    log = _training(log, said)
-    name, values = _measured(log, column, said)
+    log = columns.training(columns.run(log, run, said), said)
+    log, name, values = columns.measured(log, column, said)
     if name in log.odd:
         line, text = log.odd[name]
         raise ValueError(
             f"{log.path}, row {line}, column {name}: {text!r} is not a number; must be finite, or empty"
         )
-    at, steps = _steps(log, step, values, said)
+    at, steps = columns.steps(log, step, values, said)
     there = np.isfinite(values) & np.isfinite(steps)
     if (wild := np.isinf(values)).any():
         raise ValueError(f"{log.path}, row {log.lines[wild][0]}, column {name}: inf; must be a finite number")
@@ -101,173 +97,30 @@ def curve(
         said(f"{(~there).sum()} rows without {name} left out")
     if there.sum() < 2:
         raise ValueError(f"{log.path}: {there.sum()} rows with a step and {name}; must be two or more")
-    log, steps, values = log.rows(there), steps[there], values[there]
-    scale = _scale(log, name, values, scale, said)
-    low, high = scale
-    counts = _counts(log, name, said) if samples is None else None
-    if samples is None and counts is None and len(np.unique(steps)) < len(steps):
+    whole = Series(
+        log.lines, steps, values, _counts(log, name, said) if samples is None else None, _rates(log)
+    )
+    low, high = scale = _scale(log, name, whole := whole.take(there), scale, said)
+    if samples is None and whole.counts is None and len(np.unique(whole.steps)) < len(whole.steps):
         size = scales.granularity(
-            np.clip((values - low) / (high - low), 0, 1), scales.resolution(values) / (high - low)
+            np.clip((whole.values - low) / (high - low), 0, 1), scales.resolution(whole.values) / (high - low)
         )
         if size is not None:  # of single rows, before any are averaged
-            counts = np.full(len(steps), float(size))
+            whole = whole._replace(counts=np.full(len(whole.steps), float(size)))
             said(f"{size} samples a row, as all values are multiples of 1/{size}")
-    found = one_a_step(Series(log, steps, values, counts), run, at, name, keep, said)
-    log, steps, values, counts = found
-    accuracy = np.clip((values - low) / (high - low), 0.0, 1.0)
-    if samples is None and counts is None and (block := scales.carried(values)) > 1:
-        fresh = np.concatenate([[True], np.diff(values) != 0])
+    names = Names(log.path, at, name, keys.find([*log.names, *log.numbers], keys.QUESTIONS) is not None)
+    found = one_a_step(whole, names, run if columns.one_run(log) else None, keep, said)
+    if samples is None and found.counts is None and (block := scales.carried(found.values)) > 1:
+        fresh = np.concatenate([[True], np.diff(found.values) != 0])
         first = np.flatnonzero(fresh)[1] if fresh.sum() > 1 else 0
-        fresh = (np.arange(len(values)) - first) % block == 0
         said(f"values stand {block} rows each, carried forward: one point each")
-        steps, values, accuracy, log = steps[fresh], values[fresh], accuracy[fresh], log.rows(fresh)
-    counts = _behind(accuracy, values, high - low, counts, samples, said)
-    lr = _learning_rate(log, said)
-    if len(steps) < 2:
-        raise ValueError(f"{log.path}: {len(steps)} step{'s' * (len(steps) != 1)}; must be two or more")
-    return Points(steps, accuracy, counts, lr, scale, Path(log.path).stem, name, tuple(notes))
-
-
-def listed(names: list[str]) -> str:
-    """Names for a complaint, not too many."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
-def named(log: Log, argument: str, wanted: str) -> str:
-    """A column by its name, without regard to case.
-
-    Raises:
-      ValueError: there is none; the nearest are named.
-    """
-    if wanted in log.numbers:
-        return wanted
-    alike = [name for name in log.numbers if name.lower() == wanted.lower()]
-    if len(alike) == 1:
-        return alike[0]
-    near = difflib.get_close_matches(wanted, log.numbers, n=3, cutoff=0.5)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    have = listed([name for name in log.numbers if not name.endswith(COUNT)])
-    raise ValueError(f"{argument}: {wanted!r}; {log.path} has {have or 'no numbers'}{hint}")
-
-
-def _of_run(log: Log, run: str | None, said: Say) -> Log:
-    """The rows of one run."""
-    where = keys.find([*log.names, *log.numbers], keys.RUNS)
-    if where is None:
-        if run is not None and not run.isdigit():
-            raise ValueError(f"run: {run!r}; {log.path} has one run, without a name")
-        return log
-    if where in log.names:
-        code, texts = log.names[where].code, list(log.names[where].texts)
-    else:
-        distinct, code = np.unique(log.numbers[where], return_inverse=True)
-        texts = [f"{value:.10g}" for value in distinct]
-    texts = [text for text in texts if text != "nan"]
-    most = max((int(np.sum(code == i)) for i in range(len(texts))), default=0)
-    if run is None and (len(texts) < 2 or most < 2):
-        return log
-    if run is None:
-        raise ValueError(f"{log.path}: {len(texts)} runs: {listed(texts)}; must be one, name it by --run")
-    if run not in texts:
-        near = difflib.get_close_matches(run, texts, n=1)
-        raise ValueError(
-            f"run: {run!r}; {log.path} has {listed(texts)}" + (f" (did you mean {near[0]}?)" if near else "")
-        )
-    said(f"run {run} of {len(texts)}")
-    return log.rows(code == texts.index(run))
-
-
-def _training(log: Log, said: Say) -> Log:
-    """The rows of training, where a column tells them from those of evaluation."""
-    where = keys.find(log.names, keys.PARTS)
-    if where is None:
-        return log
-    texts = log.names[where].texts
-    wanted = [i for i, text in enumerate(texts) if text.lower() in TRAINING]
-    if len(texts) < 2:
-        return log
-    if not wanted:
-        raise ValueError(
-            f"{log.path}: rows of {listed(list(texts))} in {where}, none of training; must be of one alone"
-        )
-    said(f"rows whose {where} is {texts[wanted[0]]}, of {', '.join(texts)}")
-    return log.rows(np.isin(log.names[where].code, wanted))
-
-
-def _measured(log: Log, column: str | None, said: Say) -> tuple[str, np.ndarray]:
-    """The column that is fitted."""
-    if column is not None:
-        name = named(log, "column", column)
-        said(f"{name} as given")
-        return name, log.numbers[name]
-    many = {name: int(np.sum(~np.isnan(values))) for name, values in log.numbers.items()}
-    whole = [name for name in many if many[name] and not name.endswith(COUNT)]
-    right, number = keys.find(whole, keys.CORRECT), keys.find(whole, keys.SAMPLES)
-    found = sorted(
-        (name for name in keys.accuracies(whole) if name != number), key=lambda name: many[name] < 2
-    )
-    if right and number and (not found or found[0] == right):
-        behind, count = log.numbers[number], log.numbers[right]
-        known = np.isfinite(behind) & np.isfinite(count)
-        whole = (count == np.rint(count))[known].all() and count[known].max(initial=0) > 1
-        if whole and (count <= behind)[known].all():
-            said(f"{right} / {number} taken as the accuracy")
-            return f"{right} / {number}", log.numbers[right] / np.where(behind > 0, behind, np.nan)
-    if not found:
-        have = listed([name for name in log.numbers if not name.endswith(COUNT)])
-        raise ValueError(
-            f"{log.path}: read as {log.kind}; no column looks like an accuracy among {have or 'no numbers'}: "
-            "name the measured one by --column"
-        )
-    values = log.numbers[found[0]]
-    rest = f"; also there: {listed(found[1:])}" if len(found) > 1 else ""
-    low, high = np.nanmin(values), np.nanmax(values)
-    said(f"{found[0]} taken as the accuracy, from {low:.6g} to {high:.6g}{rest}")
-    return found[0], values
-
-
-def _steps(log: Log, step: str | None, values: np.ndarray, said: Say) -> tuple[str, np.ndarray]:
-    """The column that counts steps."""
-    if step is not None:
-        name = named(log, "step", step)
-        return name, log.numbers[name]
-    there = np.isfinite(values)
-    good = {
-        name: column
-        for name, column in log.numbers.items()
-        if np.isfinite(column[there]).sum() > max(1, there.sum() / 2) and len(np.unique(column[there])) > 1
-    }
-    name = keys.find(good, keys.STEPS) or keys.find(log.numbers, ("step",))
-    if name is not None:
-        if name.lower() not in ("step", "steps"):
-            said(f"steps are {name}")
-        return name, log.numbers[name]
-    where = keys.find(log.names, keys.REVISIONS)
-    if where is not None:
-        each = [scales.step_of(text) for text in log.names[where].texts]
-        found = np.array([math.nan if one is None else one for one in each] + [math.nan])[
-            log.names[where].code
-        ]
-        if np.isfinite(found).sum() > 1:
-            lost = sorted(
-                {text for text, one in zip(log.names[where].texts, each, strict=True) if one is None}
-            )
-            said(f"steps are the numbers in {where}" + (f"; without one: {listed(lost)}" if lost else ""))
-            return where, found
-    raise ValueError(
-        f"{log.path}: read as {log.kind}; no column counts steps among "
-        f"{listed([name for name in log.numbers if not name.endswith(COUNT)])}: name it by --step{_instead(log)}"
-    )
-
-
-def _instead(log: Log) -> str:
-    """What else a file without steps may be for."""
-    if keys.find([*log.names, *log.numbers], keys.QUESTIONS):
-        return " (pass rates of questions without steps are no curve)"
-    if keys.find(log.numbers, ("k", "pass@k")):
-        return " (pass@k at one step is no curve)"
-    return ""
+        found = found.take((np.arange(len(found.values)) - first) % block == 0)
+    accuracy = np.clip((found.values - low) / (high - low), 0.0, 1.0)
+    counts = _behind(accuracy, found, high - low, samples, said)
+    lr = _learning_rate(log, found.lr, said)
+    if (number := len(found.steps)) < 2:
+        raise ValueError(f"{log.path}: {number} step{'s' * (number != 1)}; must be two or more")
+    return Points(found.steps, accuracy, counts, lr, scale, Path(log.path).stem, name, tuple(notes))
 
 
 def _counts(log: Log, name: str, said: Say) -> np.ndarray | None:
@@ -293,12 +146,13 @@ def _counts(log: Log, name: str, said: Say) -> np.ndarray | None:
 
 
 def _scale(
-    log: Log, name: str, values: np.ndarray, scale: tuple[float | int, float | int] | None, said: Say
+    log: Log, name: str, whole: Series, scale: tuple[float | int, float | int] | None, said: Say
 ) -> tuple[float, float]:
     """What 0 and 1 are."""
+    values = whole.values
     low, high = values.min(), values.max()
     if scale is None:
-        scale = scales.guessed_range(name, values)
+        scale = scales.guessed_range(name, values, name in log.hundredths)
         if scale is None:
             both = scales.two_valued(values)
             hint = f": single rollouts have {both[0]:.4g} or {both[1]:.4g}" if both else ""
@@ -312,7 +166,7 @@ def _scale(
     slack = 1e-6 * (scale[1] - scale[0])
     outside = (values < scale[0] - slack) | (values > scale[1] + slack)
     if outside.any():
-        row = log.lines[np.flatnonzero(outside)[0]] if len(log) == len(values) else 0
+        row = whole.lines[outside][0]
         raise ValueError(
             f"{log.path}, row {row}, column {name}: {values[outside][0]:.10g}; must be in [{scale[0]:.10g}, "
             f"{scale[1]:.10g}]: the column goes from {low:.6g} to {high:.6g}; give --range LOW HIGH"
@@ -322,17 +176,13 @@ def _scale(
 
 
 def _behind(
-    accuracy: np.ndarray,
-    values: np.ndarray,
-    width: float,
-    counts: np.ndarray | None,
-    samples: float | int | None,
-    said: Say,
+    accuracy: np.ndarray, found: Series, width: float, samples: float | int | None, said: Say
 ) -> np.ndarray | None:
     """Samples behind each point: as given, as the file says, or of which values are multiples."""
     if samples is not None:
         said(f"{samples:.10g} samples a point, as given")
         return np.full(len(accuracy), float(samples))
+    counts, values = found.counts, found.values
     gaps = np.ones(len(accuracy), bool) if counts is None else np.isnan(counts)
     if not gaps.any():
         return counts
@@ -349,14 +199,20 @@ def _behind(
     return None
 
 
-def _learning_rate(log: Log, said: Say) -> np.ndarray | None:
+def _rates(log: Log) -> np.ndarray | None:
+    where = keys.find(log.numbers, keys.RATES)
+    return None if where is None else log.numbers[where]
+
+
+def _learning_rate(log: Log, lr: np.ndarray | None, said: Say) -> np.ndarray | None:
     """Learning rates, where all points have one and it changes."""
     where = keys.find(log.numbers, keys.RATES)
-    if where is None:
+    if lr is None:
         return None
-    lr = log.numbers[where]
     if not np.isfinite(lr).all() or (lr < 0).any() or not lr.max() > 0:
-        said(f"column {where} has gaps, text or negative numbers, or is zero: time counted in steps")
+        said(
+            f"column {where} has gaps, text, infinite or negative numbers, or is zero: time counted in steps"
+        )
         return None
     said(f"time is the sum of {where}")
     return lr

@@ -80,13 +80,17 @@ QUESTIONS = [
 REVISIONS = ("revision", "checkpoint", "step", "steps", "bin", "bins", "range", "name", "model")
 """Columns whose texts hold a step, such as `step_0100`, or steps from … to …."""
 
+FUNCTIONS = r"^rewards?/[^/]+(/mean)?$"
+"""Reward functions, of which a trainer may have several."""
 ACCURACY: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"^(train/|training/|train_)?(accuracy|acc|pass_rate|pass@1|success_rate|solve_rate)$",
+        r"^(train/|training/|train_)?(accuracy|acc|pass_rate|pass(@|_at_)?1|success_rate|solve_rate)$",
         r"^rewards?/[^/]*(acc|correct|answer|solve|math|verif)[^/]*(/mean)?$",
         r"^env/all/correct$",
         r"^(train/)?(rewards?_)?[^/]*(accuracy|correctness|correct_rate|pass_rate)[^/]*$",
+        r"^(is_)?(correct|right|solved|passed)$",
+        r"^(mean|avg)[@_]?\d+$",
         r"^train/rollout/reward_mean$",
         r"^critic/score/mean$",
         r"^critic/rewards/mean$",
@@ -95,13 +99,16 @@ ACCURACY: tuple[re.Pattern[str], ...] = tuple(
         r"^(global|actor)/train/rewards/score/mean$",
         r"^ppo_actor/task_reward/avg$",
         r"^env/all/reward/total$",
-        r"^rewards?/[^/]+(/mean)?$",
+        FUNCTIONS,
         r"^reward_mean$|^mean_reward$|^(train/)?rewards?$|^(train/)?scores?$",
         r"^value$",
+        r"^pass(@|_at_)?k$",
         r"^(validation/accuracy|val-core/.*(mean@\d+|/acc.*)|eval.*(acc|pass@?1\b|pass1).*|eval/[^/]+)$",
     )
 )
 """Columns that may be the accuracy of a policy, the better ones first; those of evaluation last."""
+FUNCTION = [one.pattern for one in ACCURACY].index(FUNCTIONS)
+"""Rank of a reward function."""
 EVALUATION = re.compile(
     r"(^|[_/ .-])(val|valid|validation|test|eval|evaluation|dev)([_/ .-]|$)", re.IGNORECASE
 )
@@ -111,6 +118,12 @@ NOT = re.compile(
     re.IGNORECASE,
 )
 """What is no accuracy, whatever else its name says."""
+WORTH = re.compile(
+    r"entropy|kl|reward|score|frac|solved_|correct|clip|length|grad_norm|mismatch|off_policy|staleness|age$|zero_std"
+    r"|pct_|trunc|format|loss$|prob|logp|group_size|num_generations|rollout\.n",
+    re.IGNORECASE,
+)
+"""What else tells something of a run."""
 
 
 def trainer(columns: Iterable[str]) -> str | None:
@@ -125,17 +138,24 @@ def find(columns: Iterable[str], names: Iterable[str]) -> str | None:
     return next((known[name] for name in names if name in known), None)
 
 
+def needed(column: str) -> bool:
+    """Whether a column may be taken for something, or tells something of a run."""
+    usual = (*STEPS, *RATES, *SAMPLES, *CORRECT, *RUNS, *PARTS, *QUESTIONS, *REVISIONS, "k")
+    return bool(find([column], usual) or WORTH.search(column) or accuracies([column]))
+
+
+def rank(column: str) -> int | None:
+    """Which of the patterns of `ACCURACY` is the first that a column has; none where it has none."""
+    bare = column.removeprefix("train/") if column.startswith("train/rewards/") else column
+    found = (i for i, one in enumerate(ACCURACY) if one.search(column) or one.search(bare))
+    return None if NOT.search(column) else next(found, None)
+
+
 def accuracies(columns: Iterable[str]) -> list[str]:
     """Columns that may be accuracies, the best of them first.
 
     >>> accuracies(["loss", "reward", "rewards/format/mean", "rewards/accuracy/mean", "eval_rewards/accuracy/mean"])
     ['rewards/accuracy/mean', 'reward', 'eval_rewards/accuracy/mean']
     """
-    columns = [name for name in columns if not NOT.search(name)]
-    found: list[str] = []
-    for pattern in ACCURACY:
-        for name in columns:
-            bare = name.removeprefix("train/") if name.startswith("train/rewards/") else name
-            if name not in found and (pattern.search(name) or pattern.search(bare)):
-                found.append(name)
-    return sorted(found, key=lambda name: bool(EVALUATION.search(name)))  # which keeps the order otherwise
+    ranks = {name: found for name in columns if (found := rank(name)) is not None}
+    return sorted(ranks, key=lambda name: (bool(EVALUATION.search(name)), ranks[name]))

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from qra_jax.fit.runs import keys
+from qra_jax.fit.runs import cells, keys
 
-NAMES = frozenset(
-    [
-        "prompt_id",
-        "question_id",
-        "problem_id",
-        "sample_id",
-        "uid",
-        "id",
-        "index",
-        "prompt",
-        "question",
-        "problem",
-        "input",
-        "run",
-        "run_name",
-        "run_id",
-        "experiment",
-        "revision",
-        "checkpoint",
-        "split",
-        "phase",
-        "stage",
-        "mode",
-        "set",
-        "subset",
-    ]
-)
+NAMES = frozenset([*keys.QUESTIONS, *keys.RUNS, *keys.PARTS, "revision", "checkpoint"]) - {"seed"}
 """Columns whose texts are kept: they name a run, a question, a checkpoint or a part of the data."""
 WRAPPERS = frozenset(("data", "metrics", "log", "logs", "scalars"))
 """Objects in a row whose keys stand for themselves."""
@@ -47,9 +22,10 @@ LISTS = re.compile(r"(rewards?|scores?|correct|accs?|accuracy|results?)$", re.IG
 """Lists that are read: of one number for each rollout."""
 COUNT = " · rollouts"
 """Ending of the column with the lengths of such lists."""
-MISSING = frozenset(("", "na", "nan", "null", "none", "n/a", "-"))
-LONGEST = 80
-"""Characters of a name that are kept."""
+LONGEST, MOST = 80, 1 << 16
+"""Characters of a name that are kept; different names of a column, the last of which stands for all others."""
+LARGEST_CELLS, LARGEST_ROWS = 1 << 22, 1 << 20
+"""Numbers of all columns, and rows, that are kept: of more, columns that may be needed, and a part of the rows."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +54,8 @@ class Log:
       skipped: lines that hold nothing that can be read.
       notes: what a reader should know of the file.
       odd: by column the first text in it that is no number and names nothing, with its line.
+      hundredths: columns whose cells have a sign of per cent.
+      dropped: columns that were too many to be kept.
     """
 
     path: str
@@ -88,6 +66,8 @@ class Log:
     skipped: int = 0
     notes: tuple[str, ...] = ()
     odd: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    hundredths: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -105,8 +85,13 @@ class Log:
 
 @dataclass
 class Rows:
-    """A log while it is read; columns may begin late and have gaps."""
+    """A log while it is read; columns may begin late and have gaps.
 
+    Attributes:
+      wanted: columns that are kept in any case.
+    """
+
+    wanted: Collection[str] = ()
     lines: array[int] = field(default_factory=lambda: array("q"))
     numbers: dict[str, array[float]] = field(default_factory=dict)
     codes: dict[str, array[int]] = field(default_factory=dict)
@@ -114,12 +99,24 @@ class Rows:
     begins: dict[str, list[str]] = field(default_factory=dict)
     skipped: int = 0
     odd: dict[str, tuple[int, str]] = field(default_factory=dict)
+    hundredths: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    narrow: bool = False
+    share: float = 1.0
+    random: random.Random = field(default_factory=lambda: random.Random(0))
 
     def add(self, row: Mapping[str, Any], line: int) -> None:
         """One more row, of numbers, texts, lists and objects by name."""
+        size = len(self.lines) * len(self.numbers)
+        if size > LARGEST_CELLS and not self.narrow:
+            self._narrow()
+        elif size > 4 * LARGEST_CELLS or len(self.lines) >= LARGEST_ROWS:
+            self._thin()
         number = len(self.lines)
         self.lines.append(line)
         for name, value in flat(row):
+            if name in self.dropped:
+                continue
             kind = type(value)
             if kind is float or kind is int or kind is bool:
                 self._number(name, number, value)
@@ -131,9 +128,36 @@ class Rows:
                     self._number(name, number, math.fsum(each) / len(each))
                     self._number(name + COUNT, number, len(each))
 
+    def passes(self) -> bool:
+        """Whether the next line is left out, unread: of many rows a random part is kept."""
+        return self.share < 1 and self.random.random() >= self.share
+
+    def _thin(self) -> None:
+        """Every row is kept with a chance of one half."""
+        self._fill()
+        keep = np.random.default_rng(len(self.lines)).random(len(self.lines)) < 0.5
+        for column in [self.lines, *self.numbers.values(), *self.codes.values()]:
+            kept = np.frombuffer(column, column.typecode)[keep].tobytes()
+            del column[:]
+            column.frombytes(kept)
+        self.share /= 2
+
+    def _narrow(self) -> None:
+        """Columns that nobody may need are dropped."""
+        self.narrow = True
+        for name in [name for name in self.numbers if not self._needed(name)]:
+            self.dropped.add(name)
+            del self.numbers[name]
+
+    def _needed(self, name: str) -> bool:
+        return name.lower() in {one.lower() for one in self.wanted} or keys.needed(name.removesuffix(COUNT))
+
     def _number(self, name: str, row: int, value: float | int) -> None:
         column = self.numbers.get(name)
         if column is None:
+            if self.narrow and not self._needed(name):
+                self.dropped.add(name)
+                return
             column = self.numbers[name] = array("d")
         gap = row - len(column)
         if gap > 0:
@@ -148,43 +172,70 @@ class Rows:
             column.append(value)
 
     def _text(self, name: str, row: int, text: str) -> None:
-        text = text.strip()
-        if len(text) <= 40:
-            if text.lower() in MISSING:
+        names = name.rsplit("/", 1)[-1].lower() in NAMES
+        if len(text) <= LONGEST:
+            text = text.strip()
+            if cells.is_missing(text):
                 return
-            value = parsed(text)
+            value = cells.parsed(text)
             if value is not None:
                 self._number(name, row, value)
+                if text.endswith("%"):
+                    self.hundredths.add(name)
             elif name not in self.codes:
-                self.odd.setdefault(name, (self.lines[row], text))
-        if name.rsplit("/", 1)[-1].lower() in NAMES or _numbered(name, text):
-            column = self.codes.setdefault(name, array("q"))
-            known = self.texts.setdefault(name, {})
-            key = text if len(text) <= LONGEST else hash(text)
-            code = known.setdefault(key, len(known))
-            if code == len(self.begins.setdefault(name, [])):
-                self.begins[name].append(text[:LONGEST])
-            column.extend([-1] * (row - len(column)))
-            if len(column) > row:
-                column[row] = code
-            else:
-                column.append(code)
+                self.odd.setdefault(name, (self.lines[row], text[:40]))
+            names = names or cells.names_step(text)
+        if not names:
+            return
+        column = self.codes.setdefault(name, array("i"))
+        known, begins = self.texts.setdefault(name, {}), self.begins.setdefault(name, [])
+        key = text if len(text) <= LONGEST else hash(text)
+        code = known.get(key, -1)
+        if code < 0:
+            code = min(len(known), MOST)
+            if len(known) < MOST:
+                known[key] = code
+                begins.append(text[:LONGEST])
+            elif len(begins) == MOST:
+                begins.append("others")
+        column.extend([-1] * (row - len(column)))
+        if len(column) > row:
+            column[row] = code
+        else:
+            column.append(code)
+
+    def _fill(self) -> None:
+        """All columns as long as the rows."""
+        number = len(self.lines)
+        for column in self.numbers.values():
+            column.extend([math.nan] * (number - len(column)))
+        for code in self.codes.values():
+            code.extend([-1] * (number - len(code)))
 
     def done(self, path: str, kind: str, notes: tuple[str, ...] = (), *, trainer: bool = False) -> Log:
         """All that was read; with `trainer`, the kind says whose it is, where the names of columns tell."""
-        who = keys.trainer(self.numbers) if trainer else None
-        kind = f"{kind} of {who}" if who else kind
-        number = len(self.lines)
-        numbers = {}
-        for name, column in self.numbers.items():
-            column.extend([math.nan] * (number - len(column)))
-            numbers[name] = np.frombuffer(column, float) if number else np.zeros(0)
-        names = {}
-        for name, code in self.codes.items():
-            code.extend([-1] * (number - len(code)))
-            names[name] = Names(np.frombuffer(code, np.int64), tuple(self.begins[name]))
-        lines = np.frombuffer(self.lines, np.int64) if number else np.zeros(0, np.int64)
-        return Log(path, kind, numbers, names, lines, self.skipped, notes, self.odd)
+        who = keys.trainer([*self.numbers, *self.dropped]) if trainer else None
+        self._fill()
+        if self.dropped:
+            notes += (f"{len(self.dropped)} columns of no use for a curve are not kept of so large a file",)
+        if self.share < 1:
+            notes += (f"of so many rows a random part of 1/{1 / self.share:.0f} is read",)
+        return Log(
+            path,
+            f"{kind} of {who}" if who else kind,
+            {name: _array(column) for name, column in self.numbers.items()},
+            {name: Names(_array(code), tuple(self.begins[name])) for name, code in self.codes.items()},
+            _array(self.lines),
+            self.skipped,
+            notes,
+            self.odd,
+            frozenset(self.hundredths),
+            frozenset(self.dropped),
+        )
+
+
+def _array(column: array) -> np.ndarray:
+    return np.frombuffer(column, column.typecode) if column else np.zeros(0, column.typecode)
 
 
 def flat(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -194,36 +245,3 @@ def flat(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, above if name in WRAPPERS else f"{above}{name}/")
         else:
             yield above + name, value
-
-
-def parsed(text: str) -> float | None:
-    """A text as a number: also `37.5%`, `1,234.5` and what NumPy and PyTorch print; none where it is no number.
-
-    >>> parsed("37.5%"), parsed("tensor(0.5)"), parsed("step_0100")
-    (37.5, 0.5, None)
-    """
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    bare = re.fullmatch(r"(?:np\.float\d+|tensor|array)\(([-+.\deEinfa]+)[^()]*\)", text)
-    bare = bare[1] if bare else text.removesuffix("%")
-    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", bare):
-        bare = bare.replace(",", "")
-    try:
-        return None if bare == text else float(bare)
-    except ValueError:
-        return None
-
-
-def _numbered(name: str, text: str) -> bool:
-    """Whether a text is the number of a step in words, such as `step_0100` or `checkpoint-20`, or of a bin, `1–80`."""
-    return len(text) <= 40 and bool(STEP.search(text) or BIN.fullmatch(text)) and not parsed(text)
-
-
-STEP = re.compile(
-    r"(?:^|[-_/ ])(?:global_)?(?:step|ckpt|checkpoint|iter|iteration|epoch|update)s?[-_ ]?(\d+)", re.I
-)
-"""A checkpoint by its name."""
-BIN = re.compile(r"(\d+)\s*(?:-|–|—|to|\.\.)\s*(\d+)")
-"""Steps from … to …."""

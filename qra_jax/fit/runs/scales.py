@@ -6,8 +6,6 @@ import re
 
 import numpy as np
 
-from qra_jax.fit.runs.rows import BIN, STEP, parsed
-
 GUESSES = 4096
 """Largest number of samples that granularity is searched for."""
 RATE = re.compile(r"acc|pass|success|solve|rate", re.IGNORECASE)
@@ -68,18 +66,19 @@ def granularity(values: np.ndarray, resolution: float = 1e-9) -> int | None:
     return int(m[np.argmax(good)]) if good.any() else None
 
 
-def guessed_range(name: str, values: np.ndarray) -> tuple[float, float] | None:
+def guessed_range(name: str, values: np.ndarray, hundredths: bool = False) -> tuple[float, float] | None:
     """The range of a column that needs none to be given: fractions, and percentages of what is called a share.
 
     Args:
       name: of the column.
       values: `[points]`.
+      hundredths: whether its cells have a sign of per cent.
 
     Returns:
       (0, 1), (0, 100), or `None` where it cannot be known.
     """
     low, high = values.min(), values.max()
-    if low >= -1e-5 and high <= 100 + 1e-4 and HUNDREDTHS.search(name):
+    if low >= -1e-5 and high <= 100 + 1e-4 and (hundredths or HUNDREDTHS.search(name)):
         return 0.0, 100.0
     if low >= -1e-5 and high <= 1 + 1e-5:
         return 0.0, 1.0
@@ -128,12 +127,3 @@ def two_valued(values: np.ndarray) -> tuple[float, float] | None:
         return 0.0, 1.0
     many = len(distinct) == 2 and len(values) >= ROLLOUTS
     return (float(distinct[0]), float(distinct[1])) if many else None
-
-
-def step_of(text: str) -> float | None:
-    """The step in a name: that of `step_0100`, the middle of `1–80`; none where there is none."""
-    if (found := BIN.fullmatch(text.strip())) is not None:
-        return (float(found[1]) + float(found[2])) / 2
-    if (found := STEP.search(text)) is not None:
-        return float(found[1])
-    return parsed(text)

@@ -7,61 +7,76 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qra_jax.fit.runs import keys, scales
-from qra_jax.fit.runs.rows import Log
+from qra_jax.fit.runs import scales
 
 SHOWN = 12
 """Steps of restarts that are named."""
 Say = Callable[[str], None]
 
 
-class Series(NamedTuple):
-    """Values by step, in the order of the rows."""
+class Names(NamedTuple):
+    """What is said of values by step.
 
-    log: Log
+    Attributes:
+      path: of the file.
+      at: the column of steps.
+      values: the column of values.
+      questions: whether a column names questions.
+    """
+
+    path: str
+    at: str
+    values: str
+    questions: bool
+
+
+class Series(NamedTuple):
+    """Values by step, in the order of the rows.
+
+    Attributes:
+      lines: `[rows]`, of the file.
+      steps: `[rows]`.
+      values: `[rows]`.
+      counts: `[rows]`, samples behind each, where known.
+      lr: `[rows]`, learning rates, where known.
+    """
+
+    lines: np.ndarray
     steps: np.ndarray
-    """`[rows]`."""
     values: np.ndarray
-    """`[rows]`."""
     counts: np.ndarray | None
-    """`[rows]`, samples behind each, where known."""
+    lr: np.ndarray | None
 
     def take(self, rows: np.ndarray) -> Series:
         """Some of the rows: indices, or `[rows]` of booleans."""
-        counts = None if self.counts is None else self.counts[rows]
-        return Series(self.log.rows(rows), self.steps[rows], self.values[rows], counts)
+        counts, lr = (None if one is None else one[rows] for one in (self.counts, self.lr))
+        return Series(self.lines[rows], self.steps[rows], self.values[rows], counts, lr)
 
 
-def one_a_step(found: Series, run: str | None, at: str, name: str, keep: str | None, say: Say) -> Series:
+def one_a_step(found: Series, names: Names, run: str | None, keep: str | None, say: Say) -> Series:
     """One point a step.
 
     Args:
       found: rows with a step and a value.
+      names: of its columns.
       run: number of a run, of several one after the other.
-      at: name of the column of steps.
-      name: of the values.
       keep: `"first"` or `"last"` of rows with one step; else as the rules are.
       say: takes a sentence on what was done.
 
     Raises:
       ValueError: several runs one after the other, and none named.
     """
-    if keep is None and (counted := _rollouts(found, name, say)) is not None:
+    if keep is None and (counted := _rollouts(found, names, say)) is not None:
         return counted
-    found, back = _apart(found, run, say)
+    found, back = _apart(found, names, run, say)
     if keep is None:
         found = _once(found, say)
         back = _back(found.steps) if len(back) else back
     if len(back) > max(1, len(found.steps) / 4):
         say("steps are not in order: sorted")
     elif len(back) and keep is None:
-        found = _restarted(found, back, at, say)
+        found = _restarted(found, back, names, say)
     return _alone(found.take(np.argsort(found.steps, kind="stable")), keep, say)
-
-
-def questions(log: Log) -> str | None:
-    """The column that names questions, where there is one."""
-    return keys.find([*log.names, *log.numbers], keys.QUESTIONS)
 
 
 def _back(steps: np.ndarray) -> np.ndarray:
@@ -69,30 +84,30 @@ def _back(steps: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(steps) < 0) + 1
 
 
-def _rollouts(found: Series, name: str, say: Say) -> Series | None:
+def _rollouts(found: Series, names: Names, say: Say) -> Series | None:
     """Means of rollouts or of groups, where most steps have several rows of them."""
     distinct, index, many = np.unique(found.steps, return_inverse=True, return_counts=True)
     both = scales.two_valued(found.values)
-    single = both is not None and (questions(found.log) is not None or len(np.unique(found.values)) == 2)
-    if not (many > 1).mean() > 0.5 or not (single or questions(found.log) is not None):
+    single = both is not None and len(np.unique(found.values)) == 2
+    if not (many > 1).mean() > 0.5 or not (single or names.questions):
         return None
     weight = np.ones(len(index)) if found.counts is None else np.nan_to_num(found.counts, nan=1.0)
     behind = np.bincount(index, weight)
     mean = np.bincount(index, weight * found.values) / behind
-    say(f"{len(index)} rows of rollouts: {name} is their mean at each of {len(distinct)} steps")
+    say(f"{len(index)} rows of rollouts: {names.values} is their mean at each of {len(distinct)} steps")
     first = np.unique(index, return_index=True)[1]
     known = both is not None or found.counts is not None
-    return Series(found.log.rows(first), distinct, mean, behind if known else None)
+    return found.take(first)._replace(steps=distinct, values=mean, counts=behind if known else None)
 
 
-def _apart(found: Series, run: str | None, say: Say) -> tuple[Series, np.ndarray]:
+def _apart(found: Series, names: Names, run: str | None, say: Say) -> tuple[Series, np.ndarray]:
     """One of several runs, one after the other, where its number is given; rows at which steps go back."""
-    back, named = _back(found.steps), keys.find([*found.log.names, *found.log.numbers], keys.RUNS)
-    if run is None or named is not None:
+    back = _back(found.steps)
+    if run is None:
         return found, back
     parts = np.split(np.arange(len(found.steps)), back)
     if not 1 <= int(run) <= len(parts):
-        raise ValueError(f"run: {run}; {found.log.path} has {len(parts)} runs one after the other")
+        raise ValueError(f"run: {run}; {names.path} has {len(parts)} runs one after the other")
     if len(parts) > 1:
         say(f"run {run} of {len(parts)}, one after the other in the file")
     return found.take(parts[int(run) - 1]), back[:0]
@@ -110,20 +125,20 @@ def _once(found: Series, say: Say) -> Series:
     return found.take(new)
 
 
-def _restarted(found: Series, back: np.ndarray, at: str, say: Say) -> Series:
+def _restarted(found: Series, back: np.ndarray, names: Names, say: Say) -> Series:
     """Later rows in the place of earlier ones from the step on at which a run was taken up again."""
-    steps, path = found.steps, found.log.path
+    steps = found.steps
     again = steps[back] <= steps[0]
     if again.all() and (np.diff(np.concatenate([[0], back, [len(steps)]])) > 2).all():
         raise ValueError(
-            f"{path}: steps begin again at row {found.log.lines[back[0]]}: {len(back) + 1} runs one after the other; "
+            f"{names.path}: steps begin again at row {found.lines[back[0]]}: {len(back) + 1} runs one after the other; "
             f"must be one: --run 1 … {len(back) + 1} takes one of them, --keep last the later of equal steps"
         )
     kept = np.ones(len(steps), bool)
     for place in back:
         kept[:place] &= steps[:place] < steps[place]
     named = ", ".join(f"{steps[place]:.10g}" for place in back[:SHOWN])
-    say(f"restarted at {at} {named}: {(~kept).sum()} earlier rows from there on are overwritten")
+    say(f"restarted at {names.at} {named}: {(~kept).sum()} earlier rows from there on are overwritten")
     return found.take(kept)
 
 
@@ -142,4 +157,5 @@ def _alone(found: Series, keep: str | None, say: Say) -> Series:
     total = np.add.reduceat(weight, first)
     say(f"{(many > 1).sum()} steps are there more than once: the mean of their values")
     mean = np.add.reduceat(weight * found.values, first) / total
-    return Series(found.log.rows(first), distinct, mean, None if found.counts is None else total)
+    counts = None if found.counts is None else total
+    return found.take(first)._replace(steps=distinct, values=mean, counts=counts)

@@ -40,7 +40,7 @@ def events(sample: Sample) -> Log:
         runs = {str(path.relative_to(sample.path)): path for path in folders}
     else:
         runs = {sample.path.name: sample.path}
-    rows = Rows()
+    rows = Rows(sample.wanted)
     for name, path in runs.items():
         read = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
         read.Reload()
@@ -73,7 +73,7 @@ def is_trackio(sample: Sample) -> bool:
 def trackio(sample: Sample) -> Log:
     """The table `metrics` of a database of trackio."""
     base = sqlite3.connect(f"{sample.path.resolve().as_uri()}?mode=ro", uri=True)
-    rows = Rows()
+    rows = Rows(sample.wanted)
     try:
         found = [column for _, column, *_ in base.execute("pragma table_info(metrics)")]
         if not {"step", "metrics"} <= set(found):
@@ -102,7 +102,7 @@ def is_parquet(sample: Sample) -> bool:
 
 def parquet(sample: Sample) -> Log:
     """A table of Parquet, in batches."""
-    rows = Rows()
+    rows = Rows(sample.wanted)
     _parquet(sample.path, rows, {})
     return rows.done(str(sample.path), "a Parquet file")
 
@@ -126,7 +126,7 @@ def is_dumps(sample: Sample) -> bool:
 
 def dumps(sample: Sample) -> Log:
     """Rollouts, a file for each step; a step that a row gives itself is taken before that in the name."""
-    rows = Rows()
+    rows = Rows(sample.wanted)
     for step, path in _dumps(sample.path):
         if path.suffix == ".parquet":
             _parquet(path, rows, {"step": step})

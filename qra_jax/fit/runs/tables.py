@@ -1,16 +1,17 @@
-"""Logs that are tables: separated by commas, semicolons, tabs or bars; exports of W&B and TensorBoard."""
+"""Logs that are tables: separated by commas, semicolons, tabs, bars or spaces; exports of W&B and TensorBoard."""
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
-from qra_jax.fit.runs.rows import Log, Rows, parsed
-from qra_jax.fit.runs.sample import Sample
+from qra_jax._files import Table
+from qra_jax.fit.runs import cells
+from qra_jax.fit.runs.layout import Layout, Row, layout, records
+from qra_jax.fit.runs.rows import Log, Rows
+from qra_jax.fit.runs.sample import Sample, look
 
-SIGNS = (",", "\t", ";", "|")
-DECIMAL_COMMA = re.compile(r"^[-+]?\d+,\d+$")
 WORDS = 12
 """Words in the name of a column, at most: prose has commas, too."""
 BOUNDS = ("__MIN", "__MAX")
@@ -18,12 +19,9 @@ BOUNDS = ("__MIN", "__MAX")
 
 
 def is_table(sample: Sample) -> bool:
-    """Whether its first row, and one more where there is one, have two cells or more; or it is a column of numbers."""
-    lines = _plain(sample.first[:50])
-    sign = _sign(lines)
-    if sign is None:
-        return len(lines) > 2 and all(parsed(line.strip()) is not None for line in lines[1:])
-    return all(len(cell.split()) <= WORDS for cell in _cells(lines[0], sign))
+    """Whether most of its first rows have as many cells, two or more, or it is a column of numbers."""
+    found = layout(sample)
+    return found is not None and all(len(cell.split()) <= WORDS for cell in found.header)
 
 
 def table(sample: Sample) -> Log:
@@ -32,78 +30,75 @@ def table(sample: Sample) -> Log:
     Raises:
       ValueError: a column that is there twice, a row of another length than the header, no rows.
     """
-    sign = _sign(_plain(sample.first[:50])) or ","
-    with sample.path.open(encoding=sample.encoding, errors="replace", newline="") as file:
-        lines = (line.replace("\0", "") for line in file)
-        reader = csv.reader((line for line in lines if not line.startswith("#")), delimiter=sign)
-        rows = (
-            (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))
-        )
-        try:
-            return _read(sample, sign, rows)
-        except csv.Error as error:
-            raise ValueError(f"{sample.path}, row {reader.line_num}: {error}; must be a table") from None
-
-
-def header(sample: Sample) -> list[str]:
-    """Cells of the first line of a text."""
-    lines = _plain(sample.first[:2])
-    return [cell.strip() for cell in _cells(lines[0], _sign(lines) or ",")] if lines else []
-
-
-def _read(sample: Sample, sign: str, lines: Iterator[tuple[int, list[str]]]) -> Log:
-    path, (first, header) = sample.path, next(lines)
-    notes: tuple[str, ...] = ()
-    if all(parsed(cell) is not None for cell in header):
-        lines = _before((first, header), lines)
-        header = ["step", "value"] if len(header) == 2 else [f"column {i + 1}" for i in range(len(header))]
-        notes = ("the file has no header",)
-    for name in header:
-        if name and header.count(name) > 1:
-            raise ValueError(f"{path}, row {first}: column {name} is there twice; must be there once")
-    runs = _runs(header)
+    found = layout(sample)
+    assert found is not None  # or it would not be read as one
+    names, runs, rows = found.header, _runs(found.header), Rows(sample.wanted)
     kind = "a table"
-    if [name.lower() for name in header] == ["wall time", "step", "value"]:
+    if [name.lower() for name in names] == ["wall time", "step", "value"]:
         kind = "a table of TensorBoard"
     elif runs:
         kind = "a chart of W&B"
-    elif "_step" in header and "_timestamp" in header:
+    elif "_step" in names and "_timestamp" in names:
         kind = "a history of W&B"
-    rows, count = Rows(), 0
-    for line, cells in lines:
-        if cells == header:
-            continue
-        if len(cells) != len(header):
-            if len(cells) < len(header) and _last(lines):
-                rows.skipped += 1
-                break
-            said = f"{len(cells)} cell{'s' * (len(cells) != 1)}; must be {len(header)}, as in the header"
-            raise ValueError(f"{path}, row {line}: {said}")
-        count += 1
-        if sign == ";":
-            cells = [cell.replace(",", ".") if DECIMAL_COMMA.match(cell) else cell for cell in cells]
+    for line, row in _rows(sample, found, rows):
         if not runs:
-            rows.add({name: cell for name, cell in zip(header, cells, strict=True) if name}, line)
+            rows.add({name: cell for name, cell in zip(names, row, strict=True) if name}, line)
             continue
         for run, columns in runs.items():
-            values = {metric: cells[i] for metric, i in columns.items()}
+            values = {metric: row[i] for metric, i in columns.items()}
             if any(values.values()):
-                rows.add({header[0]: cells[0], "run": run, **values}, line)
-    if not count:
+                rows.add({names[0]: row[0], "run": run, **values}, line)
+    return rows.done(str(sample.path), kind, found.notes, trainer=kind == "a table")
+
+
+def whole(path: str | Path, wanted: str) -> Table:
+    """A table as texts.
+
+    Args:
+      path: the file.
+      wanted: what it must be, for complaints.
+
+    Raises:
+      ValueError: as `table` does; a file that is none.
+    """
+    sample = look(path)
+    if sample.text is None or (found := layout(sample) or layout(sample, ",")) is None:
+        raise ValueError(f"{path}: no table; must be {wanted}")
+    each = list(_rows(sample, found, Rows()))
+    columns = {name: [row[i] for _, row in each] for i, name in enumerate(found.header) if name}
+    return Table(Path(path), tuple(found.header), columns, [line for line, _ in each])
+
+
+def _rows(sample: Sample, found: Layout, rows: Rows) -> Iterator[Row]:
+    """Rows under the header, each as long as it; a last one that was cut off is counted."""
+    path, width = sample.path, len(found.header)
+    for name in found.header:
+        if name and found.header.count(name) > 1:
+            line = max(found.start - 1, 1)
+            raise ValueError(f"{path}, row {line}: column {name} is there twice; must be there once")
+    line, there, cut = 0, False, None
+    lines = ((n, text) for n, text in sample.lines() if n >= found.start and not (there and rows.passes()))
+    try:
+        for line, row in records(lines, found.sign):
+            if row == found.header or (found.sign == "|" and len(row) == 1):
+                continue
+            if cut:
+                raise ValueError(cut)
+            if len(row) > width and not any(row[width:]):
+                row = row[:width]
+            if len(row) != width:
+                said = f"{len(row)} cell{'s' * (len(row) != 1)}; must be {width}, as in the header"
+                cut = f"{path}, row {line}: {said}"
+                if len(row) > width or not there:
+                    raise ValueError(cut)
+                continue
+            there = True
+            yield line, [cells.with_point(cell) for cell in row] if found.comma else row
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {line + 1}: {error}; must be a table") from None
+    rows.skipped += cut is not None
+    if not there:
         raise ValueError(f"{path}: no rows under the header; must have one or more")
-    return rows.done(str(path), kind, notes, trainer=kind == "a table")
-
-
-def _before(
-    one: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]
-) -> Iterator[tuple[int, list[str]]]:
-    yield one
-    yield from rest
-
-
-def _last(lines: Iterator[tuple[int, list[str]]]) -> bool:
-    """Whether nothing comes after: a last row that is short was cut off."""
-    return next(lines, None) is None
 
 
 def _runs(header: list[str]) -> dict[str, dict[str, int]]:
@@ -113,21 +108,6 @@ def _runs(header: list[str]) -> dict[str, dict[str, int]]:
         run, gap, metric = name.rpartition(" - ")
         if not gap:
             return {}
-        if not metric.endswith(BOUNDS) and metric != "_step":
+        if not metric.endswith(BOUNDS):
             found.setdefault(run, {})[metric] = i
     return found
-
-
-def _plain(lines: Iterable[str]) -> list[str]:
-    return [line for line in lines if not line.startswith("#")]
-
-
-def _sign(lines: list[str]) -> str | None:
-    """The sign that cuts the first lines into two cells or more; of several, that with as many in both, and most."""
-    counts = {sign: [len(_cells(line, sign)) for line in lines[:2]] for sign in SIGNS}
-    good = [sign for sign, each in counts.items() if each and min(each) > 1]
-    return max(good, key=lambda sign: (counts[sign][0] == counts[sign][-1], counts[sign][0]), default=None)
-
-
-def _cells(line: str, sign: str) -> list[str]:
-    return next(csv.reader([line], delimiter=sign), [])
