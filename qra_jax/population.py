@@ -2,7 +2,7 @@ r"""Success rates of many questions: what a batch shows of them, and where a com
 
 A batch has many questions, and what it shows is a mean over them: pass@k, the share of groups that are all right or
 all wrong. None of these follows from the mean success rate alone (Jensen's inequality), so that the distribution is
-kept, as weighted rates. Everything here is NumPy and exact up to the quadrature of a beta distribution.
+kept, as weighted rates. Everything here is NumPy, and exact up to the quadrature of a beta distribution.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from qra_jax import _check
 SPREAD = 2.0
 """a + b of the beta distribution that is taken where only a mean is known: those fitted to measured pass rates and
 pass@k curves of base models have some 1 to 3."""
-_NODES = 96
-_FAR = 60.0
+_TAIL, _STEP, _WIDE, _MOST = 40.0, 0.06, 1.5, 4000
+"""Of the quadrature: nats of the density at its ends, steps in u and of the logit in the middle, number of steps."""
+_FAR = 700.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ class Population:
 
     @classmethod
     def beta(cls, a: float | int, b: float | int, said: str = "") -> Population:
-        r"""A beta distribution, $p(\rho)\propto\rho^{a-1}(1-\rho)^{b-1}$, by Gauss–Jacobi quadrature.
+        r"""A beta distribution, $p(\rho)\propto\rho^{a-1}(1-\rho)^{b-1}$.
+
+        By the trapezoidal rule in u, where $\operatorname{logit}\rho = \mu+\sigma\sinh u$ with the mean μ and the
+        standard deviation σ of the logit: the tails that a shift of the logits brings to light are there, too.
 
         Args:
           a: > 0.
@@ -77,9 +81,14 @@ class Population:
         """
         for name, value in (("a", a), ("b", b)):
             _check.positive(name, value)
-        with np.errstate(invalid="ignore"):  # 0/0 inside at a + b = 1, which it mends
-            nodes, weights = special.roots_jacobi(_NODES, b - 1, a - 1)
-        return cls((1 + nodes) / 2, weights, said or f"a beta distribution, a = {a:.3g}, b = {b:.3g}")
+        middle = special.digamma(a) - special.digamma(b)
+        width = float(np.sqrt(special.polygamma(1, a) + special.polygamma(1, b)))
+        far = np.arcsinh(_TAIL / (min(a, b, 1.0) * width) + 8.0)
+        u = np.linspace(-far, far, int(min(max(2 * far / _STEP, 2 * far * width / _WIDE), _MOST)) + 1)
+        z = middle + width * np.sinh(u)
+        log = a * special.log_expit(z) + b * special.log_expit(-z) + np.log(np.cosh(u))
+        weights = np.exp(log - log.max())
+        return cls(special.expit(z), weights, said or f"a beta distribution, a = {a:.3g}, b = {b:.3g}")
 
     @classmethod
     def around(cls, mean: float | int, spread: float | int = SPREAD) -> Population:
@@ -90,7 +99,7 @@ class Population:
           spread: a + b > 0; small where most questions are nearly always right or wrong.
         """
         _check.unit_interval("mean", mean)
-        said = f"a beta distribution with mean {mean:.3g} and a + b = {spread:.3g}"
+        said = f"a beta distribution with mean {mean:.3g} and a + b = {spread:.3g}, assumed"
         if mean in (0, 1):
             return cls.of([mean], said)
         return cls.beta(mean * spread, (1 - mean) * spread, said)
@@ -123,6 +132,12 @@ class Population:
             at = int(np.argmin(np.diff(found)))
             raise ValueError(
                 f"pass_at: {found[at + 1]:g} at k = {ks[at + 1]} after {found[at]:g} at k = {ks[at]}; must not fall"
+            )
+
+        if ks[0] == 1 and (found > 1.02 * ks * found[0]).any():
+            at = int(np.argmax(found > 1.02 * ks * found[0]))
+            raise ValueError(
+                f"pass_at: {found[at]:g} at k = {ks[at]} beside {found[0]:g} at k = 1; must be at most k times that"
             )
 
         def curve(logs: np.ndarray) -> np.ndarray:
@@ -210,6 +225,12 @@ class Population:
         return float(self.weights @ self.rates)
 
     @property
+    def constant(self) -> float | None:
+        """The success rate of all questions, where it is 0 or 1 for all or for some of either: no shift moves them."""
+        decided = np.isin(self.rates, (0.0, 1.0))
+        return self.mean if decided[self.weights > 0].all() else None
+
+    @property
     def spread(self) -> float:
         r"""a + b of the beta distribution of the same mean and variance, $\bar\rho(1-\bar\rho)/\mathrm{Var}\rho-1$."""
         variance = self.average((self.rates - self.mean) ** 2)
@@ -265,6 +286,17 @@ class Population:
         return float(
             np.sqrt((between + self.average(self.rates * (1 - self.rates)) / group_size) / questions)
         )
+
+    def at_temperature(self, temperature: float | int) -> Population:
+        r"""The same questions with rollouts drawn from $\pi^{1/T}$: logits over T.
+
+        Args:
+          temperature: T > 0.
+        """
+        _check.positive("temperature", temperature)
+        with np.errstate(divide="ignore"):
+            rates = special.expit(special.logit(self.rates) / temperature)
+        return Population(rates, self.weights, self.said)
 
     def shifted(self, shift: float | int) -> Population:
         """The same questions after a common shift of the logit of right against wrong.

@@ -36,7 +36,8 @@ def test_silent_groups_of_a_set_of_questions(capsys, pass_rates):
     assert cli.main(["advise", "--questions", pass_rates, "--group-size", "8"]) == 0
     said = capsys.readouterr().out
     assert "η is not known, so only what does not depend on it is said" in said
-    assert "Silent groups: 54%" in said or f"Silent groups: {found['silent']['first']:.0%}" in said
+    assert f"Silent groups: {found['silent']['first']:.0%} of groups of 8" in said
+    assert "Assumed: 64 prompts a step (--batch-prompts), 1000 steps (--steps)." in said
 
 
 def test_rates_of_few_tries_are_freed_of_their_noise(tmp_path):
@@ -96,6 +97,42 @@ def test_eta_of_patterns_is_that_of_the_orbit(capsys):
     assert "went: starts at 0.5; must be near 0.3" in capsys.readouterr().err
 
 
+def test_a_verifier_that_errs_is_part_of_the_orbit_of_went(capsys):
+    words = [
+        "--ref",
+        ".3",
+        ".7",
+        "--success",
+        "1",
+        "0",
+        "--runs",
+        "64",
+        "--steps",
+        "200",
+        "--group-size",
+        "8",
+    ]
+    found = _advise(capsys, *words, "--tpr", ".9", "--fpr", ".3", "--went", ".3", ".8")["advice"]
+    assert found["accuracy_without_noise"] == pytest.approx(0.8, abs=0.01)
+
+
+def test_questions_without_a_chance_are_said_to_be(capsys, tmp_path):
+    path = tmp_path / "rates.csv"
+    path.write_text("question,pass_rate\na,0\nb,0\n")
+    assert cli.main(["advise", "--questions", str(path), "--eta", ".1"]) == 0
+    assert "Nothing to learn: no rollout is ever right" in capsys.readouterr().out
+    path.write_text("question,correct,n\na,1,8\nb,0,8\n")
+    assert inputs.questions(str(path)).mean == pytest.approx(1 / 16, rel=1e-3)
+
+
+def test_a_configuration_leaves_no_option_aside_in_silence(capsys, tmp_path):
+    config = tmp_path / "grpo.json"
+    config.write_text(json.dumps({"num_generations": 8}))
+    for option in (["--group-size", "16"], ["--sampling-temperature", ".5"], ["--surrogate", "none"]):
+        assert cli.main(["advise", "--pass-at", "1=.3", "8=.7", "--config", str(config), *option]) == 2
+        assert f"{option[0][2:]}: given with a configuration" in capsys.readouterr().err
+
+
 def test_options_by_their_usual_names(capsys, pass_rates):
     usual = [
         "--num-generations",
@@ -139,6 +176,12 @@ def test_options_by_their_usual_names(capsys, pass_rates):
         (["--pass-at", "1=.3", "8=.7", "--went", ".5", ".4"], "went: from 0.5 to 0.4; must be a rise"),
         (["--pass-at", "1=.3", "8=.7", "--reward", ".3"], "reward: given without ref; must be with patterns"),
         (["--pass-at", "1=.3", "8=.7", "--plot", "x.png"], "plot: given without ref; must be with patterns"),
+        (["--pass-at", "1=.3", "8=.7", "--went", "1.2", ".5"], "went: 1.2; must be in (0, 1)"),
+        (["--pass-at", "1=.3", "8=.7", "--went", ".3", "1"], "went: 1; must be in (0, 1)"),
+        (
+            ["--ref", ".5", ".5", "--success", "1", "0", "--went", ".5", ".9", "--beta", ".1"],
+            "beta: given with went",
+        ),
         (["--questions", "nowhere.csv"], "nowhere.csv"),
         (["--from", "nowhere.csv"], "nowhere.csv"),
         (

@@ -97,15 +97,36 @@ def test_the_signs_and_not_the_falls_tell_causes_apart(tmp_path):
     assert examine(_log(tmp_path, level | {"kl": free})).cause == "slow"
     # The slope of the loss over KL tells β, and the configuration does.
     noise = 1e-4 * np.random.default_rng(0).standard_normal(len(STEPS))
-    assert examine(_log(tmp_path, level | {"kl": free, "loss": 0.2 * free + noise})).cause == "kl_resting"
+    held = CASES["kl_resting"]["kl"]
+    assert examine(_log(tmp_path, level | {"kl": held, "loss": 0.2 * held + noise})).cause == "kl_resting"
     assert examine(_log(tmp_path, level | {"kl": free, "loss": 0.001 * free + 1e-6 * noise})).cause == "slow"
-    assert examine(_log(tmp_path, level), beta=0.2).cause == "kl_resting"
+    higher = {PART: FLAT + 0.2 * (1 - np.exp(-STEPS / 15))}
+    assert examine(_log(tmp_path, higher), beta=2.0).cause == "kl_resting"  # which rests near, at some .5
+    assert examine(_log(tmp_path, level), beta=0.02).cause == "slow"  # which rests far above
 
 
 def test_groups_that_differ_in_any_part_are_never_silent(tmp_path):
     """A reward with a part of its own for each rollout has no silent groups: lost patterns are seen without them."""
     log = {name: values for name, values in CASES["lost_pattern"].items() if name != "frac_reward_zero_std"}
     assert examine(_log(tmp_path, log | {"frac_reward_zero_std": 0.0})).cause == "lost_pattern"
+
+
+def test_a_log_whose_numbers_end_is_no_success(tmp_path):
+    path = _log(tmp_path, {})
+    state = json.loads(path.read_text())
+    for row in state["log_history"][70:]:
+        row["grad_norm"] = row["reward"] = row[PART] = float("nan")
+    path.write_text(json.dumps(state))
+    found = examine(path)
+    assert found.cause != "success"
+    assert "no numbers in " in " ".join(examination_report.story(found))
+
+
+def test_a_flat_log_is_no_resting_point_of_a_weak_penalty(tmp_path):
+    assert examine(_log(tmp_path, {PART: FLAT}), beta=0.02).cause == "slow"
+    assert (
+        examine(_log(tmp_path, {PART: np.zeros(len(STEPS)), "frac_reward_zero_std": 1.0})).cause == "too_hard"
+    )
 
 
 def test_what_no_model_knows_is_said(tmp_path):

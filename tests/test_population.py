@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 import qra_jax as qra
-from qra_jax.consult import rates
+from qra_jax.consult import alternatives, rates
 from qra_jax.consult.hyperparameters import Hyperparameters
 from qra_jax.consult.outlook import outlook, pace_of
 from qra_jax.consult.pace import pace
@@ -64,6 +64,10 @@ def test_a_measured_pass_at_k_curve_after_training_lies_below_a_common_shift():
             "pass_at: 0.2 at k = 4 after 0.3 at k = 1; must not fall",
         ),
         (lambda: Population.from_pass_at({1: 0.0, 4: 0.2}), r"pass_at: 0 at k = 1; must be in \(0, 1\)"),
+        (
+            lambda: Population.from_pass_at({1: 0.1, 2: 0.9}),
+            "pass_at: 0.9 at k = 2 beside 0.1 at k = 1; must be at most",
+        ),
         (lambda: Population.from_counts([9.0], 8), r"correct\[0\]: 9; must be in \[0, 8\]"),
         (lambda: Population.of([0.0, 0.5]).shift_to(0.9), r"mean: 0.9; must be in \(.*, 0.5\)"),
     ],
@@ -114,6 +118,8 @@ def test_the_pull_of_a_batch_by_enumeration():
     found = pace(population, algorithm, tpr=tpr, fpr=fpr)
     mean = np.dot(chances, pulls)
     assert float(found.at("speed", 0.0)) == pytest.approx(mean, abs=1e-9)
+    variance = np.dot(chances, np.square(pulls)) - mean**2  # also of which of the accepted are right
+    assert float(found.at("noise", 0.0)) == pytest.approx(np.sqrt(variance), abs=1e-9)
     accepted = fpr + (tpr - fpr) * population.rates
     assert float(found.at("silent", 0.0)) == pytest.approx(
         np.mean(accepted**3 + (1 - accepted) ** 3), abs=1e-9
@@ -142,6 +148,50 @@ def test_where_penalties_rest():
     assert 0.3 < float(held.at("accuracy", held.rest)) < 1
 
 
+def test_the_tails_of_a_distribution_are_there_after_a_shift():
+    """Mean of a decided population after a large shift, against an integral over the logit."""
+    for a, b in ((0.3, 0.2), (0.1, 0.1), (0.05, 0.1)):
+        z = np.linspace(-2000, 2000, 2_000_001)
+        log = a * special.log_expit(z) + b * special.log_expit(-z) - special.betaln(a, b)
+        exact = np.sum(np.exp(log) * special.expit(z + 16)) * (z[1] - z[0])
+        assert Population.beta(a, b).shifted(16).mean == pytest.approx(exact, abs=1e-4)
+    assert Population.from_counts([1.0] * 20, 8).mean == pytest.approx(1 / 8, rel=5e-3)
+    assert Population.from_pass_at({1: 0.01, 2: 0.0199, 4: 0.0394}).mean == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_population_may_go_down_to_rest():
+    held = pace(Population.of([0.8]), qra.grpo(8), entropy_bonus=2.0)
+    assert held.rest < 0
+    assert 0.5 < held.limit < 0.8
+    free = pace(Population.beta(0.05, 0.05), qra.grpo(8))
+    assert free.rest == np.inf
+    assert free.limit > 0.999  # and not the end of a grid
+
+
+def test_a_temperature_of_the_rollouts_sharpens_what_a_batch_shows():
+    cold = Hyperparameters(group_size=16, off_policy=qra.OffPolicy(sampling_temperature=0.5))
+    found = outlook(Population.of([0.125]), cold, 64)
+    rate = Population.of([0.125]).at_temperature(0.5).mean
+    assert rate == pytest.approx(1 / 50)
+    assert found.silent == pytest.approx(found.by_size[16], abs=2e-3)
+    assert found.alike == pytest.approx(found.by_size[16])
+
+
+def test_groups_that_are_drawn_again_cost_their_draws():
+    settings = Hyperparameters(algorithm="dapo", group_size=32, steps=100)
+    found = outlook(Population.around(0.3), settings, 64, rates.given(0.02))
+    names = [one.name for one in alternatives.alternatives(found)]
+    small = next(name for name in names if name.startswith("groups of 8"))
+    assert int(small.split(", ")[1].split()[0]) < 4 * 64  # not as many as GRPO could have
+
+
+def test_questions_that_are_all_decided_do_not_move():
+    for questions in ([0.0, 0.0], [1.0], [0.0, 1.0]):
+        found = outlook(Population.of(questions), Hyperparameters(group_size=8), 64, rates.given(0.1))
+        assert found.gain is None
+        assert found.silent == pytest.approx(1.0)
+
+
 def test_eta_from_start_end_and_steps():
     settings = Hyperparameters(group_size=8, steps=200)
     speed = pace_of(Population.around(0.3), settings)
@@ -161,7 +211,8 @@ def test_a_learning_rate_tells_eta_within_the_spread_of_measured_runs():
     inside = [(low < ratio * 1e-6 < high) for ratio in np.exp(logs)]
     assert np.mean(inside) >= 0.7
     assert high / low > 30  # a learning rate alone says little
-    assert stats.kstest(np.log(found.draws(2000)), "norm", (np.log(found.median), found.spread)).pvalue > 1e-3
+    scaled = np.log(found.draws(2000) / found.median) / found.spread
+    assert stats.kstest(scaled, "t", (found.freedom,)).pvalue > 1e-3
 
 
 def test_a_small_gain_cannot_be_seen():

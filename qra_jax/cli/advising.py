@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qra_jax.cli import inputs
-from qra_jax.cli.commands import Advise
+from qra_jax.cli.commands import ANY_RANGE, Advise
 from qra_jax.cli.session import busy, writable, wrote
 
 if TYPE_CHECKING:
@@ -22,10 +23,23 @@ if TYPE_CHECKING:
     from qra_jax.consult.rates import Eta
     from qra_jax.population import Population
 
-BY_CONFIG = ("algorithm", "group_size", "beta", "clip_low", "clip_high", "epochs", "staleness")
+NAMED = ("algorithm", "beta", "clip_low", "clip_high", "epochs", "staleness")
+OFF_POLICY = (
+    "surrogate",
+    "dual_clip",
+    "correction",
+    "correction_cap",
+    "epochs",
+    "staleness",
+    "schedule",
+    "sampling_temperature",
+)
+BY_CONFIG = tuple(dict.fromkeys(("group_size", *NAMED, *OFF_POLICY)))
 """Settings that a configuration gives."""
 STEPS, ETA, LOGIT = 1000, 0.1, 1e-4
 """Steps and η where nothing tells them, and the η below which an optimizer's learning rate was meant."""
+GROUP, QUESTIONS = 16, 64
+"""Rollouts of a question and questions of a step, where nothing tells them."""
 
 
 @dataclass
@@ -51,6 +65,7 @@ class Answer:
     names: list[str] = field(default_factory=list)
     questions: int = 1
     careful: list[str] = field(default_factory=list)
+    ended: tuple[float, float] | None = None
 
 
 def advise(command: Advise) -> int:
@@ -128,7 +143,9 @@ def read(command: Advise) -> Asked:
     elif command.pass_at:
         asked.population = brought.pass_at(command.pass_at)
     if command.from_ is not None:
-        asked.log = brought.logged(command.from_)
+        picked = {name: getattr(command, name) for name in ("column", "run", "step", "keep")}
+        scale = None if command.range == ANY_RANGE else command.range
+        asked.log = brought.logged(command.from_, scale=scale, **picked)
     return asked
 
 
@@ -155,21 +172,16 @@ def settings_of(command: Advise, preset: Any, asked: Asked) -> tuple[Hyperparame
         return Hyperparameters.of(preset.setup, **own)
     clips = command.surrogate not in ("none", "sapo")
     off_policy = OffPolicy(
-        surrogate=command.surrogate,
         clip=(command.clip_low, command.clip_high) if clips else None,
-        dual_clip=command.dual_clip,
-        correction=command.correction,
-        correction_cap=command.correction_cap,
-        epochs=command.epochs,
-        staleness=command.staleness,
-        schedule=command.schedule,
-        sampling_temperature=command.sampling_temperature,
+        **{name: getattr(command, name) for name in OFF_POLICY},
     )
     group = command.group_size
-    if asked.log is not None and group == Advise().group_size and asked.log.signals.group_size:
+    if group is None and asked.log is not None:
         group = asked.log.signals.group_size
-    named: dict[str, Any] = {name: getattr(command, name) for name in BY_CONFIG} | {"group_size": group}
-    return Hyperparameters(**named, off_policy=off_policy, **own), []
+    named: dict[str, Any] = {name: getattr(command, name) for name in NAMED}
+    return Hyperparameters(
+        **named, group_size=GROUP if group is None else group, off_policy=off_policy, **own
+    ), []
 
 
 def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: Any) -> Answer:
@@ -179,26 +191,43 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     import jax
 
     from qra_jax import consult
-    from qra_jax.consult import alternatives, examination, inputs as brought, outlook
+    from qra_jax.consult import advice_report, alternatives, examination, inputs as brought, outlook
 
     questions = command.batch_prompts
-    if preset is not None and preset.setup.questions is not None and questions == Advise().batch_prompts:
+    if questions is None and preset is not None:
         questions = preset.setup.questions
+    assumed = [f"{QUESTIONS} prompts a step (--batch-prompts)"] if questions is None else []
+    questions = QUESTIONS if questions is None else questions
+    if preset is None and command.group_size is None and not (asked.log and asked.log.signals.group_size):
+        assumed.append(f"groups of {GROUP} (--group-size)")
+    if command.steps is None and asked.log is None and (preset is None or preset.setup.steps is None):
+        assumed.append(f"{STEPS} steps (--steps)")
     answer = Answer(names=asked.names, questions=questions)
+    clips = settings.clip_low is not None or settings.clip_high is not None
+    if clips and settings.epochs == 1 and settings.staleness == 0:
+        answer.careful.append("With one epoch on fresh rollouts all ratios are one: the clip never acts.")
+    if assumed:
+        answer.careful.append(f"Assumed: {', '.join(assumed)}.")
     if (log := asked.log) is not None:
+        answer.ended = log.end, log.error[1]
         answer.careful.append(
             f"Read: {log.points.name}, {len(log.points.steps)} points of {log.points.column}; accuracy {log.start:.3g} "
             f"→ {log.end:.3g} ± {math.hypot(*log.error):.1g} in {log.steps:.6g} steps."
         )
-        answer.examination = examination.examine(
-            log.signals, group_size=settings.group_size, beta=settings.beta or None
-        )
+        try:
+            answer.examination = examination.examine(
+                log.signals, group_size=settings.group_size, beta=settings.beta or None
+            )
+        except ValueError as error:
+            answer.careful.append(f"The log cannot be examined: {error}.")
         if asked.population is None:
             asked.population = brought.population(log, settings.group_size)
     problem = inputs.problem(command.ref, asked.ref, asked.success) if asked.ref else None
     eta, careful = eta_of(command, asked, settings, preset, problem)
     answer.careful += careful
     if asked.population is not None:
+        if (constant := asked.population.constant) in (0.0, 1.0):
+            answer.careful.append(advice_report.nothing(constant))
         answer.outlook = outlook.outlook(asked.population, settings, questions, eta, command.seed)
         answer.others = alternatives.alternatives(answer.outlook, command.seed)
     if problem is not None:
@@ -230,7 +259,9 @@ def eta_of(
     """
     from qra_jax import orbit
     from qra_jax.consult import outlook, rates
+    from qra_jax.consult.examination import FAST
     from qra_jax.population import Population
+    from qra_jax.reward import verifiable
 
     steps = settings.steps * settings.epochs
     if command.eta is not None:
@@ -243,17 +274,32 @@ def eta_of(
         return rates.given(command.eta), careful
     if command.went:
         start, end = command.went
+        if not 0 < start < 1:
+            raise ValueError(f"went: {start:.10g}; must be in (0, 1)")
         if problem is not None and asked.population is None:
             base = float(problem.accuracy_ref)
             if abs(start - base) > 0.02:
                 raise ValueError(
                     f"went: starts at {start:.4g}; must be near {base:.4g}, that of ref and success"
                 )
+            if end <= base:
+                raise ValueError(f"went: from {base:.4g} to {end:.4g}; must be a rise")
+            names = {
+                "beta": settings.beta,
+                "entropy_bonus": settings.entropy_bonus,
+                "reward": asked.reward is not None,
+            }
+            for name, there in names.items():
+                if there:
+                    raise ValueError(
+                        f"{name}: given with went and patterns, whose orbit has none; give eta instead"
+                    )
             log_time = orbit.log_hitting_time(
                 problem,
                 target=end,
                 event="accuracy",
                 algorithm=settings.trained.with_group_size(settings.group_size),
+                reward=verifiable(settings.tpr, settings.fpr),
             )
             time = math.exp(float(log_time))
             if not 0 < time < math.inf:
@@ -263,17 +309,26 @@ def eta_of(
                 eta, 0.0, f"η = {eta:.3g}, from {base:.3g} to {end:.3g} in {settings.steps} steps"
             ), []
         population = asked.population or Population.around(start)
+        if population.constant is not None:
+            raise ValueError(
+                "went: given with questions that are always right or always wrong; must be others, nothing moves these"
+            )
         if abs(population.mean - start) > 1e-9:
             population = population.shifted(population.shift_to(start))
         asked.population = population
         return rates.went(outlook.pace_of(population, settings), end, steps), []
     if asked.log is not None and asked.population is not None:
         log, pace = asked.log, outlook.pace_of(asked.population, settings)
-        if log.end > log.start + 2 * math.hypot(*log.error):
-            try:
-                return rates.went(pace, log.most[0], max(log.most[1], 1.0) * settings.epochs), []
-            except ValueError:
-                pass
+        rise, error = log.end - log.start, math.hypot(*log.error)
+        if rise > 2 * error and asked.population.constant is None:
+            with contextlib.suppress(ValueError):  # these settings never get there
+                steps = max(log.most[1], 1.0) * settings.epochs
+                return rates.went(pace, log.most[0], steps, spread=error / rise), []
+        most = "" if rise + 2 * error <= 0 else f", at most {rise + 2 * error:.2g}"
+        if command.lr is None:
+            return None, [
+                f"The log rises by {rise:.2g} ± {error:.1g}{most}: it tells no η, and no learning rate does better."
+            ]
     rate = command.lr
     if rate is None and preset is not None:
         rate = preset.setup.learning_rate
@@ -281,7 +336,12 @@ def eta_of(
         rate = float(logged.values.max())
     if rate is None or rate == 0:
         return None, []
-    return rates.measured(float(rate)), []
+    careful = ["Every question is taken to be learnable, and no run to break."]
+    if rate >= FAST:
+        careful.append(
+            f"Careful: a learning rate of {rate:.2g} is one at which runs of language models collapse."
+        )
+    return rates.measured(float(rate)), careful
 
 
 def to_json(answer: Answer) -> str:
@@ -323,6 +383,13 @@ def show(answer: Answer) -> None:
     if (found := answer.outlook) is not None:
         lines += [*outlook_report.about(found), *outlook_report.gain(found), *outlook_report.silent(found)]
         lines += outlook_report.rests(found)
+    if answer.ended is not None and found is not None and found.gain is not None:
+        low, _, high = found.gain.end
+        level, error = answer.ended
+        if not low - 3 * error <= level <= high + 3 * error:
+            lines.append(
+                f"At the rate of its first rise that is so; the log ends at {level:.3g}: it levelled off, or fell."
+            )
     if answer.examination is not None:
         lines += examination_report.story(answer.examination)
     if answer.advice is not None:

@@ -64,6 +64,16 @@ class Advise:
     """Pass@k of the base model, such as 1=.31 8=.64, in place of questions."""
     from_: Annotated[str | None, _arg("LOG", "from")] = None
     """A training log: says what it shows, and gives questions, start, end and steps where not given."""
+    column: Annotated[str | None, _arg("NAME")] = None
+    """The measured column of the log; this and the next four as for fit."""
+    run: Annotated[str | None, _arg("NAME")] = None
+    """Which run of the log."""
+    step: Annotated[str | None, _arg("NAME")] = None
+    """The column that counts steps."""
+    range: Annotated[tuple[float, float], _arg("LOW HIGH")] = (-math.inf, math.inf)
+    """What counts as 0 and as 1 in the measured column."""
+    keep: Annotated[Literal["first", "last"] | None, _arg("WHICH")] = None
+    """Which of several rows with one step."""
     config: Annotated[str | None, _arg("FILE")] = None
     """A trainer's configuration (TRL or verl; JSON, YAML or a script), in place of algorithm, group size, beta, clips,
     epochs and staleness."""
@@ -75,10 +85,10 @@ class Advise:
     """An optimizer's learning rate, which tells eta within the wide spread of measured runs."""
     algorithm: Annotated[str, _arg("NAME")] = "grpo"
     """grpo, dr_grpo, rloo, reinforce, maxrl, signed, remax, opo, grpo_passk, filtered_sft or dynamic_sampling."""
-    group_size: Annotated[int, _arg("G")] = 16
-    """Rollouts of a question in a step."""
-    batch_prompts: Annotated[int, _arg("B")] = 64
-    """Questions in a step."""
+    group_size: Annotated[int | None, _arg("G")] = None
+    """Rollouts of a question in a step; default: those of the log, else 16."""
+    batch_prompts: Annotated[int | None, _arg("B")] = None
+    """Questions in a step; default: those of the configuration, else 64."""
     steps: Annotated[int | None, _arg("N")] = None
     """Steps; default: those of the log or of the configuration, else 1000."""
     beta: Annotated[float, _arg("B")] = 0.0

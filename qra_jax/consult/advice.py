@@ -35,6 +35,8 @@ RECORDS = 50
 TIE, NEAR = 0.01, 0.05
 """Parts of the room between base accuracy and the best pattern's success rate: changes that differ by less than
 `TIE` are as good as each other, and with less than `NEAR` left nothing bites."""
+ALIKE, MOST = 1.05, 1e6
+"""Costs up to which rollouts count as equal; draws of a group that are counted at most."""
 SHARE = 0.01
 """Share of failing runs from which on a setting does bite, however good the mean."""
 CONFIDENCE = 0.95
@@ -144,6 +146,8 @@ class Advice:
     @property
     def constant(self) -> float | None:
         """The reward of all patterns, where they have one: then nothing can be learnt."""
+        if self.top == 0:
+            return 0.0
         rates = np.asarray(self.problem.success if self.rewarded is None else self.rewarded)
         return float(rates[0]) if np.ptp(rates) == 0 else None
 
@@ -237,6 +241,7 @@ def advise(
             part = simulate(more, {**first, "start": part["log_policy"]})
         outcomes.append(outcome(change.name, change.limit, change.cost, part, _part(end, i, i + 1)))
     now = outcome("as it is", False, 1.0, own, own_exact)
+    outcomes = [_with_draws(one, tried, settings, np.asarray(own["earned"], float)) for one in outcomes]
     outcomes.sort(key=lambda one: -one.accuracy)
     room = float(success.max() - problem.accuracy_ref)
     z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / len(outcomes))
@@ -246,7 +251,7 @@ def advise(
             one
             for one in outcomes
             if one.limit == limit
-            and (limit or one.cost <= 1)
+            and (limit or one.cost <= ALIKE)
             and one.accuracy - now.accuracy > max(z * float(np.hypot(one.error, now.error)), TIE * room)
         ]
         good = [one for one in better if one.accuracy > better[0].accuracy - TIE * room]
@@ -304,6 +309,19 @@ def _draws(settings: Hyperparameters, reward: np.ndarray) -> np.ndarray | None:
     mixed = 1 - right**settings.group_size - (1 - right) ** settings.group_size
     with np.errstate(divide="ignore"):
         return np.nanmedian(1 / mixed, axis=0)
+
+
+def _with_draws(ending: Ending, tried: list[Change], settings: Hyperparameters, earned: np.ndarray) -> Ending:
+    """The cost of a change of the group size with the groups that are drawn again, at the rewards of the runs."""
+    change = next((one for one in tried if one.name == ending.name and "group_size" in one.settings), None)
+    own = _draws(settings, earned)
+    if change is None or own is None:
+        return ending
+    other = _draws(replace(settings, **change.settings), earned)
+    assert other is not None
+    return replace(
+        ending, cost=ending.cost * float(np.mean(np.minimum(other, MOST)) / np.mean(np.minimum(own, MOST)))
+    )
 
 
 def _log10_steps(problem: Problem, settings: Hyperparameters) -> float:

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from qra_jax._terminal import put, say
-from qra_jax.algorithm import Algorithm
-from qra_jax.consult.advice import FLAT, FOUND, LOST, SHARE, TIE, Advice, Ending
+from qra_jax.consult.advice import ALIKE, FLAT, FOUND, LOST, SHARE, TIE, Advice, Ending
 
 SFT = "SFT first"
 """How the change that is no hyperparameter begins."""
@@ -66,7 +65,7 @@ def table(advice: Advice, console: Console) -> None:
         column.justify, column.no_wrap = "right", True
     for one in sorted([advice.now, *advice.changes], key=lambda one: -one.accuracy):
         exact = one.cost == np.inf
-        cost, error = ("∞", "") if exact else (f"× {one.cost:g}", f" ± {one.error:.3f}")
+        cost, error = ("∞", "") if exact else (f"× {one.cost:.3g}", f" ± {one.error:.3f}")
         shares = f"{one.found:.0%}", f"{one.lost:.1%}"
         style = "bold" if one is advice.now else None
         rows.add_row(one.name, f"{one.accuracy:.3f}{error}", *shares, cost, style=style)
@@ -96,7 +95,7 @@ def story(advice: Advice, names: list[str], questions: int = 1) -> list[str]:
       questions: B ≥ 1, such questions in a batch: by them the noise of a logged accuracy is told.
     """
     if (constant := advice.constant) is not None:
-        return [_nothing(constant)]
+        return [nothing(constant, advice.rewarded is not None)]
     best = names[int(np.asarray(advice.problem.success).argmax())]
     return [
         *_gain(advice, best, questions),
@@ -138,7 +137,7 @@ def _gain(advice: Advice, best: str, questions: int) -> list[str]:
 def _silent(advice: Advice) -> list[str]:
     """Groups that teach nothing, and what they cost."""
     silent, lines = advice.paths.silent, []
-    if silent.max() > 0.3 and _idles(advice.settings.trained):
+    if silent.max() > 0.3 and advice.settings.idles:
         lines.append(
             f"Silent groups (all right or all wrong, nothing learned): {silent[0]:.0%} of them at first, "
             f"{silent[-1]:.0%} at the end."
@@ -177,22 +176,22 @@ def _failures(advice: Advice, best: str) -> list[str]:
     return lines
 
 
-def _nothing(constant: float) -> str:
-    """What is said where all patterns are right as often."""
+def nothing(constant: float, rewarded: bool = False) -> str:
+    """What is said where all patterns, or all questions, are right as often.
+
+    Args:
+      constant: how often.
+      rewarded: whether something else is rewarded than right answers.
+    """
     if constant == 0:
+        reward = "what reward rises for is something else" if rewarded else "reward is 0 throughout"
         return (
-            "Nothing to learn: no rollout is ever right, and reward is 0 throughout. Look at the verifier, the format "
+            f"Nothing to learn: no rollout is ever right, and {reward}. Look at the verifier, the format "
             "of answers and the difficulty of the question; no hyperparameter helps."
         )
     if constant == 1:
         return "Nothing to learn: every rollout is right already. Take harder questions."
     return f"Nothing to learn: all patterns are right as often ({constant:.3g}); reward does not tell them apart."
-
-
-def _idles(algorithm: Algorithm) -> bool:
-    """Whether an algorithm learns nothing from a group with equal rewards."""
-    tables = algorithm.tables()
-    return float(np.abs(tables.wrong[0]) + np.abs(tables.right[-1])) == 0
 
 
 def _limit(advice: Advice, best: str) -> str:
@@ -234,7 +233,7 @@ def _help(advice: Advice) -> str:
         f"{now.accuracy:.3g}"
     )
     better = max(
-        (one for one in advice.changes if not one.limit and one.cost <= 1), key=lambda one: one.accuracy
+        (one for one in advice.changes if not one.limit and one.cost <= ALIKE), key=lambda one: one.accuracy
     )
     if better.accuracy > change.accuracy:
         said += (

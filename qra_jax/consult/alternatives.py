@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from qra_jax.consult.outlook import Outlook, outlook
 from qra_jax.population import Population
 
+LEAST = 0.2
+"""Share of the questions that a filter leaves at least."""
+FEWEST = 4
+"""Prompts of a batch at least."""
 EDGE = 0.03
 """Questions whose success rates are nearer to 0 or 1 teach little; the filter that is tried leaves them out."""
 
@@ -37,8 +43,9 @@ def alternatives(found: Outlook, seed: int = 0) -> list[Alternative]:
     if found.gain is None or found.eta is None:
         return []
     settings, questions, group = found.settings, found.questions, found.settings.group_size
+    again = settings.trained.resamples_silent
     tries: list[tuple[str, dict[str, Any], int]] = []
-    if questions >= 4:
+    if questions >= 4 * FEWEST:
         tries.append(
             (f"groups of {4 * group}, {questions // 4} prompts", {"group_size": 4 * group}, questions // 4)
         )
@@ -52,6 +59,14 @@ def alternatives(found: Outlook, seed: int = 0) -> list[Alternative]:
         tries.append(("no entropy bonus", {"entropy_bonus": 0.0}, questions))
     if settings.tpr < 1 or settings.fpr > 0:
         tries.append(("a perfect verifier", {"tpr": 1.0, "fpr": 0.0}, questions))
+    if again:  # a group that is kept costs as many as are drawn for it
+        tries = [
+            (f"{name.partition(',')[0]}, {number} prompts", change, number)
+            for name, change, number in (
+                (name, change, max(1, round(number * _share(found, change))))
+                for name, change, number in tries
+            )
+        ]
     made = [
         Alternative(
             name, *_end(outlook(found.population, replace(settings, **change), number, found.eta, seed))
@@ -61,6 +76,17 @@ def alternatives(found: Outlook, seed: int = 0) -> list[Alternative]:
     if (filtered := _filtered(found, seed)) is not None:
         made.append(filtered)
     return sorted(made, key=lambda one: -one.accuracy)
+
+
+def _share(found: Outlook, change: dict[str, Any]) -> float:
+    """Groups that can be kept with a change for each one now, at as many draws, over the run."""
+    other = replace(found.settings, **change)
+    now, then = (
+        outlook(found.population, one, found.questions, found.eta).draws for one in (found.settings, other)
+    )
+    assert now is not None
+    assert then is not None
+    return float(np.mean([x for x in now if x is not None]) / np.mean([x for x in then if x is not None]))
 
 
 def _end(found: Outlook) -> tuple[float, float]:
@@ -79,5 +105,7 @@ def _filtered(found: Outlook, seed: int) -> Alternative | None:
     assert part.gain is not None
     shift = kept.shift_to(min(max(float(part.gain.end[1]), 1e-9), 1 - 1e-9))
     share = float(found.population.weights[inside].sum())
-    name = f"only the {share:.0%} of the questions with rates in ({EDGE:g}, {1 - EDGE:g})"
+    if share < LEAST:
+        return None
+    name = f"only the {share:.0%} of the questions with rates in ({EDGE:g}, {1 - EDGE:g}), if the others move along"
     return Alternative(name, found.population.shifted(shift).mean, part.gain.seen)

@@ -47,7 +47,7 @@ def changes(problem: Problem, settings: Hyperparameters, records: int, rewarded:
     Args:
       problem: one question.
       settings: as they are.
-      records: recorded times of a run; a quarter of fewer than four is none.
+      records: recorded times of a run; a quarter of fewer than eight is none.
       rewarded: whether rewards are other than success rates.
     """
     eta, group = settings.learning_rate, settings.group_size
@@ -55,8 +55,16 @@ def changes(problem: Problem, settings: Hyperparameters, records: int, rewarded:
     success = np.asarray(problem.success)
     before, after = (float(shares[success == success.max()].sum()) for shares in (ref, np.exp(start)))
     found = [Change("4 × the steps", cost=4.0, length=4.0)]
-    if records >= 4:
-        found.append(Change(f"groups of {4 * group}, ¼ of the steps", {"group_size": 4 * group}, length=0.25))
+    if records >= 8:
+        part = round(records / 4) / records
+        found.append(
+            Change(
+                f"groups of {4 * group}, ¼ of the steps",
+                {"group_size": 4 * group},
+                cost=4 * part,
+                length=part,
+            )
+        )
     if group >= 8:
         found.append(Change(f"groups of {group // 4}, 4 × the steps", {"group_size": group // 4}, length=4.0))
     found.append(Change(f"SFT first: best from {before:.3g} to {after:.3g}", start=start))

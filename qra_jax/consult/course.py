@@ -25,24 +25,20 @@ class Course:
       end: level at last.
       peak: highest level.
       low: lowest level.
-      middle: level half-way.
       late: change over the last two fifths, end less the level there.
       error: standard error of a level.
       noise: standard deviation of a point.
       when: part of the run after which half of the change from start to end is made, in [0, 1]; NaN without one.
-      jumps: mean squared change between levels of neighbouring tenths, beyond the trend, over that of noise.
     """
 
     start: float
     end: float
     peak: float
     low: float
-    middle: float
     late: float
     error: float
     noise: float
     when: float
-    jumps: float
 
     @property
     def rise(self) -> float:
@@ -81,21 +77,15 @@ def course(signal: Signal, fewest: int = FEWEST) -> Course:
     sums = np.cumsum(np.append(0.0, y))
     levels = (sums[width:] - sums[:-width]) / width
     noise = float(np.median(np.abs(np.diff(y, 2))) / (0.6745 * np.sqrt(6))) if len(y) > 2 else 0.0
-    places = np.linspace(0, len(levels) - 1, min(11, len(levels))).round().astype(int)
-    tenths = levels[places]
     rise = levels[-1] - levels[0]
     halfway = np.flatnonzero((levels - levels[0]) * np.sign(rise) >= abs(rise) / 2) if rise else np.array([])
-    expected = 2 * noise**2 / width + 1e-12
-    jumps = float(np.mean(np.diff(tenths, 2) ** 2) / (3 * expected)) if len(tenths) > 2 else 0.0
     return Course(
         float(levels[0]),
         float(levels[-1]),
         float(levels.max()),
         float(levels.min()),
-        float(levels[len(levels) // 2]),
-        float(levels[-1] - levels[places[int(0.6 * (len(places) - 1))]]),
+        float(levels[-1] - levels[round(0.6 * (len(levels) - 1))]),
         float(noise / np.sqrt(width)),
         noise,
         float(halfway[0] / max(len(levels) - 1, 1)) if halfway.size else float("nan"),
-        jumps,
     )

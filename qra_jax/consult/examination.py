@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from qra_jax.algorithm import grpo
+from qra_jax.consult.course import Course
 from qra_jax.consult.pace import pace
 from qra_jax.consult.vitals import (
     FEWEST,
@@ -51,6 +52,8 @@ LEAPS, FAR = 4.0, 100.0
 their score has a mean of zero, and the chance of a rollout bounds its push."""
 FLATTERED = 0.07
 """By how much verdicts of training must be above an evaluation, whose questions may be harder."""
+CLOSE = 0.7
+"""Part of the way to the resting point that a run has come where no KL is logged."""
 HELD = 0.015
 """β of a KL term from which on a plateau is put down to it."""
 EARLY, NEAR = 0.35, 0.05
@@ -83,11 +86,13 @@ class Examination:
 
     Attributes:
       path: of the log.
+      level: accuracy, or reward of another scale, at start and at end; NaN where there is none.
       findings: the cause that explains it first, then others whose signs are there, too.
       beyond: what no model of rewards can know and the log hints at, with what to look at.
     """
 
     path: str
+    level: tuple[float, float]
     findings: list[Finding]
     beyond: list[str] = field(default_factory=list)
 
@@ -122,7 +127,9 @@ def examine(
             f"{found.path}: no reward and no evaluation of {FEWEST} points; must have one of them"
         )
     findings = [one for test in TESTS if (one := test(vitals, group_size or found.group_size)) is not None]
-    return Examination(found.path, findings, _beyond(vitals))
+    whole = answers(vitals)
+    level = (np.nan, np.nan) if whole is None else (whole.start, whole.end)
+    return Examination(found.path, level, findings, _beyond(vitals))
 
 
 Test = Callable[[Vitals, int | None], Finding | None]
@@ -149,6 +156,8 @@ def _too_hard(vitals: Vitals, group: int | None) -> Finding | None:
 def _too_easy(vitals: Vitals, group: int | None) -> Finding | None:
     right = right_answers(vitals)
     if right is None or right.start < EASY or right.end < right.start - LEAST:
+        return None
+    if right.rise > GAIN / 2 and right.sure(right.rise):
         return None
     return Finding(
         "too_easy",
@@ -265,6 +274,15 @@ def _noisy(vitals: Vitals, group: int | None) -> Finding | None:
         return None
     if not (gap >= FLATTERED and gap > 3 * np.hypot(error, right.error)):
         return None
+    course = vitals["evaluation"]
+    if course is not None and right.rise >= LEAST and course.rise <= -LEAST and course.sure(course.rise, 2.0):
+        return Finding(
+            "reward_not_accuracy",
+            f"Training rises from {right.start:.2g} to {right.end:.2g} while the evaluation falls from "
+            f"{course.start:.2g} to {course.end:.2g}",
+            "the reward is exploited, or the questions of training are learnt by heart: read accepted answers, and "
+            "evaluate on questions like those of training",
+        )
     return Finding(
         "noisy_verifier",
         f"Verifier: training says {gap:.2g} ± {error:.1g} more than the evaluation, {right.end:.2g} against "
@@ -321,14 +339,17 @@ def _resting(vitals: Vitals, group: int | None) -> Finding | None:
     right, kl = right_answers(vitals), vitals["kl"]
     if right is None or right.start >= EASY or (right.late > LEAST and right.sure(right.late, 2.0)):
         return None
+    held = kl is not None and kl.when <= EARLY and abs(kl.late) <= kl.end / 2
     if vitals.beta >= HELD:
         start = float(np.clip(right.start, 1e-3, 1 - 1e-3))
         speed = pace(Population.around(start), grpo(group or 8), beta=vitals.beta)
         rest = float(speed.at("accuracy", min(speed.rest, speed.shift[-1])))
+        if not held and (kl is not None or right.end < right.start + CLOSE * (rest - right.start)):
+            return None
         why = f"with β = {vitals.beta:.2g}, whose resting point is some {rest:.2g}"
     elif np.isnan(vitals.beta) and kl is not None and 0 < kl.end < NEAR:
         # A KL that grows freely goes as the square of the step, and is half as large at .7 of the run.
-        if not (kl.when <= EARLY and abs(kl.late) <= kl.end / 2) or right.rise >= 1.5 * GAIN:
+        if not held or right.rise >= 1.5 * GAIN:
             return None
         why = f"and KL at {kl.end:.2g} from {max(kl.when, 0.01):.0%} of the run on; a free one would rise"
     else:
@@ -342,12 +363,20 @@ def _resting(vitals: Vitals, group: int | None) -> Finding | None:
 
 def _what(vitals: Vitals) -> str:
     """What the level is of."""
-    return "reward" if right_answers(vitals) is None else "accuracy"
+    if right_answers(vitals) is None:
+        return "reward"
+    tested = vitals.signals.evaluation
+    return f"accuracy ({tested.column})" if not vitals.full and tested is not None else "accuracy"
+
+
+def _enough(right: Course) -> float:
+    """The rise that is a success: less where little is left."""
+    return GAIN if right.start < EASY else GAIN / 2
 
 
 def _success(vitals: Vitals, group: int | None) -> Finding | None:
     right = answers(vitals)
-    if right is None or not (right.rise >= GAIN and right.sure(right.rise)):
+    if right is None or not (right.rise >= _enough(right) and right.sure(right.rise)) or vitals.signals.ended:
         return None
     return Finding(
         "success",
@@ -387,12 +416,13 @@ TESTS: tuple[Test, ...] = (
 def _beyond(vitals: Vitals) -> list[str]:
     """What the log hints at and no model of rewards can know."""
     hints = []
+    if ended := vitals.signals.ended:
+        names = ", ".join(list(ended)[:3])
+        hints.append(
+            f"no numbers in {names} after step {min(ended.values()):.6g}: look at that step, and at precision"
+        )
     for name, one in vitals.signals.others.items():
-        if not np.isfinite(one.values).all():
-            hints.append(
-                f"{one.column} has values that are no numbers: look at the step before the first of them"
-            )
-        elif name == "gradient" and len(one) >= FEWEST and one.values.max() > 100 * np.median(one.values) > 0:
+        if name == "gradient" and len(one) >= FEWEST and one.values.max() > 100 * np.median(one.values) > 0:
             at = one.steps[int(one.values.argmax())]
             hints.append(
                 f"the gradient norm leaps to {one.values.max():.3g} at step {at:.6g}: look at that batch"

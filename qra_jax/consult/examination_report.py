@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -14,17 +15,28 @@ def story(found: Examination) -> list[str]:
     Args:
       found: the examination.
     """
+    hints = [f"Beyond this model: {hint}." for hint in found.beyond]
     if not found.findings:
-        return ["The log shows no sign of any known cause, and no gain: what it is cannot be told from it."]
+        start, end = found.level
+        how = "falls" if end < start else "goes"
+        return [
+            *hints,
+            f"The log: it {how} from {start:.3g} to {end:.3g}, and shows the sign of no known cause.",
+        ]
     lines = [f"The log: {found.findings[0].said}. To do: {found.findings[0].look}."]
     lines += [
         f"Also: {one.said}. To do: {one.look}."
         for one in found.findings[1:]
         if one.cause not in ("success", "slow")
     ]
-    return lines + [f"Beyond this model: {hint}." for hint in found.beyond]
+    return lines + hints
 
 
 def plain(found: Examination) -> dict[str, Any]:
     """The same as plain data."""
-    return {"cause": found.cause, "findings": [asdict(one) for one in found.findings], "beyond": found.beyond}
+    return {
+        "cause": found.cause,
+        "findings": [asdict(one) for one in found.findings],
+        "beyond": found.beyond,
+        "level": [None if math.isnan(x) else x for x in found.level],
+    }

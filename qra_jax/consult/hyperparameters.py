@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
+
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, grpo
 from qra_jax.off_policy import OffPolicy
@@ -48,7 +50,7 @@ class Hyperparameters:
       steps: optimiser steps over epochs, ≥ 1.
       beta: β ≥ 0 of the reverse KL term.
       clip_low: ratios below 1 − ε are clipped; ε in [0, 1], or `None` for no clipping.
-      clip_high: the same above 1 + ε.
+      clip_high: the same above 1 + ε; ε ≥ 0.
       epochs: gradient steps on each batch of rollouts, ≥ 1.
       staleness: age of the rollouts in steps, ≥ 0.
       tpr: the verifier's true positive rate.
@@ -84,9 +86,10 @@ class Hyperparameters:
         _check.integer("group_size", self.group_size, low=2)
         _check.integer("steps", self.steps, low=1)
         _check.nonnegative("beta", self.beta)
-        for name in ("clip_low", "clip_high"):
-            if getattr(self, name) is not None:
-                _check.unit_interval(name, getattr(self, name))
+        if self.clip_low is not None:
+            _check.unit_interval("clip_low", self.clip_low)
+        if self.clip_high is not None:
+            _check.nonnegative("clip_high", self.clip_high)
         _check.integer("epochs", self.epochs, low=1)
         _check.integer("staleness", self.staleness, low=0)
         _check.unit_interval("tpr", self.tpr)
@@ -154,6 +157,12 @@ class Hyperparameters:
         if isinstance(self.algorithm, Algorithm):
             return self.algorithm.with_group_size(largest)
         return ALGORITHMS[self.algorithm](largest)
+
+    @property
+    def idles(self) -> bool:
+        """Whether nothing is learnt from a group whose rewards are all equal."""
+        tables = self.trained.with_group_size(self.group_size).tables()
+        return float(np.abs(tables.wrong[0]) + np.abs(tables.right[-1])) == 0
 
     @property
     def clips(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qra_jax.fit import runs
-from qra_jax.fit.runs import keys, scales
-from qra_jax.fit.runs.signals import Signals, signals
+from qra_jax.fit.runs import columns, keys, scales
+from qra_jax.fit.runs.signals import Signal, Signals, signals
 
 if TYPE_CHECKING:
     from qra_jax.population import Population
@@ -65,10 +65,14 @@ def questions(path: str) -> Population:
     right, number = keys.find(have, keys.CORRECT), keys.find(have, keys.SAMPLES)
     if right and number:
         known = np.isfinite(log.numbers[right]) & np.isfinite(log.numbers[number])
-        if (log.numbers[right][known] > 1).any():
+        k, n = log.numbers[right][known], log.numbers[number][known]
+        if known.any() and (n > 1).any() and (k == np.rint(k)).all():
+            if (n < 1).any() or (k > n).any() or (k < 0).any():
+                at = int(np.argmax((n < 1) | (k > n) | (k < 0)))
+                raise ValueError(f"questions: {path}: {k[at]:g} of {n[at]:g} right; must be 0 … n of n ≥ 1")
             from qra_jax.population import Population  # which needs JAX
 
-            return Population.from_counts(log.numbers[right][known], log.numbers[number][known])
+            return Population.from_counts(k, n)
     names = [name for name in keys.accuracies(have) if name != number]
     if not names and len(rest := [name for name in have if name not in ("index", "id", number)]) == 1:
         names = rest
@@ -81,6 +85,11 @@ def questions(path: str) -> Population:
         low, high = (rates.min(), rates.max()) if rates.size else (np.nan, np.nan)
         raise ValueError(
             f"questions: {path}, column {names[0]}: from {low:.4g} to {high:.4g}; must be rates in [0, 1]"
+        )
+    if len(rates) >= 5 and set(np.unique(rates)) == {scale[0], scale[1]}:
+        raise ValueError(
+            f"questions: {path}, column {names[0]}: all {scale[0]:g} or {scale[1]:g}, one try each; must be rates of "
+            "several tries, which tell questions apart: their mean alone is no distribution"
         )
     from qra_jax.population import Population
 
@@ -114,17 +123,23 @@ def pass_at(words: Sequence[str]) -> Population:
     return Population.from_pass_at(values)
 
 
-def logged(path: str) -> Logged:
+def logged(path: str, **choices: Any) -> Logged:
     """A log with its start and its end.
 
     Args:
       path: a file or folder, as [`read`][qra_jax.fit.runs.read] takes it.
+      **choices: its keywords.
 
     Raises:
       ValueError: as `read` does.
     """
     log = runs.log(path)
-    points, found = runs.curve(log), signals(log)
+    points = runs.curve(log, **choices)
+    if choices.get("run") is not None:
+        log = columns.run(log, choices["run"] if not columns.one_run(log) else None, lambda _: None)
+    found = signals(log)
+    if choices.get("column") is not None:
+        found = replace(found, accuracy=Signal("accuracy", points.steps, points.accuracy))
     count = min(len(points.steps) // 2, max(3, round(EDGE * len(points.steps))))
     count = max(count, 1)
     first, last = slice(None, count), slice(-count, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ RUNS = 512
 SEEN = 2.0
 """Standard errors of the difference of the first and the last tenth of a log from which on a gain shows."""
 WINDOW = 0.1
+TRIES = (1, 2, 4, 8, 16)
+"""k of pass@k."""
 SIZES = (2, 4, 8, 16, 32, 64)
 """Group sizes of which the silent share is told."""
 
@@ -58,8 +61,9 @@ class Outlook:
       by_size: silent share by group size.
       draws: groups drawn for each one kept, first and last (`None` where silent groups are not drawn again).
       silent_end: silent share after the steps, median.
-      rest: accuracy at which the mean pull vanishes.
+      rest: accuracy at which the mean pull vanishes; `None` where it does nowhere.
       gain: what happens over the steps; `None` without η.
+      pass_at: by k, pass@k at first and, with η, after a common shift to the end.
     """
 
     population: Population
@@ -72,8 +76,9 @@ class Outlook:
     by_size: dict[int, float]
     draws: tuple[float, float | None] | None
     silent_end: float | None
-    rest: float
+    rest: float | None
     gain: Gain | None
+    pass_at: dict[int, tuple[float, float | None]]
 
 
 def pace_of(population: Population, settings: Hyperparameters) -> Pace:
@@ -116,8 +121,11 @@ def outlook(
     _check.integer("batch_prompts", questions, low=1)
     speed, group = pace_of(population, settings), settings.group_size
     noisy = {"tpr": settings.tpr, "fpr": settings.fpr}
-    gain = None if eta is None else _gain(speed, settings, questions, eta, seed)
-    last = None if gain is None else speed.population.shift_to(float(np.clip(gain.end[1], *_range(speed))))
+    gain = last = None
+    if eta is not None and population.constant is None:
+        gain, last = _gain(speed, settings, questions, eta, seed)
+    temperature = settings.off_policy.sampling_temperature
+    drawn = population if temperature is None else population.at_temperature(float(temperature))
     again = settings.trained.resamples_silent
     draws = float(speed.at("draws", 0.0)), None if last is None else float(speed.at("draws", last))
     return Outlook(
@@ -126,41 +134,63 @@ def outlook(
         questions,
         eta,
         float(speed.at("silent", 0.0)),
-        Population.of([population.mean]).silent(group, **noisy),
-        population.ends(group, **noisy)[0],
-        {size: population.silent(size, **noisy) for size in sorted({*SIZES, group})},
+        Population.of([drawn.mean]).silent(group, **noisy),
+        drawn.ends(group, **noisy)[0],
+        {size: drawn.silent(size, **noisy) for size in sorted({*SIZES, group})},
         draws if again else None,
         None if last is None else float(speed.at("silent", last)),
-        float(speed.at("accuracy", min(speed.rest, speed.shift[-1]))),
+        speed.limit if np.isfinite(speed.rest) else None,
         gain,
+        {
+            k: (population.pass_at(k), None if last is None else population.shifted(last).pass_at(k))
+            for k in TRIES
+        },
     )
 
 
-def _range(speed: Pace) -> tuple[float, float]:
-    return float(speed.accuracy[0]) + 1e-9, float(speed.accuracy[-1]) - 1e-9
-
-
-def _gain(speed: Pace, settings: Hyperparameters, questions: int, eta: Eta, seed: int) -> Gain:
+def _gain(speed: Pace, settings: Hyperparameters, questions: int, eta: Eta, seed: int) -> tuple[Gain, float]:
+    """The gain, and the median shift at the end."""
     etas = eta.draws(RUNS, seed)
     steps, shifts = speed.paths(etas * settings.epochs, settings.steps, questions, seed=seed)
     accuracy = speed.at("accuracy", shifts)
-    window = max(1, round(WINDOW * settings.steps))
-    noise = speed.population.error(questions, settings.group_size) * np.sqrt(2 / window)
-    random = np.random.default_rng(seed + 1)
-    logged = accuracy[-1] - accuracy[0] + noise * random.standard_normal(RUNS)
-    low, middle, high = np.quantile(accuracy, [0.1, 0.5, 0.9], axis=1)
     each = speed.population.error(questions, settings.group_size)
-    shows = (middle - middle[0]) > SEEN * each * np.sqrt(2 / np.maximum(1, WINDOW * steps))
-    shows[0] = False
-    top = speed.at("accuracy", min(speed.rest, speed.shift[-1]))
-    aim = speed.population.mean + 0.95 * (float(top) - speed.population.mean)
-    time = speed.time(aim) if aim > speed.population.mean else np.inf
-    return Gain(
+    noise = each * np.sqrt(2 / max(1.0, WINDOW * settings.steps))
+    random = np.random.default_rng(seed + 1)
+    logged = _difference(steps, accuracy, float(steps[-1])) + noise * random.standard_normal(RUNS)
+    low, middle, high = np.quantile(accuracy, [0.1, 0.5, 0.9], axis=1)
+    shows = [
+        step
+        for step in steps[1:]
+        if abs(_difference(steps, middle[:, None], float(step))[0])
+        > SEEN * each * np.sqrt(2 / max(1.0, WINDOW * step))
+    ]
+    start, top = speed.population.mean, speed.limit
+    aim = start + 0.95 * (top - start)
+    time = np.inf
+    if abs(top - start) > 1e-6:
+        with contextlib.suppress(ValueError):  # of questions that are all but decided
+            time = speed.time(aim)
+    gain = Gain(
         steps,
         np.array([low, middle, high]),
         np.array([low[-1], middle[-1], high[-1]]),
         float(noise),
-        float((logged > SEEN * noise).mean()),
-        int(steps[shows][0]) if shows.any() else -1,
+        float((np.abs(logged) > SEEN * noise).mean()),
+        int(shows[0]) if shows else -1,
         float(time / (eta.median * settings.epochs)) if eta.median > 0 else np.inf,
     )
+    return gain, float(np.median(shifts[-1]))
+
+
+def _difference(steps: np.ndarray, accuracy: np.ndarray, until: float) -> np.ndarray:
+    """Mean over the last tenth of the steps so far less that over the first, `[runs]`."""
+    area = np.concatenate(
+        [
+            np.zeros((1, accuracy.shape[1])),
+            np.cumsum((accuracy[1:] + accuracy[:-1]) / 2 * np.diff(steps)[:, None], axis=0),
+        ]
+    )
+    width = max(WINDOW * until, 1e-9)
+    at = np.array([0.0, width, until - width, until])
+    found = np.array([np.interp(at, steps, column) for column in area.T])
+    return ((found[:, 3] - found[:, 2]) - (found[:, 1] - found[:, 0])) / width

@@ -10,22 +10,10 @@ from qra_jax.consult.outlook import SEEN, Outlook
 
 OFTEN = 0.9
 """Share of runs in which a gain shows from which on it is said to."""
+WIDE = 1.0
+"""Scale of log η from which on its middle is no forecast."""
 WON = 0.005
 """Accuracy by which another setting must be ahead to be named."""
-
-
-def story(found: Outlook, others: list[Alternative]) -> list[str]:
-    """What is expected, in the order in which it is asked for.
-
-    Args:
-      found: the outlook.
-      others: other settings at as many rollouts.
-
-    Returns:
-      Sentences: the questions and η; the gain and whether it shows; silent groups; where the settings rest; what
-      would help.
-    """
-    return [*about(found), *gain(found), *silent(found), *rests(found), *helps(found, others)]
 
 
 def about(found: Outlook) -> list[str]:
@@ -33,11 +21,23 @@ def about(found: Outlook) -> list[str]:
     lines = [f"Questions: mean success rate {found.population.mean:.3g}, {found.population.said}."]
     if found.eta is None:
         lines.append(
-            "η is not known, so only what does not depend on it is said: give --went START END with --steps, or --from "
-            "LOG; a learning rate (--lr) tells it only within the wide spread of measured runs."
+            "η is not known, so only what does not depend on it is said: give --went START END with --steps, or a log "
+            "that rises; a learning rate (--lr) tells it only within the wide spread of measured runs."
         )
     else:
         lines.append(f"Rate: {found.eta.said}.")
+    settings = found.settings
+    left = [
+        name
+        for name, there in (
+            ("staleness", settings.staleness > 0),
+            ("clips", settings.clips),
+            ("corrections", settings.off_policy.correction is not None),
+        )
+        if there
+    ]
+    if left:
+        lines.append(f"Not taken here: {', '.join(left)}. They act on patterns (--ref, --success).")
     return lines
 
 
@@ -48,21 +48,32 @@ def gain(found: Outlook) -> list[str]:
     group, steps = found.settings.group_size, int(found.gain.steps[-1])
     low, middle, high = found.gain.end
     start = found.population.mean
+    level, band = f"{middle:.3g}", f" (8 runs in 10: {low:.3g} to {high:.3g})"
+    if found.eta is not None and found.eta.spread > WIDE:
+        level, band = f"{low:.3g} to {high:.3g}", f" (8 cases in 10, the middle one {middle:.3g})"
     said = (
-        f"Gain: accuracy {start:.3g} → {middle:.3g} in {steps} steps (8 runs in 10: {low:.3g} to {high:.3g}). The "
+        f"Gain: accuracy {start:.3g} → {level} in {steps} steps{band}. The "
         f"difference of the first and the last tenth of the log has a noise of ± {found.gain.noise:.2g} with "
         f"{found.questions} prompts of {group} rollouts"
     )
-    if found.gain.seen >= OFTEN:
+    if middle < start - found.gain.noise / 2:
+        said += ": accuracy falls."
+    elif found.gain.seen >= OFTEN:
         since = f", from step {found.gain.visible} on" if found.gain.visible >= 0 else ""
         said += f": the gain shows{since}."
     elif middle - start < SEEN * found.gain.noise:
         said += f": the gain cannot be seen yet ({found.gain.seen:.0%} of such runs show it). A flat log is no stall."
     else:
         said += f": the gain shows in {found.gain.seen:.0%} of such runs."
-    if math.isfinite(found.gain.plateau):
+    if math.isfinite(found.gain.plateau) and middle > start:
         said += f" 95 % of the way to the plateau takes some {found.gain.plateau:.3g} steps."
-    return [said]
+    lines = [said]
+    if all(after is not None for _, after in found.pass_at.values()) and middle > start + WON:
+        curve = ", ".join(f"@{k} {one:.3g} → {after:.3g}" for k, (one, after) in found.pass_at.items())
+        lines.append(
+            f"Pass{curve}, by a common shift, which said .03 to .06 too much at k of 4 and 8 in measured runs."
+        )
+    return lines
 
 
 def silent(found: Outlook) -> list[str]:
@@ -79,14 +90,19 @@ def silent(found: Outlook) -> list[str]:
     if found.silent - found.alike > 0.05:
         said += f"; if all questions had the mean rate it would be {found.alike:.0%}, which is not so"
     lines = [f"{said}. By group size: {sizes}."]
-    if found.draws is not None:
+    if found.silent > 0.95 and found.right < 0.05:
+        lines.append(
+            "Too hard as it is: nearly all groups are all wrong, and next to nothing is learnt. SFT on solutions "
+            "first, easier questions, or a look at the verifier and the format that it asks for."
+        )
+    elif found.draws is not None:
         first, last = found.draws
         end = "" if last is None else f", {last:.3g} at the end"
         lines.append(
             f"Silent groups are drawn again: {first:.3g} groups for each one that is kept at first{end}. That is a "
             f"learning rate larger by as much, at as many more rollouts: compare at equal rollouts."
         )
-    elif found.silent > 0.3:
+    elif found.silent > 0.3 and found.settings.idles:
         lines.append(
             f"So {found.silent:.0%} of the rollouts teach nothing. That slows training by as much, and does not stop "
             "it; a loss near zero is no fault either, as advantages of a group sum to zero."
@@ -96,8 +112,7 @@ def silent(found: Outlook) -> list[str]:
 
 def rests(found: Outlook) -> list[str]:
     """Where penalties and verifier let the accuracy rest."""
-    top = found.population.shifted(40.0).mean
-    if found.rest > top - 0.005:
+    if found.rest is None or found.rest > found.population.shifted(40.0).mean - 0.005:
         return []
     which = [
         f"the KL term β = {found.settings.beta:.3g}" if found.settings.beta else "",
@@ -105,8 +120,8 @@ def rests(found: Outlook) -> list[str]:
         "the verifier" if found.settings.tpr <= found.settings.fpr else "",
     ]
     return [
-        f"Resting point: with {' and '.join(filter(None, which)) or 'these settings'} accuracy goes no further than "
-        f"{found.rest:.3g}."
+        f"Resting point: with {' and '.join(filter(None, which)) or 'these settings'} accuracy goes to "
+        f"{found.rest:.3g} and no further."
     ]
 
 
@@ -150,6 +165,7 @@ def plain(found: Outlook, others: list[Alternative]) -> dict[str, Any]:
             "of_equal_questions": found.alike,
             "by_group_size": {str(size): share for size, share in found.by_size.items()},
         },
+        "pass_at": {str(k): list(pair) for k, pair in found.pass_at.items()},
         "draws_per_kept_group": None if found.draws is None else list(found.draws),
         "rest": found.rest,
         "alternatives": [{"name": one.name, "accuracy": one.accuracy, "seen": one.seen} for one in others],

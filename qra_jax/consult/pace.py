@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import integrate, special, stats
+from scipy import integrate, special
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm
 from qra_jax.population import Population
 
 _SHIFTS = np.concatenate([np.linspace(-12.0, -4.0, 33)[:-1], np.linspace(-4.0, 16.0, 401)])
-_MOST = 256
-"""Questions that are told apart; more are gathered in as many quantiles."""
+_FAR = 700.0
+_CELLS = 20_000_000
+"""Shifts × questions × outcomes of a group that are summed at once; more questions are gathered in quantiles."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,27 @@ class Pace:
 
     @property
     def rest(self) -> float:
-        """The shift at which the mean speed vanishes, ∞ where it never does."""
-        ahead = self.shift >= 0
-        stopped = np.flatnonzero(self.speed[ahead] <= 0)
-        if not stopped.size:
-            return np.inf
-        at = stopped[0]
-        if at == 0:
+        """The shift at which the mean speed vanishes, in the direction in which it goes; ±∞ where it never does."""
+        begin = float(self.at("speed", 0.0))
+        if begin == 0:
             return 0.0
-        s, v = self.shift[ahead][at - 1 : at + 1], self.speed[ahead][at - 1 : at + 1]
-        return float(s[0] + (s[1] - s[0]) * v[0] / (v[0] - v[1]))
+        side = np.sign(begin)
+        ahead = self.shift * side > 0
+        s = np.append(0.0, np.sort(self.shift[ahead] * side))
+        v = self.at("speed", s * side) * side
+        stopped = np.flatnonzero(v <= 0)
+        if not stopped.size:
+            return float(side * np.inf)
+        at = stopped[0]
+        return float(side * (s[at - 1] + (s[at] - s[at - 1]) * v[at - 1] / (v[at - 1] - v[at])))
+
+    @property
+    def limit(self) -> float:
+        """Mean success rate where the shift comes to rest, or in the limit of the direction in which it goes."""
+        rest = self.rest
+        if np.isfinite(rest):
+            return float(self.at("accuracy", rest))
+        return self.population.shifted(float(np.sign(rest)) * _FAR).mean
 
     def at(self, name: str, shift: Any) -> np.ndarray:
         """A quantity at any shift: `"accuracy"`, `"silent"`, `"draws"`, `"speed"` or `"noise"`.
@@ -160,17 +172,21 @@ def pace(
     _check.positive("temperature", temperature)
     for name, value in (("tpr", tpr), ("fpr", fpr)):
         _check.unit_interval(name, value)
-    rates, weights = _gathered(population)
     tables = algorithm.tables()
     size = algorithm.group_size
     assert size is not None  # `tables` has refused those without
+    rates, weights = _gathered(population, max(64, _CELLS // ((size + 1) * len(_SHIFTS))))
     k = np.arange(size + 1)
     right, wrong = (np.asarray(one, float) for one in tables)
     with np.errstate(divide="ignore"):
         z = special.logit(rates) + _SHIFTS[:, None]
     now = special.expit(z)
     accepted = fpr + (tpr - fpr) * special.expit(z / temperature)
-    chance = stats.binom.pmf(k, size, accepted[..., None])  # [grid, questions, k]
+    ways = special.gammaln(size + 1) - special.gammaln(k + 1) - special.gammaln(size - k + 1)
+    shares = accepted[..., None]
+    chance = np.exp(
+        ways + special.xlogy(k, shares) + special.xlog1py(size - k, -shares)
+    )  # [grid, questions, k]
     # Of k accepted rollouts a share is right, of the others a share is wrong.
     drawn = special.expit(z / temperature)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -185,7 +201,9 @@ def pace(
         chance[..., 0] = chance[..., -1] = 0.0
     kept = np.einsum("gqk,q->g", chance, weights)
     mean = np.einsum("gqk,gqk,q->g", chance, pull, weights)
-    square = np.einsum("gqk,gqk,q->g", chance, pull**2, weights)
+    # Which of the accepted, and of the rejected, are right adds noise of its own.
+    truth = k * right**2 * truly * (1 - truly) + (size - k) * wrong**2 * falsely * (1 - falsely)
+    square = np.einsum("gqk,gqk,q->g", chance, pull**2 + (2 / size) ** 2 * truth, weights)
     safe = np.maximum(kept, 1e-300)
     mean, square = mean / safe, square / safe
     with np.errstate(invalid="ignore"):
@@ -202,13 +220,13 @@ def pace(
     )
 
 
-def _gathered(population: Population) -> tuple[np.ndarray, np.ndarray]:
+def _gathered(population: Population, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Rates and weights, in quantiles where there are many."""
     rates, where = np.unique(population.rates, return_inverse=True)
     weights = np.bincount(where, population.weights)
-    if len(rates) <= _MOST:
+    if len(rates) <= most:
         return rates, weights
-    part = np.minimum((np.cumsum(weights) - weights / 2) * _MOST, _MOST - 1).astype(int)
-    total = np.bincount(part, weights, _MOST)
+    part = np.minimum((np.cumsum(weights) - weights / 2) * most, most - 1).astype(int)
+    total = np.bincount(part, weights, most)
     used = total > 0
-    return (np.bincount(part, weights * rates, _MOST)[used] / total[used]), total[used]
+    return (np.bincount(part, weights * rates, most)[used] / total[used]), total[used]

@@ -7,9 +7,9 @@ questions share, so that a learning rate alone says η only within the spread of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
+from scipy import special
 
 from qra_jax import _check
 from qra_jax.consult.pace import Pace
@@ -54,17 +54,19 @@ base η is proportional to the learning rate and does not depend on G; between t
 
 @dataclass(frozen=True)
 class Eta:
-    """What is known of η: a log-normal distribution.
+    """What is known of η: a distribution of its logarithm.
 
     Attributes:
       median: its middle, ≥ 0.
-      spread: standard deviation of its logarithm; 0 where it is known.
+      spread: scale of its logarithm; 0 where it is known.
       said: where it comes from, in words.
+      freedom: of Student's distribution of the logarithm; infinite for a normal one.
     """
 
     median: float
     spread: float
     said: str
+    freedom: float = np.inf
 
     def draws(self, runs: int, seed: int = 0) -> np.ndarray:
         """`[runs]`, values.
@@ -73,13 +75,13 @@ class Eta:
           runs: ≥ 1.
           seed: of the random numbers.
         """
-        normal = np.random.default_rng(seed).standard_normal(runs)
-        return self.median * np.exp(self.spread * normal)
+        chance = np.random.default_rng(seed).random(runs)
+        return self.median * np.exp(self.spread * special.stdtrit(self.freedom, chance))
 
     @property
     def interval(self) -> tuple[float, float]:
         """The interval that holds four values in five."""
-        width = NormalDist().inv_cdf(0.9) * self.spread
+        width = float(special.stdtrit(self.freedom, 0.9)) * self.spread
         return self.median * np.exp(-width), self.median * np.exp(width)
 
 
@@ -109,9 +111,10 @@ def went(pace: Pace, end: float | int, steps: int | float, spread: float | int =
       ValueError: an end that these settings never reach: below the start, or above where they rest.
     """
     _check.positive("steps", steps)
-    _check.unit_interval("went", end)
     start = pace.population.mean
-    time = pace.time(end) if end != start else 0.0
+    if not 0 < end < 1:
+        raise ValueError(f"went: {end:.10g}; must be in (0, 1)")
+    time = pace.time(end) if end > start * (1 + 1e-6) else 0.0
     if not 0 < time < np.inf:
         why = "it does not rise" if end <= start else "these settings rest below it"
         raise ValueError(
@@ -128,7 +131,8 @@ def measured(learning_rate: float | int) -> Eta:
       learning_rate: > 0.
 
     Returns:
-      The `Eta`: its ratio to the learning rate is log-normal, with the mean and the scatter of their code bases.
+      The `Eta`: the logarithm of its ratio to the learning rate is distributed as Student's t, with the mean and the
+      scatter of their code bases.
     """
     _check.positive("lr", learning_rate)
     codes = dict.fromkeys(one.code for one in MEASURED)
@@ -140,11 +144,12 @@ def measured(learning_rate: float | int) -> Eta:
     )
     middle, spread = float(logs.mean()), float(logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs)))
     eta = float(learning_rate * np.exp(middle))
-    found = Eta(eta, spread, "")
+    found = Eta(eta, spread, "", len(logs) - 1.0)
     low, high = found.interval
     return Eta(
         eta,
         spread,
         f"η some {eta:.2g} ({low:.2g} to {high:.2g} in four cases of five), by the learning rate {learning_rate:.3g} "
-        f"as {len(logs)} code bases had it: give --went START END, or --from LOG, to know it better",
+        f"as {len(logs)} code bases had it: give --went START END to know it better",
+        len(logs) - 1.0,
     )

@@ -14,9 +14,11 @@ THEORY = "theory"
 COLORS = {
     THEORY: plot.CYCLE[0],
     "last value": plot.CYCLE[7],
+    "straight line": plot.CYCLE[1],
     "exponential": plot.CYCLE[4],
     "power law": plot.CYCLE[2],
     "sigmoid": plot.CYCLE[3],
+    "ScaleRL sigmoid": plot.CYCLE[6],
 }
 """One colour for each way to forecast."""
 

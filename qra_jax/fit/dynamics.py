@@ -24,13 +24,15 @@ gradient: without π): curves that rise, rest and rise again, or dip first.
 the natural gradient; for the other dynamics, of a learning rate that decays, standing for KL as an approximation.
 
 Time t is 0 at the first point and 1 at the last one trained on. Parameters are functions of standard normal
-numbers u, which states the prior. As in the random families of the theory success rates are uniform and ordered, and
-π_ref is Dirichlet(1). The rest is weak: z₀ ~ N(0, 2²); s ~ e^N, from one question to very unequal ones; κ ~ e^{1.5 N};
-λ ~ .1 e^{1.5 N}, as KL terms in use rest late.
+numbers u, which states the prior. As in the random families of the theory success rates are uniform and ordered, the
+last one aside, which is 0; so a is the larger of two. π_ref is Dirichlet(1). The rest is weak: z₀ ~ N(0, 2²); s ~ e^N,
+from one question to very unequal ones; κ ~ e^{1.5 N}; λ ~ .02 e^{1.5 N}, as λ = βκ under a KL term, β ≤ .04 in use.
+The models themselves are weighed by [`prior`][qra_jax.fit.dynamics.prior].
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -41,7 +43,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax import _check
-from qra_jax.algorithm import Algorithm, grpo, reinforce
+from qra_jax.algorithm import grpo, reinforce
 
 PARAMETERS = ("start", "spread", "rate", "rest", "top", "middle", "share", "excess", "wander")
 """What the entries of u stand for; the last two belong to the noise."""
@@ -54,6 +56,8 @@ _EDGE, _CELLS = 20.0, 2000
 """Logits beyond ±_EDGE are all the same accuracy; lookups have _CELLS cells."""
 _NODES, _REACH = 24, 2.8
 """Questions stand at _NODES evenly spaced points of the normal distribution, within _REACH standard deviations."""
+_SHIFTS, _SHIFT = 65, 0.375
+"""Shared features: points of the common shift, and how far apart they are in logits."""
 _ARCS, _LEAPS, _LATER, _ARC = 64, 24, 16, 0.15
 """Three patterns: steps; how many share the training window evenly, and the time after it in equal ratios; the others
 are no longer than _ARC (Fisher–Rao)."""
@@ -102,6 +106,24 @@ MODELS = tuple(
 """All models, those of one dynamics side by side."""
 
 
+def prior(models: Sequence[Model]) -> np.ndarray:
+    """`[models]`, how likely each of some models is before any data.
+
+    Questions that learn each by itself are as likely as questions that learn together, the dynamics of either kind are
+    equally likely, and every further pattern halves the probability of a model.
+
+    Args:
+      models: one or more.
+    """
+    kind = [model.dynamics in (SHIFT, SHARED) for model in models]
+    weight = np.array([0.5**model.patterns for model in models])
+    for group in ([model.dynamics for model in models], kind):
+        names = np.array(group)
+        for name in dict.fromkeys(group):
+            weight[names == name] /= weight[names == name].sum()
+    return weight / weight.sum()
+
+
 def physical(u: Float[Array, " parameters"], patterns: Array | int) -> dict[str, Array]:
     """Parameters in their own units from standard normal numbers.
 
@@ -116,13 +138,13 @@ def physical(u: Float[Array, " parameters"], patterns: Array | int) -> dict[str,
     """
     n = jnp.asarray(patterns)
     chance = jax.scipy.stats.norm.cdf(u)
-    top = jnp.where(n == 1, 1.0, jnp.where(n == 2, chance[4], jnp.sqrt(chance[4])))
+    top = jnp.where(n == 1, 1.0, jnp.sqrt(chance[4]))
     best = -jnp.expm1(0.5 * jax.scipy.stats.norm.logcdf(-u[0]))
     return {
         "start": jnp.where(n == 3, best, 2 * u[0]),
         "spread": jnp.exp(u[1]),
         "rate": jnp.exp(1.5 * u[2]),
-        "rest": 0.1 * jnp.exp(1.5 * u[3]),
+        "rest": 0.02 * jnp.exp(1.5 * u[3]),
         "top": top,
         "middle": top * chance[5],
         "share": chance[6],
@@ -162,19 +184,26 @@ class EvenGrid:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Clocks:
-    """Where a logit is after some time under each own clock, as lookups stacked over dynamics.
+    """How right a question is after some time under each own clock, as lookups stacked over dynamics.
 
     Attributes:
       forth: arcsinh F(z), on a grid of z.
-      back: z, on a grid of arcsinh F.
+      right: ρ, on a grid of [squeezed][qra_jax.fit.dynamics.squeezed] F.
       signal: speed of one logit at κ = 1, on a grid of z: what questions give to a shared direction.
       clock: c(ρ) scaled to speed 1 logit at ρ = ½, on a grid of z, and 1 for the natural gradient.
     """
 
     forth: EvenGrid
-    back: EvenGrid
+    right: EvenGrid
     signal: EvenGrid
     clock: EvenGrid
+
+
+def squeezed(x: Any, xp: Any = jnp) -> Any:
+    """A cheap coordinate that resolves numbers of any size well enough for a lookup, sign(x)(1 − (1 + |x|)^(−1/4))."""
+    below = x < 0
+    part = 1 - 1 / xp.sqrt(xp.sqrt(1 + xp.where(below, -x, x)))
+    return xp.where(below, -part, part)
 
 
 @lru_cache
@@ -184,12 +213,10 @@ def clocks(group_size: int) -> Clocks:
         z = np.linspace(-_EDGE, _EDGE, _CELLS + 1)
         p, q = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))
 
-        def tabular(algorithm: Algorithm) -> np.ndarray:
-            speed = np.asarray(algorithm.clock(jnp.asarray(p), jnp.asarray(q)), float)
-            return speed * 2 / speed[_CELLS // 2]
-
         exact = grpo(_check.integer("group_size", group_size, low=2))
-        scaled = [tabular(reinforce()), tabular(exact), tabular(grpo()), np.ones_like(z), tabular(exact)]
+        tabular = jax.jit(lambda p, q: [own.clock(p, q) for own in (reinforce(), exact, grpo())])
+        own, finite, mean = (np.asarray(c, float) * 2 / float(c[_CELLS // 2]) for c in tabular(p, q))
+        scaled = [own, finite, mean, np.ones_like(z), finite]
         speeds = [scaled[0] * 2 * p * q, scaled[1] * 2 * p * q, scaled[2] * 2 * p * q, np.ones_like(z)]
         speeds.append(speeds[1])
         forth = []
@@ -203,12 +230,13 @@ def clocks(group_size: int) -> Clocks:
                 * (z[1] - z[0]),
             )
             forth.append(np.arcsinh(whole - whole[_CELLS // 2]))
-        lows, highs = np.array([f[0] for f in forth]), np.array([f[-1] for f in forth])
-        back = [np.interp(np.linspace(f[0], f[-1], _CELLS + 1), f, z) for f in forth]
+        places = [squeezed(np.sinh(f), np) for f in forth]
+        lows, highs = np.array([f[0] for f in places]), np.array([f[-1] for f in places])
+        right = [1 / (1 + np.exp(-np.interp(np.linspace(f[0], f[-1], _CELLS + 1), f, z))) for f in places]
         edge = np.full(len(speeds), _EDGE)
         return Clocks(
             EvenGrid(-edge, edge, np.array(forth)),
-            EvenGrid(lows, highs, np.array(back)),
+            EvenGrid(lows, highs, np.array(right)),
             EvenGrid(-edge, edge, np.array(speeds)),
             EvenGrid(-edge, edge, np.array(scaled)),
         )
@@ -249,8 +277,8 @@ def accuracy(
     )
 
 
-def _population(values: dict[str, Array], logits: Array) -> Array:
-    return values["top"] * (jax.nn.sigmoid(logits) @ jnp.asarray(_weight))
+def _population(values: dict[str, Array], right: Array) -> Array:
+    return values["top"] * (right @ jnp.asarray(_weight))
 
 
 def _start(values: dict[str, Array]) -> Array:
@@ -258,25 +286,25 @@ def _start(values: dict[str, Array]) -> Array:
 
 
 def _own(values: dict[str, Array], tau: Array, own: Clocks) -> Array:
-    """Logits `[times, questions]`, each on its own clock."""
+    """How right questions are `[times, questions]`, each on its own clock."""
     begin = jnp.sinh(own.forth(_start(values)))
-    return own.back(jnp.arcsinh(begin[None, :] + tau[:, None]))
+    return own.right(squeezed(begin[None, :] + tau[:, None]))
 
 
 def _shared(values: dict[str, Array], tau: Array, own: Clocks) -> Array:
-    """Logits `[times, questions]` that shift together, at the mean of what all questions give."""
+    """How right questions are `[times, questions]`, shifting together at the mean of what all of them give."""
     start = _start(values)
-    shift = jnp.linspace(0.0, 24.0, 97)
+    shift = _SHIFT * jnp.arange(_SHIFTS)
     log_slow = -jnp.log(own.signal(start[None, :] + shift[:, None]) @ jnp.asarray(_weight))
     # Exact where speed changes exponentially between two points: the mean of e^x over [x, x + d] is e^x (e^d − 1)/d.
     step = jnp.diff(log_slow)
-    safe = jnp.where(jnp.abs(step) < 1e-6, 1e-6, step)
-    whole = jnp.append(0.0, jnp.cumsum(jnp.exp(log_slow[:-1]) * jnp.expm1(safe) / safe)) * (
-        shift[1] - shift[0]
-    )
-    # Time is near exponential in the shift: interpolate in its logarithm, but for the first piece.
-    moved = jnp.interp(jnp.log1p(tau / whole[1]), jnp.log1p(whole / whole[1]), shift)
-    return start[None, :] + moved[:, None]
+    step = jnp.where(jnp.abs(step) < 1e-6, 1e-6, step)
+    slow = _SHIFT * jnp.exp(log_slow[:-1]) / step
+    whole = jnp.append(0.0, jnp.cumsum(slow * jnp.expm1(step)))
+    left = jnp.clip(jnp.sum(tau[:, None] >= whole[None, :], axis=1) - 1, 0, _SHIFTS - 2)
+    part = jnp.log1p((tau - whole[left]) / slow[left]) / step[left]
+    moved = shift[left] + _SHIFT * jnp.clip(part, 0.0, 1.0)
+    return jax.nn.sigmoid(start[None, :] + moved[:, None])
 
 
 def _three(values: dict[str, Array], tau: Array, window: Array, own: Clocks, natural: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import jax
@@ -100,9 +100,8 @@ class CurveFit:
 
     @property
     def weights(self) -> np.ndarray:
-        """`[models]`, posterior probabilities; before, dynamics are equally likely, and so are their patterns."""
-        siblings = np.array([sum(m.dynamics == model.dynamics for m in self.models) for model in self.models])
-        log = self.log_evidence - np.log(siblings)
+        """`[models]`, posterior probabilities, from the evidence and [`dynamics.prior`][]."""
+        log = self.log_evidence + np.log(_dynamics.prior(self.models))
         weight = np.exp(log - log.max())
         return weight / weight.sum()
 
@@ -157,7 +156,7 @@ class CurveFit:
         rng = np.random.default_rng(self.seed if seed is None else seed)
         return _forecast(self, steps, self.weights if weights is None else weights, rng)
 
-    @property
+    @cached_property
     def identified(self) -> Identified:
         """What the curve pins down: a summary of the posterior, up to Monte Carlo error."""
         return _identified(self)
@@ -382,4 +381,4 @@ def _step_at(fit: CurveFit, guess: float) -> float:
     """The step at the horizon, where time is no step count."""
     last = float(fit.train.steps[-1])
     beyond = lambda step: float(_windows(fit.curve, fit.train, np.array([step]))[0]) - fit.horizon  # noqa: E731
-    return _roots.brent(beyond, last, max(guess, float(fit.curve.steps[-1])))
+    return _roots.halve(beyond, last, max(guess, float(fit.curve.steps[-1])))

@@ -12,6 +12,7 @@ normal (with half a count added, so that none of it vanishes at 0 and 1) and acc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,3 +122,28 @@ def filtered(
     points = (logits, data.accuracy, data.inverse, data.lumped, data.used, drift)
     (mean, var), terms = jax.lax.scan(step, (jnp.zeros(()), jnp.zeros(())), points)
     return jnp.sum(terms), mean, var
+
+
+def logged(
+    rng: np.random.Generator, level: np.ndarray, values: Mapping[str, Any], time: np.ndarray, samples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""A run that wanders off a model's accuracy, and what is logged of it: what the likelihood is of.
+
+    Rollouts are beta-binomial, of variance $f(1-f)(1+x)/m$.
+
+    Args:
+      rng: random numbers.
+      level: `[points]`, the model's accuracy f in (0, 1).
+      values: parameters by name; `excess` x and `wander` ω are used, x up to m − 1.
+      time: `[points]`, in training windows, increasing.
+      samples: m ≥ 2, rollouts behind each point.
+
+    Returns:
+      The run's own accuracy and the logged rates, `[points]` each.
+    """
+    steps = np.sqrt(np.diff(time, prepend=0.0)) * rng.standard_normal(len(time))
+    logit = np.log(level) - np.log1p(-level) + float(values["wander"]) * np.cumsum(steps)
+    true = (1 / (1 + np.exp(-logit))).clip(1e-9, 1 - 1e-9)
+    alike = min(max(float(values["excess"]) / (samples - 1), 1e-9), 0.999)
+    fresh = rng.beta(true * (1 / alike - 1), (1 - true) * (1 / alike - 1))
+    return true, rng.binomial(samples, fresh) / samples

@@ -10,9 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from qra_jax import _roots
-
-_STAGES = 200
+_STAGES, _HALVINGS = 200, 40
 
 
 Leaf = Any
@@ -82,10 +80,15 @@ def sample(
         return 1 / jnp.sum(weight**2)
 
     def next_step(values: Array, left: Array) -> Array:
-        most = jnp.log(jnp.maximum(left, 1e-30))  # in log, as likelihoods of hopeless draws reach −1e30
-        low = _roots.bisect(
-            lambda log_step: draws / 2 - effective(values, jnp.exp(log_step)), most - 80.0, most
-        )
+        """How far b may go: halving in its logarithm, as likelihoods of hopeless draws reach −1e30."""
+        most = jnp.log(jnp.maximum(left, 1e-30))
+
+        def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            middle = 0.5 * (ends[0] + ends[1])
+            few = effective(values, jnp.exp(middle)) < draws / 2
+            return jnp.where(few, ends[0], middle), jnp.where(few, middle, ends[1])
+
+        low, _ = jax.lax.fori_loop(0, _HALVINGS, halve, (most - 80.0, most))
         return jnp.where(effective(values, left) >= draws / 2, left, jnp.exp(low))
 
     def stage(state: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -93,7 +96,7 @@ def sample(
         key, one, two = jax.random.split(key, 3)
         normals = jax.random.normal(one, (moves, draws, size))
         chances = jax.random.uniform(two, (moves + 1, 2, draws))
-        first = count == 0  # draws from the prior are still to be made: every move is one
+        first = count == 0  # draws from the prior are still to be made: one move does it
         over = b >= 1  # nothing is left to reweight: one more round of moves
         step = jnp.where(first, 0.0, next_step(values, 1 - b))
         b = jnp.where(step >= 1 - b, 1.0, b + step)
@@ -105,20 +108,22 @@ def sample(
         spread = (u - jnp.mean(u, axis=0)[None, :]) * free[None, :]
         factor = jnp.linalg.cholesky(spread.T @ spread / draws + 1e-8 * jnp.eye(size)) * free[:, None]
 
-        def move(state: tuple[Array, ...], luck: tuple[Array, Array]) -> tuple[tuple[Array, ...], Array]:
-            (u, values, extra), (normal, (accept, width)) = state, luck
+        def move(i: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+            u, values, extra, share = state
+            accept, width = chances[i]
             # Now and then a step three times shorter: narrow places are reached, too.
             wide = scale * jnp.where(width < 0.5, 1.0, 1 / 3)[:, None]
-            new = jnp.where(first, normal, u + wide * (normal @ factor.T))
+            new = jnp.where(first, normals[i], u + wide * (normals[i] @ factor.T))
             found, other = likelihood(new)
             gain = b * (found - values) - 0.5 * (jnp.sum(new**2, axis=1) - jnp.sum(u**2, axis=1))
             taken = first | (jnp.log(accept) < gain)
             row = taken[:, None]
             moved = jnp.where(row, new, u), jnp.where(taken, found, values), jnp.where(row, other, extra)
-            return moved, jnp.mean(taken)
+            return *moved, share + jnp.mean(taken) / moves
 
-        (u, values, extra), taken = jax.lax.scan(move, (u, values, extra), (normals, chances[:-1]))
-        scale = jnp.where(first, scale, jnp.clip(scale * jnp.exp(jnp.mean(taken) - 0.3), 0.05, 5.0))
+        start = (u, values, extra, jnp.zeros(()))
+        u, values, extra, taken = jax.lax.fori_loop(0, jnp.where(first, 1, moves), move, start)
+        scale = jnp.where(first, scale, jnp.clip(scale * jnp.exp(taken - 0.3), 0.05, 5.0))
         return key, u, values, extra, b, evidence, scale, count + 1, over
 
     zero, none = jnp.zeros(()), jax.eval_shape(log_likelihood, jnp.zeros(size))[1]

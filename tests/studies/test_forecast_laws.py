@@ -30,12 +30,15 @@ def test_runs_are_read_or_skipped_with_the_reason(tmp_path):
         rows = "".join(f"{s},{v:.4f},64\n" for s, v in zip(steps, y, strict=True))
         (tmp_path / f"{name}.csv").write_text(f"step,accuracy,n\n{rows}")
     (tmp_path / "unsl_three.csv").write_text("step,reward\n" + "".join(f"{s},{s / 8 - 1}\n" for s in steps))
-    (tmp_path / "table.csv").write_text("domain,step,mean8\nx,1,.5\ny,2,.5\n")
+    (tmp_path / "table.csv").write_text("domain,step,size\nx,1,5\ny,2,7\n")
     (tmp_path / "short.csv").write_text("step,accuracy\n1,.5\n2,.5\n")
     curves, untils, skipped = forecasts.read(tmp_path)
     assert [curve.name for curve in curves] == ["one", "two", "unsl_three"]
     assert untils[0] == pytest.approx(0.3 * 19)
-    assert skipped == ["short.csv (too few points)", "table.csv (read as a table; no column looks like an accuracy)"]
+    assert skipped == [
+        "short.csv (too few points)",
+        "table.csv (read as a table; no column looks like an accuracy)",
+    ]
     assert forecasts.read(tmp_path / "nowhere") == ([], [], [])
 
 

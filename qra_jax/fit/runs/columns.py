@@ -192,6 +192,9 @@ def steps(log: Log, step: str | None, values: np.ndarray, said: Say) -> tuple[st
     }
     name = keys.find(good, keys.STEPS) or keys.find(log.numbers, ("step",))
     if name is not None:
+        if "epoch" in name.lower() and rows_for_epochs(log.numbers[name][there]):
+            said(f"steps are the rows, as only {name} is logged")
+            return name, np.where(there, np.cumsum(there), np.nan)
         if name.lower() not in ("step", "steps"):
             said(f"steps are {name}")
         return name, log.numbers[name]
@@ -219,3 +222,14 @@ def _instead(log: Log) -> str:
     if keys.find(log.numbers, ("k", "pass@k")) or sum("pass@" in name for name in log.numbers) > 1:
         return " (pass@k at one step is no curve)"
     return ""
+
+
+def rows_for_epochs(epochs: np.ndarray) -> bool:
+    """Whether several rows belong to an epoch, so that rows count training better.
+
+    Args:
+      epochs: `[rows]`, of the rows with a value.
+    """
+    known = epochs[np.isfinite(epochs)]
+    rising = bool((np.diff(known) >= 0).all())
+    return len(known) > 2 and rising and float(np.ptp(known)) < len(known) - 1

@@ -89,7 +89,7 @@ ACCURACY: tuple[re.Pattern[str], ...] = tuple(
         r"^rewards?/[^/]*(acc|correct|answer|solve|math|verif)[^/]*(/mean)?$",
         r"^env/all/correct$",
         r"^(train/)?(rewards?_)?[^/]*(accuracy|correctness|correct_rate|pass_rate)[^/]*$",
-        r"^(is_)?(correct|right|solved|passed)$",
+        r"^((is|mean|avg)_)?(correct|right|solved|passed)(_mean)?$",
         r"^(mean|avg)[@_]?\d+$",
         r"^train/rollout/reward_mean$",
         r"^critic/score/mean$",

@@ -76,7 +76,7 @@ def layout(sample: Sample, sign: str | None = None) -> Layout | None:
     if not known(header) and all(cells.parsed(cell) is None for cell in every):
         return None  # lines of words that have as many commas
     comma = sign != "," and any(map(cells.COMMA.fullmatch, every)) and not any(map(POINT.fullmatch, every))
-    return Layout(sign, header, start, notes, comma)
+    return Layout(sign, [re.sub(r"\s*/\s*", "/", name) for name in header], start, notes, comma)
 
 
 def records(lines: Iterable[tuple[int, str]], sign: str) -> Iterator[Row]:

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+COARSE = 0.25
+"""Part of a step of a granularity that the last printed digit may be worth."""
 GUESSES = 4096
 """Largest number of samples that granularity is searched for."""
 RATE = re.compile(r"acc|pass|success|solve|rate", re.IGNORECASE)
@@ -63,6 +65,7 @@ def granularity(values: np.ndarray, resolution: float = 1e-9) -> int | None:
     off = np.abs(distinct[:, None] * m - np.round(distinct[:, None] * m)).max(axis=0)
     chance = len(distinct) * np.log(np.minimum(1.0, m * resolution * 1.01 + 1e-12)) + np.log(m)
     good = (off <= m * resolution * 0.505 + 1e-9) & (chance < np.log(1e-3))
+    good &= m * resolution <= COARSE  # else the grid of the printed digits passes for one of its own
     return int(m[np.argmax(good)]) if good.any() else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qra_jax.fit.runs import keys
+from qra_jax.fit.runs import columns as columns_of, keys
 from qra_jax.fit.runs.rows import COUNT, Log
 
 _PATTERNS: dict[str, tuple[str, ...]] = {
@@ -27,7 +27,6 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"(silent|zero_std).*(frac|ratio|share)|(frac|ratio|share).*(silent|zero_std)",
     ),
     "mixed": (r"frac_mixed$", r"baseline_reward/pct_mixed$", r"solved_some$"),
-    "spread": (r"^(train/)?reward_std$", r"^critic/rewards?/std$", r"rewards?/std$"),
     "entropy": (r"^(train/)?entropy$", r"^actor/entropy(_loss)?$", r"^entropy/all/mean$", r"entropy"),
     "kl": (r"^(train/)?kl$", r"^actor/kl_loss$", r"^(train/)?kl_loss$", r"^(train|objective)/kl$"),
     "loss": (r"^(train/)?loss$", r"^actor/(pg_)?loss$"),
@@ -61,6 +60,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "rate": tuple(f"^{re.escape(name)}$" for name in keys.RATES),
 }
 """Columns by what they are, the better names first."""
+LATE = 0.05
+"""Part of a log from which on a column that has no numbers has ended."""
 _PART = re.compile(r"^(train/)?rewards?/([^/]+)(/mean)?$")
 _NO_PART = re.compile(r"^(std|min|max|mean|total)$|_std$")
 _GROUP = ("num_generations", "group_size", "n_samples_per_prompt", "rollout.n")
@@ -94,10 +95,11 @@ class Signals:
       accuracy: share of right answers in training: of a correctness part where there is one, else the reward.
       evaluation: accuracy of the evaluation, where there is any.
       parts: other parts of the reward, by their names.
-      others: by name: `reward`, `silent`, `spread`, `entropy`, `kl`, `loss`, `coefficient` (of the KL term), `clipped`,
+      others: by name: `reward`, `silent`, `entropy`, `kl`, `loss`, `coefficient` (of the KL term), `clipped`,
         `drift` (KL of the policy against that which drew the rollouts), `mismatch` (of the sampler's probabilities
         against the trainer's), `age`, `length`, `truncated`, `gradient`, `rate`; what is absent is left out.
       group_size: rollouts a question, where the log says.
+      ended: by column the last step at which it is a number, where the log goes on for long without.
     """
 
     path: str
@@ -107,6 +109,7 @@ class Signals:
     parts: dict[str, Signal] = field(default_factory=dict)
     others: dict[str, Signal] = field(default_factory=dict)
     group_size: int | None = None
+    ended: dict[str, float] = field(default_factory=dict)
 
     def get(self, name: str) -> Signal | None:
         """One of `others`, where the log has it."""
@@ -129,6 +132,8 @@ def signals(log: Log) -> Signals:
     if at is None:
         raise ValueError(f"{log.path}: read as {log.kind}; no column counts steps; name the run's log itself")
     steps = log.numbers[at]
+    if "epoch" in at.lower() and columns_of.rows_for_epochs(steps):
+        steps = np.arange(1.0, len(steps) + 1)
     for name in keys.STEPS:  # a first evaluation may lack the trainer's own count
         other = log.numbers.get(name)
         if other is not None and np.isnan(steps).any():
@@ -174,7 +179,19 @@ def signals(log: Log) -> Signals:
             and name != right
         ):
             parts.setdefault("format", signal(name))
-    size = next((log.numbers[name] for name in _GROUP if name in log.numbers), None)
+    sizes = [log.numbers[name] for name in _GROUP if name in log.numbers]
+    sizes = [one[np.isfinite(one)].max() for one in sizes if np.isfinite(one).any()]
+    shown = [
+        one for one in (*taken.values(), *parts.values(), *([signal(right)] if right else [])) if len(one) > 1
+    ]
+    last = max((float(one.steps[-1]) for one in shown), default=0.0)
+    whole = max((float(np.nanmax(steps[np.isfinite(steps)])), last)) if np.isfinite(steps).any() else last
+    ended = {
+        one.column: float(one.steps[-1])
+        for one in shown
+        if whole - one.steps[-1]
+        > max(LATE * (whole - one.steps[0]), 2.5 * float(np.median(np.diff(one.steps))))
+    }
     return Signals(
         str(Path(log.path)),
         log.kind,
@@ -182,5 +199,6 @@ def signals(log: Log) -> Signals:
         None if tested is None else signal(tested),
         parts,
         taken,
-        None if size is None else int(np.nanmax(size)),
+        int(sizes[0]) if sizes and sizes[0] >= 2 else None,
+        ended,
     )

@@ -102,9 +102,10 @@ def _dictionary(text: str) -> dict[str, Any]:
             found = ast.literal_eval(re.sub(r"\b(nan|inf)\b", "None", WRAPPED.sub(r"\1", text)))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return {}
-    if not isinstance(found, dict) or not any(isinstance(value, int | float) for value in found.values()):
+    if not isinstance(found, dict):
         return {}
     number = {
         str(name): cells.parsed(value) if isinstance(value, str) else value for name, value in found.items()
     }
-    return {name: value for name, value in number.items() if value is not None}
+    whole = {name: value for name, value in number.items() if value is not None}
+    return whole if any(isinstance(value, int | float) for value in whole.values()) else {}
