@@ -46,7 +46,7 @@ def test_noise_bites(noisy):
     assert noisy.best_change.accuracy > noisy.now.accuracy + 0.05
     larger = next(one for one in noisy.changes if one.name.startswith("groups of 16"))
     assert larger.lost < noisy.now.lost
-    assert larger.cost == 1  # in a quarter of the steps
+    assert larger.cost == pytest.approx(1, abs=0.05)  # in a quarter of the steps
     assert noisy.paths.accuracy.shape == (3, len(noisy.paths.step))
     assert noisy.paths.accuracy[1, 0] == pytest.approx(float(noisy.problem.accuracy_ref))
 
@@ -127,7 +127,7 @@ def test_entropy_that_rises_again_is_not_gone():
 def test_a_learning_rate_of_an_optimizer_is_no_eta(capsys):
     question = ["advise", "--ref", ".6", ".4", "--success", "1", "0", "--steps", "20", "--runs", "64"]
     assert cli.main([*question, "--eta", "5e-6"]) == 0
-    assert capsys.readouterr().out.startswith("Careful: η = 5e-06 is a step of the logits")
+    assert "Careful: η = 5e-06 is a step of the logits" in capsys.readouterr().out
     assert cli.main([*question, "--lr", "1e-6", "--json"]) == 0
     rate = json.loads(capsys.readouterr().out)["advice"]["settings"]["learning_rate"]
     assert rate == pytest.approx(rates.measured(1e-6).median)

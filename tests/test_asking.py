@@ -240,3 +240,62 @@ def test_signals_of_each_trainer(tmp_path):
     assert [*found.parts] == ["format_reward", "format"]
     mixed = read([{"step": i, "env/all/correct": 0.5, "env/all/by_group/frac_mixed": 0.3} for i in range(5)])
     assert mixed.get("silent").values.tolist() == pytest.approx([0.7] * 5)
+
+
+def test_files_that_a_trial_found(tmp_path):
+    """Public shapes: numbers as strings, epochs in place of steps, a mean of right ones beside a reward."""
+    path = tmp_path / "console.log"
+    rows = [
+        {
+            "loss": "0.02",
+            "rewards/accuracy_reward/mean": f"{i % 5 / 8}",
+            "reward": "1.2",
+            "epoch": f"{i / 40:.2f}",
+        }
+        for i in range(40)
+    ]
+    path.write_text("\n".join(map(str, rows)))
+    points = runs.read(path)
+    assert (points.column, len(points.steps), points.samples[0]) == ("rewards/accuracy_reward/mean", 40, 8)
+    assert points.steps.tolist() == list(range(1, 41))  # rounded epochs would merge rows
+    assert any("steps are the rows" in note for note in points.notes)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(
+        "\n".join(json.dumps({"step": i, "mean_reward": i / 99, "mean_correct": i / 64}) for i in range(9))
+    )
+    assert runs.read(path).column == "mean_correct"
+    path = tmp_path / "table.tsv"
+    path.write_text(
+        "step\treward\trewards / correctness / mean\n" + "".join(f"{i}\t1.5\t{i / 8}\n" for i in range(8))
+    )
+    assert runs.read(path).column == "rewards/correctness/mean"
+    path = tmp_path / "digits.csv"
+    values = np.random.default_rng(0).binomial(1024, 0.5, 300) / 1024
+    path.write_text("step,accuracy\n" + "".join(f"{i},{value:.3f}\n" for i, value in enumerate(values)))
+    assert runs.read(path).samples is None  # three digits tell no number of samples
+    path = tmp_path / "tries.csv"
+    path.write_text("question,correct\n" + "".join(f"q{i},{i % 2}\n" for i in range(20)))
+    with pytest.raises(ValueError, match="all 0 or 1, one try each; must be rates of several tries"):
+        inputs.questions(str(path))
+
+
+def test_a_log_is_overruled_as_for_fit(capsys, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("step,a,b\n" + "".join(f"{i},{1 + i / 40},{i / 20}\n" for i in range(20)))
+    assert cli.main(["advise", "--from", str(path)]) == 2
+    assert "name the measured one by --column" in capsys.readouterr().err
+    found = _advise(capsys, "--from", str(path), "--column", "a", "--range", "1", "2", "--group-size", "8")
+    assert found["examination"]["level"][0] == pytest.approx(0.01, abs=0.02)
+
+
+def test_what_is_assumed_or_never_acts_is_said(capsys):
+    words = ["advise", "--pass-at", "1=.3", "8=.7", "--eta", ".02", "--steps", "200", "--clip-high", ".2"]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert "Assumed: 64 prompts a step (--batch-prompts), groups of 16 (--group-size)." in said
+    assert "the clip never acts" in said
+    assert "Pass@1 0.3 → " in said
+    assert cli.main(["advise", "--pass-at", "1=.3", "8=.7", "--lr", "5e-5"]) == 0
+    said = capsys.readouterr().out
+    assert "a learning rate of 5e-05 is one at which runs of language models collapse" in said
+    assert "8 cases in 10, the middle one" in said

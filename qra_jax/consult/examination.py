@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from qra_jax.algorithm import grpo
-from qra_jax.consult.course import Course
 from qra_jax.consult.pace import pace
 from qra_jax.consult.vitals import (
     FEWEST,
@@ -157,12 +156,11 @@ def _too_easy(vitals: Vitals, group: int | None) -> Finding | None:
     right = right_answers(vitals)
     if right is None or right.start < EASY or right.end < right.start - LEAST:
         return None
-    if right.rise > GAIN / 2 and right.sure(right.rise):
-        return None
     return Finding(
         "too_easy",
-        f"Too easy: accuracy is {right.start:.2g} from the start, so that most groups are all right",
-        "take harder questions; what is left to win is small",
+        f"Too easy: accuracy is {right.start:.2g} from the start ({right.end:.2g} at the end), so that most groups "
+        "are all right",
+        "take harder questions: little was left to win",
     )
 
 
@@ -268,14 +266,15 @@ def _format_first(vitals: Vitals, group: int | None) -> Finding | None:
 
 
 def _noisy(vitals: Vitals, group: int | None) -> Finding | None:
-    gap, error = vitals.gap
+    gap, error, first = vitals.gap
     right, tested = vitals["accuracy"], vitals.signals.evaluation
     if right is None or tested is None or not vitals.full:
         return None
     if not (gap >= FLATTERED and gap > 3 * np.hypot(error, right.error)):
         return None
     course = vitals["evaluation"]
-    if course is not None and right.rise >= LEAST and course.rise <= -LEAST and course.sure(course.rise, 2.0):
+    falls = course is not None and course.rise <= -LEAST and course.sure(course.rise, 2.0)
+    if course is not None and falls and right.rise >= LEAST and first < FLATTERED / 2:
         return Finding(
             "reward_not_accuracy",
             f"Training rises from {right.start:.2g} to {right.end:.2g} while the evaluation falls from "
@@ -369,14 +368,9 @@ def _what(vitals: Vitals) -> str:
     return f"accuracy ({tested.column})" if not vitals.full and tested is not None else "accuracy"
 
 
-def _enough(right: Course) -> float:
-    """The rise that is a success: less where little is left."""
-    return GAIN if right.start < EASY else GAIN / 2
-
-
 def _success(vitals: Vitals, group: int | None) -> Finding | None:
     right = answers(vitals)
-    if right is None or not (right.rise >= _enough(right) and right.sure(right.rise)) or vitals.signals.ended:
+    if right is None or not (right.rise >= GAIN and right.sure(right.rise)) or vitals.signals.ended:
         return None
     return Finding(
         "success",

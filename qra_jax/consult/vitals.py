@@ -34,14 +34,14 @@ class Vitals:
       courses: by name: `accuracy`, `evaluation`, `format` (that part of the reward) and those of
         `Signals.others`.
       gap: verdicts of training less those of the evaluation, at the steps of the evaluation, in the run's later half:
-        mean, at most twice the least of them, and standard error; NaN where one is missing.
+        mean, at most twice the least of them, and standard error; and the first of them; NaN where one is missing.
       beta: strength of the KL term, as the log tells it; NaN where it does not.
       full: reward of a right answer, where the training accuracy is made of verdicts; 0 where it has other parts.
     """
 
     signals: Signals
     courses: dict[str, Course]
-    gap: tuple[float, float]
+    gap: tuple[float, float, float]
     beta: float
     full: float
 
@@ -79,13 +79,13 @@ def _smooth(signal: Signal, at: np.ndarray) -> np.ndarray:
     return np.interp(at, signal.steps, np.convolve(padded, np.ones(width) / width, "valid"))
 
 
-def _gap(found: Signals) -> tuple[float, float]:
+def _gap(found: Signals) -> tuple[float, float, float]:
     if found.accuracy is None or found.evaluation is None or len(found.evaluation) < 2:
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     tested = found.evaluation
     gaps = _smooth(found.accuracy, tested.steps) - tested.values
     late = gaps[len(gaps) // 2 :]
-    return float(min(late.mean(), 2 * late.min())), float(np.std(gaps) / np.sqrt(len(late)))
+    return float(min(late.mean(), 2 * late.min())), float(np.std(gaps) / np.sqrt(len(late))), float(gaps[0])
 
 
 def _beta(found: Signals) -> float:

@@ -22,6 +22,8 @@ from qra_jax.fit.shape import LEAST, SURE, Misfit, Shape, misfit, shape
 
 NARROW = 0.1
 """Width of an interval of accuracies that is called identified: ± .05."""
+SPENT = 0.02
+"""Part of its largest value at which a learning rate has come to its end."""
 AHEAD = 3.0
 """Where the file ends at the last step fitted, forecasts go this many training windows from the start."""
 
@@ -251,6 +253,12 @@ def story(answer: FitReport) -> list[str]:
     behind = f"about {fitted.samples:.3g} samples a point{_source(fitted)}"
     lines = [f"{train.name}: {which}, up to step {train.steps[-1]:.10g}, {behind}."]
     lines += [f"Note: {note}." for note in fitted.curve.notes]
+    rates = fitted.curve.lr
+    if rates is not None and rates[-1] < SPENT * rates.max():
+        lines.append(
+            f"Note: the learning rate ends at {rates[-1]:.2g}, of {rates.max():.2g} at most: time stands still there, "
+            "and so does the forecast."
+        )
     lines += problems
     if answer.shape.kind == "flat":
         return lines

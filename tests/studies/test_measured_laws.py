@@ -297,7 +297,11 @@ def test_a_collapse_is_cut_off_and_a_start_is_measured_before_updates():
 def test_factors_of_measured_runs_are_found_again(folder):
     found = run_of(learning_rates, "measured", folder)
     factor = np.exp(found.eta - found.rate)
-    np.testing.assert_allclose(np.log(factor), np.log([*[2e4] * 5, 500.0, 3e5]), atol=0.5)
+    off = np.log(factor) - np.log([*[2e4] * 5, 500.0, 3e5])
+    assert (
+        abs(off) < np.log(2)
+    ).all()  # each run alone, with the noise of its samples, within a factor of two
+    assert abs(np.median(off)) < 0.2
     assert found["lr varied"].values.tolist() == [1, 1, 1, 0, 0, 0, 0]
     assert found["group_size varied"].values.tolist() == [0, 1, 0, 1, 1, 0, 0]
     assert (found.equal < found.eta).all()
