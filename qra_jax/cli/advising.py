@@ -203,8 +203,7 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     if command.steps is None and asked.log is None and (preset is None or preset.setup.steps is None):
         assumed.append(f"{STEPS} steps (--steps)")
     answer = Answer(names=asked.names, questions=questions)
-    clips = settings.clip_low is not None or settings.clip_high is not None
-    if clips and settings.epochs == 1 and settings.staleness == 0:
+    if (settings.clip_low, settings.clip_high) != (None, None) and not settings.clips:
         answer.careful.append("With one epoch on fresh rollouts all ratios are one: the clip never acts.")
     if assumed:
         answer.careful.append(f"Assumed: {', '.join(assumed)}.")

@@ -59,34 +59,26 @@ def alternatives(found: Outlook, seed: int = 0) -> list[Alternative]:
         tries.append(("no entropy bonus", {"entropy_bonus": 0.0}, questions))
     if settings.tpr < 1 or settings.fpr > 0:
         tries.append(("a perfect verifier", {"tpr": 1.0, "fpr": 0.0}, questions))
-    if again:  # a group that is kept costs as many as are drawn for it
-        tries = [
-            (f"{name.partition(',')[0]}, {number} prompts", change, number)
-            for name, change, number in (
-                (name, change, max(1, round(number * _share(found, change))))
-                for name, change, number in tries
-            )
-        ]
-    made = [
-        Alternative(
-            name, *_end(outlook(found.population, replace(settings, **change), number, found.eta, seed))
-        )
-        for name, change, number in tries
-    ]
+    made = []
+    for name, change, number in tries:
+        if again:  # a group that is kept costs as many as are drawn for it
+            number = max(1, round(number * _share(found, change, seed)))
+            name = f"{name.partition(',')[0]}, {number} prompts"
+        end = outlook(found.population, replace(settings, **change), number, found.eta, seed)
+        made.append(Alternative(name, *_end(end)))
     if (filtered := _filtered(found, seed)) is not None:
         made.append(filtered)
     return sorted(made, key=lambda one: -one.accuracy)
 
 
-def _share(found: Outlook, change: dict[str, Any]) -> float:
+def _share(found: Outlook, change: dict[str, Any], seed: int) -> float:
     """Groups that can be kept with a change for each one now, at as many draws, over the run."""
     other = replace(found.settings, **change)
-    now, then = (
-        outlook(found.population, one, found.questions, found.eta).draws for one in (found.settings, other)
-    )
-    assert now is not None
+    then = outlook(found.population, other, found.questions, found.eta, seed).draws
+    assert found.draws is not None
     assert then is not None
-    return float(np.mean([x for x in now if x is not None]) / np.mean([x for x in then if x is not None]))
+    now, later = (np.mean([x for x in draws if x is not None]) for draws in (found.draws, then))
+    return float(now / later)
 
 
 def _end(found: Outlook) -> tuple[float, float]:
