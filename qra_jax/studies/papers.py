@@ -928,3 +928,247 @@ ES_DRIFT = Paper(
     reported="",
     read="second-hand",
 )
+
+# Reward and credit: steps of an answer, shaped rewards, preferences, and what a bandit decides
+
+KL_FILTERED = Paper(
+    "KL-FILTERED",
+    authors="",
+    arxiv="2605.02375",
+    version="",
+    place="abstract",
+    says=(
+        "The aim of RL with verifiable rewards and a KL term is related to the base policy, filtered by the "
+        "verifier."
+    ),
+    reported="",
+    read="second-hand",
+)
+NOISE_CORRELATED = Paper(
+    "NOISE-CORRELATED",
+    authors="",
+    arxiv="2609.06386",
+    version="",
+    place="abstract",
+    says=(
+        "Errors of a verifier are correlated within a group of rollouts, which lowers the effective group "
+        "size."
+    ),
+    reported="correlation .53; effective group size 1.7 of 8",
+    read="second-hand",
+)
+NOISE_SECOND_VERIFIER = Paper(
+    "NOISE-SECOND-VERIFIER",
+    authors="",
+    arxiv="2608.00220",
+    version="",
+    place="abstract",
+    says="Training on one verifier starves best-of-k under another one.",
+    reported="",
+    read="second-hand",
+)
+RARITY = Paper(
+    "RARITY",
+    authors="",
+    arxiv="2608.03467",
+    version="",
+    place="abstract",
+    says="Credit weighted by rarity raises pass@k.",
+    reported="",
+    read="second-hand",
+)
+COVERAGE = Paper(
+    "COVERAGE",
+    authors="",
+    arxiv="2608.25756",
+    version="",
+    place="abstract",
+    says="A ratio of coverage decides between filtered SFT and RL.",
+    reported="",
+    read="second-hand",
+)
+NORM_LIMITED = Paper(
+    "NORM-LIMITED",
+    authors="",
+    arxiv="2608.03573",
+    version="",
+    place="abstract",
+    says="SFT is limited by the norm of the update, RL by its variance.",
+    reported="",
+    read="second-hand",
+)
+SELECT_IMPROVE = Paper(
+    "SELECT-IMPROVE",
+    authors="Krishnamurthy, Huang, Rajaraman",
+    arxiv="2606.13125",
+    version="v1",
+    place="abstract",
+    says=(
+        "RL post-training works by selecting strategies and by improving them: SFT on diverse strategies "
+        "enables selection, harder RL data improvement."
+    ),
+    reported="Qwen2.5-1.5B, controlled problems",
+    read="in part",
+)
+SIGNED = Paper(
+    "SIGNED",
+    authors="",
+    arxiv="2605.07689",
+    version="",
+    place="abstract",
+    says="Advantages 2R − 1 do better than those of Dr.GRPO in small groups.",
+    reported="73.8 against 28.4 % at G = 4",
+    read="second-hand",
+)
+ABSTAIN = Paper(
+    "ABSTAIN",
+    authors="",
+    arxiv="2608.00301",
+    version="",
+    place="abstract",
+    says=(
+        "With rewards 0, +1, −λ for abstention, right and wrong, division by the standard deviation of the "
+        "group takes away the effect of λ."
+    ),
+    reported="",
+    read="second-hand",
+)
+LENGTH_WEIGHTS = Paper(
+    "LENGTH-WEIGHTS",
+    authors="",
+    arxiv="2607.23364",
+    version="",
+    place="abstract",
+    says="Weights by length cannot be unbiased and invariant at once.",
+    reported="",
+    read="second-hand",
+)
+VINE = Paper(
+    "VINE",
+    authors="Kazemnejad et al.",
+    arxiv="2410.01679",
+    version="",
+    place="",
+    says=(
+        "Credit by Monte-Carlo values of the steps does better than PPO's critic and than uniform credit, "
+        "with fewer updates."
+    ),
+    reported="9 × fewer steps",
+    read="in part",
+)
+PROCESS_REWARD = Paper(
+    "PROCESS-REWARD",
+    authors="",
+    arxiv="2509.21154",
+    version="",
+    place="",
+    says="GRPO amounts to a process reward on prefixes that the rollouts of a group share.",
+    reported="",
+    read="second-hand",
+)
+IBRO = Paper(
+    "IBRO",
+    authors="Lei et al.",
+    arxiv="2507.18391",
+    version="v1",
+    place="abstract",
+    says=(
+        "A term of advantage times entropy of each token, from an information bottleneck, improves "
+        "reasoning for several RL algorithms."
+    ),
+    reported="",
+    read="in part",
+)
+SATORI = Paper(
+    "SATORI",
+    authors="Shen et al.",
+    arxiv="2502.02508",
+    version="",
+    place="",
+    says=(
+        "RL that restarts from prefixes cut at some step, with a token of reflection and a bonus for it, "
+        "teaches self-correction."
+    ),
+    reported="bonus ±.5",
+    read="in full",
+)
+RLSP = Paper(
+    "RLSP",
+    authors="",
+    arxiv="2502.06773",
+    version="",
+    place="",
+    says="An exploration reward beside correctness makes search-like behaviour emerge.",
+    reported="released reward: 1{right} − 1000/length",
+    read="in part",
+)
+THINK = Paper(
+    "THINK",
+    authors="",
+    arxiv="2503.16188",
+    version="",
+    place="",
+    says=(
+        "Explicit thinking is not always needed: direct answers can do as well or better under rule-based RL."
+    ),
+    reported="",
+    read="in part",
+)
+TWO_STAGE_SEARCH = Paper(
+    "TWO-STAGE-SEARCH",
+    authors="",
+    arxiv="2503.05592",
+    version="",
+    place="",
+    says="RL in two stages, first rewarded for using search, then for answers, teaches a model to search.",
+    reported="",
+    read="in part",
+)
+TWO_STAGE_TOOLS = Paper(
+    "TWO-STAGE-TOOLS",
+    authors="Zeng et al.",
+    arxiv="2511.01934",
+    version="v2",
+    place="abstract",
+    says=(
+        "Rewards that shift from exploratory to exploitative use of tools train tool use from a base model "
+        "by RL alone."
+    ),
+    reported="over 7 % better than SFT and than RL after SFT",
+    read="in part",
+)
+SHUFFLE = Paper(
+    "SHUFFLE",
+    authors="",
+    arxiv="2508.05612",
+    version="",
+    place="",
+    says=(
+        "Pairing the rollouts of largest contrast and keeping some of the pairs needs fewer steps than GRPO."
+    ),
+    reported="half the steps; 16 rollouts, 4 of 8 pairs kept",
+    read="in part",
+)
+ITERATED_DPO = Paper(
+    "ITERATED-DPO",
+    authors="",
+    arxiv="2503.12854",
+    version="",
+    place="",
+    says="Iterated DPO on pairs from the current policy reaches performance like that of RL at less cost.",
+    reported="",
+    read="in part",
+)
+BARL = Paper(
+    "BARL",
+    authors="Zhang et al.",
+    arxiv="2505.20561",
+    version="",
+    place="",
+    says=(
+        "Bayes-adaptive RL explains and teaches reflective exploration, where a policy trained for one "
+        "fixed task fails at test time."
+    ),
+    reported="",
+    read="second-hand",
+)

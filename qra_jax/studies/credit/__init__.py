@@ -1,0 +1,1 @@
+"""Reward and credit: who is paid, for what, and what that changes."""
