@@ -18,10 +18,13 @@ SUM_TOLERANCE = 1e-3
 """Shares may miss a sum of one by this much (tables rounded by hand)."""
 EXAMPLES = {
     "Algorithm": "qra.grpo(8)",
+    "Credit": "qra.tree.credit.exact()",
+    "OffPolicy": "qra.OffPolicy(epochs=2)",
     "Phase": "recipe.rlvr(until=.99)",
     "Problem": "qra.Problem.from_probs(ref=[.5, .5], success=[1., 0.])",
     "Regularizer": "qra.reverse_kl(.01)",
     "Reward": "qra.verifiable()",
+    "Tree": "qra.tree.instances.chain([.5, .5])",
 }
 """How the parts that functions take are made."""
 

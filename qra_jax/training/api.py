@@ -20,6 +20,7 @@ from qra_jax.off_policy import SEQUENCE_SURROGATES, OffPolicy
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
+from qra_jax.training.choice import Choice, Flat
 from qra_jax.training.loop import Plan
 from qra_jax.training.parts import numbers_of, reference_of, simulate, weighing_of
 from qra_jax.trajectory import Outcome, Trajectory, outcomes
@@ -28,7 +29,7 @@ Optimizer = optax.GradientTransformation | Callable[[Any], optax.GradientTransfo
 Metric = Callable[[Array, Problem], Any]
 MODES = ("sampled", "mean", "sde")
 RECORDED = ("step", "diverged", "reward", "silent", "clipped")
-_REINFORCE, _VERIFIABLE, _ON_POLICY = reinforce(), verifiable(), OffPolicy()
+_REINFORCE, _VERIFIABLE, _ON_POLICY, _FLAT = reinforce(), verifiable(), OffPolicy(), Flat()
 
 METRICS: dict[str, Metric] = {
     "accuracy": lambda log_policy, problem: _metrics.accuracy(log_policy, problem.success),
@@ -192,6 +193,9 @@ def _run(
     features: Any = None,
     log_policy0: Any = None,
     record_every: int = 1,
+    choice: Choice = _FLAT,
+    log_ref: Any = None,
+    credit: dict[str, Any] | None = None,
 ) -> tuple[Array, dict[str, Any], Problem]:
     """Check the arguments of [`train`][] and run them: times, what was seen, and the problem."""
     _check.key(key)
@@ -217,7 +221,8 @@ def _run(
         if learning_rate is None:
             raise ValueError("learning_rate: missing; must be zero or positive, and finite")
         _check.nonnegative("learning_rate", learning_rate)
-    dtype, shape = problem.log_ref.dtype, problem.log_ref.shape
+    log_ref = problem.log_ref if log_ref is None else log_ref
+    dtype, shape = log_ref.dtype, log_ref.shape
     if len(shape) > 2:
         raise ValueError(
             f"problem: shape {shape}; must be [patterns] or [questions, patterns]; vmap the rest"
@@ -269,6 +274,7 @@ def _run(
         optimizer=optimizer if not made else _Ready(optimizer),
         ready_made=made,
         metrics=tuple((name, Function(function)) for name, function in metrics),
+        choice=choice,
     )
     if not made:
         plan = replace(plan, optimizer=Function(optimizer))  # pyright: ignore[reportArgumentType]
@@ -277,15 +283,16 @@ def _run(
         "learning_rate": number(learning_rate),
         "off_policy": {name: number(value) for name, value in numbers.items()},
         "features": features,
+        "credit": credit or {},
     }
     objects = jax.tree.map(jnp.asarray, (algorithm, reward, terms))
-    start = problem.log_ref if log_policy0 is None else log_policy0
+    start = log_ref if log_policy0 is None else log_policy0
     run = partial(_train, plan, settings, objects)
     if len(shape) == 1 or features is not None or algorithm.batch is not None:
-        time, found = run(key, problem, start, behavior)
+        time, found = run(key, problem, log_ref, start, behavior)
         return time, found, problem
-    time, found = jax.vmap(run, in_axes=(0, 0, 0, None if behavior is None else 0))(
-        jax.random.split(key, len(problem.log_ref)), problem, start, behavior
+    time, found = jax.vmap(run, in_axes=(0, 0, 0, 0, None if behavior is None else 0))(
+        jax.random.split(key, len(log_ref)), problem, log_ref, start, behavior
     )
     return time, found, problem
 
@@ -325,17 +332,18 @@ def _train(
     objects: Any,
     key: Array,
     problem: Problem,
+    log_ref: Array,
     start: Array,
     behavior: Array | None,
 ) -> tuple[Array, dict[str, Any]]:
     if plan.mode != "mean":
-        settings, objects, problem, start, behavior = _constant(
-            plan.mode, (settings, objects, problem, start, behavior)
+        settings, objects, problem, log_ref, start, behavior = _constant(
+            plan.mode, (settings, objects, problem, log_ref, start, behavior)
         )
     algorithm, reward, regularizers = objects
     questions = problem.log_ref.shape[:-1]
     seed = jax.random.bits(key, (2, *questions), jnp.uint32)
-    settings = {**settings, "seed": seed, "start": start, "behavior": behavior}
+    settings = {**settings, "seed": seed, "log_ref": log_ref, "start": start, "behavior": behavior}
     found = simulate(plan, algorithm, reward, regularizers, problem, settings)
     step = jnp.arange(0, plan.steps + 1, plan.record_every)
     rate = settings["learning_rate"]

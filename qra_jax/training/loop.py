@@ -20,10 +20,13 @@ from qra_jax import off_policy
 from qra_jax._check import SUM_TOLERANCE
 from qra_jax.algorithm import Tables, batch_scale
 from qra_jax.training import bits
+from qra_jax.training.choice import Choice, Flat, Scene
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import each, expand
 from qra_jax.training.rollouts import GroupSampler
 from qra_jax.trajectory import Status
+
+_FLAT = Flat()
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Plan:
     optimizer: Any
     ready_made: bool
     metrics: tuple[tuple[str, Any], ...]
+    choice: Choice = _FLAT
 
 
 class State(NamedTuple):
@@ -67,6 +71,8 @@ class State(NamedTuple):
     """Uniform numbers for the next group."""
     reference: Any
     """Logits `[patterns, *cells]` and coefficient `[*cells]` of the reference, where they change."""
+    critic: Any = None
+    """Values that credit has learnt, where it learns some."""
 
 
 def run(
@@ -123,7 +129,12 @@ def run(
     tables = fixed["tables"]
     if tables is not None and joint:
         tables = Tables(*(table[:, None] for table in tables))
-    normalised = partial(jax.nn.log_softmax, axis=0)
+    choice = plan.choice
+    normalised = choice.log_softmax
+
+    def of_patterns(z: Array) -> Array:
+        """Log-probabilities of the patterns."""
+        return jax.nn.log_softmax(choice.scores(z), axis=0)
 
     def learned(z: Array) -> Array:
         """Logits of the policy that learns."""
@@ -136,19 +147,19 @@ def run(
 
     constant_rates = None
     if fixed_rates and fixed["correlation"] is None and plan.weighing == "counts":
-        constant_rates = part["rates"](normalised(start))
+        constant_rates = part["rates"](of_patterns(start))
     constant_cells = None
     if fixed_rates and not by_vote and plan.weighing == "rollouts":
-        constant_cells = part["cells"](normalised(start))
+        constant_cells = part["cells"](of_patterns(start))
     rollouts = GroupSampler(
         weighing=plan.weighing,
         group=group or 1,
         size=size,
         padded=fixed["size"] is not None,
         seed=seed,
-        alive=alive,
-        learned=learned,
-        tempered=tempered,
+        alive=~jnp.isneginf(choice.scores(jnp.where(alive, 0.0, -jnp.inf))),
+        learned=lambda z: choice.scores(learned(z)),
+        tempered=lambda z: choice.scores(tempered(z)),
         part=part,
         constant_rates=constant_rates,
         constant_cells=constant_cells,
@@ -163,7 +174,7 @@ def run(
         greedy_baseline=greedy_baseline,
         batch=batch,
         split=split,
-        counted=counted,
+        counted=counted or choice.counted,
     )
 
     def numbers(step: Array) -> Any:
@@ -177,7 +188,7 @@ def run(
     def weigh(behavior: Array, drawn: Any, reference: Array) -> Shares:
         if expected is None:
             return rollouts.weigh(behavior, drawn, reference)
-        shares, square = expected(behavior, drawn, reference)
+        shares, square = expected(choice.scores(behavior), drawn, choice.scores(reference))
         if batch is None:
             return shares
         scale, up, down = batch_scale(batch, shares.reward, square, shares.silent), shares.up, shares.down
@@ -185,6 +196,23 @@ def run(
             mean = jnp.mean(shares.reward)
             up, down = up * (1 - mean), down * mean
         return shares._replace(up=up * scale, down=down * scale)
+
+    def view(behavior: Array, critic: Any, index: Array) -> Scene:
+        log_policy, rates = normalised(tempered(behavior)), constant_rates
+        if rates is None and choice.needs is not None:
+            rates = part["rates"](of_patterns(tempered(behavior)))
+        return Scene(
+            log_policy,
+            rates,
+            critic,
+            fixed["credit"],
+            seed,
+            index,
+            part.get("clock"),
+            fixed["by_size"],
+            size,
+            expected is not None,
+        )
 
     def logits(params: Array) -> Array:
         return params if features is None else start + jnp.einsum("qnf,f->nq", features, params)
@@ -194,18 +222,20 @@ def run(
         return params if features is not None else jnp.where(alive, params, 0.0)
 
     def improve(
-        params: Array, memory: Any, behavior: Array, shares: Shares, reference: Any
+        params: Array, memory: Any, behavior: Array, shares: Shares, scene: Scene, reference: Any
     ) -> tuple[Array, Any, Array]:
         log_behavior = normalised(tempered(behavior))
         corrects = plan.correction is not None and not fresh
         log_old = normalised(learned(logits(params))) if corrects else log_behavior
         clipped = jnp.zeros(start.shape[1:], dtype)
+        counts = shares.count
+        shares = choice.credit(shares, scene)
         log_ref, coefficient = reference
         if moves or number["temperature"] is not None:
             log_ref = normalised(learned(log_ref))
         for epoch in range(plan.epochs):
             point = behavior if plan.stale_gradient else logits(params)
-            log_policy, policy = normalised(learned(point)), jax.nn.softmax(learned(point), axis=0)
+            log_policy, policy = normalised(learned(point)), choice.softmax(learned(point))
             up, down, ratio = shares.up, shares.down, jnp.ones_like(policy)
             if split and (not fresh or epoch > 0):
                 drawn = alive & ((up != 0) | (down != 0))
@@ -237,14 +267,13 @@ def run(
                 clipped = clipped + lost / jnp.where(whole > 0, whole, 1.0) / plan.epochs
             weights = up if down is None else up + down
             for estimate in estimated:
-                pull = part["pull_" + estimate](log_policy, log_ref, coefficient) * shares.count
+                now, then = of_patterns(learned(point)), jax.nn.log_softmax(choice.scores(log_ref), axis=0)
+                pull = choice.spread(part["pull_" + estimate](now, then, coefficient) * counts)
                 weights = weights + (pull * ratio if estimate == "corrected" else pull)
-            total = jnp.sum(weights, axis=0, keepdims=True)
-            if plan.geometry == "natural":
-                share = jnp.where(policy > 0, weights / jnp.where(policy > 0, policy, 1.0), 0.0)
-                gradient = jnp.where(alive, share - total, 0.0)
-            else:
-                gradient = weights - total * policy
+            gradient = choice.gradient(weights, policy, alive, plan.geometry)
+            along_entropy = choice.entropy_term(weights, log_policy, scene.numbers)
+            if along_entropy is not None:
+                gradient = gradient + along_entropy
             if regularized:
                 gradient = gradient + part["penalty"](log_policy, log_ref, coefficient)
             if number["temperature"] is not None:
@@ -265,7 +294,8 @@ def run(
         target, horizon, mixing = (number[name] for name in ("target_kl", "horizon", "mixing"))
         if target is not None and horizon is not None:
             excess = (
-                part["divergence"](normalised(learned(before)), normalised(learned(log_ref))) / target[0] - 1
+                part["divergence"](of_patterns(learned(before)), of_patterns(learned(log_ref))) / target[0]
+                - 1
             )
             coefficient = coefficient * (1 + jnp.clip(excess, -0.2, 0.2) / horizon[0])
         if plan.reference_every is not None and mixing is not None:
@@ -281,7 +311,9 @@ def run(
         now = logits(state.params) if state.behavior is None else state.behavior
         reference = state.reference if moves else unmoved
         shares = weigh(logits(state.params) if plan.weighing == "pairs" else now, state.group, reference[0])
-        params, memory, clipped = improve(state.params, state.memory, now, shares, reference)
+        scene = view(now, state.critic, index)
+        params, memory, clipped = improve(state.params, state.memory, now, shares, scene, reference)
+        critic = choice.learn(shares, scene) if choice.critic else None
         upcoming, behavior, history = logits(params), state.behavior, state.history
         if plan.staleness and plan.held:
             behavior = upcoming = jnp.where((index + 1) % plan.staleness == 0, upcoming, now)
@@ -295,13 +327,13 @@ def run(
             upcoming = behavior
         drawn = draw(upcoming, state.numbers)
         reference = follow(reference, logits(state.params), params, index) if moves else None
-        state = State(params, memory, behavior, history, drawn, numbers(index + 2), reference)
+        state = State(params, memory, behavior, history, drawn, numbers(index + 2), reference, critic)
         sums = sums[0] + shares.reward, sums[1] + shares.silent.astype(dtype), sums[2] + clipped
         return (state, sums), None
 
     def record(params: Array) -> dict[str, Any]:
         log_policy = normalised(logits(params))
-        seen = part["observe"](log_policy) if plan.metrics else {}
+        seen = part["observe"](of_patterns(logits(params))) if plan.metrics else {}
         wrong = ~jnp.isfinite(params) & (alive if features is None else True)
         return {
             "log_policy": None if plan.metrics else log_policy,
@@ -331,11 +363,12 @@ def run(
         draw(source, numbers(jnp.asarray(0))),
         numbers(jnp.asarray(1)),
         unmoved if moves else None,
+        fixed["credit"]["critic"] if choice.critic else None,
     )
     before = record(params)
     state, (seen, means) = jax.lax.scan(window, state, jnp.arange(0, plan.steps, plan.record_every))
     seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
-    sound = _sound(fixed, part, normalised(start), group, lanes)
+    sound = _sound(fixed, part, choice, normalised(start), group, lanes)
     if pairs == "reference":  # a pattern that the reference has and the policy lacks cannot be learned from
         has_all = jnp.all(alive | jnp.isneginf(fixed["log_ref"]), axis=0)
         sound = sound & (jnp.all(has_all, axis=-1) if has_all.ndim > lanes else has_all)
@@ -352,23 +385,31 @@ def run(
 
 
 def _sound(
-    fixed: dict[str, Any], part: dict[str, Callable[..., Any]], start: Array, group: int | None, lanes: int
+    fixed: dict[str, Any],
+    part: dict[str, Callable[..., Any]],
+    choice: Choice,
+    start: Array,
+    group: int | None,
+    lanes: int,
 ) -> Array:
     """Whether start, reward, penalty and numbers are in range: what a traced value cannot raise, `[*lanes]`."""
-    alive, rates = fixed["alive"], part["rates"](start)
-    good = jnp.isfinite(start) & jnp.isfinite(rates)
+    alive, patterns = fixed["alive"], jax.nn.log_softmax(choice.scores(start), axis=0)
+    rates, log_ref = part["rates"](patterns), fixed["log_ref"]
+    good = jnp.isfinite(rates)
     if fixed["tables"] is not None:
         good = good & (rates >= 0) & (rates <= 1)
-    sound = jnp.all(jnp.where(alive, good, True), axis=0) & jnp.any(alive, axis=0)
-    penalty = part["penalty"](start, fixed["log_ref"], jnp.ones(start.shape[1:], start.dtype))
+    sound = jnp.all(jnp.where(alive, jnp.isfinite(start), True), axis=0) & jnp.any(alive, axis=0)
+    sound = sound & jnp.all(jnp.where(jnp.isneginf(patterns), True, good), axis=0)
+    penalty = part["penalty"](start, log_ref, jnp.ones(start.shape[1:], start.dtype))
     sound = sound & jnp.all(jnp.isfinite(penalty), axis=0)
     for name in part:
         if name.startswith("pull_"):
-            pull = part[name](start, fixed["log_ref"], jnp.ones(start.shape[1:], start.dtype))
+            then = jax.nn.log_softmax(choice.scores(log_ref), axis=0)
+            pull = part[name](patterns, then, jnp.ones(start.shape[1:], start.dtype))
             sound = sound & jnp.all(jnp.isfinite(pull), axis=0)
     behavior = fixed["behavior"]
     if behavior is not None:  # a distribution, over patterns that the policy can pick
-        off = jnp.abs(jnp.sum(jnp.exp(behavior), axis=0) - 1) > SUM_TOLERANCE
+        off = jnp.any(jnp.abs(choice.sums(jnp.exp(behavior)) - 1) > SUM_TOLERANCE, axis=0)
         sound = sound & ~off & ~jnp.any(~jnp.isneginf(behavior) & ~alive, axis=0)
     if sound.ndim > lanes:  # questions that are trained together
         sound = jnp.all(sound, axis=-1)

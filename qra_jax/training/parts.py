@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from qra_jax import _pytrees, expectation, metrics, regularizer
+from qra_jax import _pytrees, expectation, metrics
 from qra_jax._closures import hoisted
-from qra_jax.algorithm import Algorithm, Tables
+from qra_jax.algorithm import Algorithm, Tables, reinforce
 from qra_jax.flow.velocity import clock_function, pair_expectation
 from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
@@ -83,13 +83,11 @@ def simulate(
     """
     features, correlation = settings["features"], settings["correlation"]
     joint = problem.log_ref.ndim == 2
-    log_ref = problem.log_ref
     if joint:  # questions to the last axis
-        log_ref = jnp.moveaxis(log_ref, 0, -1)
-        for name in ("start", "behavior"):
+        for name in ("start", "behavior", "log_ref"):
             if settings[name] is not None:
                 settings = {**settings, name: jnp.moveaxis(settings[name], 0, -1)}
-    start = settings["start"]
+    start, log_ref = settings["start"], settings["log_ref"]
     transform = plan.optimizer if plan.ready_made else plan.optimizer(settings["learning_rate"])
     size = None if algorithm.size is None else jnp.asarray(algorithm.size, start.dtype)
 
@@ -136,7 +134,7 @@ def simulate(
 
     def penalty(problem: Problem, log_policy: Array, log_ref: Array, coefficient: Array) -> Array:
         advantages = scaled(problem, exact, coefficient)
-        return regularizer.velocity(advantages, log_policy, log_ref, plan.geometry)
+        return plan.choice.velocity(advantages, log_policy, log_ref, plan.geometry)
 
     def pull(estimate: str, problem: Problem, log_policy: Array, log_ref: Array, coefficient: Array) -> Array:
         total = jnp.zeros_like(log_policy)
@@ -152,6 +150,7 @@ def simulate(
         seen = {name: function(log_policy, problem) for name, function in plan.metrics}
         return jax.tree.map(jnp.asarray, seen)
 
+    choice, paths = plan.choice, jnp.zeros_like(jax.eval_shape(plan.choice.scores, start))
     params = jnp.zeros(features.shape[-1:], start.dtype) if features is not None else start
     memory = jax.eval_shape(transform.init, params)
     of_question = jnp.ones(start.shape[1:], start.dtype)
@@ -159,17 +158,25 @@ def simulate(
     parts = {
         "init": hoisted(transform.init, params),
         "update": hoisted(lambda *args: transform.update(*args), params, memory, params),
-        "rates": hoisted(by_question(rates), start),
+        "rates": hoisted(by_question(rates), paths),
         "penalty": hoisted(by_question(penalty), start, start, of_question),
-        "divergence": hoisted(by_question(divergence), start, start),
-        "observe": hoisted(by_question(observe), start),
+        "divergence": hoisted(by_question(divergence), paths, paths),
+        "observe": hoisted(by_question(observe), paths),
     }
     for estimate in estimated:
-        parts["pull_" + estimate] = hoisted(by_question(partial(pull, estimate)), start, start, of_question)
+        parts["pull_" + estimate] = hoisted(by_question(partial(pull, estimate)), paths, paths, of_question)
+    by_size = None
+    if choice.needs is not None:
+        if choice.needs == "siblings":
+            by_size = tables_by_size(algorithm, plan.group, start.dtype, joint=joint)
+        else:
+            clock = algorithm.clock_function()
+            parts["clock"] = hoisted(clock, of_question, of_question)
+        algorithm = replace(reinforce(group_size=algorithm.group_size), size=algorithm.size)
     if correlation is not None:
         parts["moody"] = hoisted(by_question(moody), of_question, of_question)
     if plan.weighing == "rollouts":
-        parts["cells"] = hoisted(by_question(cells), start)
+        parts["cells"] = hoisted(by_question(cells), paths)
         parts["weigh"] = _weigh(algorithm, problem, plan.group or 1, of_question, joint)
     fixed = {
         "alive": ~jnp.isneginf(start),
@@ -177,12 +184,14 @@ def simulate(
         "lengths": None,
         "beta": None,
         "log_ref": log_ref,
+        "credit": settings["credit"],
+        "by_size": by_size,
         "size": size,
         **{name: settings[name] for name in ("seed", "start", "behavior", "off_policy")},
         **{name: settings[name] for name in ("correlation", "learning_rate")},
     }
     if plan.weighing == "rollouts" and expectation.sees_lengths(algorithm, problem):
-        outcomes = jax.eval_shape(by_question(cells), start)[0].shape[0] // start.shape[0]
+        outcomes = jax.eval_shape(by_question(cells), paths)[0].shape[0] // paths.shape[0]
         assert problem.lengths is not None
         fixed["lengths"] = jnp.repeat(jnp.moveaxis(problem.lengths, -1, 0), outcomes, axis=0)
     if plan.weighing == "counts" and plan.group is not None:
@@ -214,6 +223,17 @@ def simulate(
     if plan.mode == "sampled" and not joint:
         run = trailing(run)
     return run(fixed, {name: held for name, (_, held) in parts.items()})
+
+
+def tables_by_size(algorithm: Algorithm, group: int | None, dtype: Any, *, joint: bool) -> Tables:
+    """Weights by the size of a group and its number of right rollouts, `[group + 1, group + 1]` each."""
+    assert group is not None
+    tables = [algorithm.tables(group, size) for size in range(1, group + 1)]
+    empty = jnp.zeros(group + 1, dtype)
+    found = (
+        jnp.stack([empty, *(getattr(one, kind).astype(dtype) for one in tables)]) for kind in Tables._fields
+    )
+    return Tables(*(table[..., None] if joint else table for table in found))
 
 
 def _weigh(
