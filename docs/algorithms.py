@@ -38,6 +38,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "pass_at_k": ({"k": 4, "group_size": GROUP}, {"k": 4}),
     "grpo_passk": ({"group_size": GROUP}, {"group_size": GROUP, "divide_by_std": True}),
     "passk_training": ({"k": 4, "group_size": GROUP},),
+    "paired_grpo": ({"group_size": 16, "pairs": 4},),
     "reinforce_pp": ({"group_size": GROUP}, {"group_size": GROUP, "baseline": "group"}),
     "filtered_sft": (
         {"group_size": GROUP},
@@ -51,14 +52,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """Arguments with which an algorithm is shown; one that is not listed is shown with a group of `GROUP`."""
 
-KINDS = "group", "filtered", "best_of", "preference"
+KINDS = "group", "filtered", "best_of", "pairing", "preference"
 """Modules of `qra_jax.algorithm` in the order of the page."""
 
 LEFT_OUT = (
     (
         "GDPO (Liu et al., arXiv 2601.05242)",
-        "several rewards, each divided by its own standard deviation and then summed: no single orbit; planned with "
-        "problems of several rewards",
+        "its last division by the batch; several rewards, each divided by its own standard deviation and then summed, "
+        "are `shaping.separately(qra.grpo(8), qra.several(…), problem)`: no single orbit",
     ),
     (
         "top-entropy mask, Clip-Cov, KL-Cov (`token_mask`)",

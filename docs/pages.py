@@ -28,6 +28,23 @@ MODULES += [
         "rates",
     )
 ]
+MODULES += [f"consult.{name}" for name in ("tree_diagnosis", "tree_report")] + ["explorer.trees"]
+MODULES += [
+    f"tree.{name}"
+    for name in (
+        "model",
+        "shape",
+        "values",
+        "instances",
+        "credit",
+        "paid",
+        "training",
+        "result",
+        "solver",
+        "moments",
+    )
+]
+MODULES += ["tree.file", "tree.picture", "tree.panels"]
 MODULES += ["fit.runs", "fit.runs.signals", "fit.shares", "fit.watch"]
 
 

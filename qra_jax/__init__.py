@@ -32,12 +32,14 @@ if TYPE_CHECKING:
         regularizer as regularizer,
         reward as reward,
         setup as setup,
+        shaping as shaping,
         studies as studies,
         sweep as sweep,
         theory as theory,
         training as training,
         trajectory as trajectory,
         transformer as transformer,
+        tree as tree,
     )
     from qra_jax.algorithm import *  # noqa: F403
     from qra_jax.batching import many as many
@@ -65,6 +67,15 @@ if TYPE_CHECKING:
         verifiable as verifiable,
     )
     from qra_jax.setup import Setup as Setup, dapo as dapo
+    from qra_jax.shaping import (
+        abstaining as abstaining,
+        formatted as formatted,
+        gated as gated,
+        length_term as length_term,
+        separately as separately,
+        several as several,
+        shaped as shaped,
+    )
     from qra_jax.trajectory import Status as Status, Trajectory as Trajectory
 
 __version__ = "0.1.0"
@@ -93,12 +104,14 @@ _MODULES = [
     "regularizer",
     "reward",
     "setup",
+    "shaping",
     "studies",
     "sweep",
     "theory",
     "training",
     "trajectory",
     "transformer",
+    "tree",
 ]
 _NAMES = {
     "algorithm": ["Algorithm", "by_clock", "normalized", "switch"],
@@ -109,6 +122,7 @@ _NAMES = {
     "regularizer": ["Reference", "Regularizer"],
     "reward": ["Reward", "kl_in_reward"],
     "setup": ["Setup", "dapo"],
+    "shaping": ["separately"],
     "trajectory": ["Status", "Trajectory"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -118,7 +132,7 @@ __all__ = sorted([*_MODULES, *_HOME])  # pyright: ignore[reportUnsupportedDunder
 
 def _factories() -> dict[str, Any]:
     """The factories of all parts by name."""
-    for module in ("algorithm", "reward", "regularizer"):
+    for module in ("algorithm", "reward", "regularizer", "shaping"):
         importlib.import_module(f"{__name__}.{module}")
     registry = importlib.import_module(f"{__name__}.registry")
     return {**registry.ALGORITHMS, **registry.REWARDS, **registry.REGULARIZERS}

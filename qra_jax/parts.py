@@ -24,6 +24,7 @@ from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Reference, Regularizer
 from qra_jax.reward import Reward
+from qra_jax.shaping import several as _several  # noqa: F401  (enters the shaped rewards)
 
 Spec = str | Mapping[str, Any]
 Factories = Mapping[str, Callable[..., Any]]
@@ -121,11 +122,14 @@ def algorithm(spec: Spec) -> Algorithm:
 def reward(spec: Spec) -> Reward:
     """A reward from plain data, e.g. `{name = "verifiable", tpr = .9, fpr = .1}`; see [`algorithm`][].
 
-    A reward of another reward holds a table of its own: `{name = "kl_in_reward", beta = .1, reward = "verifiable"}`.
+    A reward of another reward holds a table of its own: `{name = "kl_in_reward", beta = .1, reward = "verifiable"}`;
+    one of several holds a list of them.
     """
     name, arguments = _name("reward", spec, REWARDS)
     if isinstance(arguments.get("reward"), (str, Mapping)):
         arguments["reward"] = reward(arguments["reward"])
+    if isinstance(arguments.get("rewards"), list):
+        arguments["rewards"] = [reward(one) for one in arguments["rewards"]]
     return _call("reward", REWARDS, name, arguments)
 
 
@@ -273,6 +277,10 @@ def _describe_made(part: Algorithm | Reward | Regularizer) -> dict[str, Any]:
         value = part.params[key]
         if isinstance(value, Reward):
             table[key] = describe(value)
+        elif key == "rewards":
+            table[key] = [describe(one) for one in value]
+        elif isinstance(value, list):
+            table[key] = [plain(one) for one in value]
         elif key in arguments or plain(value) != known[key].default:
             number = plain(value)
             whole = isinstance(arguments.get(key, known[key].default), int) and float(number).is_integer()

@@ -17,7 +17,7 @@ from qra_jax.problem import random
 from tests.laws.members import ALGORITHMS
 
 MEMBERS = {**ALGORITHMS, "grpo, sample std": (lambda g: qra.grpo(g, ddof=1), 2)}
-FINITE = ("rloo", "opo", "pass@2 training", "grpo_passk", "grpo_passk, ÷ std")
+FINITE = ("rloo", "opo", "pass@2 training", "paired_grpo", "grpo_passk", "grpo_passk, ÷ std")
 """Members that need a group size; the others have a limit G → ∞, too."""
 GROUPED = [(name, g) for name, (_, low) in MEMBERS.items() for g in (1, 2, 3, 4) if g >= low]
 RHO = jnp.array([1e-300, 1e-12, 1e-3, 0.2, 0.5, 0.9, 1 - 1e-9])
@@ -219,6 +219,9 @@ def reference(name, rewards):
         ddof = int(name in ("grpo, sample std", "grpo, as trainers run it"))
         epsilon = {"grpo, as trainers run it": 1e-4, "grpo, large epsilon": 0.3}.get(name, 0.0)
         return np.zeros(g) if np.ptp(r) == 0 else (r - mean) / (r.std(ddof=ddof) + epsilon)
+    if name == "paired_grpo":  # a best with a worst one, whichever of several equal ones
+        equal = (r[:, None] == r[None]).sum(axis=1)
+        return np.zeros(g) if np.ptp(r) == 0 else (r - mean) / r.std(ddof=1) * g / (2 * equal)
     if name == "maxrl":
         return np.zeros(g) if mean == 0 else (r - mean) / mean
     if name == "signed":

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import socket
@@ -22,7 +23,10 @@ from qra_jax import orbit, plot
 from qra_jax.cli import explore
 from qra_jax.explorer import ALGORITHMS, STEPS, Settings, simulate
 from qra_jax.explorer.picture import Picture, _apart, table
+from qra_jax.explorer.trees import TIMES, TreeExplorer
 from qra_jax.explorer.widget import Explorer
+from qra_jax.tree import picture, solve
+from qra_jax.tree.file import load
 
 MOVES = {
     "ref r1": 0.2,
@@ -246,6 +250,66 @@ def test_no_server_outlives_the_command(tmp_path):
     assert folder == "kept"
     with pytest.raises(ProcessLookupError):
         os.kill(int(process), 0)
+
+
+TREE = str(Path(__file__).parent.parent / "docs" / "tree.yaml")
+
+
+def test_a_tree_is_stepped_through_and_a_move_compiles_nothing(monkeypatch):
+    tree = load(TREE)
+    explorer = TreeExplorer(tree, algorithm="RLOO", group_size=4)
+    alone = solve(tree, ts=TIMES, algorithm=qra.rloo(4))
+    np.testing.assert_allclose(explorer.run.log_policy, alone.log_policy, atol=1e-6)
+    drawn = {}
+
+    def watch(tree, *, log_policy, title, ax):
+        drawn.update(log_policy=np.asarray(log_policy), title=title)
+        return draw_tree(tree, log_policy=log_policy, title=title, ax=ax)
+
+    draw_tree = picture.draw
+    monkeypatch.setattr(picture, "draw", watch)
+    compiled = []
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        before = explorer.png
+        explorer.controls["time"].value = 30
+        np.testing.assert_array_equal(drawn["log_policy"], np.asarray(explorer.run.log_policy)[30])
+        assert drawn["title"] == f"t = {TIMES[30]:.3g}: right in {np.asarray(explorer.run.accuracy)[30]:.0%}"
+        later = explorer.png
+        assert (pixels(later) != pixels(before)).any()
+        explorer.controls["group_size"].value = 32
+        explorer.controls["algorithm"].value = "GRPO"
+        assert (pixels(explorer.png) != pixels(later)).any()
+        assert compiled == []
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    grpo = solve(tree, ts=TIMES, algorithm=qra.grpo(32))
+    np.testing.assert_allclose(explorer.run.log_policy, grpo.log_policy, atol=1e-6)
+    assert len(explorer.seconds) == 4
+
+
+def test_the_notebook_of_a_tree_loads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(TREE).parent)
+    path = explore.write(tmp_path, "tree.yaml")
+    (cell,) = json.loads(path.read_text())["cells"]
+    code = "".join(cell["source"])
+    monkeypatch.chdir(tmp_path)
+    given = {}
+    exec(
+        code.rpartition("\n")[0] + "\nmade = load(" + code.partition("load(")[2].partition(")")[0] + ")",
+        given,
+    )
+    assert given["made"].names == load(TREE).names
+    assert "TreeExplorer(load(" in code
+    assert TREE in code
+    (tmp_path / "bad.yaml").write_text("steps: [{chance: .5, success: 1}]")
+    with pytest.raises(ValueError, match=r"bad.yaml: question: chances of its steps sum to 0.5"):
+        explore.command("voila", 8000, False, tmp_path, str(tmp_path / "bad.yaml"))
 
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))

@@ -34,6 +34,7 @@ CASES = {
         "pass_at_k": [{"k": 4}, {"k": 4, "group_size": 8}],
         "grpo_passk": [{"group_size": 4}, {"group_size": 4, "divide_by_std": True}],
         "passk_training": [{"k": 2, "group_size": 8}],
+        "paired_grpo": [{"group_size": 16, "pairs": 4}],
         "filtered_sft": [
             {},
             {"keep": "negative", "group_size": 8},
@@ -53,6 +54,26 @@ CASES = {
         "kl_in_reward": [
             {"reward": "verifiable", "beta": 0.1},
             {"reward": {"name": "verifiable", "tpr": 0.9}, "beta": 1.0},
+        ],
+        "shaped": [
+            {"reward": "verifiable", "bonus": [0.0, 0.5]},
+            {"reward": {"name": "gated", "reward": "verifiable", "score": [0.5, 1.0]}, "bonus": [1, 0]},
+        ],
+        "gated": [{"reward": "verifiable", "score": [0.5, 1.0], "floor": 0.1, "weight": 0.4}],
+        "length_term": [{"reward": "verifiable", "coefficient": -0.001, "form": "linear"}],
+        "formatted": [
+            {
+                "reward": "verifiable",
+                "rate": [0.5, 1.0],
+                "format_weight": 0.2,
+                "answer_weight": 0.8,
+                "gate": False,
+            }
+        ],
+        "abstaining": [{"reward": "verifiable", "abstains": [0.0, 1.0], "penalty": 0.5}],
+        "several": [
+            {"rewards": ["verifiable", "self_certainty"]},
+            {"rewards": ["verifiable", {"name": "verifiable", "tpr": 0.9}], "weights": [1.0, 0.5]},
         ],
     },
     "regularizer": {
@@ -97,8 +118,11 @@ def test_a_described_part_is_built_again(kind, name, case):
     told = {key: value for key, value in table.items() if key != "name"}
     for key, value in case.items():
         usual = inspect.signature(REGISTRIES[kind][name]).parameters[key].default
-        if value != usual:
-            assert told[key] in (value, {"name": value}), key
+        if key == "rewards":
+            assert [READ[kind](one).name for one in told[key]] == [READ[kind](one).name for one in value]
+        elif value != usual:
+            whole = {"name": value, **parts.describe(READ[kind](value))} if key == "reward" else value
+            assert told[key] in (value, whole), key
 
 
 @pytest.mark.parametrize(("kind", "name", "case"), ALL, ids=[f"{name}-{case}" for _, name, case in ALL])
@@ -106,7 +130,13 @@ def test_a_part_whose_numbers_were_replaced_is_described_as_it_is_now(kind, name
     part = READ[kind]({"name": name, **case})
     known = inspect.signature(REGISTRIES[kind][name]).parameters
     for key, value in part.params.items():
-        if key not in known or isinstance(value, qra.Reward):
+        if key not in known or isinstance(value, (qra.Reward, tuple)):
+            continue
+        if isinstance(value, list):
+            fewer = [one / 2 + 0.125 for one in value]
+            table = parts.describe(replace(part, params={**part.params, key: fewer}))
+            assert table[key] == fewer
+            assert READ[kind](table).params[key] == fewer
             continue
         fewer = 1 if isinstance(value, int) or key == "k" else value / 2 + 0.125
         changed = replace(part, params={**part.params, key: jnp.asarray(fewer, float)})

@@ -525,3 +525,14 @@ def test_combinations_without_meaning_are_refused():
     np.testing.assert_allclose(
         tree.fit_critic(t, jnp.asarray([1, 1, 4, 4]), jnp.asarray([1, 0, 1, 1])), [0.3, 0.5, 0.25]
     )
+
+
+@pytest.mark.parametrize("algorithm", [qra.reinforce(), qra.grpo()], ids=["reinforce", "grpo"])
+def test_credit_by_values_has_the_mean_of_uniform_credit_in_the_limit_of_large_groups(algorithm):
+    t = SMALL["uneven"]
+    settings = {"steps": 3, "learning_rate": 0.4, "mode": "mean", "algorithm": algorithm}
+    whole, by_values = (
+        tree.train(jax.random.key(0), t, credit=given, **settings)
+        for given in (credit.uniform(), credit.exact(trace=0.3))
+    )
+    np.testing.assert_allclose(whole.log_policy, by_values.log_policy, atol=1e-13)

@@ -16,6 +16,7 @@ from qra_jax.algorithm.group import (
     rloo,
     signed,
 )
+from qra_jax.algorithm.pairing import paired_grpo
 from qra_jax.algorithm.preference import dpo
 from qra_jax.algorithm.switching import by_clock, switch
 
@@ -33,6 +34,7 @@ __all__ = [
     "maxrl",
     "normalized",
     "opo",
+    "paired_grpo",
     "pass_at_k",
     "passk_training",
     "reinforce",

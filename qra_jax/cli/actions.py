@@ -26,8 +26,11 @@ from qra_jax.cli.session import MIN_SECONDS, busy, cache_folder, progress, start
 
 
 def _solve(command: Solve) -> int:
-    from qra_jax.cli import inputs
+    from qra_jax.cli import inputs, trees
 
+    if command.tree is not None:
+        return trees.solve(command)
+    trees.check_without(command)
     names, ref, success = inputs.read(command.ref, command.success)
     target = inputs.number("target", command.target, "in (0, 1)")
     preset = preset_of(command.config)
@@ -277,7 +280,9 @@ def _explore(command: Explore) -> int:
     from qra_jax.cli import explore
 
     with tempfile.TemporaryDirectory() as folder:
-        words = explore.command(command.server, command.port, not command.headless, Path(folder))
+        words = explore.command(
+            command.server, command.port, not command.headless, Path(folder), command.tree
+        )
         return explore.serve(words, cache_folder(), MIN_SECONDS)
 
 

@@ -26,22 +26,35 @@ Numbers = Annotated[tuple[str, ...], _arg("P [P ...]|FILE.csv")]
 class Solve:
     """How long RL post-training takes on one question, and whether it stalls.
 
-    Time is in units of one logit at learning rate one: learning rate × steps of expected updates.
+    Takes the question's reasoning patterns (--ref, --success), or a tree of reasoning steps (--tree). Time is in units
+    of one logit at learning rate one: learning rate × steps of expected updates.
     """
 
-    ref: Numbers
+    ref: Numbers = ()
     """Share of each reasoning pattern in the base model, separated by spaces or commas; or a CSV file with
     columns pattern,ref,success (pattern, their names, is optional)."""
     success: Numbers = ()
     """Success rate of each pattern, in [0, 1]; default: those of the CSV file."""
+    tree: Annotated[str | None, _arg("FILE")] = None
+    """A tree of reasoning steps in place of patterns: nested lists of steps in YAML (or JSON, TOML), each with name,
+    chance and success or steps; length in tokens is optional."""
+    algorithm: Annotated[str | None, _arg("NAME")] = None
+    """What trains the tree: grpo (the default) or another one, as for advise."""
+    group_size: Annotated[int | None, _arg("G")] = None
+    """Its rollouts of a question in a step; default: 8."""
+    credit: Annotated[str | None, _arg("HOW")] = None
+    """How the steps of the tree are paid: exact (the default), uniform, monte_carlo:K, critic:RATE, segments:2,4
+    (depths at which segments begin) or siblings; compared with uniform credit."""
     target: Annotated[str, _arg("P")] = "0.99"
-    """Share of the best pattern to reach, in (0, 1)."""
+    """Share of the best pattern, or of the best way through the tree, to reach, in (0, 1)."""
     config: Annotated[str | None, _arg("FILE")] = None
-    """A trainer's configuration (TRL or verl; JSON, YAML or a script), whose algorithm is timed, too."""
+    """A trainer's configuration (TRL or verl; JSON, YAML or a script), whose algorithm is timed, too, or trains the
+    tree."""
     json: Flag = False
     """Print one JSON object, times as log10."""
     plot: Annotated[str | None, _arg("FILE")] = None
-    """Draw the run into FILE: .png, .pdf or .svg; .gif or .mp4 for a film of it."""
+    """Draw the run into FILE: .png, .pdf or .svg; .gif or .mp4 for a film of it. A tree is drawn with its values,
+    visits and credit."""
 
 
 @dataclass(frozen=True)
@@ -299,6 +312,8 @@ class Explore:
     """Of the local server."""
     headless: Flag = False
     """Serve only, and open no browser."""
+    tree: Annotated[str | None, _arg("FILE")] = None
+    """A tree of reasoning steps, as for solve, to step through in place of one question's patterns."""
 
 
 @dataclass(frozen=True)

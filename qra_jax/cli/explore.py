@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from qra_jax import _nested_files
+
 CELL = """\
 import jax
 
@@ -20,11 +22,22 @@ from qra_jax.explorer.widget import Explorer
 Explorer()
 """
 """What the notebook of the explorer runs."""
+TREE_CELL = """\
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+from qra_jax.explorer.trees import TreeExplorer
+from qra_jax.tree.file import load
+
+TreeExplorer(load({path!r}))
+"""
+"""What it runs for a tree."""
 SERVERS = {"voila": "voila", "lab": "jupyterlab"}
 """What can serve it, and the module it needs: Voilà shows the explorer alone, JupyterLab its notebook."""
 
 
-def command(server: str | None, port: int, browser: bool, folder: Path) -> list[str]:
+def command(server: str | None, port: int, browser: bool, folder: Path, tree: str | None = None) -> list[str]:
     """Write the explorer's notebook, and say how to serve it.
 
     Args:
@@ -32,13 +45,16 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
       port: of the local server.
       browser: also open a browser.
       folder: where the notebook goes.
+      tree: file of a tree to step through.
 
     Returns:
       Words of a command line.
 
     Raises:
-      ValueError: an unknown server, or none installed; a port that is none, or taken.
+      ValueError: an unknown server, or none installed; a port that is none, or taken; a file without a tree.
     """
+    if tree is not None:
+        _nested_files.read(tree)
     if not 1 <= port <= 65535:
         raise ValueError(f"port: {port}; must be from 1 to 65535")
     with socket.socket() as probe:
@@ -51,7 +67,7 @@ def command(server: str | None, port: int, browser: bool, folder: Path) -> list[
         wanted = " or ".join(SERVERS.values()) if server is None else SERVERS[server]
         raise ValueError(f"server: {wanted} is not installed; pip install 'qra-jax[notebooks]'")
     server = server or there[0]
-    shared = [str(write(folder)), f"--port={port}", *([] if browser else ["--no-browser"])]
+    shared = [str(write(folder, tree)), f"--port={port}", *([] if browser else ["--no-browser"])]
     if server == "voila":
         print(
             f"http://localhost:{port}/ (the first start compiles for half a minute; Ctrl-C ends it)",
@@ -93,18 +109,20 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, tree: str | None = None) -> Path:
     """Write the explorer's notebook into a folder.
 
     Args:
       folder: where to.
+      tree: file of a tree to step through.
 
     Returns:
       The file.
     """
     import nbformat
 
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    cell = CELL if tree is None else TREE_CELL.format(path=str(Path(tree).resolve()))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     path = folder / "explorer.ipynb"
     nbformat.write(notebook, path)

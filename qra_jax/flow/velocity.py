@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from qra_jax import _check, expectation
 from qra_jax.algorithm import Algorithm, reinforce
-from qra_jax.algorithm.preference import pair_weights
+from qra_jax.algorithm.preference import best_and_worst, law_weights, right_and_wrong
 from qra_jax.geometry import GEOMETRIES, ascend
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
@@ -206,12 +206,23 @@ def pair_expectation(
     Where every rollout is right, or none, there are no pairs and all weights are zero.
     """
     source = problem.ref if algorithm.pairs == "reference" else policy
-    rates = jnp.where(source > 0, reward.rates(problem, log_policy), 0.0)
-    right, wrong = source * rates, source * (1 - rates)
-    right, wrong = (x / jnp.where(jnp.sum(x) > 0, jnp.sum(x), 1.0) for x in (right, wrong))
+    group, most = algorithm.group_size if algorithm.size is None else algorithm.size, algorithm.group_size
+    if algorithm.binary_only:
+        rates = jnp.where(source > 0, reward.rates(problem, log_policy), 0.0)
+        lengths = problem.lengths if algorithm.uses_lengths else None
+        if lengths is not None and group is None:
+            raise ValueError(f"group_size: None; {algorithm.name} needs a finite group size, 2 or above")
+        law = right_and_wrong(source, rates, lengths=lengths, group=group, most=most)
+    else:
+        if group is None:
+            raise ValueError(f"group_size: None; {algorithm.name} needs a finite group size, 2 or above")
+        values, chances = (
+            jnp.where(source[:, None] > 0, x, 0.0) for x in reward.outcomes(problem, log_policy)
+        )
+        law = best_and_worst(source, values, chances, group=group, most=most)
     known = ~jnp.isneginf(log_policy) & ~jnp.isneginf(problem.log_ref)
     log_ratio = jnp.where(known, log_policy, 0.0) - jnp.where(known, problem.log_ref, 0.0)
-    return pair_weights(jnp.asarray(algorithm.params["beta"], policy.dtype), right, wrong, log_ratio)
+    return law_weights(jnp.asarray(algorithm.params["beta"], policy.dtype), law, log_ratio)
 
 
 def shifted(rates: Array, alive: Array) -> tuple[Array, Array]:

@@ -84,6 +84,11 @@ def gather(
             raise ValueError(f"algorithm: {algorithm.name} follows no orbit; use qra_jax.flow")
         if not reward.binary and expectation.limit_clock(algorithm, algorithm.group_size) is None:
             raise ValueError(_no_real_clock(algorithm, reward))
+        if reward.spread is not None and algorithm.real_clock is None:
+            raise ValueError(
+                f"reward: {reward.name!r} differs between rollouts of a pattern, which the clock of {algorithm.name} sees; "
+                "use qra_jax.flow"
+            )
     dtype = problem.log_ref.dtype
     as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731
     setting = Setting(

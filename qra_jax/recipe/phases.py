@@ -425,6 +425,8 @@ def _no_orbit(given: dict[str, Any]) -> str | None:
         return f"{algorithm.name} follows no orbit"
     if not reward.binary and expectation.limit_clock(algorithm, algorithm.group_size) is None:
         return f"{algorithm.name} has no clock for the reward {reward.name!r}"
+    if reward.spread is not None and algorithm.real_clock is None:
+        return f"{algorithm.name} sees how the reward {reward.name!r} differs between rollouts of a pattern"
     if given["until"] is not None and isinstance(given["learning_rate"], Schedule):
         return "its learning rate changes on the way"
     return None

@@ -1139,7 +1139,7 @@ TWO_STAGE_TOOLS = Paper(
 )
 SHUFFLE = Paper(
     "SHUFFLE",
-    authors="",
+    authors="Zhu et al.",
     arxiv="2508.05612",
     version="",
     place="",

@@ -440,8 +440,11 @@ def _check_mode(
         return
     if "tpr" not in reward.params:
         raise ValueError(f"correlation: given with the reward {reward.name!r}; must be 'verifiable'")
-    if mode == "sde":
-        raise ValueError("correlation: given with mode='sde'; must be None")
+    if mode == "sde" or (mode == "mean" and group is None):
+        raise ValueError(
+            f"correlation: given with mode={mode!r} and group_size {group}; must be None, or mode 'sampled' or 'mean' "
+            "with a finite group"
+        )
     if algorithm.resamples_silent:
         raise ValueError(f"correlation: given with {algorithm.name}, which draws silent groups again")
     if (

@@ -43,12 +43,20 @@ class Scene(NamedTuple):
 class Choice(Protocol):
     """How logits become probabilities of patterns, and weights of patterns a gradient of the logits."""
 
-    critic: bool
-    """Whether credit keeps a learnt critic from step to step."""
-    needs: str | None
-    """What credit takes in place of the weights of patterns: `"values"` of states, or groups of `"siblings"`."""
-    counted: bool
-    """Whether credit takes the number of rollouts of each pattern."""
+    @property
+    def critic(self) -> bool:
+        """Whether credit keeps a learnt critic from step to step."""
+        ...
+
+    @property
+    def needs(self) -> str | None:
+        """What credit takes in place of the weights of patterns: `"values"` of states, or groups of `"siblings"`."""
+        ...
+
+    @property
+    def counted(self) -> bool:
+        """Whether credit takes the number of rollouts of each pattern."""
+        ...
 
     def log_softmax(self, logits: Array) -> Array: ...
     def softmax(self, logits: Array) -> Array: ...

@@ -149,7 +149,7 @@ def run(
     if fixed_rates and fixed["correlation"] is None and plan.weighing == "counts":
         constant_rates = part["rates"](of_patterns(start))
     constant_cells = None
-    if fixed_rates and not by_vote and plan.weighing == "rollouts":
+    if fixed_rates and not by_vote and "cells" in part:
         constant_cells = part["cells"](of_patterns(start))
     rollouts = GroupSampler(
         weighing=plan.weighing,

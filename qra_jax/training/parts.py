@@ -172,11 +172,14 @@ def simulate(
         else:
             clock = algorithm.clock_function()
             parts["clock"] = hoisted(clock, of_question, of_question)
-        algorithm = replace(reinforce(group_size=algorithm.group_size), size=algorithm.size)
+        # What rollouts earn, in place of what the algorithm makes of it; in the limit any group has that mean.
+        plan = replace(plan, group=plan.group or 1)
+        algorithm = replace(reinforce(group_size=plan.group), size=algorithm.size)
     if correlation is not None:
         parts["moody"] = hoisted(by_question(moody), of_question, of_question)
-    if plan.weighing == "rollouts":
+    if plan.weighing == "rollouts" or (plan.weighing == "pairs" and not algorithm.binary_only):
         parts["cells"] = hoisted(by_question(cells), paths)
+    if plan.weighing == "rollouts":
         parts["weigh"] = _weigh(algorithm, problem, plan.group or 1, of_question, joint)
     fixed = {
         "alive": ~jnp.isneginf(start),
@@ -198,6 +201,9 @@ def simulate(
         tables = algorithm.tables(plan.group)
         fixed["tables"] = Tables(*(table.astype(start.dtype) for table in tables))
     if plan.weighing == "pairs":
+        if expectation.sees_lengths(algorithm, problem):
+            assert problem.lengths is not None
+            fixed["lengths"] = jnp.moveaxis(problem.lengths, -1, 0)
         fixed["beta"] = jnp.asarray(algorithm.params["beta"], start.dtype)
     if correlation is not None:
         fixed |= {name: jnp.asarray(reward.params[name], start.dtype) for name in ("tpr", "fpr")}
@@ -378,10 +384,11 @@ def rollouts_of(
         tables = Tables(*(table.astype(dtype) for table in algorithm.tables()))
     if expectation.sees_lengths(algorithm, problem):
         assert problem.lengths is not None
-        outcomes = (
-            jax.eval_shape(lambda: cells_of(reward, problem, log_policy))[0].shape[0] // problem.patterns
-        )
-        lengths = jnp.repeat(problem.lengths, outcomes)
+        lengths = problem.lengths
+        if weighing == "rollouts":
+            cells = jax.eval_shape(lambda: cells_of(reward, problem, log_policy))[0].shape[0]
+            lengths = jnp.repeat(lengths, cells // problem.patterns)
+    extremes = weighing == "pairs" and not algorithm.binary_only
     return GroupSampler(
         weighing=weighing,
         group=group,
@@ -393,6 +400,7 @@ def rollouts_of(
             "cells": lambda log_policy: cells_of(reward, problem, log_policy),
             "weigh": lambda rewards, lengths=None: algorithm.weights(rewards, None, lengths),
         },
+        constant_cells=cells_of(reward, problem, log_policy) if extremes else None,
         tables=tables,
         lengths=lengths,
         beta=algorithm.params.get("beta"),

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from qra_jax.algorithm import Tables, batch_scale
-from qra_jax.algorithm.preference import pair_weights
+from qra_jax.algorithm.preference import law_weights
 from qra_jax.training import bits, groups
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import expand
@@ -107,7 +107,7 @@ class GroupSampler:
         halves, shared = numbers
         scores = self.tempered(behavior)
         scores = jnp.exp(scores - jnp.max(scores, axis=0, keepdims=True))
-        if self.weighing == "rollouts":
+        if self.weighing == "rollouts" or self.constant_cells is not None:
             values, chances = self.constant_cells or self.part["cells"](_normalised(self.learned(behavior)))
             outcomes = chances.shape[0] // scores.shape[0]
             drawn = groups.draw_cells(jnp.repeat(scores, outcomes, axis=0) * chances, halves)
@@ -168,15 +168,40 @@ class GroupSampler:
 
     def _weigh_pairs(self, behavior: Array, drawn: Any, reference: Array) -> Shares:
         assert self.beta is not None
-        right, wrong = groups.numbers_of(drawn)
-        of_right, of_wrong = (x / jnp.maximum(jnp.sum(x, axis=0, keepdims=True), 1) for x in (right, wrong))
         known = lambda z: jnp.where(self.alive, _normalised(self.learned(z)), 0.0)  # noqa: E731
-        log_ratio = known(behavior) - known(reference)
-        weights = pair_weights(expand(self.beta, right.ndim + 1), of_right, of_wrong, log_ratio)
+        log_ratio, beta = known(behavior) - known(reference), expand(self.beta, behavior.ndim + 1)
+        if self.constant_cells is not None:
+            return self._weigh_extremes(drawn[0], beta, log_ratio)
+        right, wrong = groups.numbers_of(drawn)
+        chosen = right
+        if self.lengths is not None:
+            longest = jnp.max(jnp.where(right > 0, self.lengths, -jnp.inf), axis=0)
+            chosen = jnp.where(self.lengths == longest[None], right, 0.0)
+        of_right, of_wrong = (x / jnp.maximum(jnp.sum(x, axis=0, keepdims=True), 1) for x in (chosen, wrong))
+        weights = law_weights(beta, of_right[:, None] * of_wrong[None], log_ratio)
         accepted = drawn[0][-1]
         silent = (accepted == 0) | (accepted == self.size)
         count = (right + wrong) / self.size if self.counted else None
         return Shares(weights, None, accepted / self.size, silent, count)
+
+    def _weigh_extremes(self, counts: Array, beta: Array, log_ratio: Array) -> Shares:
+        """Pairs of the rollouts that earn most with those that earn least, by running counts of their cells."""
+        assert self.constant_cells is not None
+        values, patterns = self.constant_cells[0], log_ratio.shape[0]
+        number = counts - jnp.concatenate([jnp.zeros_like(counts[:1]), counts[:-1]])
+        top = jnp.max(jnp.where(number > 0, values, -jnp.inf), axis=0)
+        bottom = jnp.min(jnp.where(number > 0, values, jnp.inf), axis=0)
+
+        def of_patterns(number: Array) -> Array:
+            return jnp.sum(number.reshape(patterns, -1, *number.shape[1:]), axis=1)
+
+        ends = (of_patterns(jnp.where(values == end[None], number, 0.0)) for end in (top, bottom))
+        best, worst = (x / jnp.maximum(jnp.sum(x, axis=0, keepdims=True), 1) for x in ends)
+        silent = top == bottom
+        weights = jnp.where(silent[None], 0.0, law_weights(beta, best[:, None] * worst[None], log_ratio))
+        mean = jnp.sum(number * values, axis=0) / self.size
+        count = of_patterns(number) / self.size if self.counted else None
+        return Shares(weights, None, mean, silent, count)
 
     def _rescale(self, right: Array, wrong: Array, accepted: Array) -> tuple[Array, Array]:
         """What the batch makes of the weights of its groups."""

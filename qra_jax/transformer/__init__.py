@@ -11,6 +11,7 @@ algorithms, and read exactly.
 from qra_jax.transformer import (
     batch,
     circuits,
+    credit,
     evolution,
     history,
     kernel,
@@ -27,6 +28,7 @@ from qra_jax.transformer import (
     sampling,
     surrogate,
     task,
+    tree_task as tree_tasks,
     weights,
 )
 from qra_jax.transformer.evolution import evolve
@@ -39,6 +41,7 @@ from qra_jax.transformer.procedures import Arithmetic, arithmetic
 from qra_jax.transformer.rl import Run, train
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
 from qra_jax.transformer.task import Controlled, Demonstrations, Task, Verification, controlled
+from qra_jax.transformer.tree_task import TreeTask, tree_task
 
 __all__ = [
     "Arithmetic",
@@ -51,11 +54,13 @@ __all__ = [
     "Run",
     "Task",
     "TokenMask",
+    "TreeTask",
     "Verification",
     "arithmetic",
     "batch",
     "circuits",
     "controlled",
+    "credit",
     "evolution",
     "evolve",
     "history",
@@ -81,5 +86,7 @@ __all__ = [
     "surrogate",
     "task",
     "train",
+    "tree_task",
+    "tree_tasks",
     "weights",
 ]

@@ -6,7 +6,8 @@ A_i with the same `Algorithm` as tabular training, and ascends
 $$ \frac1{NG}\sum_{n,i} A_i \sum_t \nu_i \nabla\log\pi_\theta(o_t\mid o_{<t}), $$
 
 where ν_i is a length normalisation; what old rollouts change of it is in `surrogate`, penalties are in `penalty`. All
-of it is one `lax.scan`; map it over keys and numbers with `jax.vmap`.
+of it is one `lax.scan`; map it over keys and numbers with `jax.vmap`. What single tokens are paid instead of A_i is in
+`credit`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ from qra_jax.algorithm import Algorithm
 from qra_jax.off_policy import OffPolicy
 from qra_jax.regularizer import Regularizer
 from qra_jax.trajectory import Outcome
-from qra_jax.transformer import batch, history, penalty as penalties, surrogate
+from qra_jax.transformer import batch, credit as credits, history, penalty as penalties, surrogate
 from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.model import Model, Params, score, status, wide
 from qra_jax.transformer.reward import SequenceReward, verifiable
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
 from qra_jax.transformer.surrogate import NORMALIZATIONS, ON_POLICY, objective
 from qra_jax.transformer.task import Task, Verification
+from qra_jax.tree.credit import Credit, uniform
 
 PENALTIES = ("position", "sequence")
 DECISIONS = ("all", "pattern")
+_UNIFORM = uniform()
 
 
 @jax.tree_util.register_dataclass
@@ -48,7 +51,8 @@ class Run(Outcome):
       params: the last parameters.
       seen: what `probe` returned, leading axis `[times]`.
       stats: `[times − 1]` each, means over the steps between records: `reward`, `right` (answers, announced or
-        not), `formatted`, `silent` (groups whose rewards are all equal), `length`, `entropy` (nats a token).
+        not), `formatted`, `silent` (groups whose rewards are all equal), `length`, `entropy` (nats a token), `tokens`
+        (sampled in a step, those of value rollouts and greedy answers among them).
       status: a `Status`: OK, or DIVERGED where parameters have left the numbers.
     """
 
@@ -79,6 +83,7 @@ def train(
     off_policy: OffPolicy = ON_POLICY,
     token_mask: TokenMask | None = None,
     decisions: str = "all",
+    credit: Credit = _UNIFORM,
     record_every: int = 1,
     probe: Callable[[Params], Any] | None = None,
 ) -> Run:
@@ -115,6 +120,15 @@ def train(
         sequence are equal. `clip` is a range of ratios for GMPO, too: the paper's $e^{\pm.4}$ is `(.33, .49)`.
       token_mask: which tokens the reward teaches; default: all of them.
       decisions: `"all"` tokens learn, or `"pattern"`, the first one alone.
+      credit: how tokens are paid, from [`qra_jax.tree.credit`][]; a state is a question with the tokens written so far,
+        and `segments` are places of tokens, 0 being the first of the answer. `exact()` needs a task whose right
+        sequences can be enumerated (controlled ones and trees; not arithmetic, in which anything may be written before
+        the answer). `monte_carlo(K)` continues K times from the state before each token, or before each segment.
+        `critic(rate)` is a linear head on the hidden states, which the network's own gradient does not see: the
+        least-squares fit to the returns of about the last 1/rate steps, used before the step's own are added. Under
+        an algorithm with normalisation values are multiplied by the algorithm's scale, as in a tree: its clock with
+        exact values, and else the slope of each rollout's weight in its own reward (see `qra_jax.transformer.credit`).
+        Values are of the policy that samples, so they need on-policy rollouts; `process()` is not for networks.
       record_every: steps between records; divides `steps`.
       probe: `params -> pytree`, what to record, also before the first step.
 
@@ -151,6 +165,7 @@ def train(
     surrogate.check(off_policy, decisions, task.length)
     history.check(off_policy)
     penalties.check(regularizers, penalty)
+    credits.check(credit, task, algorithm, reward or verifiable(), off_policy, token_mask)
     if regularizers and penalty == "sequence" and not off_policy.on_policy:
         raise ValueError(
             f"off_policy: {off_policy}; must be on-policy with penalty='sequence', which is of on-policy samples"
@@ -165,6 +180,7 @@ def train(
         draw = partial(draw, temperature=temperature * cooling, own_temperature=temperature)
     forced = partial(log_probs, model, temperature=temperature)
     alone = partial(sample, group=1, length=task.length, end=task.end, greedy=True)
+    sized = algorithm.with_group_size(group)
 
     def step(
         carry: tuple[Params, Any, Any], index: Array
@@ -176,8 +192,25 @@ def train(
         rollouts = draw(keys[1], model, sampler, asked)
         verdict = task.verify(keys[2], asked, rollouts)
         rewards = reward(keys[3], rollouts, verdict)
-        if algorithm.greedy_baseline:
+        tokens = jnp.sum(rollouts.where).astype(rewards.dtype)
+        silent, critic = batch.silent(rewards), state["critic"]
+        if credit.source != "return":
+            seen = credits.Seen(jax.random.fold_in(keys[1], 1), asked, rollouts, rewards)
+            estimate, spent, critic = credits.values(
+                credit,
+                seen,
+                task,
+                reward,
+                critic,
+                forced=partial(forced, params),
+                hidden=lambda: score(model, params, asked.prompt, asked.real, rollouts.tokens)[1],
+                draw=partial(draw, model=model, params=params),
+            )
+            weights = credits.weights(credit, sized, seen, estimate)
+            tokens = tokens + spent
+        elif algorithm.greedy_baseline:
             best = alone(keys[1], model, sampler, asked)
+            tokens = tokens + jnp.sum(best.where)
             judged = task.verify(jax.random.fold_in(keys[2], 1), asked, best)
             rewards_of_best = reward(jax.random.fold_in(keys[3], 1), best, judged)
             weights = jax.vmap(algorithm.weights)(rewards - rewards_of_best)
@@ -188,10 +221,11 @@ def train(
             )
         else:
             weights = jax.vmap(algorithm.weights)(rewards)
-        weights = batch.batch_scaled(algorithm.batch, rewards, weights)
-        silent = batch.silent(rewards)
-        if algorithm.resamples_silent:
-            weights = weights * batch.active_scale(silent, weights.dtype)
+        if credit.source == "return":
+            weights = batch.batch_scaled(algorithm.batch, rewards, weights)
+            if algorithm.resamples_silent:
+                weights = weights * batch.active_scale(silent, weights.dtype)
+        weights = credits.trained(credit, weights, rollouts)
         learns = rollouts.where
         if decisions == "pattern":
             learns = learns & (jnp.arange(task.length) == 0)[None, None]
@@ -222,6 +256,7 @@ def train(
                     scale=scale,
                     regularizers=regularizers,
                     penalty=penalty,
+                    entropy=credit.entropy,
                 )
             )(params)
             descent = wide(jax.tree.map(jnp.negative, slope))
@@ -235,12 +270,14 @@ def train(
                 number = rewards.size if penalty == "sequence" else jnp.sum(learns)
                 kl = jnp.sum(apart) / number
             later.append(penalties.next_reference(update, last, params, index, kl))
-        stats = statistics(rollouts, verdict, rewards) | {"silent": jnp.mean(silent.astype(rewards.dtype))}
-        return (params, memory, {"sampler": past, "references": later}), stats
+        stats = statistics(rollouts, verdict, rewards)
+        stats |= {"silent": jnp.mean(silent.astype(rewards.dtype)), "tokens": tokens}
+        return (params, memory, {"sampler": past, "references": later, "critic": critic}), stats
 
     state = {
         "sampler": history.start(off_policy, params),
         "references": penalties.start(regularizers, reference),
+        "critic": credits.critic_start(model, params) if credit.source == "critic" else None,
     }
     carry = params, optimiser.init(wide(params)), state
     times, (params, *_), seen, stats = recorded(step, carry, steps, record_every, probe)

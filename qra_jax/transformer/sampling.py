@@ -81,11 +81,12 @@ def sample(
     *,
     group: int,
     length: int,
-    end: int,
+    end: int | tuple[int, ...],
     temperature: float | Array = 1.0,
     own_temperature: float | Array | None = None,
     greedy: bool = False,
     opening: Int[Array, "N G S"] | None = None,
+    given: Int[Array, "N G"] | None = None,
 ) -> Rollouts:
     r"""Sample answers token by token, $o_t \sim {\rm softmax}(z_t/\text{temperature})$.
 
@@ -96,17 +97,18 @@ def sample(
       questions: N prompts.
       group: G ≥ 1, sequences for each.
       length: T ≥ 1, most tokens of a sequence.
-      end: the token after which a sequence is over.
+      end: the token after which a sequence is over, or several of them.
       temperature: above zero.
       own_temperature: above zero, of the policy itself where the sampler has another; `None` for the same.
       greedy: take the likeliest token instead.
       opening: `[N, G, S]`, tokens that are given and not sampled; they count as part of the sequence.
+      given: `[N, G]`, how many tokens of each opening are given, the others being sampled; default: all S.
 
     Returns:
       The `Rollouts`.
     """
     start, prompt = read(model, params, questions.prompt, questions.real)
-    number, given = questions.number, 0 if opening is None else opening.shape[-1]
+    number, most = questions.number, 0 if opening is None else opening.shape[-1]
     logits = jnp.broadcast_to(start.logits[:, :, -1], (number, group, start.logits.shape[-1]))
     uniform = jax.random.uniform(key, (length, number, group), logits.dtype)
 
@@ -116,7 +118,8 @@ def sample(
             own = jax.nn.log_softmax(logits / jnp.asarray(own_temperature, logits.dtype))
         token = jnp.argmax(logits, axis=-1) if greedy else _drawn(log_probs, uniform[at])
         if opening is not None:
-            token = jnp.where(at < given, opening[:, :, jnp.minimum(at, given - 1)], token)
+            forced = at < (most if given is None else given)
+            token = jnp.where(forced, opening[:, :, jnp.minimum(at, most - 1)], token)
         token = jnp.where(over, PAD, token)
         return token, (
             token,
@@ -131,7 +134,7 @@ def sample(
         logits, memory, over = carry
         token, seen = pick(logits, over, at)
         output = follow(model, params, prompt, token[..., None], memory=memory, first=at)
-        return (output.logits[:, :, 0], output.memory, over | (token == end)), seen
+        return (output.logits[:, :, 0], output.memory, over | _ends(token, end)), seen
 
     carry = logits, room(prompt, group, length - 1), jnp.zeros((number, group), bool)
     (logits, _, over), seen = jax.lax.scan(turn, carry, jnp.arange(length - 1))
@@ -149,6 +152,10 @@ def _drawn(log_probs: Array, uniform: Array) -> Array:
     ladder = jnp.cumsum(jnp.exp(log_probs), axis=-1)
     below = ladder <= uniform[..., None] * ladder[..., -1:]
     return jnp.sum(below[..., :-1], axis=-1)
+
+
+def _ends(token: Array, end: int | tuple[int, ...]) -> Array:
+    return token == end if isinstance(end, int) else jnp.isin(token, jnp.asarray(end))
 
 
 def _at(values: Array, token: Array) -> Array:

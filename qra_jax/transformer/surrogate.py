@@ -1,6 +1,6 @@
 r"""The objective that a step ascends, of tokens: only its gradient has a meaning.
 
-For sequence i with weight A_i its part of the reward is
+For sequence i with weight A_i (or A_it of token t) its part of the reward is
 
 $$ \frac1{NG}\sum_{n,i} A_i \sum_t \nu_i\, f_{it}\,\nabla\log\pi_\theta(o_t\mid o_{<t}), $$
 
@@ -15,8 +15,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
+from qra_jax import metrics
 from qra_jax.off_policy import SEQUENCE_SURROGATES, OffPolicy
 from qra_jax.regularizer import Regularizer
 from qra_jax.transformer import penalty as penalties
@@ -54,7 +55,7 @@ def coefficients(
     off_policy: OffPolicy,
     log_ratio: Float[Array, "N G T"],
     learns: Bool[Array, "N G T"],
-    weights: Float[Array, "N G"],
+    weights: Float[Array, "N G"] | Float[Array, "N G T"],
 ) -> Float[Array, "N G T"]:
     r"""f of each token.
 
@@ -67,12 +68,13 @@ def coefficients(
       off_policy: the surrogate and its range.
       log_ratio: `[N, G, T]`, log of π/μ.
       learns: `[N, G, T]`, which places count.
-      weights: `[N, G]`, A_i.
+      weights: `[N, G]`, A_i, or those of tokens `[N, G, T]`.
 
     Returns:
       `[N, G, T]`, 0 where A = 0.
     """
-    positive = (weights > 0)[..., None]
+    weights = _of_tokens(weights)
+    positive = weights > 0
     log_ratio = jnp.where(learns, log_ratio, 0.0)
     length = jnp.maximum(jnp.sum(learns, axis=-1, keepdims=True), 1)
     if off_policy.surrogate == "gspo":
@@ -88,7 +90,7 @@ def coefficients(
         mean = jnp.sum(jnp.where(positive, above, below), axis=-1, keepdims=True) / length
         factor = jnp.where(factor != 0, jnp.exp(mean), 0.0)
     factor = jnp.broadcast_to(factor, learns.shape)
-    return jnp.where((weights != 0)[..., None], factor, 0.0)
+    return jnp.where(weights != 0, factor, 0.0)
 
 
 def correction(
@@ -118,7 +120,7 @@ def objective(
     log_probs: Float[Array, "N G T V"],
     tokens: Int[Array, "N G T"],
     learns: Bool[Array, "N G T"],
-    weights: Float[Array, "N G"],
+    weights: Float[Array, "N G"] | Float[Array, "N G T"],
     *,
     off_policy: OffPolicy = ON_POLICY,
     old: Float[Array, "N G T"] | None = None,
@@ -131,6 +133,7 @@ def objective(
     scale: Sequence[Array | None] | None = None,
     regularizers: Sequence[Regularizer] = (),
     penalty: str = "position",
+    entropy: ArrayLike | None = None,
 ) -> Float[Array, ""]:
     r"""What a step ascends: only its gradient in `log_probs` has a meaning.
 
@@ -138,7 +141,7 @@ def objective(
       log_probs: `[N, G, T, V]`, of the policy that learns.
       tokens: `[N, G, T]`, what was sampled.
       learns: `[N, G, T]`, which places count.
-      weights: `[N, G]`, A_i.
+      weights: `[N, G]`, A_i, or those of tokens `[N, G, T]`, with neither a token mask nor a mask of old negatives.
       off_policy: the surrogate, and the mask of old negatives.
       old: `[N, G, T]`, log-probabilities below the importance ratio; `None` where it is one.
       sampled: `[N, G, T]`, log μ when the tokens were sampled, for `mask_old_negatives`; `None` where it is log π.
@@ -146,6 +149,7 @@ def objective(
       key: PRNG key, for a mask that draws.
       anchor: `[N, G, T, V]`, log π_ref, with `regularizers`; or a list with one for each of them.
       scale: factor of each regularizer's coefficient; `None` for one.
+      entropy: α of a term $\alpha A_t\nabla H_t$ with the entropy H of each token distribution; `None` for none.
 
     As for [`train`][qra_jax.transformer.rl.train]: `normalize`, `token_mask`, `regularizers`, `penalty`.
 
@@ -165,6 +169,9 @@ def objective(
         log_probs, emitted, learns, weights, off_policy, old, sampled, correction, token_mask, key
     )
     per_token = coefficient * emitted
+    if entropy is not None:
+        along = jnp.asarray(entropy, log_probs.dtype) * _of_tokens(weights) * metrics.entropy(log_probs)
+        per_token = per_token + along
     if penalty == "position":
         for terms, base, factor in groups:
             extra = penalties.on_tokens(terms, log_probs, emitted, tokens, base)
@@ -193,7 +200,7 @@ def _reward_part(
     key: Array | None,
 ) -> Array:
     """A f of each token, `[N, G, T]` or `[N, G, 1]`, without gradient."""
-    coefficient, factor = weights[..., None], None
+    coefficient, factor = _of_tokens(weights), None
     if old is None and sampled is None and correction is None and token_mask is None:
         return coefficient
     now = jax.lax.stop_gradient(emitted)
@@ -215,6 +222,11 @@ def _reward_part(
         pull = token_mask.pull(now, old, learns, weights)
         coefficient = coefficient if pull is None else coefficient + pull
     return coefficient
+
+
+def _of_tokens(weights: Array) -> Array:
+    """Weights of tokens, `[N, G, T]`, or of whole sequences, `[N, G, 1]`."""
+    return weights[..., None] if weights.ndim == 2 else weights
 
 
 def _scaled(gain: Array, factor: Array | None) -> Array:

@@ -40,6 +40,17 @@ class Verification(NamedTuple):
     """A number for the answer, equal for equal answers; −1 if there is none."""
 
 
+class Solutions(NamedTuple):
+    """All sequences that may be right, M for each of N questions: no other is."""
+
+    tokens: Int[Array, "N M T"]
+    """Up to and with the end token; 0 after it."""
+    right: Float[Array, "N M"]
+    """Chance that the verifier calls the answer right."""
+    formatted: Bool[Array, "N M"]
+    """The answer is announced by the marker, and the sequence is complete."""
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Demonstrations:
@@ -86,8 +97,8 @@ class Task(Protocol):
         ...
 
     @property
-    def end(self) -> int:
-        """The token that ends a sequence."""
+    def end(self) -> int | tuple[int, ...]:
+        """The token that ends a sequence, or several of them."""
         ...
 
     def draw(self, key: Array, number: int) -> Questions:
@@ -104,6 +115,15 @@ class Task(Protocol):
 
     def kinds(self, tokens: Array) -> Array:
         """Which of `KINDS` each token is."""
+        ...
+
+
+@runtime_checkable
+class Enumerable(Protocol):
+    """What exact values of unfinished sequences need of a task."""
+
+    def solutions(self, questions: Questions) -> Solutions:
+        """All sequences that may be right."""
         ...
 
 
@@ -265,6 +285,33 @@ class Controlled:
         where = jnp.broadcast_to((rows != PAD)[None], tokens.shape)
         opens = jnp.arange(self.vocabulary) >= self.first_answer
         return Demonstrations(questions, tokens, where, weight, place, opens, n, answers)
+
+    def solutions(self, questions: Questions) -> Solutions:
+        """All sequences that may be right: those of the corpus, with the right answer (with any, where `coin`).
+
+        Args:
+          questions: `[N]`.
+
+        Returns:
+          M = 2n sequences for each question, or 2nm, every pattern with the marker, then without.
+        """
+        rows, places = self._skeleton()
+        index, kinds = questions.truth, rows.shape[0]
+        said = self.key[index][:, None]  # [N, answers]
+        if self.coin is not False:
+            said = jnp.broadcast_to(jnp.arange(self.choices)[None], (questions.number, self.choices))
+        slot = jnp.arange(self.length)[None] == places[:, None]
+        tokens = jnp.where(slot[None, None], self.first_answer + said[..., None, None], rows[None, None])
+        chance = jnp.tile(self.problem.success[index], (1, 2))[:, None]  # [N, 1, 2n]
+        own = (said == self.key[index][:, None])[..., None]
+        right = jnp.where(self.coin, chance, own.astype(chance.dtype))
+        formatted = (jnp.arange(kinds) < self.patterns)[None, None]
+        shape = questions.number, said.shape[1] * kinds
+        return Solutions(
+            tokens.reshape(*shape, self.length),
+            jnp.broadcast_to(right, (*said.shape, kinds)).reshape(shape),
+            jnp.broadcast_to(formatted, (*said.shape, kinds)).reshape(shape),
+        )
 
     def _skeleton(self) -> tuple[Array, Array]:
         """Sequences of all patterns with marker, then without, and the place of their answer."""

@@ -140,10 +140,8 @@ def two_attempts(
     prior = _check.distribution("prior", prior, tolerance=_check.SUM_TOLERANCE)
     first = _check.distribution("first", first, tolerance=_check.SUM_TOLERANCE)
     _check.same_length("first", first, "prior", prior)
-    second = (
-        first if second is None else _check.distribution("second", second, tolerance=_check.SUM_TOLERANCE)
-    )
-    _check.same_length("second", second, "prior", prior)
+    later = first if second is None else _check.distribution("second", second, tolerance=_check.SUM_TOLERANCE)
+    _check.same_length("second", later, "prior", prior)
     types = range(len(prior))
 
     def solved(a: int, b: int) -> float:
@@ -158,7 +156,7 @@ def two_attempts(
                     "steps": [
                         {
                             "name": f"try {a}, then {b}",
-                            "chance": float(second[b]),
+                            "chance": float(later[b]),
                             "success": min(solved(a, b), 1.0),
                         }
                         for b in types

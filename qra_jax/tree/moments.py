@@ -193,7 +193,7 @@ def _covariance_by_values(
     mean_slope = jnp.einsum("slv,l->sv", slope, chance)
     second = (each * chance[None]) @ each.T + jnp.einsum("slv,l,v,tlv->st", slope, chance, spread, slope)
     common = (mean_slope * spread[None]) @ mean_slope.T
-    size = algorithm.group_size if algorithm.size is None else algorithm.size
+    size = jnp.asarray(algorithm.group_size if algorithm.size is None else algorithm.size)
     return (second - jnp.outer(mean, mean) - common) / size + common
 
 

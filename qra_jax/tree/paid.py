@@ -170,7 +170,7 @@ def _by_values(tree: Tree, log_policy: Array, algorithm: Algorithm, reward: Rewa
     def weights(estimate: Array) -> Array:
         return paths.credit(shares, scene._replace(critic=wide(estimate))).up
 
-    estimate = known["critic"] if credit.source == "critic" else exact
+    estimate = exact if known["critic"] is None else known["critic"]
     each = weights(estimate)
     square = each**2
     if noisy:

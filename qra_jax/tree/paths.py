@@ -132,6 +132,7 @@ class Paths:
         """The critic after a group: moved towards the mean return of the rollouts through each state."""
         if not self.critic:
             return None
+        assert scene.critic is not None
         count, earned = self._through(shares)
         visit, rate = self.shape.of_inner(count), scene.numbers["rate"]
         here = self.shape.of_inner(earned) / jnp.where(visit > 0, visit, 1.0)
@@ -153,6 +154,7 @@ class Paths:
         """Exact values of all states, and the values that inner states are given, `[inner, *cells]`."""
         exact = self.values(scene)
         if self.critic:
+            assert scene.critic is not None
             return exact, scene.critic
         inner = self.shape.of_inner(exact)
         if self.source == "exact" or scene.expected:

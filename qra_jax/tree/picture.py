@@ -1,21 +1,19 @@
-"""Pictures of trees: values and visits, and what each step is paid."""
+"""Pictures of trees: values and visits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import jax
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import rgb_to_hsv
-from matplotlib.figure import Figure
 
 from qra_jax import plot
 from qra_jax.reward import Reward, verifiable
 from qra_jax.tree.model import Tree
-from qra_jax.tree.paid import Paid
-from qra_jax.tree.values import Values, values
+from qra_jax.tree.values import values
 
 _VERIFIABLE = verifiable()
 LARGEST, SHOWN = 60, 20
@@ -24,6 +22,9 @@ LONGEST = 24
 """Letters of a label."""
 WIDEST = 9.0
 """Points of a line along which all rollouts go."""
+
+
+_values = jax.jit(lambda tree, log_policy, reward: values(tree, log_policy, reward=reward))
 
 
 class Layout(NamedTuple):
@@ -72,6 +73,11 @@ def layout(tree: Tree, visit: Any) -> Layout:
     return Layout(order, height, int(np.sum(~kept[leaves])))
 
 
+def known_values(tree: Tree, log_policy: Any = None, reward: Reward = _VERIFIABLE) -> Any:
+    """The [`Values`][qra_jax.tree.Values] of a policy as NumPy arrays."""
+    return jax.device_get(_values(tree, log_policy, reward))
+
+
 def draw(
     tree: Tree,
     *,
@@ -94,11 +100,11 @@ def draw(
     Returns:
       The Axes.
     """
-    known = Values(*map(np.asarray, values(tree, log_policy, reward=reward)))
+    known = known_values(tree, log_policy, reward)
     placed, shape = layout(tree, known.visit), tree.shape
     rows = sum(shape.children[state] == 0 for state in placed.states)
     with plot.style():
-        ax = plot.new((6.8, _tall(rows)))[1] if ax is None else ax
+        ax = cast(Axes, plot.new((6.8, tall(rows)))[1] if ax is None else ax)
         size = float(np.clip(1500 / rows, 60, 300))
         _lines(tree, placed, known, ax)
         colors = matplotlib.colormaps["cividis"](np.clip(known.value, 0, 1))
@@ -128,98 +134,12 @@ def draw(
     return ax
 
 
-def draw_paid(
-    tree: Tree,
-    paid: Paid,
-    *,
-    log_policy: Any = None,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """What each step is paid given that it is taken: a dot for the mean, a bar of one standard deviation each way.
-
-    Args:
-      tree: the question; of a large tree the most visited part is drawn.
-      paid: of [`qra_jax.tree.paid`][].
-      log_policy: `[steps]`, log π(step | state); default: the reference policy.
-      title: the name of the estimator; the mean noise of a step is said behind it.
-      ax: where to draw.
-
-    Returns:
-      The Axes.
-    """
-    visit = np.asarray(values(tree, log_policy).visit)
-    steps = [state - 1 for state in layout(tree, visit).states if state]
-    mean, noise = (np.asarray(one)[steps] for one in paid)
-    rows = np.arange(len(steps))
-    with plot.style():
-        ax = plot.new((4.6, _tall(len(steps))))[1] if ax is None else ax
-        ax.axvline(0, color="#444444", linewidth=0.8, zorder=1)
-        for sign, color in ((mean >= 0, plot.BEST), (mean < 0, plot.RIVAL)):
-            ends = np.stack([mean - noise, mean + noise])[:, sign]
-            ax.hlines(rows[sign], *ends, color=color, linewidth=4, alpha=0.35, zorder=2)
-            ax.plot(mean[sign], rows[sign], "o", color=color, markersize=4.5, zorder=3)
-        names = [_short(tree.name(step + 1)) for step in steps]
-        ax.set_yticks(rows, names, fontsize=8 if len(steps) <= 40 else 6)
-        ax.tick_params(axis="y", length=0)
-        ax.set(ylim=(len(steps) - 0.5, -0.5), xlabel="weight when taken, ± 1 s.d.")
-        ax.set_title(f"{title}: noise {mean_noise(paid, visit):.2f}".removeprefix(": "))
-    return ax
-
-
-def mean_noise(paid: Paid, visit: Any) -> float:
-    """Root of the mean variance of what a step is paid, over the steps of a rollout.
-
-    Args:
-      paid: of [`qra_jax.tree.paid`][].
-      visit: `[states]`, how often each is visited.
-
-    Returns:
-      A standard deviation.
-    """
-    share, noise = np.asarray(visit)[1:], np.asarray(paid.noise)
-    return float(np.sqrt(np.sum(share * noise**2) / np.sum(share)))
-
-
-def sheet(
-    tree: Tree,
-    paid: Mapping[str, Paid],
-    *,
-    log_policy: Any = None,
-    reward: Reward = _VERIFIABLE,
-) -> Figure:
-    """The tree, and beside it what its steps are paid by each of a few estimators, on one scale.
-
-    Args:
-      tree: the question.
-      paid: of [`qra_jax.tree.paid`][], by the name of the estimator; may be empty.
-      log_policy: `[steps]`, log π(step | state); default: the reference policy.
-      reward: what an answer earns, for values.
-
-    Returns:
-      The figure.
-    """
-    placed = layout(tree, values(tree, log_policy).visit)
-    rows = max(len(placed.states) if paid else 0, len(tree.shape.leaves) - placed.left_out)
-    widths = [1.7 + 0.25 * int(tree.shape.depth[-1]), *[1.0] * len(paid)]
-    size = (2.7 * sum(widths) + 0.8, _tall(rows))
-    figure, axes = plot.new(size, ncols=len(widths), width_ratios=widths, squeeze=False)
-    draw(tree, log_policy=log_policy, reward=reward, ax=axes[0, 0])
-    for ax, (name, one) in zip(axes[0, 1:], paid.items(), strict=True):
-        draw_paid(tree, one, log_policy=log_policy, title=name, ax=ax)
-    limits = np.array([ax.get_xlim() for ax in axes[0, 1:]])
-    for i, ax in enumerate(axes[0, 1:]):
-        ax.set_xlim(limits[:, 0].min(), limits[:, 1].max())
-        if i:
-            ax.set_yticklabels([])
-    return figure
-
-
-def _tall(rows: int) -> float:
+def tall(rows: int) -> float:
+    """Height of a figure with so many rows, in inches."""
     return float(np.clip(1.3 + 0.26 * rows, 3.0, 16.0))
 
 
-def _lines(tree: Tree, placed: Layout, known: Values, ax: Axes) -> None:
+def _lines(tree: Tree, placed: Layout, known: Any, ax: Axes) -> None:
     """A bent line for each step, as wide as it is often taken."""
     shape, bend = tree.shape, (1 - np.cos(np.linspace(0, np.pi, 30))) / 2
     for state in placed.states[1:]:
@@ -230,15 +150,15 @@ def _lines(tree: Tree, placed: Layout, known: Values, ax: Axes) -> None:
         ax.plot(x, y, color=plot.MUTED, linewidth=width, solid_capstyle="butt", zorder=1)
 
 
-def _name(tree: Tree, state: int, known: Values, place: tuple[float, float], size: float, ax: Axes) -> None:
+def _name(tree: Tree, state: int, known: Any, place: tuple[float, float], size: float, ax: Axes) -> None:
     """The name of a state, behind a leaf with how often it is reached, above another."""
     away = np.sqrt(size) / 2 + 2.5
     if tree.shape.children[state] == 0:
-        label, offset, how = f"{_short(tree.name(state))}, {_percent(known.visit[state])}", (away, 0), "left"
+        label, offset, how = f"{short(tree.name(state))}, {_percent(known.visit[state])}", (away, 0), "left"
         ax.annotate(label, place, offset, textcoords="offset points", ha=how, va="center", fontsize=7.5)
     else:
         ax.annotate(
-            _short(tree.name(state)),
+            short(tree.name(state)),
             place,
             (0, away),
             textcoords="offset points",
@@ -250,7 +170,7 @@ def _name(tree: Tree, state: int, known: Values, place: tuple[float, float], siz
         )
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A name without those of the states before it, cut where it is long."""
     name = name.rpartition(" › ")[2]
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
@@ -262,10 +182,10 @@ def _percent(share: float) -> str:
     return f"{100 * float(f'{share:.1g}'):.4g}%"
 
 
-def _said(tree: Tree, known: Values) -> str:
+def _said(tree: Tree, known: Any) -> str:
     """How often the policy is right, and how often it goes the best way."""
     best = int(tree.shape.leaves[int(np.argmax(np.asarray(tree.success)))])
     return (
-        f"Right in {_percent(known.value[0])}; the best way ({_short(tree.name(best))}) "
+        f"Right in {_percent(known.value[0])}; the best way ({short(tree.name(best))}) "
         f"is taken in {_percent(known.visit[best])}"
     )

@@ -166,10 +166,11 @@ def numbers(tree: Tree, start: Array, reward: Reward, credit: Credit) -> dict[st
             policy = shape.log_softmax(start)
             found["critic"] = shape.of_inner(values(tree, policy, reward=reward).value)
         else:
-            found["critic"] = cast(credit.start)
-            if found["critic"].shape != (len(shape.inner),):
+            found["critic"] = jnp.asarray(credit.start, dtype)
+            given = found["critic"].shape
+            if given != (len(shape.inner),):
                 raise ValueError(
-                    f"start: shape {found['critic'].shape}; must be ({len(shape.inner)},), one a state"
+                    f"start: shape {given}; must be ({len(shape.inner)},), one a state with steps"
                 )
     if credit.source == "process":
         found["process"] = tree.process
@@ -239,6 +240,8 @@ def check(
         raise ValueError(
             f"whiten: True with mode={mode!r}; must be False, whitened advantages have no closed mean"
         )
+    if credit.source == "critic" and algorithm.group_size is None and mode == "mean":
+        raise ValueError("group_size: None with a learnt critic; must be a whole number, 1 or above")
     if credit.source == "critic" and mode == "flow":
         raise ValueError("credit: a learnt critic in a flow; must be exact(), its limit of many visits")
 

@@ -28,6 +28,7 @@ ALGORITHMS = {
     "pass@2": (lambda g: qra.pass_at_k(2, g), 2),
     "pass@3": (lambda g: qra.pass_at_k(3, g), 3),
     "pass@2 training": (lambda g: qra.passk_training(2, g), 3),
+    "paired_grpo": (lambda g: qra.paired_grpo(g, 1), 2),
     "grpo_passk": (qra.grpo_passk, 2),
     "grpo_passk, ÷ std": (lambda g: qra.grpo_passk(g, divide_by_std=True), 2),
     "tsallis .3": (lambda g: qra.tsallis(0.3, g), 1),
