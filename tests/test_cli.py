@@ -97,7 +97,7 @@ def test_no_arguments_prints_help(capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["solve"], "missing: --ref (see qra solve --help)"),
+        (["solve"], "missing: --ref or --tree (see qra solve --help)"),
         (["solve", "--reff", "1"], "unknown: --reff; did you mean --ref? (see qra solve --help)"),
         (
             ["solve", "--ref", "1", "--succes", ".9", ".6"],

@@ -191,7 +191,9 @@ def _covariance_by_values(
     each, slope = updates(given), jax.jacfwd(updates)(given)  # [steps, labels], [steps, labels, inner]
     mean = each @ chance
     mean_slope = jnp.einsum("slv,l->sv", slope, chance)
-    second = (each * chance[None]) @ each.T + jnp.einsum("slv,l,v,tlv->st", slope, chance, spread, slope)
+    rows = slope.reshape(shape.steps, -1)
+    weighed = (slope * chance[None, :, None] * spread[None, None]).reshape(rows.shape)
+    second = (each * chance[None]) @ each.T + weighed @ rows.T
     common = (mean_slope * spread[None]) @ mean_slope.T
     size = jnp.asarray(algorithm.group_size if algorithm.size is None else algorithm.size)
     return (second - jnp.outer(mean, mean) - common) / size + common

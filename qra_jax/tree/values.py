@@ -45,7 +45,7 @@ def values(
 
     >>> from qra_jax.tree import instances
     >>> round(float(values(instances.hidden()).value[0]), 3)
-    0.344
+    0.346
     """
     shape = tree.shape
     log_policy = tree.log_ref if log_policy is None else log_policy

@@ -133,17 +133,36 @@ def typical(steps: xr.DataArray, most: Any = LAST) -> xr.DataArray:
     return np.exp(log.mean("seed", skipna=False))
 
 
-def at_best(cost: xr.DataArray, steps: xr.DataArray) -> xr.DataArray:
-    """Cost of each half of the runs at the rate with the fewest steps in the other half; NaN at the grid's upper end.
+def gain(rival: xr.DataArray, steps: xr.DataArray) -> xr.DataArray:
+    """Log of how many times as many steps the rival needs."""
+    found: Any = np.log(typical(rival) / typical(steps))
+    return found
 
-    Args:
-      cost: `[..., rate, seed]`, what is compared: steps or tokens.
-      steps: of the same dimensions, by which the rate is chosen.
-    """
+
+def at_best(steps: xr.DataArray) -> xr.DataArray:
+    """Steps of each half of the runs at the rate that is best for the other half; NaN where that ends the grid."""
     half, found = steps.sizes["seed"] // 2, []
     parts = [slice(half), slice(half, 2 * half)]
     for own, other in (parts, parts[::-1]):
         best: Any = typical(steps.isel(seed=other)).fillna(np.inf).argmin("rate")
-        chosen = cost.isel(seed=own).isel(rate=best).drop_vars("rate")
+        chosen = steps.isel(seed=own).isel(rate=best).drop_vars("rate")
         found.append(chosen.where((best > 0) & (best < steps.sizes["rate"] - 1)))
     return xr.concat(found, "seed")
+
+
+def gain_at_norm(rival: xr.DataArray, steps: xr.DataArray, norm: xr.DataArray) -> xr.DataArray:
+    """Log gain where the rival has its best rate and the other one the rate at which first steps are as long.
+
+    Args:
+      rival: steps `[kind, rate, seed]`.
+      steps: those of the other.
+      norm: root mean square length of the rival's first update over that of the other's, `[kind]`.
+    """
+    own, other = (np.log(typical(one)).transpose("kind", "rate").values for one in (rival, steps))
+    rates, found = np.log(rival.rate.values), []
+    for k, ratio in enumerate(norm.values):
+        best = int(np.argmin(np.where(np.isnan(own[k]), -np.inf, own[k])))
+        there = np.interp(rates[best] + np.log(ratio), rates, other[k], left=np.nan, right=np.nan)
+        inside = 0 < best < len(rates) - 1
+        found.append(own[k, best] - there if inside else np.nan)
+    return xr.DataArray(found, {"kind": rival.kind.values}, ["kind"])

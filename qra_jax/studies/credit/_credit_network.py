@@ -20,14 +20,12 @@ from qra_jax.transformer.tree_task import TreeTask, tree_task
 from qra_jax.tree import Tree
 from qra_jax.tree.credit import Credit, exact, monte_carlo, uniform
 
-WIDTH, CHANCES, WORTHS = 24, (0.2, 0.3, 0.5), (1.0, 0.5, 0.0)
+WIDTH, CHANCES, WORTHS = 16, (0.2, 0.3, 0.5), (1.0, 0.5, 0.0)
 """Of the network; chances and worths of the three steps of every state, of which an answer has three."""
 WAYS: dict[str, Credit] = {
     "uniform": uniform(),
     "exact": exact(),
-    "MC-1": monte_carlo(1),
     "MC-9": monte_carlo(9),
-    "whitened": exact(whiten=True),
 }
 
 
@@ -94,4 +92,4 @@ def predicted(params: Params) -> dict[str, float]:
     task = task_of()
     log_policy = np.asarray(task.steps(model_of(task), params).log_policy[0], float)
     at = _credit_noise.state(task.tree.shape, np.exp(log_policy), np.asarray(task.tree.success, float))
-    return {way: _credit_noise.trace(at, way, GROUP) for way in WAYS if way != "whitened"}
+    return {way: _credit_noise.trace(at, way, GROUP) for way in WAYS}

@@ -1,4 +1,4 @@
-"""A bonus that is switched off: the exact time to the good pattern, its derivative, and the best switch."""
+"""A bonus that is switched off: the exact time to the good pattern, and the best switch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from qra_jax.algorithm import rloo
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward, verifiable
 
-TARGET, LEVELS, HALVINGS = 0.99, 4, 30
-"""Share of the good pattern that ends training; levels of an annealed bonus; steps of a bisection."""
+TARGET, LEVELS, HALVINGS, STEP = 0.99, 4, 24, 1e-3
+"""Share of the good pattern that ends training; levels of an annealed bonus; steps of a bisection, and relative
+step of its differences."""
 MARKS = {
     "the behaviour": [1.0, 1.0, 0.0],
     "good use alone": [1.0, 0.0, 0.0],
@@ -44,7 +45,7 @@ def bonus(level: Any, mark: Any) -> Reward:
 
 
 def total(time: Array, sham: Array, levels: Array, later: Array, mark: Array) -> Float[Array, ""]:
-    r"""Total time to the target, $T + t_{.99}(\pi_T)$, with a bonus up to T; differentiable in T.
+    r"""Total time to the target, $T + t_{.99}(\pi_T)$, with a bonus up to T.
 
     Args:
       time: T ≥ 0.
@@ -68,17 +69,13 @@ def total(time: Array, sham: Array, levels: Array, later: Array, mark: Array) ->
     return time + jnp.exp(rest)
 
 
-def _with_slope(time: Array, *others: Array) -> tuple[Array, Array]:
-    return jax.jvp(lambda at: total(at, *others), (time,), (jnp.ones_like(time),))
-
-
-_every = many(_with_slope, block=64, chunk=64)  # blocks of one shape: one program for all that is asked
+_every = many(total, block=128, chunk=128)  # blocks of one shape: one program for all that is asked
 
 
 def totals(
     time: Any, marks: Sequence[str], sham: Any, level: Any, *, course: np.ndarray = STEADY, later: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Total times and their derivatives in T, with arguments that are broadcast against each other.
+) -> np.ndarray:
+    """Total times, for arguments that are broadcast against each other.
 
     Args:
       time: T.
@@ -89,22 +86,27 @@ def totals(
       later: what is left of it from T on, in parts of its size.
 
     Returns:
-      Total times and derivatives, `[marks, ...]`.
+      Total times, `[marks, ...]`.
     """
     time, sham, level = np.broadcast_arrays(*(np.asarray(x, float) for x in (time, sham, level)))
     rows = [np.tile(x.ravel(), len(marks)) for x in (time, sham, level)]
     mark = np.repeat([MARKS[name] for name in marks], time.size, axis=0)
     found = _every(*rows[:2], rows[2][:, None] * course, rows[2] * later, mark)
-    value, slope = (np.asarray(x).reshape(len(marks), *time.shape) for x in found)
-    return value, slope
+    return np.asarray(found).reshape(len(marks), *time.shape)
 
 
-def root(slope: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Where increasing functions cross zero, by bisection."""
+def least(value: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Where functions of positive numbers are least: the root of their central difference, by bisection.
+
+    Args:
+      value: takes `[sides, ...]`, returns as much.
+      low: where they fall.
+      high: where they rise.
+    """
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        rising = slope(middle) > 0
-        low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+        below, above = value(np.stack([middle * (1 - STEP), middle * (1 + STEP)]))
+        low, high = np.where(above > below, low, middle), np.where(above > below, middle, high)
     return (low + high) / 2
 
 

@@ -13,14 +13,15 @@ from jax import Array
 from qra_jax import transformer
 from qra_jax.algorithm import grpo
 from qra_jax.transformer.model import Params
-from qra_jax.transformer.sampling import Questions, Rollouts, sample
+from qra_jax.transformer.preferences import log_likelihoods
+from qra_jax.transformer.sampling import Questions, Rollouts
 from qra_jax.transformer.task import NONE, Demonstrations, Verification
 
 TYPES, TRAINED, ATTEMPTS, SPAN = 3, 2, 3, 3
 """Types of a question, those of training prompts, attempts that there is room for, tokens of an attempt."""
-QUESTIONS, GROUP, WIDTH, TRUST, TESTED, EVERY = 8, 8, 32, 0.5, 512, 10
-"""Of a step; width of the decoder; chance that the type is the prompt's in Bayes-adaptive training; test samples;
-updates between records."""
+QUESTIONS, GROUP, WIDTH, TRUST, EVERY = 8, 8, 32, 0.5, 10
+"""Of a step; width of the decoder; chance that the type is the prompt's in Bayes-adaptive training; updates
+between records."""
 ARMS = {
     "one type, shown": (True, "own"),
     "Bayes-adaptive": (True, "all"),
@@ -28,6 +29,11 @@ ARMS = {
     "GRPO, type hidden": (False, "all"),
 }
 """Whether the prompt is shown, and the candidates that the type of a training question is drawn from."""
+
+
+ORDERS = np.stack(np.meshgrid(*[np.arange(TYPES)] * ATTEMPTS, indexing="ij"), -1).reshape(-1, ATTEMPTS)
+ROWS = 1 + np.repeat(ORDERS, SPAN, axis=1)
+"""All orders of attempts, and their tokens."""
 
 
 @jax.tree_util.register_dataclass
@@ -78,6 +84,18 @@ class Triplets:
             jnp.arange(self.vocabulary) < self.HIDDEN,
             TYPES,
         )
+
+    def solved(self, params: Params) -> tuple[Array, Array]:
+        """Chances to be right, `[types]`, and of so many different triplets for the last type, `[attempts]`, exactly.
+
+        What is not made of three triplets counts as wrong.
+        """
+        asked = self.asked(jnp.arange(TYPES), jnp.arange(TYPES))
+        tokens = jnp.broadcast_to(jnp.asarray(ROWS)[None], (TYPES, *ROWS.shape))
+        mass = jnp.exp(log_likelihoods(MODEL, params, asked, tokens, jnp.ones(tokens.shape, bool)))
+        there = (ORDERS[:, :, None] == np.arange(TYPES)).any(axis=1)
+        number = there.sum(axis=1)[:, None] > np.arange(ATTEMPTS)
+        return jnp.sum(mass * there.T, axis=1), mass[-1] @ number
 
     def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verification:
         """Right where the type's triplet is there; the pattern is the type of the first triplet."""
@@ -132,9 +150,9 @@ def trained(*, seed: int, seeds: int, learnt: int, steps: int, rate: float) -> d
       rate: learning rate of Adam.
 
     Returns:
-      `success` `[arms, seeds, types]`, share of samples that are right for a prompt of each type (for a hidden one, of
-      questions of each type), and `base` `[seeds, types]`, before training; `reward` `[arms, seeds, windows]` of
-      training; `tried` `[arms, seeds, attempts]`, for the test prompt: samples with so many different triplets or more.
+      `success` `[arms, seeds, records, types]`, chance to be right for a prompt of each type (for a hidden one, for
+      questions of each type); `tried` `[arms, seeds, attempts]`, chance of so many different triplets or more for the
+      test prompt at the end; `status` `[arms, seeds]`.
     """
     tasks = [task_of(*arm) for arm in ARMS.values()]
     rows = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), seeds, axis=0), *tasks)
@@ -142,24 +160,11 @@ def trained(*, seed: int, seeds: int, learnt: int, steps: int, rate: float) -> d
     starts = jax.tree.map(lambda x: jnp.concatenate([x] * len(tasks)), first)
     keys = jnp.tile(jax.random.split(jax.random.key(seed + 1), seeds), len(tasks))
 
-    def test(key: Array, params: Params, task: Triplets) -> Array:
-        asked = task.asked(jnp.arange(TYPES), jnp.arange(TYPES))
-        options = {"group": TESTED, "length": task.length, "end": task.end}
-        return completed(sample(key, MODEL, params, asked, **options).tokens) < task.length
-
     def one(key: Array, params: Params, task: Triplets) -> dict[str, Array]:
-        keys = jax.random.split(key, 3)
         options = {"algorithm": grpo(GROUP), "steps": steps, "questions": QUESTIONS, "learning_rate": rate}
-        run = transformer.train(keys[0], MODEL, params, task, record_every=EVERY, **options)
-        before, there = test(keys[1], params, task), test(keys[2], run.params, task)
-        own = jnp.arange(TYPES)
-        number = jnp.sum(there[-1], axis=-1)[:, None] >= 1 + jnp.arange(ATTEMPTS)[None]
-        return {
-            "success": jnp.mean(there[own, :, own], axis=-1),
-            "base": jnp.mean(before[own, :, own], axis=-1),
-            "reward": run.stats["reward"],
-            "tried": jnp.mean(number, axis=0),
-        }
+        run = transformer.train(key, MODEL, params, task, record_every=EVERY, probe=task.solved, **options)
+        success, tried = run.seen
+        return {"success": success, "tried": tried[-1], "status": run.status}
 
     found = transformer.side_by_side(one)(keys, starts, rows)
-    return {name: np.asarray(x).reshape(len(tasks), seeds, -1) for name, x in found.items()}
+    return {name: np.asarray(x).reshape(len(tasks), seeds, *x.shape[1:]) for name, x in found.items()}

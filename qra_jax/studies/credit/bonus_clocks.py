@@ -8,15 +8,17 @@ $$ \frac{d}{dt}\log\frac{\pi_{\rm good}}{\pi_{\rm sham}} = \dot\theta_{\rm good}
    \frac{d}{dt}\log\frac{\pi_{\rm tool}}{\pi_{\rm direct}} =
    \frac{\sum_{r\in\rm tool}\pi_r\dot\theta_r}{\pi_{\rm tool}} - \dot\theta_{\rm direct}. $$
 
-Under REINFORCE both are linear in b as long as some answers are direct. The second grows with b without bound. GRPO
-divides by the standard deviation of the reward, which grows with b as well: a large bonus is not faster than a middling
-one. Once all answers use the tool, all of a group get the bonus; a constant is taken away by the mean and does not
-change the standard deviation, so that b should have no effect on either.
+Under REINFORCE both are linear in b as long as some answers are direct. The second grows with b without bound; the first
+falls, as the bonus pushes both uses in proportion to their probabilities and sham use is the commoner. GRPO divides by
+the standard deviation of the reward, which grows with b as well: a large bonus is not faster than a middling one. Once
+all answers use the tool, all of a group get the bonus; a constant is taken away by the mean and does not change the
+standard deviation, so that b should have no effect.
 
 The experiment computes the speeds from expected updates, at finite groups and in their limit, where half of the answers
 are direct, and where a share of 1e-9 is.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -53,16 +55,16 @@ def speeds(run: lab.Run) -> xr.Dataset:
     def speed(level: Any, direct: Any, algorithm: Algorithm) -> Any:
         parts = jnp.array([GOOD, 1 - GOOD])
         policy = jnp.append(parts * (1 - direct), direct)
-        problem = _switch.question(0.39 + 0 * direct)
+        problem = _switch.question(jnp.asarray(0.39))  # speeds do not depend on its base policy
         reward = _switch.bonus(level, jnp.asarray(BEHAVIOUR))
         velocity = flow.drift(problem, jnp.log(policy), algorithm=algorithm, reward=reward)
         return velocity[0] - velocity[1], parts @ velocity[:2] - velocity[2]
 
     rows = [jnp.asarray(x.ravel()) for x in np.meshgrid(BONUSES, list(DIRECT.values()), indexing="ij")]
-    every = jax.jit(
-        lambda *rows: [jax.vmap(lambda *row, own=own: speed(*row, own))(*rows) for own in ALGORITHMS.values()]
+    every = [jax.vmap(partial(speed, algorithm=own)) for own in ALGORITHMS.values()]
+    found = np.array(jax.jit(lambda *rows: [each(*rows) for each in every])(*rows)).reshape(
+        len(ALGORITHMS), 2, len(BONUSES), len(DIRECT)
     )
-    found = np.array(every(*rows)).reshape(len(ALGORITHMS), 2, len(BONUSES), len(DIRECT))
     names = ("algorithm", "bonus", "direct")
     return lab.dataset(
         {"good": (names, found[:, 0]), "tool": (names, found[:, 1])},
@@ -116,13 +118,13 @@ def draw(data: lab.Data) -> Figure:
     change = float(abs(good / good.sel(bonus=0.0) - 1).sel(direct="all").max())
     drawn = (
         (
-            f"Half use it: b × 10, speed × {one:.1f}; GRPO × {ten:.1f}",
+            f"b = 10 for 1: speed × {one:.1f}, with GRPO × {ten:.1f}",
             tool,
             "half",
             "tool over direct answers",
         ),
         ("Half use it: a bonus spreads the commoner sham", good, "half", "good over sham use"),
-        (f"All use it: changed by {change:.0e} at most", good, "all", "good over sham use"),
+        (f"All use it: b changes the speed by {change:.0e}", good, "all", "good over sham use"),
     )
     for ax, (title, speed, direct, words) in zip(axes, drawn, strict=True):
         panels.frame(title, ax, x="size b of the bonus for using the tool", y=f"speed of log-odds, {words}")

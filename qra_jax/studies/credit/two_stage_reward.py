@@ -7,14 +7,14 @@ and after the switch, so that the total time
 
 $$ \mathcal T(T) = T + t_{.99}(\pi_T) $$
 
-to a share of .99 of the good pattern is computed exactly and is differentiable in the switch time T. If the good
-pattern alone gets the bonus, more of it can only help, and the bonus should never be switched off. If the bonus goes to
-the *behaviour*, it first draws answers away from the direct pattern and then, once the sham use leads, does nothing but
-delay: it should be switched off in time, the earlier the larger it is and the more common the sham use. On a useless
-pattern, sham use or direct answers alone, it should never be given.
+to a share of .99 of the good pattern is computed exactly. If the good pattern alone gets the bonus, more of it can only
+help, and the bonus should never be switched off. If the bonus goes to the *behaviour*, it first draws answers away from
+the direct pattern and then, once the sham use leads, does nothing but delay: it should be switched off in time, the
+earlier the larger it is and the more common the sham use. On a useless pattern, sham use or direct answers alone, it
+should never be given.
 
-The best switch is the root of $d\mathcal T/dT$, found by bisection on the exact derivative, and is compared with a grid
-of switch times. Sampled runs use it.
+The best switch is the root of $d\mathcal T/dT$, by bisection on central differences of the exact total, and is compared
+with a grid of switch times. Sampled runs use it.
 """
 
 from typing import Any
@@ -47,9 +47,9 @@ def totals(run: lab.Run) -> xr.Dataset:
     """Total time against the switch time, and that of an annealed bonus against its length; always with it."""
     times = np.concatenate([[0.0], np.geomspace(0.25, 400, run(TIMES))])
     grid = times[:, None, None], list(MARKS), np.array(SHAMS)[:, None], BONUSES
-    switched, _ = _switch.totals(*grid)
-    annealed, _ = _switch.totals(grid[0], [BEHAVIOUR], *grid[2:], course=FALLING)
-    always, _ = _switch.totals(0.0, *grid[1:], later=1.0)
+    switched = _switch.totals(*grid)
+    annealed = _switch.totals(grid[0], [BEHAVIOUR], *grid[2:], course=FALLING)
+    always = _switch.totals(0.0, *grid[1:], later=1.0)
     names = ("time", "sham", "bonus")
     return lab.dataset(
         {
@@ -67,14 +67,13 @@ def best(run: lab.Run) -> xr.Dataset:
     total = run.done.totals.total.sel(mark=BEHAVIOUR).transpose("sham", "bonus", "time")
     place = np.clip(total.fillna(np.inf).argmin("time").values, 1, total.sizes["time"] - 2)
 
-    def at(when: np.ndarray) -> list[np.ndarray]:
-        return [x[0] for x in _switch.totals(when, [BEHAVIOUR], np.array(SHAMS)[:, None], BONUSES)]
+    def at(when: np.ndarray) -> np.ndarray:
+        return _switch.totals(when, [BEHAVIOUR], np.array(SHAMS)[:, None], BONUSES)[0]
 
-    ends = [total.time.values[place + k] for k in (-1, 1)]
-    when = _switch.root(lambda middle: at(middle)[1], *ends)
+    when = _switch.least(at, *(total.time.values[place + k] for k in (-1, 1)))
     names = ("sham", "bonus")
     return lab.dataset(
-        {"switch": (names, when), "total": (names, at(when)[0])}, {"sham": SHAMS, "bonus": BONUSES}
+        {"switch": (names, when), "total": (names, at(when))}, {"sham": SHAMS, "bonus": BONUSES}
     )
 
 
