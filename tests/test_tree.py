@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -171,6 +172,15 @@ def test_moments_of_credit_by_exact_values_are_those_of_all_groups(name, how):
     np.testing.assert_allclose(mean, tree.mean_update(t, algorithm=algorithm), atol=1e-12)
 
 
+@pytest.mark.parametrize("segments", [(1,), (2,), (1, 3), ()])
+def test_moments_with_segments_of_several_steps_are_those_of_all_groups(segments):
+    t, algorithm = instances.comb(4, go_on=0.7), qra.rloo(2)
+    mean, covariance = brute_moments(t, 2, by_table(t, 1.0, bounds=segments), [(1.0, brute_values(t))])
+    given = credit.exact(segments=segments)
+    np.testing.assert_allclose(tree.covariance(t, algorithm=algorithm, credit=given), covariance, atol=1e-12)
+    np.testing.assert_allclose(tree.mean_update(t, algorithm=algorithm), mean, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["hidden", "chain"])
 @pytest.mark.parametrize("trace", [0.0, 0.5])
 def test_moments_of_monte_carlo_credit_are_those_of_all_groups_and_values(name, trace):
@@ -336,6 +346,22 @@ def test_siblings_in_a_tree_of_depth_one_are_uniform_credit():
     np.testing.assert_allclose(whole.log_policy, apart.log_policy, atol=1e-13)
 
 
+def test_trees_and_numbers_of_a_credit_are_mapped_over():
+    t = SMALL["uneven"]
+    trees = jax.tree.map(lambda *x: jnp.stack(x), t, t.with_ref(jnp.linspace(-1.0, 1.0, 7)))
+    numbers = jnp.asarray([0.3, 0.9])
+
+    def run(t, number):
+        given = credit.critic(number, trace=number, confident=number)
+        settings = {"steps": 5, "learning_rate": 0.5, "algorithm": qra.grpo(4), "credit": given}
+        return tree.train(jax.random.key(0), t, **settings).log_policy
+
+    mapped = jax.vmap(run)(trees, numbers)
+    for row in (0, 1):
+        alone = run(jax.tree.map(lambda x, row=row: x[row], trees), numbers[row])
+        np.testing.assert_array_equal(mapped[row], alone)
+
+
 @pytest.mark.parametrize("kind", ["uniform", "siblings", "process"])
 def test_flow_is_the_limit_of_small_steps(kind):
     t, algorithm, given = SMALL["uneven"], qra.grpo(4), GIVEN[kind]
@@ -428,6 +454,94 @@ def test_tokens_count_value_rollouts():
     )
 
 
+def test_several_questions_and_other_shapes_are_named():
+    t = instances.hidden()
+    pair = jax.tree.map(lambda x: jnp.stack([x, x]), t)
+    for ask in (
+        tree.values,
+        tree.mean_update,
+        lambda t: tree.covariance(t, algorithm=qra.grpo(3)),
+        lambda t: tree.solve(t, ts=[1.0]),
+        lambda t: tree.tokens(t, group_size=3),
+    ):
+        with pytest.raises(ValueError, match=r"^tree: log_ref has shape \(2, 6\)"):
+            ask(pair)
+    with pytest.raises(ValueError, match=r"^log_policy: shape \(5,\); must be \(6,\)"):
+        tree.values(t, jnp.zeros(5))
+    with pytest.raises(ValueError, match=r"^log_ref: shape \(5,\); must have 6"):
+        t.with_ref(jnp.zeros(5))
+    options = {"steps": 1, "learning_rate": 0.1, "algorithm": qra.grpo(4), "credit": credit.critic()}
+    with pytest.raises(ValueError, match=r"^log_policy0: shape \(5,\)"):
+        tree.train(jax.random.key(0), t, log_policy0=jnp.zeros(5), **options)
+
+
+def test_credit_says_what_it_is():
+    assert repr(credit.uniform()) == "Credit(uniform)"
+    assert repr(credit.monte_carlo(3, segments=(2,), whiten=True)) == (
+        "Credit(monte_carlo, segments = (2,), rollouts = 3, whiten)"
+    )
+    assert repr(credit.exact(trace=0.5)) == "Credit(exact, trace = 0.5)"
+
+
+def test_a_process_reward_is_clipped_by_its_sign():
+    """With a clip of nothing, what has moved in the right direction once is done."""
+    t = replace(
+        instances.hidden(), success=jnp.zeros(4), process=jnp.asarray([0.5, -0.5, 1.0, 0.0, -0.3, 0.3])
+    )
+
+    def end(epochs):
+        return tree.train(
+            jax.random.key(0),
+            t,
+            steps=1,
+            learning_rate=1.0,
+            algorithm=qra.grpo(4),
+            credit=credit.process(),
+            off_policy=qra.OffPolicy(epochs=epochs, clip=1e-6),
+            mode="mean",
+        ).log_policy[-1]
+
+    once = end(1)
+    assert jnp.abs(once - t.log_ref).max() > 0.1
+    np.testing.assert_allclose(end(2), once, atol=1e-14)
+
+
+def test_silent_groups_are_drawn_again_in_the_list_of_groups():
+    t, algorithm = instances.hidden(), qra.grpo(3, resample_silent=True)
+    mean, covariance = group_moments(t, algorithm=algorithm)
+    np.testing.assert_allclose(mean, tree.mean_update(t, algorithm=algorithm), atol=1e-12)
+    np.testing.assert_allclose(covariance, tree.covariance(t, algorithm=algorithm), atol=1e-12)
+
+
+@pytest.mark.parametrize("tries", [9, 64, 65, 300])
+def test_many_tries_are_no_problem_in_single_precision(tries):
+    numbers = (jnp.arange(2000, dtype=jnp.float32) + 0.5) / 2000
+    for chance in (0.0, 0.4, 0.9, 1.0):
+        found = binomial(numbers, tries, jnp.full(2000, chance, jnp.float32)) / tries
+        np.testing.assert_allclose(found.mean(), chance, atol=1e-3)
+        np.testing.assert_allclose(found.std(), math.sqrt(chance * (1 - chance) / tries), rtol=1e-2)
+
+
+def test_gradients_go_through_the_clocks_of_siblings():
+    """The question is visited for sure, and a state may be right for sure: no logarithm of zero in a derivative."""
+    t = tree.Tree.from_nested(
+        {
+            "steps": [
+                {"chance": 0.3, "steps": [{"success": 1}, {"success": 1}]},
+                {"chance": 0.7, "steps": [{"success": 0}, {"success": 0.6}]},
+            ]
+        }
+    )
+    along = jnp.linspace(-1.0, 1.0, 6)
+
+    def speed(shift):
+        moved = t.log_ref + shift * jnp.asarray([1.0, 0.0, 0.5, 0.0, 0.0, 0.7])
+        return along @ tree.mean_update(t, moved, algorithm=qra.grpo(3), credit=credit.siblings())
+
+    slope, step = jax.grad(speed)(0.2), 1e-5
+    np.testing.assert_allclose(slope, (speed(0.2 + step) - speed(0.2 - step)) / (2 * step), rtol=1e-6)
+
+
 def test_binomial_numbers_have_the_binomial_law():
     numbers = (np.arange(200_000) + 0.5) / 200_000
     for chance in (0.0, 0.03, 0.5, 0.92, 1.0):
@@ -513,9 +627,38 @@ def test_combinations_without_meaning_are_refused():
         ),
         ({"credit": credit.exact(), "algorithm": qra.dpo(0.1, group_size=4)}, "must be binary"),
         ({"mode": "sde", "algorithm": qra.grpo(4)}, "mode: 'sde'"),
+        (
+            {
+                "credit": credit.siblings(),
+                "algorithm": qra.grpo(4),
+                "off_policy": qra.OffPolicy(epochs=2),
+                "mode": "mean",
+            },
+            "off_policy",
+        ),
+        (
+            {
+                "credit": credit.exact(),
+                "algorithm": qra.grpo(4),
+                "off_policy": qra.OffPolicy(correlation=0.5),
+            },
+            "correlation",
+        ),
+        (
+            {
+                "algorithm": qra.grpo(4),
+                "off_policy": qra.OffPolicy(temperature=2.0),
+                "regularizers": [qra.reverse_kl(0.1)],
+            },
+            "temperature",
+        ),
     ]:
         with pytest.raises(ValueError, match=words):
             run(**options)
+    with pytest.raises(ValueError, match="geometry: 'natural' in a tree"):
+        tree.measure("accuracy", key, t, steps=1, learning_rate=0.1, geometry="natural")
+    with pytest.raises(ValueError, match="reward: 'verifiable' with DPO"):
+        group_moments(t, algorithm=qra.dpo(0.1, group_size=4))
     with pytest.raises(ValueError, match="rollouts: 0"):
         credit.monte_carlo(0)
     with pytest.raises(ValueError, match="no rollout came through rare"):

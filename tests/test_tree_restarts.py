@@ -99,16 +99,19 @@ def test_expected_training_follows_the_flow():
     np.testing.assert_allclose(moving.log_policy, flow.log_policy, atol=1e-7)
 
 
-def test_hints_shorten_a_cold_start():
-    t = instances.chain([0.05] * 3)
-    shape = t.shape
-    root = jnp.zeros(shape.states).at[0].set(1.0)
-    mixed = jnp.zeros(shape.states).at[shape.inner].set(1 / 3)
-    times = [
-        float(restarts.solve(t, starts=one, ts=[1e9], event="accuracy", target=0.9).stats["event_time"])
-        for one in (root, mixed)
-    ]
-    assert times[1] < times[0] / 20
+def test_hints_change_the_order_of_a_cold_start():
+    """Three steps of chance q: the time is of order q⁻³ from the question, and q⁻¹ from all prefixes."""
+    ratio = []
+    for hinted in (False, True):
+        times = []
+        for rate in (0.02, 0.01):
+            t = instances.chain([rate] * 3)
+            starts = np.zeros(t.shape.states)
+            starts[t.shape.inner if hinted else 0] = 1 / 3 if hinted else 1.0
+            found = restarts.solve(t, starts=starts, ts=[1e9], event="accuracy", target=0.9)
+            times.append(float(found.stats["event_time"]))
+        ratio.append(times[1] / times[0])
+    np.testing.assert_allclose(np.log2(ratio), [3, 1], atol=0.25)
 
 
 @pytest.mark.parametrize(

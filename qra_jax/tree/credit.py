@@ -18,13 +18,13 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
-from qra_jax import _check
+from qra_jax import _check, _show
 
 SOURCES = ("return", "exact", "rollouts", "critic", "process", "siblings")
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Credit:
     """How steps are paid; made by [`uniform`][], [`exact`][], [`monte_carlo`][] and the others below.
 
@@ -51,6 +51,14 @@ class Credit:
     whiten: bool = field(default=False, metadata={"static": True})
     confident: Any = None
     entropy: Any = None
+
+    def __repr__(self) -> str:
+        said = [{"return": "uniform", "rollouts": "monte_carlo"}.get(self.source, self.source)]
+        if self.bounds is not None:
+            said.append(f"segments = {self.bounds}")
+        names = ("rollouts", "trace", "rate", "start", "weight", "confident", "entropy")
+        said += _show.parameters({name: getattr(self, name) for name in names})
+        return f"Credit({', '.join(said + ['whiten'] * self.whiten)})"
 
     @property
     def by_values(self) -> bool:
@@ -246,6 +254,8 @@ def _trace(trace: Any, segments: Any) -> Any:
 def _bounds(segments: Any) -> tuple[int, ...] | None:
     if segments is None:
         return None
+    if not isinstance(segments, (tuple, list)):
+        raise ValueError(f"segments: {segments!r}; must be depths, such as (2, 4)")
     bounds = tuple(_check.integer(f"segments[{i}]", depth, low=1) for i, depth in enumerate(segments))
     if list(bounds) != sorted(set(bounds)):
         raise ValueError(f"segments: {segments}; must be increasing depths")

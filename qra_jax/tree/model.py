@@ -133,8 +133,23 @@ class Tree:
         return jnp.moveaxis(sums, 0, -1)
 
     def with_ref(self, log_ref: Float[Array, "*batch steps"]) -> Tree:
-        """The same tree with another reference policy, normalised in each state."""
-        known = self.shape.log_softmax(jnp.moveaxis(jnp.asarray(log_ref), -1, 0))
+        """The same tree with another reference policy, normalised in each state.
+
+        Args:
+          log_ref: `[steps]`, logits; `-inf` for a step without mass.
+
+        Returns:
+          A `Tree`.
+
+        Raises:
+          ValueError: another number of steps.
+        """
+        given = jnp.asarray(log_ref)
+        if given.shape[-1:] != (self.shape.steps,):
+            raise ValueError(
+                f"log_ref: shape {given.shape}; must have {self.shape.steps} entries, one a step"
+            )
+        known = self.shape.log_softmax(jnp.moveaxis(given, -1, 0))
         return replace(self, log_ref=jnp.moveaxis(known, 0, -1))
 
     def name(self, state: int) -> str:

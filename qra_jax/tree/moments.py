@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check, training
+from qra_jax import _check, expectation, training
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow.velocity import velocity_function
 from qra_jax.regularizer import Regularizer
@@ -33,7 +33,7 @@ from qra_jax.tree.credit import Credit, uniform
 from qra_jax.tree.model import Tree
 from qra_jax.tree.paths import Paths
 from qra_jax.tree.training import check, numbers
-from qra_jax.tree.values import values
+from qra_jax.tree.values import of_one_question, values
 
 _REINFORCE, _VERIFIABLE, _UNIFORM = reinforce(), verifiable(), uniform()
 MOST_GROUPS = 300_000
@@ -72,7 +72,8 @@ def mean_update(
 
     Reference: Sutton et al. 2000 (policy gradient theorem).
     """
-    return update_function(tree, algorithm, reward, regularizers, credit)(_policy(tree, log_policy))
+    log_policy = _policy(tree, log_policy)
+    return update_function(tree, algorithm, reward, regularizers, credit)(log_policy)
 
 
 def update_function(
@@ -220,7 +221,8 @@ def group_moments(
       Mean `[steps]` and covariance `[steps, steps]`.
 
     Raises:
-      ValueError: more than 300 000 different groups, no group size, or a combination without meaning.
+      ValueError: more than 300 000 different groups, no group size, weights that the number of right rollouts does
+        not decide, or a combination without meaning.
     """
     check(tree, algorithm, reward, credit, "sampled")
     log_policy = _policy(tree, log_policy)
@@ -230,6 +232,10 @@ def group_moments(
     if credit.source == "rollouts":
         raise ValueError("credit: Monte-Carlo values with all groups; must be another, or whiten=False")
     shape, flat = tree.shape, tree.flat()
+    if not expectation.counts_suffice(algorithm, reward, flat):
+        raise ValueError(
+            f"reward: {reward.name!r} with {algorithm.name}; must be binary, and weights free of lengths and pairs"
+        )
     patterns = tree.leaf_log_policy(log_policy)
     rates = reward.rates(flat, patterns)
     chance, leaf, verdict = _labels(patterns, rates)
@@ -245,6 +251,10 @@ def group_moments(
     ways = [math.lgamma(group + 1) - sum(math.lgamma(k + 1) for k in row) for row in groups]
     log_chance = jnp.asarray(ways) + jnp.asarray(groups) @ jnp.where(chance > 0, jnp.log(chance), -1e9)
     every = jnp.exp(log_chance)
+    if algorithm.resamples_silent and not credit.by_values:  # silent groups are drawn again
+        right = jnp.asarray(groups) @ verdict
+        every = jnp.where((right > 0) & (right < group), every, 0.0)
+        every = every / jnp.sum(every)
     known = numbers(tree, log_policy, reward, credit)
     paths = Paths(shape, credit.source, None, credit.bounds, credit.whiten)
     table = None
@@ -310,13 +320,8 @@ def tokens(
 
 
 def _policy(tree: Tree, log_policy: Array | None) -> Array:
-    if log_policy is None:
-        return tree.log_ref
-    if jnp.shape(log_policy) != tree.log_ref.shape:
-        raise ValueError(
-            f"log_policy: shape {jnp.shape(log_policy)}; must be {tree.log_ref.shape}, one a step"
-        )
-    return tree.shape.log_softmax(log_policy)
+    known = of_one_question(tree, log_policy)
+    return known if log_policy is None else tree.shape.log_softmax(known)
 
 
 def _labels(patterns: Array, rates: Array) -> tuple[Array, np.ndarray, Array]:

@@ -21,6 +21,8 @@ from qra_jax.tree.shape import Shape
 
 VALUE_STREAM = 4
 """Stream of the numbers behind Monte-Carlo values."""
+MOST_PRODUCTS = 64
+"""Tries up to which binomial chances are products one of the next: 2⁻ᴷ is no zero in any precision."""
 TINY = 1e-8
 """Added to the standard deviation by which advantages are divided."""
 
@@ -107,7 +109,11 @@ class Paths:
             count = None if shares.count is None else self.spread(shares.count)
             if self.source == "process":
                 assert count is not None
-                up = up + self._process(count, scene)
+                paid = self._process(count, scene)
+                if down is None:
+                    up = up + paid
+                else:  # each part is clipped by its own sign
+                    up, down = up + jnp.maximum(paid, 0.0), down + jnp.minimum(paid, 0.0)
         elif self.source == "siblings":
             up, down, count = self._siblings(shares, scene)
         else:
@@ -258,6 +264,10 @@ def binomial(uniform: Array, tries: int, chance: Array) -> Array:
       `[...]`, whole numbers from 0 to K.
     """
     few = jnp.minimum(chance, 1 - chance)
+    if tries > MOST_PRODUCTS:
+        below = jnp.cumsum(_bernstein.probabilities(tries, tries, few, 1 - few), axis=0)[:-1]
+        number = jnp.sum(uniform[None] >= below, axis=0).astype(chance.dtype)
+        return jnp.where(chance > 0.5, tries - number, number)
     odds = few / (1 - few)
     mass = (1 - few) ** tries
     ladder, number = mass, jnp.zeros_like(chance)
@@ -282,15 +292,12 @@ def sibling_clock(table: Any, visit: Array, value: Array) -> Array:
       `[...]`.
     """
     right, wrong = table
-    most = right.shape[0] - 1
-    others = _bernstein.probabilities(most - 1, most - 1, visit, 1 - visit)
-    total = jnp.zeros_like(visit)
-    for m in range(most):
-        chance = _bernstein.probabilities(m, m, value, 1 - value)
+    by_others = []
+    for m in range(right.shape[0] - 1):
         speed = right[m + 1, 1 : m + 2] - wrong[m + 1, : m + 1]
-        speed = speed.reshape(m + 1, *[1] * (chance.ndim - speed.ndim), *speed.shape[1:])
-        total = total + others[m] * jnp.sum(speed * chance, axis=0)
-    return total
+        speed = speed.reshape(m + 1, *[1] * (1 + value.ndim - speed.ndim), *speed.shape[1:])
+        by_others.append(_bernstein.bernstein(speed, value, 1 - value))
+    return _bernstein.bernstein(jnp.stack(by_others), visit, 1 - visit)
 
 
 def _column(values: np.ndarray, like: Array) -> Array:

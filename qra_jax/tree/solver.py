@@ -23,6 +23,7 @@ from qra_jax.tree.model import Tree
 from qra_jax.tree.moments import update_function
 from qra_jax.tree.result import TreeTrajectory
 from qra_jax.tree.training import check
+from qra_jax.tree.values import of_one_question
 
 _REINFORCE, _VERIFIABLE, _UNIFORM = reinforce(), verifiable(), uniform()
 
@@ -72,6 +73,7 @@ def solve(
     [0.777]
     """
     check(tree, algorithm, reward, credit, "flow")
+    of_one_question(tree, None)
     terms = _check.parts("regularizers", regularizers, Regularizer)
     dtype, ts = tree.log_ref.dtype, _check.times("ts", ts)
     events.check(event, target)

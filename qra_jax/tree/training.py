@@ -63,7 +63,7 @@ def train(
       reward: what an answer earns; its patterns are the leaves.
       regularizers: terms on the distribution of whole paths.
       mode: `"sampled"`, or `"mean"` for the exact expected gradient, which is differentiable.
-      off_policy: age of the rollouts and clipping, with ratios step by step; needs uniform credit or siblings.
+      off_policy: age of the rollouts and clipping, with ratios step by step; needs credit without values.
       features: `[questions, steps, features]`, Φ of a policy with shared parameters, θ_q = log π_ref,q + Φ_q w.
       log_policy0: `[steps]`, logits to start from; default: the reference policy.
       record_every: updates between records; must divide `steps`.
@@ -120,6 +120,13 @@ def _run(metrics: Any, key: Any, tree: Tree, credit: Credit, **options: Any) -> 
     algorithm, reward, mode = (options[name] for name in ("algorithm", "reward", "mode"))
     check(tree, algorithm, reward, credit, mode, options.get("off_policy", _ON_POLICY))
     terms = options.get("regularizers", ())
+    if "geometry" in options:
+        raise ValueError(f"geometry: {options['geometry']!r} in a tree; must be left out")
+    warm = options.get("off_policy", _ON_POLICY).temperature is not None
+    if warm and (terms or not reward.fixed):
+        raise ValueError(
+            "temperature: given with regularizers, or a reward that sees the reference, in a tree; must be None"
+        )
     if any(isinstance(term, Regularizer) and term.estimate == "corrected" for term in terms):
         raise ValueError("estimate: 'corrected' in a tree; must be 'samples' or 'exact'")
     start = options.get("log_policy0")
@@ -162,6 +169,8 @@ def numbers(tree: Tree, start: Array, reward: Reward, credit: Credit) -> dict[st
             f"credit: {credit.source!r} with several questions; must be another, or jax.vmap train over them"
         )
     if credit.source == "critic":
+        if start.shape != tree.log_ref.shape:
+            raise ValueError(f"log_policy0: shape {start.shape}; must be {tree.log_ref.shape}")
         if credit.start is None:
             policy = shape.log_softmax(start)
             found["critic"] = shape.of_inner(values(tree, policy, reward=reward).value)
@@ -219,6 +228,13 @@ def check(
         raise ValueError(
             f"off_policy: {off_policy} with credit by values; must be on-policy, or credit.uniform()"
         )
+    if off_policy.correlation is not None and (
+        credit.by_values or (credit.source, mode) == ("siblings", "mean")
+    ):
+        raise ValueError(
+            f"correlation: given with credit from {credit.source}; must be None, such values take verdicts for "
+            "independent"
+        )
     if credit.source != "process":
         if not expectation.counts_suffice(algorithm, reward, tree.flat()):
             raise ValueError(
@@ -236,6 +252,8 @@ def check(
             )
         if algorithm.group_size is None:
             raise ValueError("group_size: None with siblings; must be a whole number, 1 or above")
+        if mode == "mean" and not off_policy.on_policy:
+            raise ValueError(f"off_policy: {off_policy} with siblings in expectation; must be on-policy")
     if credit.whiten and mode != "sampled":
         raise ValueError(
             f"whiten: True with mode={mode!r}; must be False, whitened advantages have no closed mean"

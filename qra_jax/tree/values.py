@@ -41,6 +41,9 @@ def values(
     Returns:
       [`Values`][].
 
+    Raises:
+      ValueError: a policy of another shape, or several questions at once.
+
     Reference: Sutton et al. 2000 (advantages); Kazemnejad et al., arXiv 2410.01679, §3 (values of reasoning steps).
 
     >>> from qra_jax.tree import instances
@@ -48,7 +51,7 @@ def values(
     0.346
     """
     shape = tree.shape
-    log_policy = tree.log_ref if log_policy is None else log_policy
+    log_policy = of_one_question(tree, log_policy)
     policy = jnp.exp(log_policy)
     flat = tree.flat()
     rates = reward.rates(flat, tree.leaf_log_policy(log_policy))
@@ -60,3 +63,29 @@ def values(
         jnp.exp(shape.along(log_policy)),
         -shape.total(plogp),
     )
+
+
+def of_one_question(tree: Tree, log_policy: Array | None) -> Array:
+    """The policy given, or the reference policy.
+
+    Args:
+      tree: the question.
+      log_policy: `[steps]`, if any.
+
+    Returns:
+      `[steps]`.
+
+    Raises:
+      ValueError: a policy of another shape, or several questions at once.
+    """
+    if tree.log_ref.ndim != 1:
+        raise ValueError(
+            f"tree: log_ref has shape {tree.log_ref.shape}; must be [steps], jax.vmap over questions"
+        )
+    if log_policy is None:
+        return tree.log_ref
+    if jnp.shape(log_policy) != tree.log_ref.shape:
+        raise ValueError(
+            f"log_policy: shape {jnp.shape(log_policy)}; must be {tree.log_ref.shape}, one a step"
+        )
+    return log_policy

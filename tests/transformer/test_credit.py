@@ -11,7 +11,14 @@ import pytest
 from qra_jax import algorithm as rules, transformer as tf, tree
 from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem, stack
-from qra_jax.transformer import credit as credits, reward as rewards, rl, surrogate
+from qra_jax.transformer import (
+    credit as credits,
+    critic as critics,
+    reward as rewards,
+    rl,
+    surrogate,
+    values,
+)
 from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.sampling import Rollouts
 from qra_jax.transformer.tree_task import TreeTask, tree_task
@@ -90,10 +97,8 @@ def paid(name):
 @pytest.mark.parametrize("name", PAID)
 def test_mean_updates_are_those_of_the_tree(name):
     """In the tabular limit, under GRPO, whose clock changes with the accuracy."""
-    mean = tree.train(
-        KEY, UNEVEN, steps=1, algorithm=rules.grpo(4), credit=PAID[name], learning_rate=1.0, mode="mean"
-    )
-    expected = centred(mean.log_policy[-1] - UNEVEN.log_ref)
+    mean = jax.jit(lambda z: tree.mean_update(UNEVEN, z, algorithm=rules.grpo(4), credit=PAID[name]))
+    expected = np.asarray(mean(UNEVEN.log_ref))
     found = paid(name)
     error = found.std(axis=0) / np.sqrt(RUNS)
     assert np.all(np.abs(found.mean(axis=0) - expected) < LIMIT * error)
@@ -114,13 +119,9 @@ def test_values_change_the_noise_and_not_the_mean():
 
 
 def test_noise_of_exact_values_is_that_of_the_tree():
-    run = jax.vmap(
-        lambda key: tree.train(
-            key, UNEVEN, steps=1, algorithm=rules.grpo(4), credit=exact(), learning_rate=1.0
-        ).log_policy[-1]
-    )
-    found = centred(jax.jit(run)(jax.random.split(KEY, RUNS))) - centred(UNEVEN.log_ref)
-    np.testing.assert_allclose(paid("exact").var(axis=0).sum(), found.var(axis=0).sum(), rtol=0.15)
+    covariance = jax.jit(lambda z: tree.covariance(UNEVEN, z, algorithm=rules.grpo(4), credit=exact()))
+    expected = np.trace(covariance(UNEVEN.log_ref))
+    np.testing.assert_allclose(paid("exact").var(axis=0).sum(), expected, rtol=0.15)
 
 
 def test_uniform_credit_is_the_step_that_was_there():
@@ -213,11 +214,11 @@ def test_values_of_rollouts_are_unbiased(make, reward):
 
     @jax.jit
     def enumerated(params):
-        return credits.exact_values(task, reward, asked, group.tokens, partial(rl.log_probs, model, params))
+        return values.exact_values(task, reward, asked, group.tokens, partial(rl.log_probs, model, params))
 
     def estimate(key):
         seen = credits.Seen(key, asked, group, earned)
-        return credits.sampled_values(
+        return values.sampled_values(
             monte_carlo(tries), seen, task, reward, partial(draw, model=model, params=params)
         )[0]
 
@@ -237,7 +238,7 @@ def test_exact_values_are_those_of_the_tree():
     asked = TASK.draw(KEY, 1)
     tokens = TASK.solutions(asked).tokens
     forced = partial(rl.log_probs, TABLE, TASK.table())
-    found = credits.exact_values(TASK, rewards.verifiable(), asked, tokens, forced)
+    found = values.exact_values(TASK, rewards.verifiable(), asked, tokens, forced)
     value = np.asarray(tree.values(UNEVEN).value)
     for row, path in zip(np.asarray(found)[0], UNEVEN.shape.paths, strict=True):
         states = [0, *(step + 1 for step in path[:-1])]
@@ -297,19 +298,19 @@ def test_a_critic_comes_to_know_the_values():
         drawn = tf.sample(keys[0], model, params, asked, group=256, length=TASK.length, end=TASK.end)
         right = TASK.verify(keys[1], asked, drawn).right.astype(float)
         _, features = tf.score(model, params, asked.prompt, asked.real, drawn.tokens)
-        return credits.critic_learns(known, 0.05, features, drawn.where, right), None
+        return critics.critic_learns(known, 0.05, features, drawn.where, right), None
 
-    start = credits.critic_start(model, params)
+    start = critics.critic_start(model, params)
     after, _ = jax.jit(lambda: jax.lax.scan(step, start, jax.random.split(KEY, 200)))()
     every = TASK.solutions(asked)
     _, features = tf.score(model, params, asked.prompt, asked.real, every.tokens)
-    exact_ones = credits.exact_values(
+    exact_ones = values.exact_values(
         TASK, rewards.verifiable(), asked, every.tokens, partial(rl.log_probs, model, params)
     )
     where = np.asarray(every.tokens > 0)
-    assert np.abs(credits.critic_values(start, features)).max() == 0
+    assert np.abs(critics.critic_values(start, features)).max() == 0
     # 256 · 2/0.05 rollouts in memory, a fifth of them or more in each state: an error of √(.25/2000) at most.
-    assert np.abs(credits.critic_values(after, features) - exact_ones)[where].max() < LIMIT * 0.0112
+    assert np.abs(critics.critic_values(after, features) - exact_ones)[where].max() < LIMIT * 0.0112
 
 
 def test_a_critic_lowers_the_noise_of_training():
@@ -356,7 +357,6 @@ def test_tokens_of_value_rollouts_are_counted():
         return np.asarray(run.stats["tokens"])
 
     np.testing.assert_array_equal(tokens(uniform(), 4), 3 * 4 * 2)
-    np.testing.assert_array_equal(tokens(exact(), 4), 3 * 4 * 2)
     np.testing.assert_array_equal(tokens(monte_carlo(5), 1), 3 * (2 + 5 * 2 + 5))
     np.testing.assert_array_equal(tokens(monte_carlo(5, segments=()), 4), 3 * (4 * 2 + 5 * 2))
 
@@ -377,8 +377,8 @@ def test_a_decoder_reads_and_learns_as_its_tree():
     leak = float(read.leak[0, inner].max())
     assert leak < 0.02
     np.testing.assert_allclose(np.exp(read.log_policy[0]), UNEVEN.ref, atol=0.05)
-    values = tree.values(UNEVEN, read.log_policy[0])
-    np.testing.assert_allclose(read.accuracy[0], values.value[0], atol=2 * leak)
+    known = tree.values(UNEVEN, read.log_policy[0])
+    np.testing.assert_allclose(read.accuracy[0], known.value[0], atol=2 * leak)
 
     asked = TASK.draw(KEY, 1)
     every = TASK.solutions(asked)
@@ -388,26 +388,16 @@ def test_a_decoder_reads_and_learns_as_its_tree():
 
     @jax.jit
     def enumerated(params):
-        return credits.exact_values(TASK, rewards.verifiable(), asked, every.tokens, partial(forced, params))
+        worth = values.exact_values(TASK, rewards.verifiable(), asked, every.tokens, partial(forced, params))
+        return credits.by_values(exact(), worth, every.right, where)
 
-    worth = enumerated(params)
-    weights = credits.by_values(exact(), worth, every.right, where) * (chance * chance.shape[1])[..., None]
+    weights = enumerated(params) * (chance * chance.shape[1])[..., None]
 
     def ascended(params):
         return surrogate.objective(forced(params, asked, every.tokens), every.tokens, where, weights)
 
-    mean = tree.train(
-        KEY,
-        UNEVEN,
-        steps=1,
-        algorithm=rules.reinforce(group_size=4),
-        credit=exact(),
-        learning_rate=1.0,
-        mode="mean",
-        log_policy0=read.log_policy[0],
-    )
-    # Of logits: it sums to zero in each state.
-    slope = jnp.asarray(centred(mean.log_policy[-1] - read.log_policy[0]))
+    mean = jax.jit(lambda z: tree.mean_update(UNEVEN, z, algorithm=rules.reinforce(), credit=exact()))
+    slope = mean(read.log_policy[0])
 
     def carried(params):
         return jnp.sum(slope * TASK.steps(model, params).log_policy[0])
@@ -422,7 +412,7 @@ def test_a_decoder_reads_and_learns_as_its_tree():
 def test_tree_task_speaks_of_its_tree():
     task = tree_task(UNEVEN, questions=2)
     model, start = tf.Lookup(task.vocabulary, param_dtype=jnp.float64), task.table()
-    read = task.steps(model, start)
+    read = jax.jit(lambda start: task.steps(model, start))(start)
     np.testing.assert_allclose(np.exp(read.log_policy), np.broadcast_to(UNEVEN.ref, (2, 7)), atol=1e-12)
     np.testing.assert_allclose(read.accuracy, float(UNEVEN.accuracy_ref), atol=1e-12)
     assert read.leak.max() < 1e-12
@@ -452,7 +442,8 @@ def test_tree_task_speaks_of_its_tree():
 
 
 def test_several_trees_are_several_questions():
-    trees = jax.vmap(lambda key: tree.instances.random(key, 2, 2))(jax.random.split(KEY, 3))
+    trees = jax.tree.map(lambda x: jnp.stack([x, x**2, x**3]), UNEVEN)
+    trees = trees.with_ref(-jnp.abs(trees.log_ref))
     task = tree_task(trees)
     asked = task.draw(KEY, 3)
     solutions = task.solutions(asked)

@@ -13,6 +13,7 @@ from qra_jax.algorithm import Algorithm, reinforce, rloo
 from qra_jax.off_policy import OffPolicy
 from qra_jax.problem import Problem
 from qra_jax.reward import verifiable
+from qra_jax.studies.credit import _draws
 from qra_jax.training import measure
 
 PATTERNS, STEPS, LARGEST = 8, 200, 128
@@ -25,10 +26,10 @@ def question(key: Array) -> tuple[Problem, Float[Array, " patterns"]]:
     Base policy Dirichlet(1), success rates U[0, 1]; the other policy is Dirichlet(.5), and its right answers are kept.
     """
     first, second, third = jax.random.split(key, 3)
-    ref = jax.random.dirichlet(first, jnp.ones(PATTERNS))
+    log_ref = _draws.flat(first, PATTERNS)
     rates = jax.random.uniform(second, (PATTERNS,))
-    kept = jax.random.dirichlet(third, jnp.full(PATTERNS, 0.5)) * rates
-    return Problem(jnp.log(ref), rates), kept / kept.sum()
+    kept = _draws.uneven(third, PATTERNS) * rates
+    return Problem(log_ref, rates), kept / kept.sum()
 
 
 def both(key: Array, times: Any) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import xarray as xr
 
 from qra_jax.algorithm import rloo
 from qra_jax.reward import verifiable
+from qra_jax.studies import lab
 from qra_jax.training.groups import Shares
 from qra_jax.tree import Tree, mean_update
 from qra_jax.tree.credit import critic
@@ -23,8 +25,8 @@ GROUP, DEPTH, WIDTH = 8, 3, 4
 WORTHS = (1.0, 0.5, 0.0, 0.0)
 """What the four steps of every state are worth; at the start they are equally likely."""
 KINDS = ("every step counts", "steps add up")
-GOAL, LAST, LAG = 0.9, 256, 0.1
-"""Share of the best accuracy that ends a race; its length; rate of a learnt critic."""
+GOAL, LAST, LAG, RATES = 0.9, 256, 0.1, 0.5 * 4.0 ** np.arange(6)
+"""Share of the best accuracy that ends a race; its length; rate of a learnt critic; learning rates."""
 ARMS = {
     "uniform": "uniform",
     "exact": "exact values",
@@ -76,7 +78,7 @@ def race(cell: Any, key: Any, group: int = GROUP) -> dict[str, Any]:
     known = numbers(tree, tree.log_ref, verifiable(), critic(LAG))
     known["trace"] = jnp.where(by_group, 1.0, 0.0)
     plain, white = (Paths(shape, "critic", None, None, whiten) for whiten in (False, True))
-    tries = jnp.asarray([float(ROLLOUTS.get(name, 0)) for name in names])[arm]
+    tries = jnp.asarray([float(ROLLOUTS.get(name, 0)) for name in names], success.dtype)[arm]
     direction = mean_update(tree, algorithm=algorithm)
     direction = direction / jnp.sum(direction**2)
     to_come = jnp.asarray(DEPTH - shape.depth[shape.inner], success.dtype)
@@ -125,6 +127,15 @@ def race(cell: Any, key: Any, group: int = GROUP) -> dict[str, Any]:
     (*_, first, spent, bill), (accuracy, along) = jax.lax.scan(step, start, jnp.arange(LAST))
     tokens = jnp.minimum(bill, spent)
     return {"steps": first, "tokens": tokens, "accuracy": accuracy[::4], "along": along[0]}
+
+
+def raced(key: Any, seeds: int, arms: list[str], group: int = GROUP) -> xr.Dataset:
+    """Sampled races of some estimators on both trees, for every rate of the grid."""
+    axes: dict[str, Any] = {"arm": [float(list(ARMS).index(arm)) for arm in arms], "kind": [0.0, 1.0]}
+    axes |= {"rate": RATES}
+    options: dict[str, Any] = {"seeds": seeds, "dims": {"accuracy": ["record"]}}
+    found = lab.cells(partial(race, group=group), key=key, axes=axes, **options)
+    return found.assign_coords(arm=arms, kind=list(KINDS))
 
 
 def typical(steps: xr.DataArray, most: Any = LAST) -> xr.DataArray:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 from jaxtyping import Array
 
 from qra_jax import transformer
 from qra_jax.algorithm import rloo
+from qra_jax.batching import many
+from qra_jax.studies import lab
 from qra_jax.studies.credit import _credit_noise
 from qra_jax.studies.credit._credit import GROUP, full
 from qra_jax.transformer import learning, model as network
@@ -93,3 +97,33 @@ def predicted(params: Params) -> dict[str, float]:
     log_policy = np.asarray(task.steps(model_of(task), params).log_policy[0], float)
     at = _credit_noise.state(task.tree.shape, np.exp(log_policy), np.asarray(task.tree.success, float))
     return {way: _credit_noise.trace(at, way, GROUP) for way in WAYS}
+
+
+def compared(key: Array, params: Params, groups: int) -> xr.Dataset:
+    """Noise of one update by credit, that of the tabular policies, and squared distances of mean updates.
+
+    Args:
+      key: PRNG key.
+      params: of networks, leading axis `[seeds]`.
+      groups: sampled for each of them and each credit; distances take each half once, and so have no bias.
+    """
+    seeds = len(jax.tree.leaves(params)[0])
+    keys, noise, means = jax.random.split(key, seeds), [], []
+    for i, way in enumerate(WAYS):
+        own = jax.vmap(partial(jax.random.fold_in, data=i))(keys)
+        found = many(partial(moments, way=way, groups=groups), block=1)(own, params)
+        noise.append(found["variance"])
+        means.append(np.asarray(found["mean"], float))
+    theory = [predicted(jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), params)) for i in range(seeds)]
+
+    def product(x: np.ndarray) -> np.ndarray:
+        return np.sum(x[:, 0] * x[:, 1], axis=-1)
+
+    size = product(means[0])
+    variables = {
+        "noise": (("credit", "seed"), noise),
+        "predicted": (("credit", "seed"), [[one[way] for one in theory] for way in WAYS]),
+        "apart": (("values", "seed"), [product(one - means[0]) / size for one in means[1:]]),
+        "another": ("seed", product(np.roll(means[0], 1, axis=0) - means[0]) / size),
+    }
+    return lab.dataset(variables, {"credit": list(WAYS), "values": list(WAYS)[1:]})

@@ -12,17 +12,22 @@ all steps together, the second to $\rho(1-\rho)$ for each of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 
+from qra_jax.studies import lab
 from qra_jax.studies.credit._credit import full
-from qra_jax.tree import instances
+from qra_jax.tree import Tree, instances
 from qra_jax.tree.shape import Shape
 
 CREDITS = ("uniform", "whole answer", "two segments", "exact", "MC-1", "MC-3", "MC-9")
 """`whole answer`: all steps are paid R − V(question); `two segments`: those of each half, what the half is worth."""
-FAMILIES = ("chain", "comb", "random, 2 wide", "random, 4 wide")
+FAMILIES, DEPTHS = ("chain", "comb", "random, 2 wide", "random, 4 wide"), (1, 2, 3, 4, 6)
+LEVELS, RATE = (0.1, 0.25, 0.5, 0.75), 0.5
+"""Accuracies at which training is looked at, as shares of the best one; learning rate of the way there."""
 
 
 class State(NamedTuple):
@@ -108,7 +113,7 @@ def trace(at: State, credit: str, group: int, table: np.ndarray | None = None) -
         unsure = at.value * (1 - at.value) / int(credit[3:])
         inner = np.asarray(at.shape.children)[1:] > 0
         paid = paid + unsure[at.shape.origin] + np.where(inner, unsure[1:], 0.0)
-        common = np.sum((np.where(inner, unsure[1:], 0.0) * at.visit[1:] ** 2 * sizes(at)))
+        common = np.sum(np.where(inner, unsure[1:], 0.0) * at.visit[1:] ** 2 * sizes(at))
     return float((weight @ paid - signal - common) / group + common)
 
 
@@ -121,3 +126,53 @@ def member(family: str, depth: int, random: np.random.Generator) -> State:
     shape = full(width, depth)
     policy = random.dirichlet(np.ones(width), len(shape.inner)).ravel()
     return state(shape, policy, random.beta(0.5, 0.5, len(shape.leaves)))
+
+
+def by_depth(random: np.random.Generator, seeds: int, group: int) -> xr.Dataset:
+    """Noise of every credit on the trees of all families by depth; those without randomness are alike for all seeds."""
+    table = np.empty((len(FAMILIES), len(DEPTHS), seeds, len(CREDITS)))
+    for i, family in enumerate(FAMILIES):
+        for j, depth in enumerate(DEPTHS):
+            for k in range(seeds if family.startswith("random") else 1):
+                one = member(family, depth, random)
+                table[i, j, k:] = [trace(one, credit, group) for credit in CREDITS]
+    coords = {"family": list(FAMILIES), "depth": list(DEPTHS), "credit": list(CREDITS)}
+    return lab.dataset({"noise": (("family", "depth", "seed", "credit"), table)}, coords)
+
+
+def of(tree: Tree) -> State:
+    """A tree at its base policy."""
+    return state(tree.shape, np.exp(np.asarray(tree.log_ref, float)), np.asarray(tree.success, float))
+
+
+def norm_ratio(tree: Tree, credit: str, group: int) -> float:
+    """Root mean square length of the update of uniform credit over that of another, at the base policy."""
+    at = of(tree)
+    signal = float(np.sum(mean(at) ** 2))
+    return float(np.sqrt((trace(at, "uniform", group) + signal) / (trace(at, credit, group) + signal)))
+
+
+def along(trees: Sequence[Tree], kinds: Sequence[str], group: int) -> xr.Dataset:
+    """Noise over signal of every credit along expected training, of a critic from the base policy, and its cosine."""
+    ratio, cosine = [], []
+    for tree in trees:
+        logits, best = np.asarray(tree.log_ref, float), float(np.max(tree.success))
+        base = at = of(tree)
+        for level in LEVELS:
+            while at.value[0] < level * best:
+                logits = logits + RATE * mean(at)
+                weight = np.exp(logits)
+                total = np.bincount(tree.shape.origin, weight, tree.shape.states)[tree.shape.origin]
+                at = state(tree.shape, weight / total, np.asarray(tree.success, float))
+            signal, stale = mean(at), mean(at, base.value)
+            noise = [trace(at, credit, group) for credit in CREDITS]
+            lagged = trace(at, "table", group, base.value)
+            ratio.append([*(np.array(noise) / (signal @ signal)), lagged / (stale @ stale)])
+            cosine.append(signal @ stale / np.linalg.norm(signal) / np.linalg.norm(stale))
+    shape = len(kinds), len(LEVELS)
+    variables = {
+        "ratio": (("kind", "level", "credit"), np.reshape(ratio, (*shape, -1))),
+        "cosine": (("kind", "level"), np.reshape(cosine, shape)),
+    }
+    coords = {"kind": list(kinds), "level": list(LEVELS), "credit": [*CREDITS, "stale critic"]}
+    return lab.dataset(variables, coords)

@@ -111,6 +111,7 @@ def trained(kind: str, arm: Any, rate: Any, key: Array) -> dict[str, Array]:
         mixed = of_state * summed + of_other * shuffled(three, summed) + plain * count
         slope = paths.gradient(summed, jnp.exp(log_policy), log_policy, "softmax")
         extra = paths.entropy_term(mixed, log_policy, {"entropy": jnp.float32(1)})
+        assert extra is not None
         return theta + jnp.asarray(rate, jnp.float32) * (slope + extra)
 
     start = tree.values(asked)

@@ -14,28 +14,35 @@ from qra_jax.algorithm import Algorithm
 from qra_jax.problem import Problem
 from qra_jax.reward import Outcomes, Reward, verifiable
 from qra_jax.shaping import laws
-from qra_jax.tree import Shape, Tree, instances, restarts
+from qra_jax.tree import Shape, Tree, restarts
 
-DEPTH = 4
-"""Steps of a solution in the maze, a quarter each."""
+TASKS, DEPTH = ["maze", "hidden leaf"], 4
+MAZE, HIDDEN = TASKS
+"""Trees of the exact flows; steps of a solution in the maze."""
 RIGHT = tuple(2**level - 1 for level in range(DEPTH))
 WRONG = (0, *(2**level - 1 + 2 ** (level - 1) for level in range(1, DEPTH)))
 """States on the way to the answer, and on a way that begins with the wrong step."""
 STARTS = (
     "the question",
-    "hints",
-    "hints, never without",
-    "hints with three quarters",
-    "wrong hints",
+    "right prefixes",
+    "wrong prefixes",
     "any prefix",
-    "own prefixes, of the base",
-    "own prefixes, of the policy",
+    "own, of the base",
+    "own, of the policy",
 )
-SIDES = ("the question", "every state", "own prefixes, of the base", "the usual side")
-"""Where rollouts begin in the maze, and in the tree with a hidden leaf."""
-RESTARTED = {"the question": (0, 0, 0, 0), "restarts": (0, 0, 1, 2)}
-HINTED = {"the question": (0,) * DEPTH, "hints": RIGHT, "wrong hints": WRONG}
+"""Where rollouts begin in the exact flows: prefixes of every length in equal parts, none at all among them."""
+RUNS = {
+    "correction, the question": (0, 0, 0, 0),
+    "correction, good prefixes alone": (0, 0, 1, 1),
+    "correction, restarts": (0, 0, 1, 2),
+    "correction, restarts with the bonus": (0, 0, 1, 2),
+    "maze, the question": (0,) * DEPTH,
+    "maze, right prefixes": RIGHT,
+    "maze, wrong prefixes": WRONG,
+}
 """States of the four groups of a sampled step."""
+COLD, REFLECTS = 0.1, 5
+"""Chance of each right step in the sampled maze; the step of reflecting after a bad one."""
 
 
 def maze(rate: Any) -> Tree:
@@ -49,94 +56,96 @@ def maze(rate: Any) -> Tree:
     return Tree(shape, log_ref, jnp.zeros(2**DEPTH).at[0].set(1.0))
 
 
+def _early(first: Any, seconds: Any, success: Any) -> Tree:
+    """A tree of the maze's shape in which two steps decide; what follows changes nothing."""
+    asked = maze(0.5)
+    chances = jnp.concatenate([jnp.stack([first, 1 - first]), jnp.asarray(seconds, float).reshape(-1)])
+    rates = jnp.repeat(jnp.asarray(success), 2 ** (DEPTH - 2))
+    return Tree(asked.shape, asked.log_ref.at[:6].set(jnp.log(chances)), rates)
+
+
 def correction() -> Tree:
-    """A good or a bad first step, after each of which one may answer at once or reflect, which is rare."""
-    return Tree.from_nested(
-        {
-            "steps": [
-                {
-                    "name": "good",
-                    "chance": 0.4,
-                    "steps": [{"chance": 0.95, "success": 1.0}, {"chance": 0.05, "success": 0.6}],
-                },
-                {
-                    "name": "bad",
-                    "chance": 0.6,
-                    "steps": [{"chance": 0.95, "success": 0.0}, {"chance": 0.05, "success": 0.8}],
-                },
-            ]
-        }
-    )
+    """A good or a bad first step; after each one may answer at once, or reflect, which is rare."""
+    return _early(jnp.asarray(0.4), [[0.95, 0.05], [0.95, 0.05]], [1.0, 0.6, 0.0, 0.8])
 
 
-def weights(asked: Tree) -> Array:
-    """Weights of the starts in the maze, `[starts, states]`; own prefixes of the policy are [`own`][]'s."""
-    shape, none = asked.shape, jnp.zeros(asked.shape.states)
-    level = lambda states, share: none.at[jnp.asarray(states)].set(share)  # noqa: E731
-    size = 2.0 ** shape.depth[: 2**DEPTH - 1]
-    rows = [
-        level([0], 1.0),
-        level(RIGHT, 1 / DEPTH),
-        level(RIGHT[1:], 1 / (DEPTH - 1)),
-        level(RIGHT[-1:], 1.0),
-        level(WRONG, 1 / DEPTH),
-        none.at[: 2**DEPTH - 1].set(1 / (DEPTH * size)),
-        own(asked, asked.log_ref),
-        none,
-    ]
-    return jnp.stack(rows)
+def hidden(first: Any) -> Tree:
+    """The tree of `tree.instances.hidden`: the best leaf behind a first step of this chance that looks bad."""
+    return _early(jnp.asarray(first), [[0.1, 0.9], [0.5, 0.5]], [0.9, 0.0, 0.5, 0.32])
 
 
-def own(asked: Tree, log_policy: Array) -> Array:
-    """Prefixes of the policy's rollouts, cut after a random number of steps: chances of each state, `[states]`."""
+def starts(asked: Tree, depth: int) -> Array:
+    """Weights of starts where `depth` steps decide, `[STARTS, states]`; zero for own prefixes of the policy now."""
+    count, states = asked.shape.depth, np.arange(asked.shape.states)
+    rows = np.zeros((len(STARTS), len(states)))
+    rows[0, 0] = 1.0
+    for row, path in ((1, RIGHT), (2, WRONG)):
+        rows[row, list(path[:depth])] = 1 / depth
+    rows[3] = np.where(count < depth, 1 / (depth * 2.0**count), 0.0)
+    return jnp.asarray(rows).at[4].set(own(asked, asked.log_ref, depth))
+
+
+def own(asked: Tree, log_policy: Array, depth: Any) -> Array:
+    """Chances that a rollout of the policy, cut after a random number of steps, ends in each state, `[states]`."""
     shape = asked.shape
-    inner = jnp.asarray(np.asarray(shape.children) > 0)
-    return jnp.where(inner, jnp.exp(shape.along(log_policy)), 0.0) / shape.depth[-1]
+    return jnp.where(shape.depth < depth, jnp.exp(shape.along(log_policy)), 0.0) / depth
 
 
-def time_in_maze(rate: Any, arm: Any, algorithm: Algorithm, target: float) -> Array:
-    """Time of the exact flow to an accuracy from the question, infinite where it is never reached."""
-    asked = maze(rate)
-    fixed = weights(asked)[jnp.asarray(arm, int)]
-    now = jnp.asarray(arm, int) == STARTS.index("own prefixes, of the policy")
-    found = restarts.solve(
-        asked,
-        starts=lambda log_policy: fixed + now * own(asked, log_policy),
-        ts=jnp.asarray([1e14]),
-        algorithm=algorithm,
-        event="accuracy",
-        target=target,
-    )
-    return found.stats["event_time"]
+def time_to(task: Any, chance: Any, start: Any, algorithm: Algorithm) -> dict[str, Array]:
+    """Time of the exact flow to an accuracy from the question on, and tokens of a rollout at its start.
+
+    Args:
+      task: number of an entry of `TASKS`; may be traced.
+      chance: of a right step in the maze, to .9; of the first step to the hidden leaf, to .85.
+      start: number of an entry of `STARTS`; may be traced.
+      algorithm: how rewards become weights.
+
+    Returns:
+      `time`, infinite where it is never reached, and `tokens`.
+    """
+    first, start = jnp.asarray(task, int) == 0, jnp.asarray(start, int)
+    pick = lambda one, other: jax.tree.map(lambda x, y: jnp.where(first, x, y), one, other)  # noqa: E731
+    trees = maze(chance), hidden(chance)
+    asked, depth, target = pick(*trees), pick(DEPTH, 2), pick(0.9, 0.85)
+    fixed = pick(starts(trees[0], DEPTH), starts(trees[1], 2))[start]
+    moves = start == STARTS.index("own, of the policy")
+
+    def weights(log_policy: Array) -> Array:
+        return fixed + moves * own(asked, log_policy, depth)
+
+    options = {"algorithm": algorithm, "event": "accuracy", "target": target}
+    found = restarts.solve(asked, starts=weights, ts=jnp.asarray([1e14]), **options)
+    left = jnp.maximum(depth - asked.shape.depth, 0)
+    return {"time": found.stats["event_time"], "tokens": weights(asked.log_ref) @ left}
 
 
-def time_behind(first: Any, arm: Any, target: float) -> Array:
-    """Time of the exact flow to a share of the best leaf, which is hidden behind a bad first step of this chance."""
-    asked = instances.hidden()
-    chance = jnp.stack([first, 1 - first]).astype(asked.log_ref.dtype)
-    asked = asked.with_ref(asked.log_ref.at[:2].set(jnp.log(chance)))
-    root = jnp.zeros(asked.shape.states).at[0].set(1.0)
-    rows = [root, root.at[:3].set(1 / 3), own(asked, asked.log_ref), root.at[jnp.asarray([0, 2])].set(0.5)]
-    fixed = jnp.stack(rows)[jnp.asarray(arm, int)]
-    options = {"ts": jnp.asarray([1e14]), "event": "best", "target": target}
-    return restarts.solve(asked, starts=fixed, **options).stats["event_time"]
-
-
-def first_step(asked: Tree, starts: Array) -> Array:
+def first_step(asked: Tree, weights: Array) -> Array:
     """Largest mean update of the steps out of the question."""
-    slope = restarts.mean_update(asked, starts=starts)
-    return jnp.max(jnp.abs(slope[: asked.shape.children[0]]))
+    return jnp.max(jnp.abs(restarts.mean_update(asked, starts=weights)[: asked.shape.children[0]]))
 
 
-def corrected(size: Any) -> Reward:
+def with_bonus(size: Any) -> Reward:
     """The verdict, plus `size` for a right answer from a bad start, less `size` for a wrong one from a good start."""
-    return laws.made("verdict and bonus", verifiable(), {"size": size}, _corrected)
+    return laws.made("verdict and bonus", verifiable(), {"size": size}, _with_bonus)
 
 
-def _corrected(params: dict[str, Any], problem: Problem, log_policy: Array) -> Outcomes:
+def _with_bonus(params: dict[str, Any], problem: Problem, log_policy: Array) -> Outcomes:
     values, chances = verifiable().outcomes(problem, log_policy)
     closed = jnp.isneginf(problem.log_ref)
     return values + bonus(params["size"], values, bad=closed[0], good=closed[-1]), chances
+
+
+def groups(key: Array, algorithm: Algorithm, size: float) -> Array:
+    """Distance of a random group's weights with the bonus from 1.5 times, and from once, those without: `[2]`.
+
+    All of the group begin in a bad state, or all in a good one.
+    """
+    one, two, three = jax.random.split(key, 3)
+    chance, bad = jax.random.uniform(two), jax.random.bernoulli(three)
+    assert algorithm.group_size is not None
+    right = (jax.random.uniform(one, (algorithm.group_size,)) < chance).astype(float)
+    weights = [algorithm.weights(x) for x in (right + bonus(size, right, bad=bad, good=~bad), right)]
+    return jnp.stack([jnp.max(jnp.abs(weights[0] - factor * weights[1])) for factor in (1.5, 1.0)])
 
 
 def bonus(size: Any, right: Array, *, bad: Any, good: Any) -> Array:
@@ -145,21 +154,27 @@ def bonus(size: Any, right: Array, *, bad: Any, good: Any) -> Array:
 
 
 def sampled(
-    key: Array,
-    asked: Tree,
-    lists: dict[str, tuple[int, ...]],
-    arm: Any,
-    *,
-    algorithm: Algorithm,
-    rate: float,
-    steps: int,
-    every: int,
-    size: Any = None,
+    key: Array, kind: Any, size: Any, *, algorithm: Algorithm, rate: float, steps: int, every: int
 ) -> Array:
-    """Log-probabilities of the steps from the question along sampled training, `[records, steps]`."""
-    each = [restarts.questions(asked, states) for states in lists.values()]
-    trees, features = jax.tree.map(lambda *x: jnp.stack(x)[jnp.asarray(arm, int)], *each)
-    options: dict[str, Any] = {} if size is None else {"reward": corrected(size)}
+    """One run of sampled training on four groups a step, of which the policy from the question on is kept.
+
+    Args:
+      key: PRNG key.
+      kind: number of an entry of `RUNS`; may be traced.
+      size: of the bonus.
+      algorithm: with a group size.
+      rate: learning rate, of the sum over the groups.
+      steps: updates.
+      every: updates between records; divides them.
+
+    Returns:
+      Chance of reflecting after a bad step, and accuracy: `[2, records]`.
+    """
+    each = []
+    for name, states in RUNS.items():
+        asked = maze(COLD) if name.startswith("maze") else correction()
+        each.append(restarts.questions(asked, states))
+    trees, features = jax.tree.map(lambda *x: jnp.stack(x)[jnp.asarray(kind, int)], *each)
     run = tree.train(
         key,
         trees,
@@ -167,7 +182,8 @@ def sampled(
         algorithm=algorithm,
         learning_rate=rate,
         features=features,
+        reward=with_bonus(size),
         record_every=every,
-        **options,
     )
-    return run.log_policy[0]
+    asked, now = jax.tree.map(lambda x: x[0], trees), run.log_policy[0]
+    return jnp.stack([jnp.exp(now[:, REFLECTS]), jnp.exp(asked.leaf_log_policy(now)) @ asked.success])

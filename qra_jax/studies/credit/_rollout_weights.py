@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from qra_jax.algorithm import Algorithm, pass_at_k
 from qra_jax.problem import Problem
+from qra_jax.studies.credit import _draws
 from qra_jax.training import train
 
 QUESTIONS, PATTERNS, GROUP = 12, 8, 8
@@ -26,15 +27,15 @@ CREDIT: dict[str, tuple[Algorithm, float]] = {
     "rare success": (pass_at_k(TRIES, GROUP), 1.0),
 }
 """Algorithms and factors of the learning rate."""
-POWER = 0.5
-"""Credit by rare pattern is π(r)^(−POWER) of a right rollout."""
+POWER, DIFFICULTY = 0.5, (0.15, 1.2)
+"""Credit by rare pattern is π(r)^(−POWER) of a right rollout. Success rates are Beta(*DIFFICULTY)."""
 
 
 def questions(key: Array) -> Problem:
     """Questions that each pattern solves a few of: success rates Beta(.15, 1.2), one base policy, Dirichlet(1)."""
     first, second = jax.random.split(key)
-    log_ref = jnp.log(jax.random.dirichlet(first, jnp.ones(PATTERNS)))
-    rates = jax.random.beta(second, 0.15, 1.2, (QUESTIONS, PATTERNS))
+    log_ref = _draws.flat(first, PATTERNS)
+    rates = _draws.beta(jax.random.uniform(second, (QUESTIONS, PATTERNS)), *DIFFICULTY)
     return Problem(jnp.broadcast_to(log_ref, rates.shape), rates)
 
 
@@ -51,17 +52,28 @@ def accuracies(key: Array, credit: Any, algorithm: Algorithm, world: str) -> Flo
     return train(second, asked, algorithm=algorithm, **options).accuracy[:, -1]
 
 
-def resting(key: Array, world: str) -> dict[str, Float[Array, " questions"]]:
+def resting(random: np.random.Generator, sets: int, own: bool) -> dict[str, np.ndarray]:
     r"""Accuracy of every question where plain credit, and credit π^(−α) for right rollouts, come to rest, exactly.
 
     $\dot\theta_r = \pi_r\,(\pi_r^{-\alpha} p_r - \sum_s \pi_s^{1-\alpha} p_s)$ rests at π ∝ p^{1/α}, plain credit at
     argmax p, with the mean of p over the questions that share a policy.
+
+    Args:
+      random: draws the sets.
+      sets: how many.
+      own: whether each question has a policy of its own.
+
+    Returns:
+      `[sets, questions]` by credit, `"rare"` and `"plain"`.
     """
-    rates = questions(key).success
-    seen = rates.mean(axis=0, keepdims=True) if world == "one policy" else rates
-    policy = jax.nn.softmax(jnp.log(seen) / POWER, axis=-1)
-    best = jax.nn.one_hot(jnp.argmax(seen, axis=-1), PATTERNS)
-    return {"rare": (policy * rates).sum(axis=-1), "plain": (best * rates).sum(axis=-1)}
+    rates = random.beta(*DIFFICULTY, (sets, QUESTIONS, PATTERNS))
+    seen = rates if own else rates.mean(axis=1, keepdims=True)
+    weight = (seen / seen.max(axis=-1, keepdims=True)) ** (1 / POWER)
+    best = seen == seen.max(axis=-1, keepdims=True)
+    return {
+        name: (share * rates).sum(axis=-1) / share.sum(axis=-1)
+        for name, share in (("rare", weight), ("plain", best))
+    }
 
 
 def contributions(

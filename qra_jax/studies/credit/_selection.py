@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from qra_jax import flow
 from qra_jax.problem import Problem
+from qra_jax.studies.credit import _draws
 
 STRATEGIES = 8
 TIMES = jnp.concatenate([jnp.zeros(1), jnp.logspace(-1, 3, 120)])
@@ -70,7 +71,7 @@ def half_time(gain: Float[Array, " times"]) -> Float[Array, ""]:
 def rollouts(key: Array, sure: Any) -> Problem:
     """A question of eight rollouts with uniform success rates; if `sure`, half of them are right, the others wrong."""
     first, second = jax.random.split(key)
-    log_ref = jax.nn.log_softmax(jax.random.loggamma(first, jnp.ones(STRATEGIES)))
+    log_ref = _draws.flat(first, STRATEGIES)
     rates = jax.random.uniform(second, (STRATEGIES,))
     right = jnp.where(rates >= jnp.sort(rates)[STRATEGIES // 2], 1.0, 0.0)
     return Problem(log_ref, jnp.where(sure, right, rates))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,16 +13,16 @@ from jax import Array
 
 from qra_jax import transformer
 from qra_jax.algorithm import grpo
+from qra_jax.regularizer import k3_loss
 from qra_jax.transformer.model import Params
-from qra_jax.transformer.preferences import log_likelihoods
-from qra_jax.transformer.sampling import Questions, Rollouts
+from qra_jax.transformer.sampling import Questions, Rollouts, sample
 from qra_jax.transformer.task import NONE, Demonstrations, Verification
 
 TYPES, TRAINED, ATTEMPTS, SPAN = 3, 2, 3, 3
 """Types of a question, those of training prompts, attempts that there is room for, tokens of an attempt."""
-QUESTIONS, GROUP, WIDTH, TRUST, EVERY = 8, 8, 32, 0.5, 10
+QUESTIONS, GROUP, WIDTH, TRUST, EVERY, TESTED, BETA = 8, 8, 32, 0.5, 25, 128, 0.04
 """Of a step; width of the decoder; chance that the type is the prompt's in Bayes-adaptive training; updates
-between records."""
+between records, samples that each of these takes, and GRPO's penalty against the base, as published."""
 ARMS = {
     "one type, shown": (True, "own"),
     "Bayes-adaptive": (True, "all"),
@@ -69,11 +70,7 @@ class Triplets:
         """All orders of attempts, equally often, whatever the prompt: those of all types, and the hidden one."""
         prompt = jnp.arange(number) % (1 + TYPES)
         asked = Questions(1 + prompt[:, None], prompt % TYPES)
-        orders = np.stack(np.meshgrid(*[np.arange(TYPES)] * ATTEMPTS, indexing="ij"), -1).reshape(
-            -1, ATTEMPTS
-        )
-        rows = jnp.asarray(1 + np.repeat(orders, SPAN, axis=1))
-        tokens = jnp.broadcast_to(rows[None], (number, *rows.shape))
+        tokens = jnp.broadcast_to(jnp.asarray(ROWS)[None], (number, *ROWS.shape))
         shape = tokens.shape[:2]
         return Demonstrations(
             asked,
@@ -85,17 +82,14 @@ class Triplets:
             TYPES,
         )
 
-    def solved(self, params: Params) -> tuple[Array, Array]:
-        """Chances to be right, `[types]`, and of so many different triplets for the last type, `[attempts]`, exactly.
-
-        What is not made of three triplets counts as wrong.
-        """
+    def solved(self, key: Array, params: Params) -> tuple[Array, Array]:
+        """Shares of samples that are right, `[types]`, and with so many triplets for the last prompt, `[attempts]`."""
         asked = self.asked(jnp.arange(TYPES), jnp.arange(TYPES))
-        tokens = jnp.broadcast_to(jnp.asarray(ROWS)[None], (TYPES, *ROWS.shape))
-        mass = jnp.exp(log_likelihoods(MODEL, params, asked, tokens, jnp.ones(tokens.shape, bool)))
-        there = (ORDERS[:, :, None] == np.arange(TYPES)).any(axis=1)
-        number = there.sum(axis=1)[:, None] > np.arange(ATTEMPTS)
-        return jnp.sum(mass * there.T, axis=1), mass[-1] @ number
+        drawn = sample(key, MODEL, params, asked, group=TESTED, length=self.length, end=self.end)
+        there = completed(drawn.tokens) < self.length
+        right = there[jnp.arange(TYPES), :, jnp.arange(TYPES)]
+        number = jnp.sum(there[-1], axis=-1)[:, None] > jnp.arange(ATTEMPTS)[None]
+        return jnp.mean(right, axis=-1), jnp.mean(number, axis=0)
 
     def verify(self, key: Array, questions: Questions, rollouts: Rollouts) -> Verification:
         """Right where the type's triplet is there; the pattern is the type of the first triplet."""
@@ -150,9 +144,9 @@ def trained(*, seed: int, seeds: int, learnt: int, steps: int, rate: float) -> d
       rate: learning rate of Adam.
 
     Returns:
-      `success` `[arms, seeds, records, types]`, chance to be right for a prompt of each type (for a hidden one, for
-      questions of each type); `tried` `[arms, seeds, attempts]`, chance of so many different triplets or more for the
-      test prompt at the end; `status` `[arms, seeds]`.
+      `success` `[arms, seeds, records, types]`, share of samples that are right for a prompt of each type (for a hidden
+      one, for questions of each type); `tried` `[arms, seeds, attempts]`, share with so many different triplets or more
+      for the test prompt at the end; `reward`, of training at the end, and `status`, `[arms, seeds]`.
     """
     tasks = [task_of(*arm) for arm in ARMS.values()]
     rows = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), seeds, axis=0), *tasks)
@@ -162,9 +156,13 @@ def trained(*, seed: int, seeds: int, learnt: int, steps: int, rate: float) -> d
 
     def one(key: Array, params: Params, task: Triplets) -> dict[str, Array]:
         options = {"algorithm": grpo(GROUP), "steps": steps, "questions": QUESTIONS, "learning_rate": rate}
-        run = transformer.train(key, MODEL, params, task, record_every=EVERY, probe=task.solved, **options)
+        options |= {"regularizers": [k3_loss(BETA)]}
+        first, second = jax.random.split(key)
+        probe = partial(task.solved, second)
+        run = transformer.train(first, MODEL, params, task, record_every=EVERY, probe=probe, **options)
         success, tried = run.seen
-        return {"success": success, "tried": tried[-1], "status": run.status}
+        reward = run.stats["reward"][-1]
+        return {"success": success, "tried": tried[-1], "reward": reward, "status": run.status}
 
     found = transformer.side_by_side(one)(keys, starts, rows)
     return {name: np.asarray(x).reshape(len(tasks), seeds, *x.shape[1:]) for name, x in found.items()}

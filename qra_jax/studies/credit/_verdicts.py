@@ -13,6 +13,7 @@ from qra_jax import orbit
 from qra_jax.algorithm import Algorithm, grpo
 from qra_jax.problem import Problem
 from qra_jax.reward import verifiable
+from qra_jax.studies.credit import _draws
 from qra_jax.training import gradient_covariance, train
 
 GROUP, TPR, FPR = 8, 0.85, 0.15
@@ -73,9 +74,9 @@ def counts_for(problem: Problem, algorithm: Algorithm, correlation: float) -> Fl
 def question(key: Array, hard: Any = 0.0) -> Problem:
     """A random question: Dirichlet(1) base policy; success rates Beta(1, 1), or Beta(.15, 1.2) of a hard one."""
     first, second = jax.random.split(key)
-    a, b = jnp.where(hard > 0, 0.15, 1.0), jnp.where(hard > 0, 1.2, 1.0)
-    ref = jax.random.dirichlet(first, jnp.ones(PATTERNS))
-    return Problem(jnp.log(ref), jax.random.beta(second, a, b, (PATTERNS,)))
+    share = jax.random.uniform(second, (PATTERNS,))
+    rates = jnp.where(hard > 0, _draws.beta(share, 0.15, 1.2), share)
+    return Problem(_draws.flat(first, PATTERNS), rates)
 
 
 def second_opinion(problem: Problem, key: Array, agreement: Any) -> Array:

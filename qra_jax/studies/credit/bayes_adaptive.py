@@ -12,12 +12,13 @@ the attempt after a failure of the right choice is never needed: its update is e
 known at test the second attempt is that of the reference.
 
 A small decoder writes the token of its prompt three times in a row, with room for three attempts; prompts of training
-have the types 0 and 1, that of the test type 2. It is trained by GRPO from a base that writes any triplets, with the
+have the types 0 and 1, that of the test type 2. It is trained by GRPO with its KL penalty from a base that writes any
+triplets, with the
 type of the prompt; with a type that is the prompt's in half of the cases and else another of three candidates
 (Bayes-adaptive); the same without type 2 among the candidates; and with the prompt hidden and a type out of the three.
-The first should fail at test and the second not; but the last has the same candidates and no belief to weigh, and should
-do as well. What is tested is the Bayes-adaptive objective, not the estimator of the paper, which weighs a rollout's
-values by beliefs.
+The first should fail at test, where the second should try another triplet; but attempts that are rarely paid for may
+die out, as the saddle says, and the last has the same candidates and no belief to weigh. It should do as well. What is
+tested is the Bayes-adaptive objective, not the estimator of the paper, which weighs the values of a rollout by beliefs.
 """
 
 import jax
@@ -26,13 +27,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from qra_jax import plot, tree
+from qra_jax import tree
 from qra_jax.algorithm import grpo, reinforce
 from qra_jax.studies import lab, papers
-from qra_jax.studies.credit import _triplets, _two_attempts
+from qra_jax.studies.credit import _bayes_panels, _triplets, _two_attempts
 from qra_jax.studies.credit._triplets import ARMS, EVERY, TYPES
 from qra_jax.studies.credit._two_attempts import PRIORS
-from qra_jax.studies.lab import panels
 from qra_jax.tree import instances
 
 study = lab.Study(
@@ -44,7 +44,8 @@ RESTS, PRIOR, TIME = [1e-1, 1e-2, 1e-3, 1e-4], "uneven", 3000.0
 CLOCKS = {"REINFORCE": reinforce(), "GRPO": grpo()}
 ROUNDING, GAIN, CLOSE = 1e-12, 0.05, 0.02
 """Of float64; a gain that matters, and a distance that does not."""
-STEPS, LEARNT = lab.scale(100, 200), lab.scale(100, 300)
+STEPS, LEARNT = lab.scale(75, 150), 120
+"""Updates of GRPO, and of the bases."""
 ONE, BAYES, BLIND, HIDDEN = ARMS
 KINDS = ["type hidden", "type known"]
 DERIVED = lab.Derived("this study's text", (papers.BARL,))
@@ -63,7 +64,7 @@ def best(run: lab.Run) -> xr.Dataset:
 
 
 @study.experiment(
-    seeds=lab.scale(24, 200), dims={"value": ["kind"], "update": ["kind"]}, coords={"kind": KINDS}
+    seeds=lab.scale(24, 200), dims={"value": ["kind"], "after": ["kind"]}, coords={"kind": KINDS}
 )
 def flows(cell, key):
     """Value with the type withheld after flows from a random start, and updates after a failed right choice."""
@@ -78,7 +79,7 @@ def flows(cell, key):
     mixed = jnp.stack([after[0, z] for z in range(3)])
     return {
         "value": jnp.stack([worth[0], jnp.asarray(prior) @ worth[1:]]),
-        "update": jnp.stack([jnp.max(jnp.abs(mixed)), jnp.max(jnp.abs(own))]),
+        "after": jnp.stack([jnp.max(jnp.abs(mixed)), jnp.max(jnp.abs(own))]),
     }
 
 
@@ -98,12 +99,13 @@ def escapes(cell):
 @study.experiment()
 def networks(run: lab.Run) -> xr.Dataset:
     """Chances to be right along training, for prompts of training and the test prompt."""
-    sizes = {"seeds": run(lab.scale(4, 8)), "learnt": run(LEARNT), "steps": run(STEPS)}
+    sizes = {"seeds": run(lab.scale(4, 8)), "learnt": LEARNT, "steps": run(STEPS)}
     found = run.bank.get(_triplets.trained, seed=run.seed, rate=3e-3, **sizes)
     return lab.dataset(
         {
             "success": (("arm", "seed", "step", "type"), found["success"]),
             "tried": (("arm", "seed", "number"), found["tried"]),
+            "reward": (("arm", "seed"), found["reward"]),
             "status": (("arm", "seed"), found["status"]),
         },
         {
@@ -122,8 +124,8 @@ def _gain(data: lab.Data, priors: list[str]) -> lab.Evidence:
 
 
 @study.claim(
-    "With three priors of three types the best policy that minds the failure solves 5 % of the questions or more beyond "
-    "the best whose attempts are alike.",
+    "With three priors of three types the best policy that minds the failure solves 5 % of the questions or more "
+    "beyond the best whose attempts are alike.",
     origin=DERIVED,
 )
 def minds(data):
@@ -141,8 +143,8 @@ def _short(data: lab.Data, kind: str) -> lab.Evidence:
 
 
 @study.claim(
-    "Where the type is hidden in training, gradient flow from random starts comes within .02 of the Bayes-adaptive value "
-    "in time 3000, in seven of ten cases or more.",
+    "Where the type is hidden in training, gradient flow from random starts comes within .02 of the Bayes-adaptive "
+    "value in time 3000, in seven of ten cases or more.",
     origin=DERIVED,
 )
 def reaches(data):
@@ -153,7 +155,7 @@ reaches.null("trained on known types, the type withheld at test")(lambda data: _
 
 
 def _untrained(data: lab.Data, kind: str) -> lab.Evidence:
-    update = data.flows.update.sel(kind=kind, drop=True).max("seed", skipna=False)
+    update = data.flows.after.sel(kind=kind, drop=True).max("seed", skipna=False)
     return lab.exact("largest update of an attempt after the right choice has failed", update).below(ROUNDING)
 
 
@@ -187,35 +189,47 @@ saddle.null("a bandit that is right with chance ε, under GRPO")(
 )
 
 
+def _switches(data: lab.Data, arm: str) -> lab.Evidence:
+    two = data.networks.tried.sel(arm=arm, number=2, drop=True)
+    return lab.mean(f"samples for the test prompt with two different triplets or more, {arm}", two).above(0.8)
+
+
+@study.claim(
+    "Networks trained for the Bayes-adaptive objective write two different triplets or more for the test prompt in "
+    "80 % of the samples or more.",
+    origin=papers.BARL,
+)
+def reflects(data):
+    return _switches(data, BAYES)
+
+
+reflects.null("trained for the type that the prompt shows")(lambda data: _switches(data, ONE))
+
+
 def _tested(data: lab.Data, arm: str) -> xr.DataArray:
     return data.networks.success.sel(arm=arm, drop=True).isel(step=-1, type=-1, drop=True)
 
 
 def _beyond(data: lab.Data, first: str, second: str, by: float) -> lab.Evidence:
-    words = f"chance to be right for the test prompt, {first} less {second}"
+    words = f"share of right samples for the test prompt, {first} less {second}"
     return lab.difference(words, _tested(data, first), _tested(data, second)).above(by)
 
 
-def _reflects(data: lab.Data, arm: str) -> lab.Evidence:
-    quantity = f"chance to be right for the test prompt, {arm}"
-    return lab.all_of(lab.mean(quantity, _tested(data, arm)).above(0.8), _beyond(data, arm, ONE, 0.5))
-
-
 @study.claim(
-    "Networks trained for the Bayes-adaptive objective solve the test prompt in 80 % of samples or more, and half of them "
-    "beyond networks trained for the type that their prompt shows.",
+    "They are right for the test prompt in a share of the samples that is .25 or more above that of networks trained "
+    "for the type that their prompt shows.",
     origin=papers.BARL,
 )
-def reflects(data):
-    return _reflects(data, BAYES)
+def generalizes(data):
+    return _beyond(data, BAYES, ONE, 0.25)
 
 
-reflects.null("the test type is none of the candidates")(lambda data: _reflects(data, BLIND))
+generalizes.null("the test type is none of the candidates")(lambda data: _beyond(data, BLIND, ONE, 0.25))
 
 
 @study.claim(
-    "Bayes-adaptive networks solve the test prompt in 5 % of samples or more beyond GRPO with the prompt hidden and the "
-    "same candidates.",
+    "Bayes-adaptive networks are right for the test prompt in a share of the samples that is .05 or more above that of "
+    "GRPO with the prompt hidden and the same candidates.",
     origin=lab.Asked(
         "Is it the belief that helps, or that the type is uncertain in training?", (papers.BARL,)
     ),
@@ -233,32 +247,4 @@ beyond_hidden.positive("against networks trained for the type shown")(
 @study.figure
 def draw(data: lab.Data) -> Figure:
     """Best values, the saddle, and the test prompt along training."""
-    figure, (first, second, third) = plot.new((12.6, 3.9), ncols=3, width_ratios=[1.1, 1, 1.2])
-    value = data.best.value.sel(prior=list(PRIORS))
-    panels.frame(
-        "A failure is worth knowing",
-        first,
-        x="prior of three types",
-        y="solved in two attempts",
-        ylim=(0, 1.2),
-    )
-    colors = dict(zip(value.kind.values, (plot.BEST, plot.RIVAL, "0.6"), strict=True))
-    panels.bars(value, first, x="prior", by="kind", colors=colors, numbers="{:.2f}")
-    panels.legend(None, first, loc="upper left", fontsize=8)
-    time = data.escapes.saddle.assign_coords(rest=data.escapes.rest)
-    title = "Repeating oneself is a saddle: time ∝ 1/ε"
-    panels.frame(
-        title, second, x="chance ε of another second attempt", y="time to half of the gain", log="xy"
-    )
-    panels.curves(time, second, x="rest", by="algorithm")
-    cold = data.escapes.bandit.isel(algorithm=1)
-    second.plot(cold.rest, cold, ":", color="0.4", label="GRPO, right with chance ε")
-    panels.legend(None, second, fontsize=8)
-    tested = data.networks.success.isel(type=-1, drop=True)
-    ends = tested.isel(step=-1).mean("seed")
-    title = f"Test prompt: {float(ends.sel(arm=BAYES)):.0%} against {float(ends.sel(arm=ONE)):.0%}"
-    panels.frame(title, third, x="step of GRPO", y="chance to be right", ylim=(0, 1.02))
-    colors = dict(zip(ARMS, (plot.RIVAL, plot.BEST, "0.6", "#E69F00"), strict=True))
-    panels.curves(tested, third, x="step", by="arm", over="seed", colors=colors, within=(0, 1))
-    panels.legend(None, third, fontsize=7, loc="center right")
-    return figure
+    return _bayes_panels.drawn(data)

@@ -8,7 +8,7 @@ $$ \frac{d}{dt}\log\frac{\pi_{\rm good}}{\pi_{\rm sham}} = \dot\theta_{\rm good}
    \frac{d}{dt}\log\frac{\pi_{\rm tool}}{\pi_{\rm direct}} =
    \frac{\sum_{r\in\rm tool}\pi_r\dot\theta_r}{\pi_{\rm tool}} - \dot\theta_{\rm direct}. $$
 
-Under REINFORCE both are linear in b as long as some answers are direct. The second grows with b without bound; the first
+Under REINFORCE both are linear in b as long as some answers are direct. The second grows without bound; the first
 falls, as the bonus pushes both uses in proportion to their probabilities and sham use is the commoner. GRPO divides by
 the standard deviation of the reward, which grows with b as well: a large bonus is not faster than a middling one. Once
 all answers use the tool, all of a group get the bonus; a constant is taken away by the mean and does not change the

@@ -55,13 +55,13 @@ def trained(cell, key):
 @study.experiment()
 def resting(run: lab.Run) -> xr.Dataset:
     """Accuracy of the questions of as many sets, where plain credit and credit by rare pattern come to rest."""
-
-    def one(cell, key):
-        return _rollout_weights.resting(key, cell.world)
-
-    dims = {"plain": ["question"], "rare": ["question"]}
-    seeds = run(lab.scale(256, 2048))
-    return lab.cells(one, key=run.key, seeds=seeds, axes={"world": WORLDS}, dims=dims, common=("world",))
+    sets, names = run(lab.scale(256, 2048)), ("seed", "question")
+    rests = [
+        _rollout_weights.resting(np.random.default_rng(run.seed), sets, world != WORLDS[0])
+        for world in WORLDS
+    ]
+    every = [lab.dataset({name: (names, value) for name, value in one.items()}) for one in rests]
+    return xr.concat(every, "world").assign_coords(world=WORLDS)
 
 
 @study.experiment()

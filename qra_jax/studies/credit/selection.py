@@ -45,7 +45,7 @@ LATE = 1e4
 
 @study.experiment(
     {"arm": np.arange(len(ARMS))},
-    seeds=lab.scale(256, 1024),
+    seeds=lab.scale(128, 1024),
     dims={"chosen": ["record"], "improved": ["record"]},
     coords={"arm": list(ARMS), "record": np.asarray(TIMES[::4])},
     common=("arm",),
@@ -59,23 +59,19 @@ def parts(cell, key):
 
 @study.experiment({"sure": [1, 0], "beta": BETAS}, seeds=lab.scale(128, 1024), common=("sure", "beta"))
 def held(cell, key):
-    """Where the natural gradient rests: distance from the filtered base policy, mass of its likeliest rollout."""
+    """Where the natural gradient rests: distance from the filtered base policy, mass of its likeliest rollout.
+
+    Beside it, the mass of that rollout late on the orbit of the softmax gradient, without a KL term.
+    """
     problem = _selection.rollouts(key, cell.sure)
     options = {"regularizers": [reverse_kl(cell.beta)], "geometry": "natural"}
     end = flow.solve(problem, ts=[100.0], **options).log_policy[-1]
-    filtered = _selection.filtered(problem)
-    return {"apart": _selection.apart(end, problem), "mass": jnp.exp(end[jnp.argmax(filtered)])}
+    likeliest, late = jnp.argmax(_selection.filtered(problem)), orbit.policy(problem, LATE)
+    mass = {"mass": jnp.exp(end[likeliest]), "late": jnp.exp(late[likeliest])}
+    return {"apart": _selection.apart(end, problem), **mass}
 
 
-@study.experiment({"late": [LATE]}, seeds=lab.scale(128, 1024))
-def free(cell, key):
-    """Without a KL term, under the softmax gradient: mass of the likeliest right rollout, late."""
-    problem = _selection.rollouts(key, 1)
-    end = orbit.policy(problem, cell.late)
-    return {"mass": jnp.exp(end[jnp.argmax(_selection.filtered(problem))])}
-
-
-@study.experiment({"beta": [0.0, 0.001, 0.1]}, seeds=lab.scale(96, 512), common=("beta",))
+@study.experiment({"beta": [0.0, 0.001, 0.1]}, seeds=lab.scale(48, 512), common=("beta",))
 def sampled(cell, key):
     """Distance from the filtered base policy after sampled training, 16 rollouts a step."""
     first, second = jax.random.split(key)
@@ -179,7 +175,7 @@ def _all(mass: xr.DataArray) -> lab.Evidence:
     origin=lab.Derived(cited=(papers.KL_FILTERED, papers.KL_COLLAPSE)),
 )
 def likeliest(data):
-    return _all(data.free.mass)
+    return _all(data.held.late.sel(sure=1, beta=0.0, drop=True))
 
 
 @likeliest.null("the natural gradient, which ends at the filtered base policy")

@@ -2,7 +2,7 @@
 
 
 def _plain(accuracy):
-    return accuracy - 0.5 * accuracy * (accuracy.credit == "rare success")
+    return accuracy - 0.8 * accuracy * (accuracy.credit == "rare success")
 
 
 def _better(accuracy):

@@ -35,8 +35,8 @@ TABLE = {
         "open": lambda d: d.select("held", seed=slice(2)),
     },
     "likeliest": {
-        "fails": lambda d: d.change("free", mass=lambda x: x / 2),
-        "open": lambda d: d.select("free", seed=slice(4)),
+        "fails": lambda d: d.change("held", late=lambda x: x / 2),
+        "open": lambda d: d.select("held", seed=slice(4)),
     },
     "nearer": {
         "fails": lambda d: d.change("sampled", apart=lambda x: x + 0.4 * (x.beta == 0.1)),
