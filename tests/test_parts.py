@@ -42,7 +42,11 @@ CASES = {
             {"per": "accepted", "group_size": 8},
         ],
         "tsallis": [{"q": 0.5}, {"q": 0.5, "group_size": 8}],
-        "dpo": [{"beta": 0.1}, {"beta": 0.1, "pairs": "reference", "group_size": 8}],
+        "dpo": [
+            {"beta": 0.1},
+            {"beta": 0.1, "pairs": "reference", "group_size": 8},
+            {"beta": 0.1, "pairing": "longest", "group_size": 8},
+        ],
     },
     "reward": {
         "verifiable": [{}, {"tpr": 0.9, "fpr": 0.1}],
@@ -138,7 +142,7 @@ def test_a_part_whose_numbers_were_replaced_is_described_as_it_is_now(kind, name
             assert table[key] == fewer
             assert READ[kind](table).params[key] == fewer
             continue
-        fewer = 1 if isinstance(value, int) or key == "k" else value / 2 + 0.125
+        fewer = 1 if isinstance(value, int) or key in ("k", "pairs") else value / 2 + 0.125
         changed = replace(part, params={**part.params, key: jnp.asarray(fewer, float)})
         table = parts.describe(changed)
         assert table[key] == fewer

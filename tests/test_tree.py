@@ -438,6 +438,35 @@ def test_entropy_term_is_the_gradient_of_weighed_entropies():
     np.testing.assert_allclose(more - plain, expected, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        credit.exact(confident=0.55),
+        credit.exact(segments=(2,), confident=0.55),
+        credit.monte_carlo(2, confident=0.55),
+    ],
+    ids=["exact", "segments", "monte-carlo"],
+)
+def test_confident_steps_are_left_out_of_the_mean_of_credit_by_values(given):
+    """What a step is paid above its state differs from uniform credit where its siblings are not trained."""
+    t, algorithm = SMALL["uneven"], qra.rloo(3)
+    settings = {"steps": 1, "learning_rate": 1.0, "algorithm": algorithm, "mode": "mean"}
+    moved = _moved(t, tree.train(jax.random.key(0), t, credit=given, **settings))
+    found = tree.mean_update(t, algorithm=algorithm, credit=given)
+    np.testing.assert_allclose(found, moved, atol=1e-12)
+    by_return = tree.mean_update(t, algorithm=algorithm, credit=credit.uniform(confident=0.55))
+    assert (jnp.abs(found - by_return).max() > 1e-3) == (given.bounds is None)
+
+
+def test_an_entropy_term_has_no_mean_with_exact_values():
+    t, algorithm = SMALL["uneven"], qra.rloo(3)
+    plain, more = (
+        tree.mean_update(t, algorithm=algorithm, credit=one)
+        for one in (credit.exact(), credit.exact(entropy=0.7))
+    )
+    np.testing.assert_allclose(more, plain, atol=1e-14)
+
+
 def test_tokens_count_value_rollouts():
     t, group, tries = SMALL["uneven"], 3, 2
     policy, lengths = np.exp(np.asarray(t.log_ref)), np.asarray(t.lengths)

@@ -265,13 +265,13 @@ def run(
                 lost = jnp.sum(jnp.maximum(whole - (up - down), 0.0), axis=0)
                 whole = jnp.sum(whole, axis=0)
                 clipped = clipped + lost / jnp.where(whole > 0, whole, 1.0) / plan.epochs
-            weights = up if down is None else up + down
+            weights = paid = up if down is None else up + down
             for estimate in estimated:
                 now, then = of_patterns(learned(point)), jax.nn.log_softmax(choice.scores(log_ref), axis=0)
                 pull = choice.spread(part["pull_" + estimate](now, then, coefficient) * counts)
                 weights = weights + (pull * ratio if estimate == "corrected" else pull)
             gradient = choice.gradient(weights, policy, alive, plan.geometry)
-            along_entropy = choice.entropy_term(weights, log_policy, scene.numbers)
+            along_entropy = choice.entropy_term(paid, log_policy, scene.numbers)
             if along_entropy is not None:
                 gradient = gradient + along_entropy
             if regularized:
@@ -431,9 +431,12 @@ def _sound(
         "mixing": share,
         "target_kl": positive,
         "horizon": positive,
+        "trace": share,
+        "rate": share,
+        "confident": share,
     }
     for name, (least, most) in ranges.items():
-        value = {**fixed, **fixed["off_policy"]}[name]
+        value = {**fixed, **fixed["off_policy"], **fixed["credit"]}.get(name)
         if value is not None:
             sound = sound & (value >= least) & (value <= most)
     if fixed["size"] is not None:

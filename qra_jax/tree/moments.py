@@ -86,9 +86,11 @@ def update_function(
     check(tree, algorithm, reward, credit, "flow")
     flat, shape = tree.flat(), tree.shape
     known = numbers(tree, tree.log_ref, reward, credit)
-    source = "return" if credit.by_values else credit.source
-    paths, table, of_leaves = Paths(shape, source), None, None
-    if source == "siblings":
+    source = "exact" if credit.by_values else credit.source
+    paths, table, of_leaves, clock = Paths(shape, source, None, credit.bounds), None, None, None
+    if credit.by_values:
+        clock = algorithm.clock_function()
+    elif source == "siblings":
         assert algorithm.group_size is not None
         table = tables_by_size(algorithm, algorithm.group_size, tree.log_ref.dtype, joint=False)
     else:
@@ -99,9 +101,10 @@ def update_function(
     def update(log_policy: Array) -> Array:
         patterns, policy = tree.leaf_log_policy(log_policy), jnp.exp(log_policy)
         rates = reward.rates(flat, patterns)
-        weights = jnp.zeros_like(rates) if of_leaves is None else of_leaves(jnp.exp(patterns), patterns)
-        shares = Shares(weights, None, rates, rates, jnp.exp(patterns))
-        scene = _scene(log_policy, rates, known, table, None, expected=True)
+        chance = jnp.exp(patterns)
+        weights = chance * rates if of_leaves is None else of_leaves(chance, patterns)
+        shares = Shares(weights, None, rates, rates, chance)
+        scene = _scene(log_policy, rates, known, table, None, expected=True)._replace(clock=clock)
         paid = paths.credit(shares, scene)
         summed = paid.up if paid.down is None else paid.up + paid.down
         slope = paths.gradient(summed, policy, ~jnp.isneginf(log_policy), "softmax")

@@ -35,7 +35,7 @@ def drawn(data: lab.Data) -> Figure:
     panels.legend(None, second, fontsize=8)
     tested = data.networks.success.isel(type=-1, drop=True)
     ends = tested.isel(step=-1).mean("seed")
-    title = f"Test prompt: {float(ends.sel(arm=bayes)):.0%}; type shown in training: {float(ends.sel(arm=one)):.0%}"
+    title = f"Test prompt: Bayes-adaptive {float(ends.sel(arm=bayes)):.0%}, one type {float(ends.sel(arm=one)):.0%}"
     panels.frame(title, third, x="step of GRPO", y="chance to be right", ylim=(0, 1.02))
     colors = dict(zip(ARMS, (plot.RIVAL, plot.BEST, "0.6", "#E69F00"), strict=True))
     panels.curves(tested, third, x="step", by="arm", over="seed", colors=colors, runs=True)

@@ -141,7 +141,8 @@ def raced(key: Any, seeds: int, arms: list[str], group: int = GROUP) -> xr.Datas
 def typical(steps: xr.DataArray, most: Any = LAST) -> xr.DataArray:
     """Geometric mean over the seeds; a run that does not arrive counts with the most it could."""
     log: Any = np.log(np.minimum(steps, most))
-    return np.exp(log.mean("seed", skipna=False))
+    found: Any = np.exp(log.mean("seed", skipna=False))
+    return found
 
 
 def gain(rival: xr.DataArray, steps: xr.DataArray) -> xr.DataArray:
@@ -169,7 +170,9 @@ def gain_at_norm(rival: xr.DataArray, steps: xr.DataArray, norm: xr.DataArray) -
       steps: those of the other.
       norm: root mean square length of the rival's first update over that of the other's, `[kind]`.
     """
-    own, other = (np.log(typical(one)).transpose("kind", "rate").values for one in (rival, steps))
+    means: Any = [typical(rival), typical(steps)]
+    both: Any = [one.transpose("kind", "rate") for one in means]
+    own, other = (np.log(one.values) for one in both)
     rates, found = np.log(rival.rate.values), []
     for k, ratio in enumerate(norm.values):
         best = int(np.argmin(np.where(np.isnan(own[k]), -np.inf, own[k])))

@@ -110,11 +110,12 @@ def network_theory(data: lab.Data, noise: xr.DataArray) -> lab.Evidence:
     return lab.mean(words, _ratio(noise) - _ratio(data.network.predicted)).near(0, within=ALIKE)
 
 
-def exchanged(data: lab.Data) -> xr.DataArray:
-    """Noises of networks, in which uniform credit of another network stands for values."""
-    noise = data.network.noise
-    others = xr.zeros_like(noise) + noise.sel(credit="uniform").roll(seed=1)
-    return noise.where(noise.credit == "uniform", others)
+def again(data: lab.Data) -> xr.DataArray:
+    """Noises of networks, in which uniform credit on the other half of the groups stands for values."""
+    uniform = data.network.noise.sel(credit="uniform", drop=True)
+    values = [uniform.isel(half=int(credit != "uniform")) for credit in data.network.credit.values]
+    found: Any = xr.concat(values, data.network.credit)
+    return found
 
 
 def apart(words: str, distance: xr.DataArray) -> lab.Evidence:

@@ -69,7 +69,7 @@ def learnt(*, seed: int, seeds: int, steps: int) -> Params:
 
 
 def moments(key: Array, params: Params, way: str, groups: int) -> dict[str, Array]:
-    """Mean update of each half of some groups `[2, parameters]`, and the summed variance of a single group's.
+    """Mean update of each half of some groups `[2, parameters]`, and the summed variance of a single group's `[2]`.
 
     Args:
       key: PRNG key.
@@ -88,7 +88,7 @@ def moments(key: Array, params: Params, way: str, groups: int) -> dict[str, Arra
 
     every = jax.lax.map(update, jax.random.split(key, groups), batch_size=32)
     halves = every.reshape(2, groups // 2, -1)
-    return {"mean": halves.mean(axis=1), "variance": jnp.sum(jnp.var(every, axis=0, ddof=1))}
+    return {"mean": halves.mean(axis=1), "variance": jnp.sum(jnp.var(halves, axis=1, ddof=1), axis=-1)}
 
 
 def predicted(params: Params) -> dict[str, float]:
@@ -112,7 +112,7 @@ def compared(key: Array, params: Params, groups: int) -> xr.Dataset:
     for i, way in enumerate(WAYS):
         own = jax.vmap(partial(jax.random.fold_in, data=i))(keys)
         found = many(partial(moments, way=way, groups=groups), block=1)(own, params)
-        noise.append(found["variance"])
+        noise.append(np.asarray(found["variance"], float))
         means.append(np.asarray(found["mean"], float))
     theory = [predicted(jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), params)) for i in range(seeds)]
 
@@ -121,7 +121,7 @@ def compared(key: Array, params: Params, groups: int) -> xr.Dataset:
 
     size = product(means[0])
     variables = {
-        "noise": (("credit", "seed"), noise),
+        "noise": (("credit", "seed", "half"), noise),
         "predicted": (("credit", "seed"), [[one[way] for one in theory] for way in WAYS]),
         "apart": (("values", "seed"), [product(one - means[0]) / size for one in means[1:]]),
         "another": ("seed", product(np.roll(means[0], 1, axis=0) - means[0]) / size),

@@ -54,7 +54,7 @@ def noises(depth: xr.DataArray, network: xr.DataArray, ax: Axes) -> None:
     for credit in network.credit.values:
         share = network.sel(credit=credit) / network.sel(credit="exact")
         ax.plot(np.full(share.size, 3), share, "o", mfc="none", color=COLORS[str(credit)])
-    panels.note((3, float(share.max())), ax, "○ networks", shift=(8, -4))
+    panels.note((3, float(share.max())), ax, "○ networks", shift=(8, -16))
     panels.ends(ax)
 
 
@@ -91,5 +91,5 @@ def left(races: xr.Dataset, larger: xr.Dataset, ax: Axes) -> None:
     panels.mark(9.0, ax, "reported", color=plot.RIVAL, before=True)
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_yticks(places, list(rows))
-    ax.set_xlim(0.4, 12)
-    panels.legend(None, ax, loc="lower right", bbox_to_anchor=(0.86, 0.34), fontsize=8)
+    ax.set_xlim(0.3, 12)
+    panels.legend(None, ax, loc="lower right", bbox_to_anchor=(0.9, 0.0), fontsize=8)

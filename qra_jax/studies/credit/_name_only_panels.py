@@ -63,13 +63,13 @@ def _cosines(cosine: xr.DataArray, ax: Axes) -> None:
     ax.set_yticks(range(len(rules)), rules)
     ax.invert_yaxis()
     ax.set_xlim(-1.05, 1.08)
-    panels.legend({"tree": "o", "network": "D"}, ax, loc="lower left", fontsize=8)
+    panels.legend({"tree": "o", "network": "D"}, ax, loc="upper left", fontsize=8)
 
 
 def _paths(trees: xr.DataArray, networks: xr.DataArray, ax: Axes) -> None:
     other = networks.rule.values[-1]
     shown = trees.isel(rule=slice(2, None)).max("rule")
-    mean = networks.sel(rule=trees.rule.values[2:]).mean(["rule", "seed"])
+    mean = networks.isel(rule=slice(1, -1)).mean(["rule", "seed"])
     null = networks.sel(rule=other).mean("seed")
     names = ["on policy", "epochs, clipped", "KL", "shared", "Adam"]
     place = np.arange(len(names))
@@ -77,7 +77,7 @@ def _paths(trees: xr.DataArray, networks: xr.DataArray, ax: Axes) -> None:
     floor = 1e-3
     for shift, values, color, label in (
         (-0.25, shown, plot.BEST, "tree, the furthest rule"),
-        (0.0, mean, plot.color("filtered SFT±"), "network, mean of three rules"),
+        (0.0, mean, plot.color("filtered SFT±"), "network, mean of ± and +"),
         (0.25, null, "0.7", "network, GRPO with other rollouts"),
     ):
         heights = np.maximum(values.sel(condition=names).values, floor)

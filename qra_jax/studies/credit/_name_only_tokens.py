@@ -40,7 +40,7 @@ BETA = 0.3
 
 def tree_distances(condition: str, seed: int) -> list[float]:
     """Largest distance of every rule's expected path of leaves from GRPO's, whatever the speed."""
-    asked, records, steps = three_trees(), 100, 1000
+    asked, records, steps = three_trees(), 200, 1000
     options: dict[str, Any] = {"learning_rate": 0.5, "mode": "mean", "steps": 4 * steps}
     options["record_every"] = steps // records
     if condition == "shared":

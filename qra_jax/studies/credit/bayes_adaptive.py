@@ -12,13 +12,13 @@ the attempt after a failure of the right choice is never needed: its update is e
 known at test the second attempt is that of the reference.
 
 A small decoder writes the token of its prompt three times in a row, with room for three attempts; prompts of training
-have the types 0 and 1, that of the test type 2. It is trained by GRPO with its KL penalty from a base that writes any
-triplets, with the
-type of the prompt; with a type that is the prompt's in half of the cases and else another of three candidates
-(Bayes-adaptive); the same without type 2 among the candidates; and with the prompt hidden and a type out of the three.
-The first should fail at test, where the second should try another triplet; but attempts that are rarely paid for may
-die out, as the saddle says, and the last has the same candidates and no belief to weigh. It should do as well. What is
-tested is the Bayes-adaptive objective, not the estimator of the paper, which weighs the values of a rollout by beliefs.
+have the types 0 and 1, that of the test type 2. From a base that writes any triplets it is trained by GRPO, with its
+penalty against the base, with the type of the prompt; with a type that is the prompt's in half of the cases and else
+another of three candidates (Bayes-adaptive); the same without type 2 among the candidates; and with the prompt hidden
+and a type out of the three. The first should fail at test, where the second should try another triplet; but attempts
+that are rarely paid for may die out, as the saddle says, and the last has the same candidates and no belief to weigh:
+it should do as well. What is tested is the Bayes-adaptive objective, not the estimator of the paper, which weighs the
+values of a rollout by beliefs.
 """
 
 import jax

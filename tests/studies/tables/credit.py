@@ -7,25 +7,37 @@ def _ripple(x):
     return 1e-3 * np.sin(np.arange(x.size)).reshape(x.shape)
 
 
-def _steps(uniform=20.0, critic=20.0, nine=10.0, one=30.0, slow=200.0):
-    """Steps with the best rate at the third of the grid, and many at the smallest."""
+def _grid(x, best, slow):
+    """Steps with the best rate at the third of the grid, and `slow` at the smallest."""
+    place = np.abs(np.arange(x.sizes["rate"]) - 2)
+    level = np.where(place == 2, 5, 1 + 2 * place)
+    flat = np.ones(x.shape) * (1 + _ripple(x))
+    found = x.copy(data=flat) * best * x.rate.copy(data=level.astype(float))
+    return found.where(x.rate != x.rate[0], slow * (1 + _ripple(x))).transpose(*x.dims)
 
-    def change(x):
-        name = {"uniform": uniform, "critic": critic, "MC-9": nine, "MC-1": one}
-        best = sum(name.get(str(arm), 20.0) * (x.arm == arm) for arm in x.arm.values)
-        place = np.abs(np.arange(x.sizes["rate"]) - 2)
-        factor = x.rate * 0 + np.array([slow / 20.0, *(1 + 2.0 * place[1:])])
-        return (best * factor * (1 + _ripple(x)) + 0 * x.where(np.isfinite(x), 0)).transpose(*x.dims)
 
-    return change
+def _steps(uniform=20.0, critic=20.0, nine=10.0, one=30.0):
+    level = {"uniform": uniform, "critic": critic, "MC-9": nine, "MC-1": one}
+    return lambda x: _grid(x, x.arm.copy(data=[level.get(arm, 20.0) for arm in x.arm.values]), 200.0)
 
 
 def _rival(level):
+    return lambda x: _grid(x, level, 200.0)
+
+
+def _whitened(plain, values):
+    """Steps of one rate, whitened advantages being faster."""
+
     def change(x):
-        place = np.abs(np.arange(x.sizes["rate"]) - 2)
-        return ((x.rate * 0 + level * (1 + 2.0 * place)) * (1 + _ripple(x))).transpose(*x.dims)
+        known = {"uniform": plain, "whitened": 40.0, "whitened MC-9": 40.0}
+        level = x.arm.copy(data=[known.get(arm, values) for arm in x.arm.values])
+        return (x.copy(data=1 + _ripple(x)) * level).transpose(*x.dims)
 
     return change
+
+
+def _noise(x, data):
+    return (x.copy(data=1 + _ripple(x)) * data["network"].predicted).transpose(*x.dims)
 
 
 TABLE = {
@@ -50,18 +62,14 @@ TABLE = {
         "open": lambda d: d.select("races", run=slice(2)),
     },
     "equal-rate": {
-        "holds": lambda d: d.change(
-            "races", steps=lambda x: (100 - 60 * x.arm.str.startswith("whitened")) * (1 + _ripple(x))
-        ),
-        "fails": lambda d: d.change(
-            "races", steps=lambda x: (100 - 60 * (x.arm != "uniform")) * (1 + _ripple(x))
-        ),
+        "holds": lambda d: d.change("races", steps=_whitened(100.0, 100.0)),
+        "fails": lambda d: d.change("races", steps=_whitened(100.0, 50.0)),
         "open": lambda d: d.select("races", seed=slice(2)),
     },
     "fewer": {
-        "holds": lambda d: d.change("races", steps=_steps()),
+        "holds": lambda d: d.change("races", steps=_steps()).change("larger", steps=_rival(8.0)),
         "fails": lambda d: d.change("races", steps=_steps(nine=40.0)),
-        "open": lambda d: d.select("races", seed=slice(2)),
+        "open": lambda d: d.change("races", steps=np.nan),
     },
     "third": {
         "holds": lambda d: d.change("races", steps=_steps()),
@@ -76,7 +84,7 @@ TABLE = {
     "tokens": {
         "holds": lambda d: d.change("races", steps=_steps()).change("larger", steps=_rival(8.0)),
         "fails": lambda d: d.change("races", steps=_steps()).change("larger", steps=_rival(15.0)),
-        "open": lambda d: d.select("races", seed=slice(2)).select("larger", seed=slice(2)),
+        "open": lambda d: d.change("races", steps=np.nan),
     },
     "stale": {
         "holds": lambda d: d.change("along", cosine=lambda x: 0.99 - 0.5 * (x.level >= 0.5) + 0 * x),
@@ -84,13 +92,13 @@ TABLE = {
         "open": lambda d: d.change("along", cosine=np.nan),
     },
     "on-networks": {
-        "holds": lambda d: d.change("network", noise=lambda x: d["network"].predicted * (1 + _ripple(x))),
-        "fails": lambda d: d.change("network", noise=lambda x: 1 + _ripple(x)),
+        "holds": lambda d: d.change("network", noise=lambda x: _noise(x, d)),
+        "fails": lambda d: d.change("network", noise=lambda x: x.copy(data=1 + _ripple(x))),
         "open": lambda d: d.select("network", seed=slice(2)),
     },
     "as-in-trees": {
-        "holds": lambda d: d.change("network", noise=lambda x: d["network"].predicted * (1 + _ripple(x))),
-        "fails": lambda d: d.change("network", noise=lambda x: 1 + _ripple(x)),
+        "holds": lambda d: d.change("network", noise=lambda x: _noise(x, d)),
+        "fails": lambda d: d.change("network", noise=lambda x: x.copy(data=1 + _ripple(x))),
         "open": lambda d: d.select("network", seed=slice(2)),
     },
     "network-mean": {

@@ -15,7 +15,9 @@ TABLE = {
     },
     "sizes": {
         "holds": lambda d: d.change("pushes", push=lambda x: 0.4 + 0 * x + _ripple(x)),
-        "fails": lambda d: d.change("pushes", push=lambda x: x.gap * (1 + _ripple(x))),
+        "fails": lambda d: d.change(
+            "pushes", push=lambda x: (x.copy(data=1 + _ripple(x)) * x.gap).transpose(*x.dims)
+        ),
         "open": lambda d: d.change("pushes", push=np.nan),
     },
     "whitens": {

@@ -35,7 +35,7 @@ def _signed(d):
         growth=lambda x: (
             0 * x
             + _ripple(x)
-            + sum(g * ((x.name == r) & x.condition.str.endswith("1/|o|")) for r, g in size.items())
+            + sum(g * ((x["name"] == r) & x.condition.str.endswith("1/|o|")) for r, g in size.items())
         ),
     )
 
@@ -43,7 +43,7 @@ def _signed(d):
 def _wrong(d):
     """Wrong answers of two approaches grow under GRPO over |o|."""
     d = d.change("lengths", growth=lambda x: x.where(x.rule != "GRPO", 0.3 + _ripple(x)))
-    return d.change("networks", growth=lambda x: x.where(x.name != "GRPO", 0.3 + _ripple(x)))
+    return d.change("networks", growth=lambda x: x.where(x["name"] != "GRPO", 0.3 + _ripple(x)))
 
 
 TABLE = {

@@ -33,8 +33,8 @@ def _accuracy(rule, value):
     """Last accuracies under a rule at a value, with a little scatter."""
 
     def change(x):
-        there = (x.name == rule) & (x.step == x.step.max())
-        return (x.where(~there, value) + there * _ripple(x)).transpose(*x.dims)
+        there = (x["name"] == rule) & (x.step == x.step.max())
+        return x.where(~there, value).transpose(*x.dims) + _ripple(x)
 
     return lambda d: d.change("networks", accuracy=change)
 
@@ -42,7 +42,7 @@ def _accuracy(rule, value):
 def _match(d):
     def change(x):
         values = x.values.copy()
-        rules, conditions = x.name.values, x.condition.values
+        rules, conditions = x["name"].values, x.condition.values
         for row in np.flatnonzero(rules == "± (unit weights)"):
             twin = (rules == "GRPO") & (conditions == conditions[row])
             values[row] = values[np.flatnonzero(twin)[0]]
