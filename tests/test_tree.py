@@ -419,16 +419,18 @@ def test_shared_parameters_ascend_the_sum_of_questions():
         np.testing.assert_allclose(run.log_policy[q, -1], expected, atol=1e-12)
 
 
-def test_entropy_term_is_the_gradient_of_weighed_entropies():
+@pytest.mark.parametrize(
+    "algorithm", [qra.reinforce(0.3, group_size=2), qra.rloo(2)], ids=["reinforce", "rloo"]
+)
+def test_entropy_term_is_the_gradient_of_weighed_entropies(algorithm):
     t, alpha = SMALL["uneven"], 0.7
-    plain = tree.mean_update(t, algorithm=qra.reinforce(0.3, group_size=2))
-    more = tree.mean_update(
-        t, algorithm=qra.reinforce(0.3, group_size=2), credit=credit.uniform(entropy=alpha)
-    )
+    plain = tree.mean_update(t, algorithm=algorithm)
+    more = tree.mean_update(t, algorithm=algorithm, credit=credit.uniform(entropy=alpha))
     v = tree.values(t)
-    inner = t.shape.inner
-    # A rollout's weight R − .3 in expectation given that it comes through s; the drift centres it by V₀.
-    weight = np.asarray(v.visit)[inner] * (np.asarray(v.value)[inner] - float(v.value[0]))
+    inner, first = t.shape.inner, float(v.value[0])
+    # Leave-one-out has the value of the question for a baseline.
+    baseline = 0.3 if algorithm.name == "REINFORCE" else first
+    weight = np.asarray(v.visit)[inner] * (np.asarray(v.value)[inner] - baseline)
 
     def entropies(logits):
         log_policy = t.shape.log_softmax(logits)
@@ -708,3 +710,24 @@ def test_credit_by_values_has_the_mean_of_uniform_credit_in_the_limit_of_large_g
         for given in (credit.uniform(), credit.exact(trace=0.3))
     )
     np.testing.assert_allclose(whole.log_policy, by_values.log_policy, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "algorithm", [qra.filtered_sft(group_size=3), qra.grpo(3)], ids=["positives", "grpo"]
+)
+def test_steps_that_are_not_trained_take_away_no_baseline(algorithm):
+    t, given = SMALL["hidden"], credit.uniform(confident=0.6)
+    listed = group_moments(t, algorithm=algorithm, credit=given)
+    np.testing.assert_allclose(tree.mean_update(t, algorithm=algorithm, credit=given), listed[0], atol=1e-13)
+    np.testing.assert_allclose(tree.covariance(t, algorithm=algorithm, credit=given), listed[1], atol=1e-13)
+    run = tree.train(
+        jax.random.key(0), t, steps=1, learning_rate=1.0, algorithm=algorithm, credit=given, mode="mean"
+    )
+    np.testing.assert_allclose(_moved(t, run), _centred(t, listed[0]), atol=1e-12)
+
+
+def _centred(t, update):
+    update = np.array(update)
+    for state in t.shape.inner:
+        update[t.shape.origin == state] -= update[t.shape.origin == state].mean()
+    return update

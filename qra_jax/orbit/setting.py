@@ -86,8 +86,8 @@ def gather(
             raise ValueError(_no_real_clock(algorithm, reward))
         if reward.spread is not None and algorithm.real_clock is None:
             raise ValueError(
-                f"reward: {reward.name!r} differs between rollouts of a pattern, which the clock of {algorithm.name} sees; "
-                "use qra_jax.flow"
+                f"reward: {reward.name!r} differs between rollouts of a pattern, which the clock of {algorithm.name} "
+                "sees; use qra_jax.flow"
             )
     dtype = problem.log_ref.dtype
     as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731

@@ -252,7 +252,9 @@ def _run(
     for name, value in (("log_policy0", log_policy0), ("behavior", behavior)):
         if value is not None and value.shape != shape:
             raise ValueError(f"{name}: shape {value.shape}; must be {shape}")
-    if behavior is not None and isinstance(choice, Flat):  # steps are a distribution in each state, see the status
+    if behavior is not None and isinstance(
+        choice, Flat
+    ):  # steps are a distribution in each state, see the status
         _check.log_distribution("behavior", behavior)
     _check_mode(mode, reward, algorithm, off_policy, problem, terms)
     reference = reference_of(terms)

@@ -24,8 +24,10 @@ from jaxtyping import Array, Float
 from qra_jax import _check, expectation, training
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow.velocity import velocity_function
+from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
+from qra_jax.training import moments
 from qra_jax.training.choice import Scene
 from qra_jax.training.groups import Shares
 from qra_jax.training.parts import tables_by_size
@@ -93,6 +95,8 @@ def update_function(
     elif source == "siblings":
         assert algorithm.group_size is not None
         table = tables_by_size(algorithm, algorithm.group_size, tree.log_ref.dtype, joint=False)
+    elif credit.confident is not None or credit.entropy is not None:
+        of_leaves = _uncentred(flat, algorithm, reward)
     else:
         alive = ~jnp.isneginf(flat.log_ref)
         of_leaves = velocity_function(flat, alive, algorithm, reward, (), "softmax")
@@ -114,6 +118,25 @@ def update_function(
         return slope + paths.velocity(terms, log_policy, tree.log_ref, "softmax") if terms else slope
 
     return update
+
+
+def _uncentred(flat: Problem, algorithm: Algorithm, reward: Reward) -> Callable[[Array, Array], Array]:
+    """Expected summed weights of leaves as they are: what is not trained takes away the freedom to centre them."""
+    if algorithm.group_size is None or not expectation.counts_suffice(algorithm, reward, flat):
+        raise ValueError(
+            f"credit: confident or entropy with {algorithm.name}; must be None, or the algorithm one with a group size "
+            "and the reward binary"
+        )
+    tables = algorithm.tables()
+
+    def of_leaves(policy: Array, patterns: Array) -> Array:
+        shares = moments.expected_shares(
+            policy, reward.rates(flat, patterns), tables, algorithm.size, resamples=algorithm.resamples_silent
+        )
+        assert shares.down is not None
+        return shares.up + shares.down
+
+    return of_leaves
 
 
 def covariance(
@@ -138,7 +161,8 @@ def covariance(
 
     Raises:
       ValueError: no group size, a reward that is not binary, a combination without meaning, or siblings, a process
-        reward or whitening with more than 300 000 different groups, for which updates have to be sampled.
+        reward, whitening or untrained steps of uniform credit with more than 300 000 different groups, for which
+        updates have to be sampled.
 
     Reference: derived here.
     """
@@ -148,7 +172,8 @@ def covariance(
     if credit.entropy is not None:
         raise ValueError("entropy: given; must be None, the covariance is that of the credit alone")
     log_policy = _policy(tree, log_policy)
-    if credit.whiten or credit.source in ("siblings", "process"):
+    masked = credit.source == "return" and credit.confident is not None
+    if credit.whiten or masked or credit.source in ("siblings", "process"):
         found = group_moments(tree, log_policy, algorithm=algorithm, reward=reward, credit=credit)
         return found[1]
     shape = tree.shape

@@ -159,7 +159,8 @@ def at_best(steps: xr.DataArray) -> xr.DataArray:
         best: Any = typical(steps.isel(seed=other)).fillna(np.inf).argmin("rate")
         chosen = steps.isel(seed=own).isel(rate=best).drop_vars("rate")
         found.append(chosen.where((best > 0) & (best < steps.sizes["rate"] - 1)))
-    return xr.concat(found, "seed")
+    joined: Any = xr.concat(found, "seed")
+    return joined
 
 
 def gain_at_norm(rival: xr.DataArray, steps: xr.DataArray, norm: xr.DataArray) -> xr.DataArray:

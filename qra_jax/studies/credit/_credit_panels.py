@@ -91,5 +91,5 @@ def left(races: xr.Dataset, larger: xr.Dataset, ax: Axes) -> None:
     panels.mark(9.0, ax, "reported", color=plot.RIVAL, before=True)
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_yticks(places, list(rows))
-    ax.set_xlim(0.3, 12)
+    ax.set_xlim(0.2, 12)
     panels.legend(None, ax, loc="lower right", bbox_to_anchor=(0.9, 0.0), fontsize=8)

@@ -24,6 +24,8 @@ ARMS = {("no term", 0.0): (0.0, 0.0, 0.0), ("no term, again", 0.0): (0.0, 0.0, 0
 it, times those of a random state of its depth, times the share of rollouts that come through it. The second arm is the
 first with other rollouts."""
 TREES = ("random", "hidden")
+STRENGTH, RATE = 1.0, 0.3
+"""Strength and learning rate at which the entropy of states is compared."""
 
 
 def random_tree(key: Array, depth: int, width: int) -> Tree:

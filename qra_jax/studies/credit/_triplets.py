@@ -109,7 +109,7 @@ MODEL = transformer.Decoder(Triplets.vocabulary, width=WIDTH, depth=1)
 
 def completed(tokens: Array) -> Array:
     """Place of the last token of the first triplet of each type, the length where there is none: `[..., types]`."""
-    own = tokens[..., None, :] == 1 + jnp.arange(TYPES)[:, None]
+    own = jnp.stack([tokens == 1 + kind for kind in range(TYPES)], axis=-2)
     three = own[..., 2:] & own[..., 1:-1] & own[..., :-2]
     return jnp.where(jnp.any(three, axis=-1), jnp.argmax(three, axis=-1) + 2, tokens.shape[-1])
 

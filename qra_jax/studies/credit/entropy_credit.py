@@ -28,11 +28,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from qra_jax import plot
 from qra_jax.studies import lab, papers
-from qra_jax.studies.credit import _entropy_credit
-from qra_jax.studies.credit._entropy_credit import ARMS, EVERY, KINDS, RATES, STEPS, TREES
-from qra_jax.studies.lab import panels
+from qra_jax.studies.credit import _entropy_credit, _entropy_credit_panels
+from qra_jax.studies.credit._entropy_credit import ARMS, EVERY, KINDS, RATE, RATES, STEPS, STRENGTH, TREES
+from qra_jax.studies.credit._entropy_credit_evidence import arm_of, time_to_target, tuned
 
 study = lab.Study(
     __name__, title="Advantage times entropy: none in a bandit; in a tree, entropy where things go well"
@@ -48,8 +47,8 @@ PLACES = [
 ]
 ROUNDING, GAIN, SOONER, SHIFT = 1e-12, 0.02, 0.9, 0.01
 """Of float64; gains that matter: the two points that are reported, a tenth of the time, .01 nats."""
-EARLY, STRENGTH, RATE = 3, 1.0, 0.3
-"""Record, strength and learning rate at which the entropy of states is compared."""
+EARLY = 3
+"""Record at which the entropy of states is compared."""
 EXPLORES = lab.Asked("The paper reports a gain of two points; beyond what else?", (papers.IBRO,))
 
 
@@ -115,14 +114,9 @@ def law(data):
 law.null("values of states shuffled within their depth")(lambda data: _law(data, "another state's"))
 
 
-def _arm(data: lab.Data, kind: str, strength: float) -> xr.Dataset:
-    chosen = (data.runs.kind == kind) & (data.runs.strength == strength)
-    return data.runs.isel(arm=int(np.flatnonzero(chosen.values)[0]), drop=True)
-
-
 def _moved(data: lab.Data, kind: str) -> xr.DataArray:
     """Entropy with an arm less that without it after 30 steps, up in better states and down in worse ones."""
-    one, none = (_arm(data, *arm).entropy.sel(rate=RATE) for arm in ((kind, STRENGTH), ("no term", 0.0)))
+    one, none = (arm_of(data, *arm).entropy.sel(rate=RATE) for arm in ((kind, STRENGTH), ("no term", 0.0)))
     sign = xr.DataArray([1.0, -1.0], {"side": ["better", "worse"]}, ["side"])
     return ((one - none) * sign).isel(step=EARLY, drop=True)
 
@@ -146,24 +140,6 @@ def moves(data):
 moves.null("advantages shuffled over states")(lambda data: _moves(data, SHUFFLED))
 
 
-def _time(data: lab.Data) -> xr.DataArray:
-    """Steps until half of the way from the first accuracy to the best success rate, 200 where never."""
-    accuracy = data.runs.accuracy
-    first = accuracy.isel(step=0)
-    there = accuracy >= (first + data.runs.best) / 2
-    steps = xr.where(there, accuracy.step, STEPS).min("step")
-    return steps.where(accuracy.notnull().all("step"))
-
-
-def _tuned(data: lab.Data, score: xr.DataArray, kind: str, rates: Sequence[float] = RATES) -> xr.DataArray:
-    """A score at the strength and rate that are best on the first half of the seeds, on the second half."""
-    half = score.sizes["seed"] // 2
-    own = score.isel(arm=np.flatnonzero(data.runs.kind.values == kind)).sel(rate=list(rates))
-    own = own.drop_vars(["kind", "strength"]).stack(cell=["arm", "rate"])
-    early = own.isel(seed=slice(None, half)).mean("seed", skipna=False).fillna(np.inf)
-    return own.isel(seed=slice(half, None)).isel(cell=early.argmax("cell")).drop_vars(["arm", "rate", "cell"])
-
-
 Pair = tuple[str, Sequence[float]]
 SLOW, AGAIN_SLOW = (("no term", RATES[:1]), ("no term, again", RATES[:1]))
 
@@ -171,9 +147,7 @@ SLOW, AGAIN_SLOW = (("no term", RATES[:1]), ("no term, again", RATES[:1]))
 def _gains(data: lab.Data, first: Pair, second: Pair, trees: Sequence[str] = TREES) -> lab.Evidence:
     end = data.runs.accuracy.isel(step=-1, drop=True).sel(tree=list(trees))
     words = f"last accuracy, {first[0]} less {second[0]}, each at its best"
-    return (
-        lab.difference(words, _tuned(data, end, *first), _tuned(data, end, *second)).above(GAIN).per("tree")
-    )
+    return lab.difference(words, tuned(data, end, *first), tuned(data, end, *second)).above(GAIN).per("tree")
 
 
 def _best(kind: str) -> Pair:
@@ -240,13 +214,13 @@ rate.null("no term at the lowest rate, again")(lambda data: _gains(data, AGAIN_S
 
 
 def _sooner(data: lab.Data, first: Pair, second: Pair, trees: Sequence[str] = TREES) -> lab.Evidence:
-    speed = -_time(data).sel(tree=list(trees))
+    speed = -time_to_target(data).sel(tree=list(trees))
     words = f"mean time to target within 200 steps, {first[0]} over {second[0]}, each at its best"
 
     def over(one: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
         return one.mean("seed", skipna=False) / other.mean("seed", skipna=False)
 
-    times = -_tuned(data, speed, *first), -_tuned(data, speed, *second)
+    times = -tuned(data, speed, *first), -tuned(data, speed, *second)
     return lab.statistic(words, over, *times, to=np.log, back=np.exp).below(SOONER).per("tree")
 
 
@@ -270,38 +244,4 @@ sooner.positive("no term at its best rate, beyond no term at the lowest")(
 @study.figure
 def draw(data: lab.Data) -> Figure:
     """The term's mean by place, entropies of better and worse states, and accuracies at the best settings."""
-    figure, (first, second, third) = plot.new((12.6, 3.8), ncols=3, width_ratios=[1.1, 1, 1.3])
-    panels.frame("The term's mean: only after the first step", first, x="size of the mean, α = 1", y="")
-    panels.forest(data.means["size"].rename(place="arm").transpose("arm", "seed"), first, over="seed")
-    moved = data.runs.entropy.sel(rate=RATE, tree="random")
-    none = _arm(data, "no term", 0.0).entropy.sel(rate=RATE, tree="random")
-    arms = {TERM: plot.BEST, FLIPPED: plot.RIVAL, SHUFFLED: "0.55"}
-    title = "Entropy up in better states, down in worse ones"
-    panels.frame(title, second, x="step", y="entropy less that without the term (nats)", xlim=(0, 100))
-    for kind, color in arms.items():
-        chosen = (data.runs.kind == kind) & (data.runs.strength == STRENGTH)
-        change = moved.isel(arm=int(np.flatnonzero(chosen.values)[0]), drop=True) - none
-        for side, dash in (("better", "-"), ("worse", "--")):
-            label = f"{kind}: {side} states" if kind != SHUFFLED or side == "better" else None
-            line = change.sel(side=side).mean("seed")
-            second.plot(line.step, line, dash, color=color, label=label if kind == TERM else None)
-        if kind != TERM:
-            second.plot([], [], color=color, label=kind)
-    panels.mark(0.0, second, axis="y", dash="-")
-    panels.legend(None, second, fontsize=7)
-    end = data.runs.accuracy.isel(step=-1, drop=True)
-    rows = ["no term", PLAIN, TERM, SHUFFLED, FLIPPED]
-    found: xr.DataArray = xr.concat([_tuned(data, end, kind) for kind in rows], "kind", coords="minimal")
-    found = found.assign_coords(kind=rows)
-    gain = (found - found.sel(kind="no term", drop=True)).isel(kind=slice(1, None))
-    panels.frame(
-        "What is gained at the best settings", third, x="accuracy after 200 steps, less no term", y=""
-    )
-    gain = gain.rename(kind="arm").transpose("arm", "tree", "seed")
-    colors = panels.palette(TREES)
-    panels.forest(gain, third, by="tree", over="seed", colors=colors)
-    names = {"random": "random trees", "hidden": "best leaf hidden"}
-    panels.legend(
-        {names[name]: color for name, color in colors.items()}, third, loc="lower right", fontsize=8
-    )
-    return figure
+    return _entropy_credit_panels.draw(data)
