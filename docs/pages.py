@@ -42,6 +42,7 @@ MODULES += [
         "result",
         "solver",
         "moments",
+        "restarts",
     )
 ]
 MODULES += ["tree.file", "tree.picture", "tree.panels"]

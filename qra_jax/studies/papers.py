@@ -1172,3 +1172,13 @@ BARL = Paper(
     reported="",
     read="second-hand",
 )
+SPARKLE = Paper(
+    "SPARKLE",
+    authors="Wang et al.",
+    arxiv="2506.04723",
+    version="",
+    place="",
+    says="RL with parts of the solution as hints makes hard problems useful for training.",
+    reported="prompts with 0 to 4 quarters of the solution",
+    read="in part",
+)

@@ -1,6 +1,6 @@
 """Trees of reasoning steps: question → step → … → answer, with exact values and credit for each step."""
 
-from qra_jax.tree import credit as credit, instances as instances
+from qra_jax.tree import credit as credit, instances as instances, restarts as restarts
 from qra_jax.tree.credit import Credit as Credit
 from qra_jax.tree.file import load as load
 from qra_jax.tree.model import Tree as Tree

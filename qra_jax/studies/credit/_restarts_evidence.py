@@ -8,16 +8,7 @@ from qra_jax.studies.credit._restarts import MAZE, RUNS, STARTS, TASKS
 
 ROUNDING, HALF, GAIN, WORTH = 1e-12, 0.3, 0.25, 0.05
 """Of float64; an exponent that is further off is another law; a chance that is well higher, and one that matters."""
-SPARKLE = lab.Paper(
-    "SPARKLE",
-    authors="Wang et al.",
-    arxiv="2506.04723",
-    version="",
-    place="",
-    says="RL with parts of the solution as hints makes hard problems useful for training.",
-    reported="prompts with 0 to 4 quarters of the solution",
-    read="in part",
-)
+
 REFLECTS, ACCURACY = "chance of reflecting after a bad step", "accuracy"
 
 

@@ -44,7 +44,7 @@ RESTS, PRIOR, TIME = [1e-1, 1e-2, 1e-3, 1e-4], "uneven", 3000.0
 CLOCKS = {"REINFORCE": reinforce(), "GRPO": grpo()}
 ROUNDING, GAIN, CLOSE = 1e-12, 0.05, 0.02
 """Of float64; a gain that matters, and a distance that does not."""
-STEPS, LEARNT = lab.scale(75, 150), 120
+STEPS, LEARNT = lab.scale(75, 300), lab.scale(120, 300)
 """Updates of GRPO, and of the bases."""
 ONE, BAYES, BLIND, HIDDEN = ARMS
 KINDS = ["type hidden", "type known"]
@@ -99,7 +99,7 @@ def escapes(cell):
 @study.experiment()
 def networks(run: lab.Run) -> xr.Dataset:
     """Chances to be right along training, for prompts of training and the test prompt."""
-    sizes = {"seeds": run(lab.scale(4, 8)), "learnt": LEARNT, "steps": run(STEPS)}
+    sizes = {"seeds": run(lab.scale(4, 8)), "learnt": run(LEARNT), "steps": run(STEPS)}
     found = run.bank.get(_triplets.trained, seed=run.seed, rate=3e-3, **sizes)
     return lab.dataset(
         {

@@ -33,7 +33,6 @@ from qra_jax.studies.credit._restarts_evidence import (
     ACCURACY,
     REFLECTS,
     ROUNDING,
-    SPARKLE,
     bonus,
     closed,
     gain,
@@ -52,7 +51,7 @@ STEPS, EVERY, LEARNING = 200, 10, 0.3
 SMALL, LARGER, SAME = 1e-6, "1.5 times", "once"
 """Of the constant added to a standard deviation; what a bonus may do to the weights of a group."""
 QUESTION, HINTS, FALSE, ANY, BASE, OWN = STARTS
-DERIVED = lab.Derived("this study's text", (papers.SATORI, SPARKLE))
+DERIVED = lab.Derived("this study's text", (papers.SATORI, papers.SPARKLE))
 
 
 @study.experiment(
@@ -229,7 +228,7 @@ def _(data):
 @study.claim(
     "With prefixes of the right solution sampled training solves the maze of q = .1 with an accuracy .25 or more above "
     "that of as many rollouts from the question.",
-    origin=SPARKLE,
+    origin=papers.SPARKLE,
 )
 def useful(data):
     return gain(data, "maze, right prefixes", ACCURACY)
