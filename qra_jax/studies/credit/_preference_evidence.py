@@ -25,7 +25,7 @@ def moving(paths: xr.Dataset) -> xr.DataArray:
 
 
 def goes_along(data: lab.Data, pairs: str, least: float = 0.0) -> lab.Evidence:
-    """Paths of one kind of pairs keep to the direction of the policy gradient, for β from a least one on."""
+    """Paths of one kind of pairs keep to the direction of the policy gradient; for β from where pulls underflow."""
     seen = data.paths.sel(pairs=pairs, single=0.0)
     angle = moving(seen.sel(beta=seen.beta[seen.beta >= least]))
     return lab.exact("largest angle to the policy gradient, degrees", angle).below(ANGLE).per("beta")
