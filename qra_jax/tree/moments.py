@@ -180,12 +180,10 @@ def covariance(
     patterns = tree.leaf_log_policy(log_policy)
     if credit.source == "return":
         of_leaves = training.gradient_covariance(tree.flat(), patterns, algorithm=algorithm, reward=reward)
-        paths, known = Paths(shape), numbers(tree, log_policy, reward, credit)
+        paths = Paths(shape)
 
         def project(weights: Array) -> Array:
-            scene = _scene(log_policy, None, known, None, None, expected=False)
-            paid = paths.credit(Shares(weights, None, weights, weights), scene)
-            return paths.gradient(paid.up, jnp.exp(log_policy), log_policy, "softmax")
+            return paths.gradient(paths.spread(weights), jnp.exp(log_policy), log_policy, "softmax")
 
         matrix = jax.vmap(project, 1, 1)(jnp.eye(len(shape.leaves), dtype=log_policy.dtype))
         return matrix @ of_leaves @ matrix.T
@@ -285,7 +283,7 @@ def group_moments(
         every = every / jnp.sum(every)
     known = numbers(tree, log_policy, reward, credit)
     paths = Paths(shape, credit.source, None, credit.bounds, credit.whiten)
-    table = None
+    table, tables = None, algorithm.tables()
     if credit.source == "siblings":
         table = tables_by_size(algorithm, group, rates.dtype, joint=False)
 
@@ -293,7 +291,6 @@ def group_moments(
         taken, right = (jnp.zeros_like(rates).at[leaf].add(x) for x in (row, row * verdict))
         shares = Shares(right / group, None, rates, rates, taken / group)
         if not credit.by_values and credit.source != "siblings":
-            tables = algorithm.tables()
             k = jnp.round(jnp.sum(right)).astype(int)
             weights = (tables.right[k] * right + tables.wrong[k] * (taken - right)) / group
             shares = shares._replace(up=weights)

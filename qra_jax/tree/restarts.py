@@ -24,12 +24,12 @@ from jaxtyping import Array, ArrayLike, Float
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow import event as events
-from qra_jax.flow.solver import default_options, follow
-from qra_jax.flow.system import guarded_system
+from qra_jax.flow.solver import default_options
 from qra_jax.reward import Reward, verifiable
 from qra_jax.tree.credit import uniform
 from qra_jax.tree.model import Tree
 from qra_jax.tree.result import TreeTrajectory
+from qra_jax.tree.solver import follow_logits
 from qra_jax.tree.training import check
 from qra_jax.tree.values import values
 
@@ -200,22 +200,9 @@ def _solve(
     event: str | None,
     **options: Any,
 ) -> TreeTrajectory:
-    shape, alive = tree.shape, ~jnp.isneginf(tree.log_ref)
-
-    def log_policy_of(theta: Array) -> Array:
-        return shape.log_softmax(jnp.where(alive, theta, -jnp.inf))
-
-    def velocity(theta: Array) -> Array:
-        now = log_policy_of(theta)
-        weights = fixed if moving is None else moving(now)
+    def velocity(log_policy: Array) -> Array:
+        weights = fixed if moving is None else moving(log_policy)
         assert weights is not None
-        return _update(tree, algorithm, reward, now, weights)
+        return _update(tree, algorithm, reward, log_policy, weights)
 
-    def observe(theta: Array) -> tuple[Array, Array]:
-        return tree.leaf_log_policy(log_policy_of(theta)), tree.success
-
-    system = guarded_system(shape.log_softmax(tree.log_ref), alive, velocity, observe, True)
-    remaining = None if event is None else events.condition(event, target, tree.flat(), system)
-    found = follow(system, ts=ts, remaining=remaining, **options)
-    log_policy = jnp.where(system.valid, jax.vmap(log_policy_of)(found.states), jnp.nan)
-    return TreeTrajectory(tree, ts, log_policy, found.status, found.stats)
+    return follow_logits(tree, tree.log_ref, velocity, ts, target, event=event, **options)

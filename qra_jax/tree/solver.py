@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -102,8 +102,35 @@ def _solve(
     event: str | None,
     **options: Any,
 ) -> TreeTrajectory:
-    shape, alive = tree.shape, ~jnp.isneginf(start)
     update = update_function(tree, algorithm, reward, terms, credit)
+    return follow_logits(tree, start, update, ts, target, event=event, **options)
+
+
+def follow_logits(
+    tree: Tree,
+    start: Array,
+    velocity: Callable[[Array], Array],
+    ts: Array,
+    target: Array,
+    *,
+    event: str | None,
+    **options: Any,
+) -> TreeTrajectory:
+    """Follow the logits of a tree's steps along a velocity.
+
+    Args:
+      tree: the question.
+      start: `[steps]`, logits at t = 0; steps at −inf stay there.
+      velocity: of the logits, a function of `[steps]` log π.
+      ts: `[times]`, when to save.
+      target: of the event.
+      event: as in [`solve`][].
+      **options: those of [`qra_jax.flow.solver.follow`][].
+
+    Returns:
+      A [`TreeTrajectory`][].
+    """
+    shape, alive = tree.shape, ~jnp.isneginf(start)
 
     def log_policy_of(theta: Array) -> Array:
         return shape.log_softmax(jnp.where(alive, theta, -jnp.inf))
@@ -112,7 +139,7 @@ def _solve(
         return tree.leaf_log_policy(log_policy_of(theta)), tree.success
 
     system = guarded_system(
-        shape.log_softmax(start), alive, lambda theta: update(log_policy_of(theta)), observe, True
+        shape.log_softmax(start), alive, lambda theta: velocity(log_policy_of(theta)), observe, True
     )
     remaining = None if event is None else events.condition(event, target, tree.flat(), system)
     found = follow(system, ts=ts, remaining=remaining, **options)
