@@ -70,7 +70,7 @@ def solve(
 
     >>> from qra_jax.tree import instances
     >>> solve(instances.chain([.5, .5]), ts=[10.]).accuracy.round(3).tolist()
-    [0.777]
+    [0.836]
     """
     check(tree, algorithm, reward, credit, "flow")
     of_one_question(tree, None)
