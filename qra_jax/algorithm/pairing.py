@@ -52,7 +52,7 @@ def paired_grpo(group_size: int, pairs: int) -> Algorithm:
 
     Reference: Zhu et al., arXiv 2508.05612 (Shuffle-R1, G = 16, M = 4); clock *derived here*.
 
-    >>> [round(float(paired_grpo(16, 4).clock(rho)), 2) for rho in (.5, .1, .01)]
+    >>> paired_grpo(16, 4).clock(jnp.asarray([.5, .1, .01])).round(2).tolist()
     [2.0, 5.16, 7.19]
     """
     group = _check.group_size(group_size, low=2)
