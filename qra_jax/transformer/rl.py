@@ -120,7 +120,7 @@ def train(
         sequence are equal. `clip` is a range of ratios for GMPO, too: the paper's $e^{\pm.4}$ is `(.33, .49)`.
       token_mask: which tokens the reward teaches; default: all of them.
       decisions: `"all"` tokens learn, or `"pattern"`, the first one alone.
-      credit: how tokens are paid, from [`qra_jax.tree.credit`][]; a state is a question with the tokens written so far,
+      credit: how tokens are paid, from `qra_jax.tree.credit`; a state is a question with the tokens written so far,
         and `segments` are places of tokens, 0 being the first of the answer. `exact()` needs a task whose right
         sequences can be enumerated (controlled ones and trees; not arithmetic, in which anything may be written before
         the answer). `monte_carlo(K)` continues K times from the state before each token, or before each segment.

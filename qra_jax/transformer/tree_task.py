@@ -42,7 +42,7 @@ class Steps(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TreeTask:
-    """A tree as a decoder's task. Build it with [`tree_task`][].
+    """A tree as a decoder's task. Build it with `tree_task`.
 
     Attributes:
       tree: the question, or several of one shape with a leading axis `[questions]`.
@@ -212,7 +212,7 @@ class TreeTask:
           params: its parameters.
 
         Returns:
-          [`Steps`][]; row q is a policy for [`qra_jax.tree.values`][] and all else of `qra_jax.tree`.
+          a `Steps`; row q is a policy for `qra_jax.tree.values` and all else of `qra_jax.tree`.
         """
         asked, shape = self.questions(jnp.arange(self.number)), self.tree.shape
         rows = jnp.broadcast_to(jnp.asarray(self._rows)[None], (self.number, *self._rows.shape))

@@ -12,7 +12,7 @@ def load(path: str | Path) -> Tree:
     """Read a tree from a YAML file, or from a JSON or TOML file of the same form.
 
     The question has `steps`, a list; each of these has a `chance` and either a `success` rate or `steps` of its own, as
-    [`Tree.from_nested`][qra_jax.tree.Tree.from_nested] takes them:
+    `Tree.from_nested` takes them:
 
         name: sum of a series
         steps:

@@ -30,7 +30,7 @@ def draw_paid(
 
     Args:
       tree: the question; of a large tree the most visited part is drawn.
-      paid: of [`qra_jax.tree.paid`][].
+      paid: of `qra_jax.tree.paid`.
       log_policy: `[steps]`, log π(step | state); default: the reference policy.
       title: the name of the estimator; the mean noise of a step is said behind it.
       ax: where to draw.
@@ -61,7 +61,7 @@ def mean_noise(paid: Paid, visit: Any) -> float:
     """Root of the mean variance of what a step is paid, over the steps of a rollout.
 
     Args:
-      paid: of [`qra_jax.tree.paid`][].
+      paid: of `qra_jax.tree.paid`.
       visit: `[states]`, how often each is visited.
 
     Returns:
@@ -82,7 +82,7 @@ def sheet(
 
     Args:
       tree: the question.
-      paid: of [`qra_jax.tree.paid`][], by the name of the estimator; may be empty.
+      paid: of `qra_jax.tree.paid`, by the name of the estimator; may be empty.
       log_policy: `[steps]`, log π(step | state); default: the reference policy.
       reward: what an answer earns, for values.
 

@@ -125,7 +125,7 @@ def follow_logits(
       ts: `[times]`, when to save.
       target: of the event.
       event: as in [`solve`][].
-      **options: those of [`qra_jax.flow.solver.follow`][].
+      **options: those of `qra_jax.flow.solver.follow`.
 
     Returns:
       A [`TreeTrajectory`][].
