@@ -46,6 +46,10 @@ MODULES += [
     )
 ]
 MODULES += ["tree.file", "tree.picture", "tree.panels"]
+MODULES += [
+    f"transformer.{name}"
+    for name in ("graphs", "formats", "hints", "segments", "streams", "teaching", "process")
+]
 MODULES += ["fit.runs", "fit.runs.signals", "fit.shares", "fit.watch"]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qra_jax.consult.inputs import Logged
     from qra_jax.consult.outlook import Outlook
     from qra_jax.consult.rates import Eta
+    from qra_jax.consult.recipe_map import Recommendation
     from qra_jax.population import Population
 
 NAMED = ("algorithm", "beta", "clip_low", "clip_high", "epochs", "staleness")
@@ -38,6 +39,8 @@ BY_CONFIG = tuple(dict.fromkeys(("group_size", *NAMED, *OFF_POLICY)))
 """Settings that a configuration gives."""
 STEPS, ETA, LOGIT = 1000, 0.1, 1e-4
 """Steps and η where nothing tells them, and the η below which an optimizer's learning rate was meant."""
+COVERAGE = (1, 16)
+"""The k of pass@k by which the map of recipes is read."""
 GROUP, QUESTIONS = 16, 64
 """Rollouts of a question and questions of a step, where nothing tells them."""
 
@@ -66,6 +69,7 @@ class Answer:
     questions: int = 1
     careful: list[str] = field(default_factory=list)
     ended: tuple[float, float] | None = None
+    recipe: Recommendation | None = None
 
 
 def advise(command: Advise) -> int:
@@ -123,6 +127,12 @@ def read(command: Advise) -> Asked:
         raise ValueError("missing: --ref and --success, or --questions, --pass-at or --from")
     if command.questions is not None and command.pass_at:
         raise ValueError("pass_at: given with questions; must be one of them")
+    if command.demonstrations < 0:
+        raise ValueError(f"demonstrations: {command.demonstrations}; must be 0 or above")
+    if command.demonstrations and not (command.pass_at or command.questions):
+        raise ValueError(
+            "demonstrations: given alone; must be with pass_at or questions, which tell coverage"
+        )
     if command.went and len(command.went) != 2:
         raise ValueError(f"went: {len(command.went)} numbers; must be START END")
     for name, value in (("went", command.went), ("lr", (command.lr,))):
@@ -191,7 +201,14 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     import jax
 
     from qra_jax import consult
-    from qra_jax.consult import advice_report, alternatives, examination, inputs as brought, outlook
+    from qra_jax.consult import (
+        advice_report,
+        alternatives,
+        examination,
+        inputs as brought,
+        outlook,
+        recipe_map,
+    )
 
     questions = command.batch_prompts
     if questions is None and preset is not None:
@@ -203,6 +220,10 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     if command.steps is None and asked.log is None and (preset is None or preset.setup.steps is None):
         assumed.append(f"{STEPS} steps (--steps)")
     answer = Answer(names=asked.names, questions=questions)
+    if asked.population is not None and asked.population.constant not in (0.0, 1.0):
+        coverage = {k: asked.population.pass_at(k) for k in COVERAGE}
+        budget = settings.group_size * questions * settings.steps
+        answer.recipe = recipe_map.recommend(coverage, demonstrations=command.demonstrations, rollouts=budget)
     if (settings.clip_low, settings.clip_high) != (None, None) and not settings.clips:
         answer.careful.append("With one epoch on fresh rollouts all ratios are one: the clip never acts.")
     if assumed:
@@ -360,6 +381,7 @@ def to_json(answer: Answer) -> str:
             if answer.outlook is None
             else outlook_report.plain(answer.outlook, answer.others),
             "advice": None if answer.advice is None else advice_report.plain(answer.advice),
+            "recipe": None if answer.recipe is None else answer.recipe.plain(),
             "careful": answer.careful,
         },
         allow_nan=False,
@@ -395,6 +417,8 @@ def show(answer: Answer) -> None:
         lines += advice_report.story(answer.advice, answer.names, answer.questions)
     if answer.outlook is not None and answer.advice is None:
         lines += outlook_report.helps(answer.outlook, answer.others)
+    if answer.recipe is not None:
+        lines += answer.recipe.lines()
     for line in lines:
         say(console, line)
     if answer.advice is not None and answer.advice.constant is None:

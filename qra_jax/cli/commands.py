@@ -75,6 +75,8 @@ class Advise:
     """Pass rates of many questions, a row each: column pass_rate, or correct and n."""
     pass_at: Annotated[tuple[str, ...], _arg("K=SHARE [K=SHARE ...]")] = ()
     """Pass@k of the base model, such as 1=.31 8=.64, in place of questions."""
+    demonstrations: Annotated[int, _arg("N")] = 0
+    """Questions with a solution at hand, for the map of recipes: with questions or pass-at."""
     from_: Annotated[str | None, _arg("LOG", "from")] = None
     """A training log: says what it shows, and gives questions, start, end and steps where not given."""
     column: Annotated[str | None, _arg("NAME")] = None

@@ -26,6 +26,7 @@ ORDER = (
     "networks",
     "weights",
     "credit",
+    "data",
     "runs",
 )
 """Subjects in the order of the report; others follow."""

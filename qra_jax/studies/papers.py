@@ -1182,3 +1182,168 @@ SPARKLE = Paper(
     reported="prompts with 0 to 4 quarters of the solution",
     read="in part",
 )
+
+# Data before and during RL
+
+PRE = Paper(
+    "PRE",
+    authors="Zhang, Neubig, Yue",
+    arxiv="2512.07783",
+    version="v1",
+    place="abstract",
+    says=(
+        "RL gives true gains of capability (pass@128) only where pre-training leaves headroom and where its data are "
+        "at the edge of the model's competence, difficult but not out of reach."
+    ),
+    reported="up to 42 % of pass@128, out of the distribution of pre-training only",
+)
+PRE_EXPOSURE = Paper(
+    "PRE-EXPOSURE",
+    authors="Zhang, Neubig, Yue",
+    arxiv="2512.07783",
+    version="v1",
+    place="abstract",
+    says=(
+        "To generalise to another context a model needs little, but enough, exposure to it in pre-training; then RL "
+        "transfers reliably."
+    ),
+    reported="1 % of the pre-training data is enough; 0 and .1 % are not",
+)
+PRE_PROCESS = Paper(
+    "PRE-PROCESS",
+    authors="Zhang, Neubig, Yue",
+    arxiv="2512.07783",
+    version="v1",
+    place="abstract",
+    says="Rewards that look at the process reduce reward hacking and make reasoning more faithful.",
+    reported="a right answer earns .2, and .8 times the share of right steps",
+)
+INFL_CONDITIONS = Paper(
+    "INFL-CONDITIONS",
+    authors="Cen et al.",
+    arxiv="2505.18917",
+    version="v2",
+    place="abstract",
+    says=(
+        "Two conditions make RL after SFT effective: rollout accuracies from which RL can learn, and strong "
+        "co-influence, by which training data affect performance on other samples (BRIDGE)."
+    ),
+    read="in part",
+)
+INFL_GAIN = Paper(
+    "INFL-GAIN",
+    authors="Cen et al.",
+    arxiv="2505.18917",
+    version="v2",
+    place="abstract",
+    says=(
+        "Demonstrations into which exploring and exploiting behaviours are injected before RL significantly "
+        "increase the gain of RL over the model before it (BRIDGE)."
+    ),
+    read="in part",
+)
+PRE_MID = Paper(
+    "PRE-MID",
+    authors="Zhang, Neubig, Yue",
+    arxiv="2512.07783",
+    version="v1",
+    place="abstract, 3",
+    says="Mid-training significantly enhances performance under fixed compute compared with RL only.",
+    read="in part",
+)
+PRE_LIGHT = Paper(
+    "PRE-LIGHT",
+    authors="Zhang, Neubig, Yue",
+    arxiv="2512.07783",
+    version="v1",
+    says=(
+        "At equal budgets most of it in mid-training, with light RL after it, has the best pass@1 at the edge of "
+        "the trained band."
+    ),
+)
+PRE_HEAVY = Paper(
+    "PRE-HEAVY",
+    authors="Zhang, Neubig, Yue",
+    arxiv="2512.07783",
+    version="v1",
+    says="Heavy RL after some mid-training does best on questions far beyond what was read.",
+)
+ECHO_ONE = Paper(
+    "ECHO-ONE",
+    authors="Zhao, Meterez, Kakade, Pehlevan, Jelassi, Malach",
+    arxiv="2504.07912",
+    place="abstract",
+    says=(
+        "RL (PPO, GRPO, expert iteration) after pre-training on a mixture of formats converges towards one dominant "
+        "output distribution, which amplifies a pattern of the pre-training data."
+    ),
+)
+ECHO_BEST = Paper(
+    "ECHO-BEST",
+    authors="Zhao, Meterez, Kakade, Pehlevan, Jelassi, Malach",
+    arxiv="2504.07912",
+    says=(
+        "The format that RL amplifies is typically the one the base model does best with, which need not be the most "
+        "frequent one."
+    ),
+    reported="62 % against 28 % of the outputs at the start, and the 28 % win; in some mixtures the worse one wins",
+)
+ECHO_EARLY = Paper(
+    "ECHO-EARLY",
+    authors="Zhao, Meterez, Kakade, Pehlevan, Jelassi, Malach",
+    arxiv="2504.07912",
+    says="The change of format happens early in RL and coincides with the gain of pass@1.",
+)
+ECHO_PASS = Paper(
+    "ECHO-PASS",
+    authors="Zhao, Meterez, Kakade, Pehlevan, Jelassi, Malach",
+    arxiv="2504.07912",
+    says="While pass@1 rises in RL, pass@64 may fall.",
+)
+ECHO_KL = Paper(
+    "ECHO-KL",
+    authors="Zhao, Meterez, Kakade, Pehlevan, Jelassi, Malach",
+    arxiv="2504.07912",
+    says="With a larger coefficient of the KL penalty (of 0, 1e-3, 1e-2) more than one format remains.",
+)
+ECHO_SIZE = Paper(
+    "ECHO-SIZE",
+    authors="Zhao, Meterez, Kakade, Pehlevan, Jelassi, Malach",
+    arxiv="2504.07912",
+    says=(
+        "On one mixture models of different sizes come to prefer different formats: small ones a simpler, large ones "
+        "a richer one."
+    ),
+    reported="150M parameters: programs; 1B: natural language",
+)
+RPT = Paper(
+    "RPT",
+    authors="Dong, Dong, Tang, Ye, Sun, Sui, Wei",
+    arxiv="2506.08007",
+    version="v1",
+    place="Abstract",
+    says=(
+        "Next-token prediction as a task for RL, rewarded for the right next token of a text, improves the accuracy "
+        "of predicting the next token, the more so the more is computed."
+    ),
+)
+RPT_FOUNDATION = Paper(
+    "RPT-FOUNDATION",
+    authors="Dong, Dong, Tang, Ye, Sun, Sui, Wei",
+    arxiv="2506.08007",
+    version="v1",
+    place="Abstract",
+    says="RL on the text of pre-training provides a strong foundation for further reinforcement fine-tuning.",
+)
+RLPT = Paper(
+    "RLPT",
+    authors="Li et al.",
+    arxiv="2509.19249",
+    version="v2",
+    place="Abstract",
+    says=(
+        "RL on pre-training data, rewarded for predicting the next segment of a text, provides a solid foundation "
+        "for RLVR: it extends the reasoning boundaries of models and enhances RLVR performance."
+    ),
+    reported="+3.0, 5.1, 8.1, 6.0, 6.6 and 5.3 points on six benchmarks for Qwen3-4B-Base",
+)

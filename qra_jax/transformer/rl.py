@@ -27,13 +27,21 @@ from qra_jax.algorithm import Algorithm
 from qra_jax.off_policy import OffPolicy
 from qra_jax.regularizer import Regularizer
 from qra_jax.trajectory import Outcome
-from qra_jax.transformer import batch, credit as credits, history, penalty as penalties, surrogate
+from qra_jax.transformer import (
+    batch,
+    credit as credits,
+    history,
+    penalty as penalties,
+    surrogate,
+    teaching as lessons,
+)
 from qra_jax.transformer.masks import TokenMask
 from qra_jax.transformer.model import Model, Params, score, status, wide
 from qra_jax.transformer.reward import SequenceReward, verifiable
 from qra_jax.transformer.sampling import Questions, Rollouts, sample
 from qra_jax.transformer.surrogate import NORMALIZATIONS, ON_POLICY, objective
 from qra_jax.transformer.task import Task, Verification
+from qra_jax.transformer.teaching import Teaching
 from qra_jax.tree.credit import Credit, uniform
 
 PENALTIES = ("position", "sequence")
@@ -52,7 +60,8 @@ class Run(Outcome):
       seen: what `probe` returned, leading axis `[times]`.
       stats: `[times − 1]` each, means over the steps between records: `reward`, `right` (answers, announced or
         not), `formatted`, `silent` (groups whose rewards are all equal), `length`, `entropy` (nats a token), `tokens`
-        (sampled in a step, those of value rollouts and greedy answers among them).
+        (sampled in a step, those of value rollouts and greedy answers among them); with `teaching` also `taught`,
+        tokens of the demonstrations learnt from in a step, and `shown`, how many demonstrations these are.
       status: a `Status`: OK, or DIVERGED where parameters have left the numbers.
     """
 
@@ -84,6 +93,7 @@ def train(
     token_mask: TokenMask | None = None,
     decisions: str = "all",
     credit: Credit = _UNIFORM,
+    teaching: Teaching | None = None,
     record_every: int = 1,
     probe: Callable[[Params], Any] | None = None,
 ) -> Run:
@@ -129,6 +139,7 @@ def train(
         an algorithm with normalisation values are multiplied by the algorithm's scale, as in a tree: its clock with
         exact values, and else the slope of each rollout's weight in its own reward (see `qra_jax.transformer.credit`).
         Values are of the policy that samples, so they need on-policy rollouts; `process()` is not for networks.
+      teaching: a supervised step beside that of RL, for some of the questions, from `qra_jax.transformer.teaching`.
       record_every: steps between records; divides `steps`.
       probe: `params -> pytree`, what to record, also before the first step.
 
@@ -166,6 +177,7 @@ def train(
     history.check(off_policy)
     penalties.check(regularizers, penalty)
     credits.check(credit, task, algorithm, reward or verifiable(), off_policy, token_mask)
+    lessons.check(teaching, steps)
     if regularizers and penalty == "sequence" and not off_policy.on_policy:
         raise ValueError(
             f"off_policy: {off_policy}; must be on-policy with penalty='sequence', which is of on-policy samples"
@@ -236,6 +248,9 @@ def train(
             if off_policy.staleness:  # the policy of now, which is another than the one that sampled
                 below = penalties.at(forced(params, asked, rollouts.tokens), rollouts.tokens)
             weight = surrogate.correction(off_policy, below, rollouts.log_prob, learns)
+        given = None
+        if teaching is not None:
+            given = teaching.given(jax.random.fold_in(keys[0], 1), index, asked, rollouts, rewards)
         # Whether ratios are one before the first update.
         equal = off_policy.fresh or off_policy.correction is not None
         for epoch in range(off_policy.epochs):
@@ -259,6 +274,7 @@ def train(
                     entropy=credit.entropy,
                 )
             )(params)
+            slope = slope if given is None else given.added(slope, model, params)
             descent = wide(jax.tree.map(jnp.negative, slope))
             change, memory = optimiser.update(descent, memory, wide(params))
             params = optax.apply_updates(params, change)
@@ -271,7 +287,9 @@ def train(
                 kl = jnp.sum(apart) / number
             later.append(penalties.next_reference(update, last, params, index, kl))
         stats = statistics(rollouts, verdict, rewards)
-        stats |= {"silent": jnp.mean(silent.astype(rewards.dtype)), "tokens": tokens}
+        stats |= {"silent": jnp.mean(silent.astype(rewards.dtype)), "tokens": tokens} | (
+            given.stats if given else {}
+        )
         return (params, memory, {"sampler": past, "references": later, "critic": critic}), stats
 
     state = {

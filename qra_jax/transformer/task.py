@@ -38,6 +38,8 @@ class Verification(NamedTuple):
     """The steps written out are those of the pattern, without a mistake."""
     answer: Int[Array, "N G"]
     """A number for the answer, equal for equal answers; −1 if there is none."""
+    progress: Float[Array, "N G"] | None = None
+    """The share of the steps that are right, where the task checks each of them."""
 
 
 class Solutions(NamedTuple):

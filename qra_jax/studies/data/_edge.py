@@ -1,0 +1,182 @@
+"""Networks that solve graphs: reinforced, taught, and tried, arms and seeds side by side."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from qra_jax import transformer as tf
+from qra_jax.algorithm import grpo
+from qra_jax.batching import many
+from qra_jax.metrics import pass_at_k_estimate
+from qra_jax.studies import lab
+from qra_jax.studies.data import _bases as bases
+from qra_jax.transformer.graphs import Graphs, graphs
+from qra_jax.transformer.process import process_gated
+
+GROUP, QUESTIONS = 8, 16
+"""Rollouts of a question; questions of a step."""
+RATE, TAUGHT = 3e-4, 1e-3
+"""Learning rates of Adam, of RL and of supervised steps. That of RL was chosen on one network (RL on 5–6, 50 steps):
+1e-3 loses what it could do, 1e-4 and 3e-4 gain alike."""
+GATED, OUTCOME = 0.2, 1.0
+"""What a right answer without any right line earns: as in the paper, and by the answer alone."""
+FIRST, HALF, SECOND = 0.0, 0.5, 1.0
+"""Shares of the second context."""
+
+
+class Amounts(NamedTuple):
+    """How much is computed."""
+
+    steps: int
+    asked: int
+    tries: int
+    rooms: tuple[int, int]
+    """Room of arrays for questions up to `ROOM` operations, and beyond."""
+    exposed: int
+    """Steps in which rare names are read, of as many sequences as RL samples."""
+    later: int
+    """Steps of RL after them."""
+
+
+AMOUNTS = lab.scale(Amounts(2, 4, 16, (9, 9), 2, 2), Amounts(80, 16, 128, (6, 9), 40, 60))
+
+
+class Arm(NamedTuple):
+    """What one network is asked."""
+
+    band: tuple[int, int]
+    second: float = FIRST
+    floor: float = GATED
+
+
+def numbers_of_tries(tries: int) -> np.ndarray:
+    """The k of pass@k."""
+    return 2 ** np.arange(int(np.log2(tries)) + 1)
+
+
+def _task(room: int, low: Any, high: Any, second: Any) -> Graphs:
+    return graphs((1, 1), room=room).asking(low, high, second)
+
+
+@cache
+def _reinforcing(seeds: int, width: int, depth: int, room: int, steps: int) -> Any:
+    model = tf.Decoder(graphs().vocabulary, width=width, depth=depth)
+
+    def one(key: Array, params: Any, low: Array, high: Array, second: Array, floor: Array) -> Any:
+        options: dict[str, Any] = {"algorithm": grpo(GROUP), "reward": process_gated(floor)}
+        options |= {"steps": steps, "questions": QUESTIONS, "learning_rate": RATE, "record_every": steps}
+        run = tf.train(key, model, params, _task(room, low, high, second), **options)
+        return run.params, {name: run.stats[name][0] for name in ("silent", "right", "tokens")}
+
+    return many(one, block=1, chunk=seeds)
+
+
+@cache
+def _teaching(seeds: int, width: int, depth: int, room: int, steps: int) -> Any:
+    model = tf.Decoder(graphs().vocabulary, width=width, depth=depth)
+
+    def one(key: Array, params: Any, shares: Array, second: Array) -> Any:
+        task = graphs((1, 1), room=room, second=second).mixed(shares)
+        options: dict[str, Any] = {"steps": steps, "questions": QUESTIONS * GROUP, "rate": TAUGHT}
+        return bases.continued(key, model, params, task.demonstrations, **options)
+
+    return many(one, block=1, chunk=seeds)
+
+
+@cache
+def _trying(seeds: int, width: int, depth: int, room: int, asked: int, tries: int) -> Any:
+    model = tf.Decoder(graphs().vocabulary, width=width, depth=depth)
+
+    def one(key: Array, again: Array, params: Any, low: Array, high: Array, second: Array) -> Any:
+        task = _task(room, low, high, second)
+        questions = task.draw(key, asked)
+        rollouts = tf.sample(
+            jax.random.fold_in(key, again),
+            model,
+            params,
+            questions,
+            group=tries,
+            length=task.length,
+            end=task.end,
+        )
+        verdict = task.verify(key, questions, rollouts)
+        passed = [jnp.mean(pass_at_k_estimate(verdict.steps, int(k))) for k in numbers_of_tries(tries)]
+        return {
+            "passed": jnp.stack(passed),
+            "right": jnp.mean(verdict.right),
+            "line": jnp.mean(verdict.progress),
+            "never": jnp.mean(~jnp.any(verdict.steps, axis=-1)),
+        }
+
+    return many(one, block=1, chunk=seeds)
+
+
+def _together(seeds: int, arms: list[Arm]) -> list[np.ndarray]:
+    """Numbers of arms, each for every seed: low, high, second, floor."""
+    rows = np.array([(*arm.band, arm.second, arm.floor) for arm in arms])
+    low, high, second, floor = np.repeat(rows, seeds, axis=0).T
+    return [low.astype(np.int32), high.astype(np.int32), second, floor]
+
+
+def _stacked(networks: list[Any]) -> Any:
+    return jax.tree.map(lambda *x: np.concatenate(x), *networks)
+
+
+def _apart(params: Any, seeds: int, number: int) -> list[Any]:
+    return [
+        jax.tree.map(lambda x, i=i: np.asarray(x)[i * seeds : (i + 1) * seeds], params) for i in range(number)
+    ]
+
+
+def _keys(seed: int, seeds: int, number: int) -> Array:
+    """The same for every arm, so that arms of a seed are paired."""
+    return jnp.tile(jax.random.split(jax.random.key(seed), seeds), number)
+
+
+class School:
+    """Trains and tries networks of the bank's size.
+
+    Args:
+      run: the experiment that asks.
+    """
+
+    def __init__(self, run: lab.Run) -> None:
+        self.size, self.amounts, self.seed = run(bases.SOLVING), run(AMOUNTS), run.seed
+
+    def _room(self, arms: list[Arm]) -> int:
+        return self.amounts.rooms[int(max(arm.band[1] for arm in arms) > bases.ROOM)]
+
+    def reinforced(
+        self, networks: list[Any], arms: list[Arm], steps: int
+    ) -> tuple[list[Any], dict[str, np.ndarray]]:
+        """GRPO from each network, an arm each; all arms need the same room."""
+        seeds, shape = self.size.seeds, (self.size.width, self.size.depth)
+        run = _reinforcing(seeds, *shape, self._room(arms), steps)
+        ended, stats = run(_keys(self.seed, seeds, len(arms)), _stacked(networks), *_together(seeds, arms))
+        stats = {name: np.asarray(x).reshape(len(arms), seeds) for name, x in stats.items()}
+        return _apart(ended, seeds, len(arms)), stats
+
+    def taught(self, networks: list[Any], arms: list[Arm], steps: int, *, corpus: bool = False) -> list[Any]:
+        """Supervised steps on solutions of each arm's questions, or on the corpus of the bases."""
+        seeds, room = self.size.seeds, self._room(arms)
+        low, high, second, _ = _together(seeds, arms)
+        shares = np.asarray(jax.vmap(lambda a, b: _task(9, a, b, FIRST).operations)(low, high))
+        shares = np.tile(np.asarray(bases.read().operations), (len(low), 1)) if corpus else shares
+        teach = _teaching(seeds, self.size.width, self.size.depth, room, steps)
+        ended = teach(_keys(self.seed + 1, seeds, len(arms)), _stacked(networks), shares, second)
+        return _apart(ended, seeds, len(arms))
+
+    def tried(self, networks: list[Any], arm: Arm, again: list[int]) -> dict[str, np.ndarray]:
+        """Results of every network on the same questions, `[networks, seeds, ...]`; `again` numbers the tries."""
+        seeds, number, a = self.size.seeds, len(networks), self.amounts
+        run = _trying(seeds, self.size.width, self.size.depth, self._room([arm]), a.asked, a.tries)
+        lots = np.repeat(np.array(again, np.int32), seeds)
+        rows = _together(seeds, [arm] * number)[:3]
+        seen = run(_keys(self.seed + 2, seeds, number), lots, _stacked(networks), *rows)
+        return {name: np.asarray(x).reshape(number, seeds, *x.shape[1:]) for name, x in seen.items()}

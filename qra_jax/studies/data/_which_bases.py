@@ -1,0 +1,116 @@
+"""Bases of the study `which-recipe`: networks that learn sums of three numbers, and are stopped early.
+
+The sums are worked out in one way, so that each question has one solution, and the probability of that is pass@1
+exactly.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from qra_jax import transformer as tf
+from qra_jax.studies import lab
+from qra_jax.transformer import rl
+from qra_jax.transformer.procedures import PATTERNS, Arithmetic, arithmetic
+from qra_jax.transformer.sampling import PAD, Questions
+
+SPLIT = PATTERNS.index("split")
+LEVELS = (0.002, 0.01, 0.05, 0.2, 0.5)
+"""Pass@1 at which bases are stopped."""
+
+
+class Size(NamedTuple):
+    """How much is computed."""
+
+    seeds: int
+    width: int
+    depth: int
+    most: int
+    """Steps in which a base reaches the highest level, at most."""
+    marks: tuple[int, ...]
+    """Steps after which networks are looked at."""
+    judged: int
+    """Questions that they are judged by."""
+
+
+SIZE = lab.scale(Size(3, 16, 1, 500, (0, 8, 16), 32), Size(8, 32, 2, 1500, (0, 16, 32, 64), 96))
+EVERY, READ, LEARNING = 25, 32, 3e-3
+"""Steps after which a base may be stopped; questions of its steps; its learning rate."""
+
+
+def task() -> Arithmetic:
+    """Sums of three numbers of two digits to the base 4, worked out in two halves."""
+    return arithmetic(4, operands=(3,), mixture=np.eye(len(PATTERNS))[SPLIT], held=0)
+
+
+def solutions(questions: Questions) -> Array:
+    """The solution of each question, `[N, T]`."""
+    return task().show(questions).tokens[:, SPLIT]
+
+
+def network(size: Size) -> tf.Decoder:
+    """The decoder of a size."""
+    return tf.Decoder(task().vocabulary, width=size.width, depth=size.depth)
+
+
+def said(model: Any, params: Any, asked: Questions, tokens: Array) -> Array:
+    """Log-probability of each token of given sequences, `[N, G, T]`; 0 after their end."""
+    log_probs = rl.log_probs(model, params, asked, tokens)
+    own = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
+    return jnp.where(tokens != PAD, own, 0.0)
+
+
+def solved(model: Any, params: Any, asked: Questions, right: Array) -> Array:
+    """Probability of the solution of each question, `[N]`."""
+    return jnp.exp(jnp.sum(said(model, params, asked, right[:, None])[:, 0], axis=-1))
+
+
+@cache
+def _taught(size: Size) -> Any:
+    """One base: a function of its key, to its parameters at each of `LEVELS`, and the steps it took."""
+    model, asked = network(size), task()
+    adam = optax.adamw(LEARNING, b2=0.95, weight_decay=1e-4)
+
+    def base(key: Array) -> dict[str, Any]:
+        judged = asked.draw(jax.random.fold_in(key, size.most), size.judged)
+        right = solutions(judged)
+
+        def step(i: Array, state: Any) -> Any:
+            params, memory = state
+            read = asked.draw(jax.random.fold_in(key, i), READ)
+            tokens = solutions(read)[:, None]
+            slope = jax.grad(lambda p: -jnp.sum(said(model, p, read, tokens)) / READ)(params)
+            change, memory = adam.update(slope, memory, params)
+            return optax.apply_updates(params, change), memory
+
+        def window(state: Any, first: Array) -> Any:
+            moving, kept, when = state
+            moving = jax.lax.fori_loop(first, first + EVERY, step, moving)
+            rate = jnp.mean(solved(model, moving[0], judged, right))
+            there = (rate >= jnp.asarray(LEVELS)) & (when < 0)
+            keep = lambda old, new: jnp.where(there.reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
+            kept = jax.tree.map(keep, kept, moving[0])
+            return (moving, kept, jnp.where(there, first + EVERY, when)), None
+
+        params = tf.init(jax.random.fold_in(key, size.most + 1), model)
+        kept = jax.tree.map(lambda x: jnp.zeros((len(LEVELS), *x.shape), x.dtype), params)
+        start = (params, adam.init(params)), kept, jnp.full(len(LEVELS), -1)
+        ((last, _), kept, when), _ = jax.lax.scan(window, start, jnp.arange(0, size.most, EVERY))
+        late = when < 0  # never there: the last one stands in, and its own pass@1 is told
+        stand = lambda old, new: jnp.where(late.reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
+        return {"params": jax.tree.map(stand, kept, last), "stopped": when}
+
+    return tf.side_by_side(base)
+
+
+def taught(size: tuple, seed: int) -> Any:
+    """Bases stopped at each of `LEVELS`: parameters `[seeds, levels, ...]`, and steps `[seeds, levels]`."""
+    size = Size(*size)
+    return _taught(size)(jax.random.split(jax.random.key(seed), size.seeds))
