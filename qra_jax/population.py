@@ -181,11 +181,16 @@ class Population:
         if mean in (0, 1):
             return cls.of([mean], f"all {mean:g}")
 
-        def loss(logs: np.ndarray) -> float:
+        def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
             a, b = np.exp(logs)
-            return -float((special.betaln(a + k, b + n - k) - special.betaln(a, b)).sum())
+            value = (special.betaln(a + k, b + n - k) - special.betaln(a, b)).sum()
+            both = special.digamma(a + b) - special.digamma(a + b + n)
+            slope = [a * (special.digamma(a + k) - special.digamma(a) + both).sum()]
+            slope += [b * (special.digamma(b + n - k) - special.digamma(b) + both).sum()]
+            return -float(value), -np.array(slope)
 
-        best = optimize.minimize(loss, np.log([mean, 1 - mean]), bounds=[(-9.0, 9.0)] * 2)
+        options = {"bounds": [(-9.0, 9.0)] * 2, "jac": True, "options": {"ftol": 1e-14, "gtol": 1e-10}}
+        best = optimize.minimize(loss, np.log([mean, 1 - mean]), **options)
         a, b = np.exp(best.x)
         few = f"{n.min():g}" if np.ptp(n) == 0 else f"{n.min():g} to {n.max():g}"
         said = f"a beta distribution, a = {a:.3g}, b = {b:.3g}, by {k.size} questions of {few} tries"

@@ -145,7 +145,7 @@ def _check(pass_at: Mapping[int, float], demonstrations: int, rollouts: float | 
         raise ValueError(f"rollouts: {rollouts:g}; must be above 0, and finite")
 
 
-def _far(asked: Mapping[int, float], known: Mapping[str, float]) -> float:
+def _far(asked: Mapping[int, float | int], known: Mapping[str, float]) -> float:
     """Mean distance in log odds over the k that are asked for."""
     return float(np.mean([abs(_logit(value) - _logit(_at(known, k))) for k, value in asked.items()]))
 
@@ -157,17 +157,17 @@ def _at(known: Mapping[str, float], k: int) -> float:
     return float(1 / (1 + np.exp(-odds)))
 
 
-def _logit(share: float) -> float:
+def _logit(share: float | int) -> float:
     share = min(max(share, 1e-6), 1 - 1e-6)
     return math.log(share / (1 - share))
 
 
-def _nearest(asked: float, known: list[int]) -> int:
+def _nearest(asked: float | int, known: list[int]) -> int:
     """Position of the nearest by ratio; only none is near none."""
     if asked == 0:
         return known.index(0)
     return min((i for i, one in enumerate(known) if one), key=lambda i: _times(asked, known[i]))
 
 
-def _times(one: float, other: float) -> float:
+def _times(one: float | int, other: float | int) -> float:
     return max(one / other, other / one)

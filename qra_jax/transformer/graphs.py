@@ -366,7 +366,7 @@ def graphs(
     room = most if room is None else _room(room, most)
     share = jnp.asarray(_check.unit_interval("second", second))
     modulus = _check.integer("modulus", modulus, low=2)
-    return Graphs(_band(*operations, most, room), share, modulus, most, room)
+    return Graphs(_band(operations[0], operations[1], most, room), share, modulus, most, room)
 
 
 def _band(lowest: Any, highest: Any, most: int, room: int) -> Array:

@@ -122,7 +122,7 @@ class Hinted:
         place = jnp.arange(self.length)[None]
         hint = jnp.where(place < given[:, None], tokens, PAD)
         hint = jnp.where(self.wrong, jnp.roll(hint, 1, axis=0), hint)
-        truth = Given(questions, hint, level)
+        truth = Given(questions, hint, jnp.where(self.wrong, jnp.roll(level, 1), level))
         prompt = jax.vmap(jnp.roll)(
             jnp.concatenate([questions.prompt, hint], axis=1), self.length - truth.length
         )

@@ -250,7 +250,9 @@ def train(
             weight = surrogate.correction(off_policy, below, rollouts.log_prob, learns)
         given = None
         if teaching is not None:
-            given = teaching.given(jax.random.fold_in(keys[0], 1), index, asked, rollouts, rewards)
+            given = teaching.given(
+                jax.random.fold_in(jax.random.fold_in(key, index), 4), index, asked, rollouts, rewards
+            )
         # Whether ratios are one before the first update.
         equal = off_policy.fresh or off_policy.correction is not None
         for epoch in range(off_policy.epochs):

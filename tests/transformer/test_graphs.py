@@ -84,7 +84,8 @@ def test_shares_and_contexts():
 def test_arrays_of_any_room_say_the_same():
     task = graphs((2, 4))
     model = tf.Decoder(task.vocabulary, width=8, depth=1)
-    assert task.within(4).vocabulary == task.vocabulary and task.within(4).length == 4 * LINE
+    assert task.within(4).vocabulary == task.vocabulary
+    assert task.within(4).length == 4 * LINE
     shown = task.within(4).demonstrations(jax.random.key(0), 4)
     params = tf.init(jax.random.key(1), model)
     assert np.isfinite(tf.learning.cross_entropy(model, params, shown))

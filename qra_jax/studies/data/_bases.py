@@ -36,10 +36,11 @@ class Size(NamedTuple):
     depth: int
     steps: int
     rate: float = 5e-3
+    questions: int = 16
 
 
 SKILLED = lab.scale(Size(3, 16, 1, 400), Size(8, 32, 2, 1500))
-SOLVING = lab.scale(Size(3, 16, 1, 100), Size(8, 48, 2, 3000))
+SOLVING = lab.scale(Size(3, 16, 1, 100), Size(8, 48, 2, 3000, 3e-3, 64))
 
 
 def sums(**options: Any) -> Arithmetic:
@@ -67,12 +68,12 @@ def taught_sums(size: tuple, seed: int) -> Any:
 
 def taught_graphs(size: tuple, seed: int) -> Any:
     """Networks that solve graphs of `BAND`, in the first context, `[seeds, ...]`."""
-    return _taught(read(), Size(*size), seed, questions=32)
+    return _taught(read(), Size(*size), seed)
 
 
-def _taught(task: Arithmetic | Graphs, size: Size, seed: int, questions: int = 16) -> Any:
+def _taught(task: Arithmetic | Graphs, size: Size, seed: int) -> Any:
     keys = jax.random.split(jax.random.key(seed), size.seeds)
-    options: dict[str, Any] = {"steps": size.steps, "learning_rate": size.rate, "questions": questions}
+    options: dict[str, Any] = {"steps": size.steps, "learning_rate": size.rate, "questions": size.questions}
     return tf.learn(keys, network(task, size), task.demonstrations, **options).params
 
 

@@ -18,8 +18,8 @@ def sheet(data: lab.Data, base: str, arms: list[str], supervised: list[str]) -> 
     figure, ((one, many), (curves, names)) = plot.new((10.6, 7.4), nrows=2, ncols=2)
     bands = data.bands
     most = int(bands.k[-1])
-    _gains(one, bands, base, arms, 0, "Pass@1: RL gains wherever groups are not silent")
-    _gains(many, bands, base, arms, -1, f"Pass@{most}: only where there is headroom")
+    _gains(one, bands, base, arms, 0, "Pass@1 by what RL was trained on")
+    _gains(many, bands, base, arms, -1, f"Pass@{most} by what RL was trained on")
     edge = bands.passed.sel(test="5–6")
     shown = {base: ("black", "-"), arms[2]: (plot.color("rlvr"), "-"), arms[3]: (plot.CYCLE[3], "-")}
     shown |= {supervised[2]: (plot.color("sft"), "--")}
@@ -34,10 +34,11 @@ def sheet(data: lab.Data, base: str, arms: list[str], supervised: list[str]) -> 
         _bars(names, place + 0.4 * (i - 0.5), passed, 0.38, label=stage, color=plot.CYCLE[i])
     names.set_xticks(place, data.contexts.exposure.values)
     names.set(
-        xlabel="share of the second context in what was read", ylabel=f"pass@{most} in the second context"
+        xlabel="share of the second context in what was read last",
+        ylabel=f"pass@{most} in the second context",
     )
     names.set(ylim=(0, 1.05))
-    names.set_title("RL transfers to names that were read before")
+    names.set_title("RL on both contexts, tested on the second")
     names.legend(frameon=False, fontsize=8)
     return figure
 

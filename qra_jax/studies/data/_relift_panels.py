@@ -89,8 +89,9 @@ def _costs(runs: xr.Dataset, accuracies: xr.DataArray, ax: Axes) -> None:
     numbers = [number for number, *_ in places] or [1.0, 10.0]
     ax.set(xlim=(min(numbers) / 1.5, max(numbers) * 3), ylim=(0, 1))
     free = -1.0
-    for number, value, name in sorted(places, key=lambda place: place[1]):
-        free = max(value, free + 0.05)
+    named = [place for place in places if place[2] in (*WAYS, OWN, SFT_ALL)]
+    for number, value, name in sorted(named, key=lambda place: place[1]):
+        free = max(value, free + 0.06)
         panels.note(
             (number, value), ax, name, shift=(8, (free - value) * 190 - 3), color=COLORS[name], line=True
         )

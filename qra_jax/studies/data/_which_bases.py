@@ -40,7 +40,7 @@ class Size(NamedTuple):
     """Questions that they are judged by."""
 
 
-SIZE = lab.scale(Size(3, 16, 1, 500, (0, 8, 16), 32), Size(8, 32, 2, 1500, (0, 16, 32, 64), 96))
+SIZE = lab.scale(Size(3, 16, 1, 500, (0, 8, 16), 32), Size(8, 32, 2, 8000, (0, 16, 32, 64), 96))
 EVERY, READ, LEARNING = 25, 32, 3e-3
 """Steps after which a base may be stopped; questions of its steps; its learning rate."""
 
@@ -90,20 +90,23 @@ def _taught(size: Size) -> Any:
             change, memory = adam.update(slope, memory, params)
             return optax.apply_updates(params, change), memory
 
-        def window(state: Any, first: Array) -> Any:
-            moving, kept, when = state
+        def window(state: Any) -> Any:
+            moving, kept, when, first = state
             moving = jax.lax.fori_loop(first, first + EVERY, step, moving)
             rate = jnp.mean(solved(model, moving[0], judged, right))
             there = (rate >= jnp.asarray(LEVELS)) & (when < 0)
             keep = lambda old, new: jnp.where(there.reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
             kept = jax.tree.map(keep, kept, moving[0])
-            return (moving, kept, jnp.where(there, first + EVERY, when)), None
+            return moving, kept, jnp.where(there, first + EVERY, when), first + EVERY
+
+        def waits(state: Any) -> Array:
+            return jnp.any(state[2] < 0) & (state[3] < size.most)
 
         params = tf.init(jax.random.fold_in(key, size.most + 1), model)
         kept = jax.tree.map(lambda x: jnp.zeros((len(LEVELS), *x.shape), x.dtype), params)
-        start = (params, adam.init(params)), kept, jnp.full(len(LEVELS), -1)
-        ((last, _), kept, when), _ = jax.lax.scan(window, start, jnp.arange(0, size.most, EVERY))
-        late = when < 0  # never there: the last one stands in, and its own pass@1 is told
+        start = (params, adam.init(params)), kept, jnp.full(len(LEVELS), -1), jnp.asarray(0)
+        (last, _), kept, when, _ = jax.lax.while_loop(waits, window, start)
+        late = when < 0  # never there: the last one stands in, and is left out of what is told of the level
         stand = lambda old, new: jnp.where(late.reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
         return {"params": jax.tree.map(stand, kept, last), "stopped": when}
 

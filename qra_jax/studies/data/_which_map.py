@@ -31,8 +31,11 @@ LEVEL = 0.05
 
 
 def accuracy(runs: xr.Dataset) -> xr.DataArray:
-    """Pass@1 by what is at hand, `[hand, choice, level, budget, seed]`; NaN where a recipe needs demonstrations."""
-    rows, solved = [], runs.pass1.transpose("arm", "level", "mark", "seed")
+    """Pass@1 by what is at hand, `[hand, choice, level, budget, seed]`.
+
+    NaN where a recipe needs demonstrations, and for networks that never reached the level.
+    """
+    rows, solved = [], runs.pass1.where(runs.stopped >= 0).transpose("arm", "level", "mark", "seed")
     start = solved.isel(arm=0, mark=slice(0, 1), drop=True)
     later = solved.isel(mark=slice(1, None))
     for hand in HANDS:
@@ -52,12 +55,13 @@ def best(values: xr.DataArray) -> xr.Dataset:
       values: `[..., choice, seed]`, as from [`accuracy`][].
     """
     values = values.transpose(..., "choice", "seed")
-    mean = values.mean("seed", skipna=False).fillna(-1.0)
+    mean = values.mean("seed").fillna(-1.0)
     order = np.argsort(-mean.values, axis=-1, kind="stable")
     first, second = (xr.DataArray(order[..., i], dims=mean.dims[:-1]) for i in (0, 1))
     gap = values.isel(choice=first, drop=True) - values.isel(choice=second, drop=True)
-    number = gap.sizes["seed"]
-    half = stats.t.ppf(1 - LEVEL / 2, max(number - 1, 1)) * gap.std("seed", ddof=1) / np.sqrt(number)
+    number = gap.count("seed")
+    quantile = xr.apply_ufunc(lambda n: stats.t.ppf(1 - LEVEL / 2, np.maximum(n - 1, 1)), number)
+    half = quantile * gap.std("seed", ddof=1) / np.sqrt(number)
     middle = gap.mean("seed")
     names = np.asarray(CHOICES)
     return xr.Dataset(
@@ -68,6 +72,7 @@ def best(values: xr.DataArray) -> xr.Dataset:
             "difference": middle,
             "low": middle - half,
             "high": middle + half,
+            "networks": number,
         }
     )
 
@@ -86,17 +91,15 @@ def plain(runs: xr.Dataset, when: str) -> dict[str, Any]:
         one = found.isel(at)
         numbers = {name: round(float(one[name]), 4) for name in ("accuracy", "difference", "low", "high")}
         interval = [numbers.pop("low"), numbers.pop("high")]
-        return {
-            "best": str(one.best.item()),
-            "second": str(one.second.item()),
-            **numbers,
-            "interval": interval,
-        }
+        names = {"best": str(one.best.item()), "second": str(one.second.item())}
+        return names | numbers | {"interval": interval, "networks": int(one.networks)}
 
-    base = runs.base.mean("seed").transpose("level", "k")
+    base = runs.base.where(runs.stopped >= 0).mean("seed").transpose("level", "k")
+    fewest = int(found.networks.min())
+    said = f"{seeds}" if fewest == seeds else f"{fewest} to {seeds}"
     return {
         "source": {
-            "said": f"study which-recipe, small decoders, {seeds} seeds",
+            "said": f"study which-recipe, small decoders, {said} seeds",
             "study": "which-recipe",
             "version": metadata.version("qra-jax"),
             "seeds": seeds,

@@ -80,7 +80,7 @@ def _map(found: xr.Dataset, runs: xr.Dataset, title: str, ax: Axes) -> None:
             fontsize=8.5 if clear else 7,
             fontweight="bold" if clear else "normal",
         )
-    base = runs.base.mean("seed")
+    base = runs.base.where(runs.stopped >= 0).mean("seed")
     names = [
         f"{float(base.sel(level=at, k=1)):.2g} ({float(base.sel(level=at, k=16)):.2g})"
         for at in runs.level.values

@@ -21,7 +21,8 @@ Beyond the band theory promises nothing to either.
 *Experiment.* Decoders that have read graphs of 2–4 operations and, rarely, of 5 and 6 (`solvers`) spend
 equal budgets of tokens, supervised or sampled, on graphs of 5 and 6: mid-training at a constant rate first, GRPO with
 reward .2 + .8 × share of right lines for right answers then, at shares 0, ¼, ½, ¾ and 1, mid-training at a rate of
-1e-3 and RL at 3e-4 (on one network 1e-3 lost what it could do, before this study was run; neither is tuned). The number of steps follows from the mean tokens of a step (8 a line); tokens are counted, and
+1e-3 and RL at 3e-4 (on one network 1e-3 lost what it could do, before this study was run; neither is tuned). The
+number of steps follows from the mean tokens of a step (8 a line); tokens are counted, and
 compute is with 6 operations a parameter and token read, 8 a token sampled and trained on: three quarters of RL's
 tokens equal the compute of mid-training, prompts apart (a group shares one, a demonstration has its own). A right
 solution is one sequence, so p is exact by teacher forcing, and pass@k is 1 − (1 − p)^k without estimator.
