@@ -77,7 +77,7 @@ def _controls(stages: xr.Dataset, ax: Axes) -> None:
     gain = stages.pass1.sel(spent=1.0) - stages.pass1.sel(spent=0.0)
     shown = gain.sel(band="target", arm=[MID, LIGHT, EVEN, HEAVY, RL, *CONTROLS])
     new, old = (float(shown.sel(arm=arm).mean()) for arm in (MID, OLD_MID))
-    title = f"Mid-training gains {new:.2f} by the new band, {old:.2f} by as many tokens of the old one"
+    title = f"Mid-training gains {new:.2f} by the new band, {old:.2f} by as many sequences of the old one"
     panels.frame(title, ax, x="gain in pass@1 (target) over the base", y="")
     panels.bars(shown, ax, x="arm", over="seed", flat=True, colors=COLORS | CONTROLS)
 

@@ -109,20 +109,21 @@ def supervised(size: Size, extent: Extent) -> Callable[..., Any]:
 
 
 def measured(size: Size, extent: Extent) -> Callable[..., Any]:
-    """Reads networks, side by side: `(key, params) ->` rates of paid answers, policy, accuracy and pass@k."""
+    """Reads networks, side by side: `(key, lots, params) ->` rates of paid answers, policy, accuracy and pass@k."""
     model, asks = network(task(), size), task()
     options: dict[str, Any] = {"length": asks.length, "end": asks.end}
 
-    def look(key: Array, params: Any) -> dict[str, Array]:
-        keys = jax.random.split(key, 4)
+    def look(key: Array, again: Array, params: Any) -> dict[str, Array]:
+        keys = jax.random.split(key)
+        lots = jax.random.split(jax.random.fold_in(key, 2 + again))
         asked, held = asks.draw(keys[0], extent.asked), asks.draw(keys[1], extent.asked, held=True)
         opening = jnp.tile(asks.first_pattern + jnp.arange(asks.patterns), extent.forced)
         opening = jnp.broadcast_to(opening[None, :, None], (asked.number, len(opening), 1))
-        drawn = tf.sample(keys[2], model, params, asked, group=opening.shape[1], opening=opening, **options)
-        said = asks.verify(keys[2], asked, drawn)
+        drawn = tf.sample(lots[0], model, params, asked, group=opening.shape[1], opening=opening, **options)
+        said = asks.verify(lots[0], asked, drawn)
         paid = (said.right & said.formatted).reshape(asked.number, extent.forced, asks.patterns)
-        tried = tf.sample(keys[3], model, params, held, group=extent.tries, **options)
-        said = asks.verify(keys[3], held, tried)
+        tried = tf.sample(lots[1], model, params, held, group=extent.tries, **options)
+        said = asks.verify(lots[1], held, tried)
         solved = said.right & said.steps & (said.pattern != GUESS)
         passed = [jnp.mean(pass_at_k_estimate(solved, int(k))) for k in numbers_of_tries(extent.tries)]
         read = tf.read_out(model, params, asks.show(asked))

@@ -57,7 +57,7 @@ def networks(run: lab.Run, params: Any, size: Size, arms: dict[str, Arm]) -> xr.
     """
     extent, seeds = run(EXTENT), jax.tree.leaves(params)[0].shape[0]
     names = list(dict.fromkeys(arm.corpus for arm in arms.values()))
-    keys = jax.random.split(run.key, (5, len(names), seeds))
+    keys = jax.random.split(run.key, (4, len(names), seeds))
     flat = lambda row: keys[row].reshape(-1)  # noqa: E731
 
     def mixtures(quality: float | None = None) -> tuple[Array, Array]:
@@ -82,7 +82,8 @@ def networks(run: lab.Run, params: Any, size: Size, arms: dict[str, Arm]) -> xr.
     last = {arm.corpus: i for i, arm in reversed(list(enumerate(arms.values()))) if arm.coin == arm.beta == 0}
     best = np.concatenate([np.arange(seeds) + last[name] * seeds for name in names])
     models = {"base": base, "base, again": base, "RL": _rows(ended, best), "SFT": taught}
-    found = [look(flat(3 + (name == "base, again")), one) for name, one in models.items()]
+    lots = [jnp.full(len(names) * seeds, name == "base, again", int) for name in models]
+    found = [look(flat(3), *both) for both in zip(lots, models.values(), strict=True)]
     by_corpus = {
         name: np.stack([np.asarray(one[name]).reshape(len(names), seeds, -1) for one in found])
         for name in ("rate", "policy", "passed")

@@ -106,6 +106,7 @@ def _trying(seeds: int, width: int, depth: int, room: int, asked: int, tries: in
             end=task.end,
         )
         verdict = task.verify(key, questions, rollouts)
+        assert verdict.progress is not None
         passed = [jnp.mean(pass_at_k_estimate(verdict.steps, int(k))) for k in numbers_of_tries(tries)]
         return {
             "passed": jnp.stack(passed),

@@ -49,7 +49,7 @@ ARMS = {
     LAST: Arm(_levels(0, 0, 0, 0, 1)),
     FALSE: Arm(EVERY, wrong=True),
 }
-SHARES = ("equal tokens", "equal questions")
+SHARES = ("equal sequences", "equal questions")
 """Solutions that supervised learning sees at a step: as many as there are rollouts, or one for each question."""
 
 

@@ -35,7 +35,7 @@ SHOWN, GUESS = PATTERNS.index("running"), PATTERNS.index("guess")
 EXTENT, FURTHER = lab.scale(_bases.Size(3, 16, 1, 300), _bases.Size(8, 32, 2, 900)), lab.scale(60, 300)
 """Networks; steps in which they learn to work out and to guess alike; steps in which they then come to guess."""
 
-RL, SFT, SFT_ALL, SFT_TOKENS = "RL alone", "SFT alone", "SFT on all questions", "SFT, equal tokens"
+RL, SFT, SFT_ALL, SFT_TOKENS = "RL alone", "SFT alone", "SFT on all questions", "SFT, equal sequences"
 BEFORE, FIRST, BETWEEN, RESTS = (
     "SFT, then RL",
     "SFT on unsolved, then RL",
@@ -184,7 +184,7 @@ def _matched(shown: np.ndarray, steps: int) -> dict[str, list[Arm]]:
         SFT: [Arm(rl=0.0, chance=one / (ASKED * steps)) for one in total],
         SFT_ALL: [Arm(rl=0.0)] * len(shown),
         BEFORE: [Arm(rl=0.0, stop=max(1, round(float(one) / ASKED))) for one in total],
-        FIRST: [Arm(rl=0.0, solved=0.0, stop=steps // EVERY)] * len(shown),
+        FIRST: [Arm(rl=0.0, solved=0.0, stop=max(1, round(float(one) / ASKED))) for one in total],
         RANDOM: [Arm(every=EVERY, chance=one) for one in pace],
         OWN: [Arm(every=EVERY, chance=one, own=1.0) for one in pace],
     }

@@ -23,7 +23,7 @@ def draw(runs: xr.Dataset, orbits: xr.Dataset) -> Figure:
     figure, ((accuracy, loss), below) = plot.new((10.4, 7.0), nrows=2, ncols=2)
     arms = [arm for arm in COLORS if arm != BASE]
     greedy = float(runs.text_greedy.sel(arm=BASE).isel(step=0).mean())
-    title = "On the text: RL comes to what the base's likeliest choice has …"
+    title = "Accuracy on the text, beside the base's likeliest procedure"
     panels.frame(title, accuracy, x="step on the text", y="accuracy of the sampled next segment")
     _lines(runs.text_match.sel(arm=arms), accuracy)
     panels.mark(greedy, accuracy, "base, likeliest procedure", axis="y", at=0.98, color="black")

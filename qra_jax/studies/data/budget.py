@@ -160,7 +160,7 @@ def band(data):
     return _new(data, MID)
 
 
-band.null("as many tokens of the old band")(lambda data: _new(data, OLD_MID))
+band.null("as many sequences of the old band")(lambda data: _new(data, OLD_MID))
 
 
 def _first_part(data: lab.Data, arm: str) -> xr.DataArray:

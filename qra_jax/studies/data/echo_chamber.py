@@ -84,7 +84,7 @@ def one_format(data):
     return _one(end(data, PAID)).per("arm")
 
 
-@one_format.null("SFT on right demonstrations, at equal steps and sequences")
+@one_format.null("SFT on right demonstrations")
 def _(data):
     return _one(data.runs.share.sel(model="SFT", corpus=MAIN))
 
@@ -150,7 +150,7 @@ def _together(choice: xr.DataArray, gain: xr.DataArray) -> lab.Evidence:
 @together.null("a share that changes at an even pace")
 def _(data):
     choice, gain = switched(data, CORPORA)
-    return _together(0 * choice + 0.5, gain)
+    return _together(0.5 + 0.02 * (choice - choice.mean("seed")), gain)
 
 
 def _passes(data: lab.Data, model: str) -> lab.Evidence:

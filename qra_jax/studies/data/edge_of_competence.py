@@ -131,7 +131,7 @@ only.null("RL on 4–5 and 5–6")(lambda data: _gain(data, EDGE, ["RL 4–5", "
 
 @study.claim(
     "Within what was pre-trained (2–4) RL on 3–4 raises pass@1 but not pass@128.",
-    origin=papers.PRE,
+    origin=lab.Asked("It follows from the paper's condition of headroom.", (papers.PRE,)),
 )
 def inside(data):
     raised = _gain(data, INSIDE, ["RL 3–4"], 0).above(WORTH)
@@ -167,7 +167,10 @@ def _(data):
 
 @study.claim(
     "RL at the edge reaches further than it was trained: pass@128 on 8–9 rises by .05 or more after RL on 5–6.",
-    origin=papers.PRE,
+    origin=lab.Asked(
+        "The paper's largest gains are out of distribution; does reach extend beyond what is trained?",
+        (papers.PRE,),
+    ),
 )
 def beyond(data):
     return _gain(data, BEYOND, ["RL 5–6"], -1).above(WORTH)
@@ -205,7 +208,7 @@ def _transfer(data: lab.Data, stage: str) -> lab.Evidence:
     before, after = (passed.sel(stage=one, drop=True) for one in (STAGES[0], stage))
     words = f"pass@{int(data.contexts.k[-1])} in the second context, less that before RL"
 
-    def change(exposure: str) -> lab.Evidence:
+    def change(exposure: str) -> lab.Estimate:
         one = {"exposure": exposure, "drop": True}
         return lab.difference(f"{exposure}: {words}", after.sel(**one), before.sel(**one))
 

@@ -35,9 +35,7 @@ from qra_jax.studies import lab, papers
 from qra_jax.studies.data import _hints_networks as networks, _hints_panels, _hints_theory as theory
 from qra_jax.studies.data._hints_networks import ALL, FALLING, FALSE, GRAPHS, LAST, NONE, SUMS, WITHOUT
 
-study = lab.Study(
-    __name__, title="Hints: shorter chains to learn from, and nothing about what lies inside them"
-)
+study = lab.Study(__name__, title="Hints: parts of solutions in the prompts of questions that are too hard")
 
 POINTS, STAYS, TRIES = 0.03, 0.1, 16
 """Differences in pass@k that matter, three points as RELIFT reports; of the choice of a procedure, a tenth; k."""
@@ -78,7 +76,7 @@ def _first(data: lab.Data, tries: int = 1) -> xr.DataArray:
 
 def _tokens(data: lab.Data, tries: int = 1) -> xr.DataArray:
     last = theory.accuracy(data.taught, tries).isel(stage=-1)
-    return last.sel(budget="equal tokens", drop=True)
+    return last.sel(budget="equal sequences", drop=True)
 
 
 def _above(words: str, first: xr.DataArray, second: xr.DataArray) -> lab.Evidence:
@@ -99,7 +97,7 @@ def _(data):
     return _above("pass@1 without hints, wrong hints less none", _last(data, FALSE), _last(data, NONE))
 
 
-@useful.positive("SFT at equal tokens in place of RL with hints")
+@useful.positive("SFT at equal sequences in place of RL with hints")
 def _(data):
     return _above("pass@1 of SFT less that of no hints", _tokens(data), _last(data, NONE))
 
@@ -121,13 +119,13 @@ def _(data):
     )
 
 
-@reach.positive("SFT at equal tokens in place of RL with hints")
+@reach.positive("SFT at equal sequences in place of RL with hints")
 def _(data):
     return _above("pass@16 of SFT less that of the base", _tokens(data, TRIES), _first(data, TRIES))
 
 
-def _chain(data: lab.Data, when: str) -> lab.Evidence:
-    arms = [name for name in theory.FIXED if name != ALL]
+def _chain(data: lab.Data, when: str, leave: tuple[str, ...] = (ALL,)) -> lab.Evidence:
+    arms = [name for name in theory.FIXED if name not in leave]
     measured = theory.accuracy(data.graphs).isel(stage=-1).sel(arm=arms)
     said = data.chain.accuracy.sel(arm=arms, when=when, drop=True)
     return lab.difference("pass@1 less that of the chain", measured, said).near(0, within=POINTS)
@@ -142,7 +140,7 @@ def separate(data):
     return _chain(data, "then")
 
 
-separate.null("the chain after ten times as long")(lambda data: _chain(data, "ten times later"))
+separate.null("the chain after ten times as long")(lambda data: _chain(data, "ten times later", (ALL, LAST)))
 
 
 def _nothing(data: lab.Data, arm: str) -> lab.Evidence:
@@ -159,7 +157,7 @@ def answer_only(data):
     return _nothing(data, LAST)
 
 
-answer_only.null("SFT at equal tokens")(
+answer_only.null("SFT at equal sequences")(
     lambda data: lab.difference("pass@1 less that of the base", _tokens(data), _first(data)).near(
         0, within=POINTS
     )
@@ -179,7 +177,7 @@ def _(data):
     return _above("pass@1 without hints, wrong hints less all levels", _last(data, FALSE), _last(data, ALL))
 
 
-@annealed.positive("SFT at equal tokens in place of annealed hints")
+@annealed.positive("SFT at equal sequences in place of annealed hints")
 def _(data):
     return _above("pass@1 of SFT less that of all levels", _tokens(data), _last(data, ALL))
 
@@ -189,7 +187,7 @@ def _supervised(data: lab.Data) -> xr.DataArray:
 
 
 @study.claim(
-    "SFT on whole solutions ends three points above RL with hints, at equal tokens and at one solution a question.",
+    "SFT on whole solutions ends three points above RL with hints, at equal sequences and at one solution a question.",
     origin=lab.Asked(
         "a hint is a part of a demonstration; what does the demonstration do?", (papers.SPARKLE,)
     ),

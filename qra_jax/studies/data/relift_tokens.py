@@ -72,7 +72,7 @@ def runs(run: lab.Run) -> xr.Dataset:
 
 
 def accuracies(data: lab.Data) -> xr.DataArray:
-    """Last accuracy of all arms, of SFT on equal tokens, of the base and of the base tried again, `[way, seed]`."""
+    """Last accuracy of all arms, of SFT on as many sequences, of the base and the base tried again, `[way, seed]`."""
     chance = data.runs.chance
     start = chance.sel(arm=RL, drop=True).isel(record=0, drop=True)
     tries = data.runs.attrs["steps"] * ASKED * GROUP / (EACH * len(KINDS))

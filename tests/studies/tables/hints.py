@@ -27,7 +27,7 @@ def _graphs(d, first=0.3, **last):
 
 
 def _taught(d, level):
-    known = {"equal tokens": level, "equal questions": level}
+    known = {"equal sequences": level, "equal questions": level}
     return d.change("taught", piece=lambda x: _pieces(x, known, 0.3, "budget"))
 
 
