@@ -33,7 +33,7 @@ class Arm(NamedTuple):
     wrong: bool = False
 
 
-def _levels(*chances: float) -> np.ndarray:
+def _levels(*chances: float | int) -> np.ndarray:
     return np.broadcast_to(np.asarray(chances) / sum(chances), (STAGES, PIECES))
 
 
