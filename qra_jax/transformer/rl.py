@@ -198,7 +198,8 @@ def train(
         carry: tuple[Params, Any, Any], index: Array
     ) -> tuple[tuple[Params, Any, Any], dict[str, Array]]:
         params, memory, state = carry
-        keys = jax.random.split(jax.random.fold_in(key, index), 4)
+        own = jax.random.fold_in(key, index)
+        keys = jax.random.split(own, 4)
         asked = task.draw(keys[0], questions)
         sampler, past = history.sampler(off_policy, params, state["sampler"], index)
         rollouts = draw(keys[1], model, sampler, asked)
@@ -250,9 +251,7 @@ def train(
             weight = surrogate.correction(off_policy, below, rollouts.log_prob, learns)
         given = None
         if teaching is not None:
-            given = teaching.given(
-                jax.random.fold_in(jax.random.fold_in(key, index), 4), index, asked, rollouts, rewards
-            )
+            given = teaching.given(jax.random.fold_in(own, 4), index, asked, rollouts, rewards)
         # Whether ratios are one before the first update.
         equal = off_policy.fresh or off_policy.correction is not None
         for epoch in range(off_policy.epochs):

@@ -17,6 +17,7 @@ from qra_jax.metrics import pass_at_k_estimate
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies import lab
 from qra_jax.studies.data._bases import Size, network, sums
+from qra_jax.studies.networks._procedures import numbers_of_tries
 from qra_jax.transformer.formats import Formats, formats
 from qra_jax.transformer.learning import cosine, cross_entropy
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic
@@ -134,11 +135,6 @@ def measured(size: Size, extent: Extent) -> Callable[..., Any]:
         }
 
     return tf.side_by_side(look)
-
-
-def numbers_of_tries(tries: int) -> np.ndarray:
-    """1, 2, 4, …"""
-    return 2 ** np.arange(int(np.log2(tries)) + 1)
 
 
 def reinforced(size: Size, extent: Extent, seed: int) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from qra_jax.studies import lab
 from qra_jax.studies.data import _echo
 from qra_jax.studies.data._bases import Size
 from qra_jax.studies.data._echo import CORPORA, EXTENT, GROUP, RULES
+from qra_jax.studies.networks._procedures import numbers_of_tries
 from qra_jax.transformer.procedures import PATTERNS
 
 SMALLEST, TREE_STEPS, TREE_RATE = 1e-4, 1000, 0.2
@@ -98,7 +99,7 @@ def networks(run: lab.Run, params: Any, size: Size, arms: dict[str, Arm]) -> xr.
     values |= {"passed": (("model", "corpus", "seed", "k"), by_corpus["passed"])}
     coords = {"arm": list(arms), "format": list(PATTERNS), "model": list(models), "corpus": names}
     coords |= {"step": np.arange(0, extent.steps + 1, extent.every)}
-    return lab.dataset(values, coords | {"k": _echo.numbers_of_tries(extent.tries)})
+    return lab.dataset(values, coords | {"k": numbers_of_tries(extent.tries)})
 
 
 def _rows(params: Any, rows: np.ndarray) -> Any:

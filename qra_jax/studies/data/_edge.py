@@ -16,6 +16,7 @@ from qra_jax.batching import many
 from qra_jax.metrics import pass_at_k_estimate
 from qra_jax.studies import lab
 from qra_jax.studies.data import _bases as bases
+from qra_jax.studies.networks._procedures import numbers_of_tries
 from qra_jax.transformer.graphs import Graphs, graphs
 from qra_jax.transformer.process import process_gated
 
@@ -53,11 +54,6 @@ class Arm(NamedTuple):
     band: tuple[int, int]
     second: float = FIRST
     floor: float = GATED
-
-
-def numbers_of_tries(tries: int) -> np.ndarray:
-    """The k of pass@k."""
-    return 2 ** np.arange(int(np.log2(tries)) + 1)
 
 
 def _task(room: int, low: Any, high: Any, second: Any) -> Graphs:

@@ -16,6 +16,7 @@ import qra_jax as qra
 from qra_jax import transformer as tf
 from qra_jax.studies import lab
 from qra_jax.studies.data import _bases
+from qra_jax.transformer import penalty
 from qra_jax.transformer.hints import QUARTERS, hinted
 from qra_jax.transformer.reward import SequenceReward
 from qra_jax.transformer.sampling import Questions
@@ -116,8 +117,7 @@ def chances(model: tf.Decoder, params: Any, task: Any, questions: Questions) -> 
       `first`, `[N, n]`, and `piece`, `[N, n, 5]`.
     """
     shown, hints = task.show(questions), hinted(task)
-    logits, _ = tf.score(model, params, questions.prompt, questions.real, shown.tokens)
-    log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), shown.tokens[..., None], axis=-1)[..., 0]
+    log_probs = penalty.at(tf.rl.log_probs(model, params, questions, shown.tokens), shown.tokens)
     log_probs = jnp.where(shown.where, log_probs, 0.0)
     sums = jnp.pad(jnp.cumsum(log_probs, axis=-1), ((0, 0), (0, 0), (1, 0)))
     ends = [hints.given(level, shown.answer_at) for level in range(PIECES)]

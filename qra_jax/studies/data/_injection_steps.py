@@ -12,7 +12,7 @@ from jax import Array
 from qra_jax import transformer as tf
 from qra_jax.algorithm import grpo
 from qra_jax.studies.data._injection_demos import Injected
-from qra_jax.transformer import kernel
+from qra_jax.transformer import kernel, penalty
 from qra_jax.transformer.model import Model, Params
 from qra_jax.transformer.reward import SequenceReward
 from qra_jax.transformer.sampling import Questions, Rollouts
@@ -45,8 +45,7 @@ def slope(model: Model, params: Params, asked: Questions, rollouts: Rollouts, we
 
 def said(model: Model, params: Params, asked: Questions, rollouts: Rollouts) -> Array:
     """Log-probabilities of whole rollouts, `[N, G]`."""
-    scores = tf.rl.log_probs(model, params, asked, rollouts.tokens)
-    each = jnp.take_along_axis(scores, rollouts.tokens[..., None], axis=-1)[..., 0]
+    each = penalty.at(tf.rl.log_probs(model, params, asked, rollouts.tokens), rollouts.tokens)
     return jnp.sum(jnp.where(rollouts.where, each, 0.0), axis=-1)
 
 

@@ -16,6 +16,7 @@ from qra_jax import transformer as tf
 from qra_jax.algorithm import grpo
 from qra_jax.studies import lab
 from qra_jax.studies.data import _bases
+from qra_jax.transformer import penalty
 from qra_jax.transformer.model import Params
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic
 from qra_jax.transformer.reward import SequenceReward
@@ -105,8 +106,7 @@ def worked_out() -> SequenceReward:
 def chances(model: tf.Decoder, params: Params, questions: tf.Questions) -> Array:
     """Exact chance of a right answer that is worked out, `[N]`: the sum over all sequences that are one."""
     shown = task().show(questions)
-    logits, _ = tf.score(model, params, questions.prompt, questions.real, shown.tokens)
-    log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), shown.tokens[..., None], axis=-1)[..., 0]
+    log_probs = penalty.at(tf.rl.log_probs(model, params, questions, shown.tokens), shown.tokens)
     whole = jnp.exp(jnp.sum(jnp.where(shown.where, log_probs, 0.0), axis=-1))
     return jnp.sum(jnp.where(jnp.arange(len(PATTERNS))[None] == GUESS, 0.0, whole), axis=-1)
 

@@ -104,10 +104,3 @@ def kept(data: lab.Data, *, best: bool, when: str) -> xr.DataArray:
             end = ends(data).sel(arm=label(set_), drop=True)
             found.append(np.log(end.clip(min=FLOOR)) - np.log(rate.clip(min=FLOOR)))
     return sum(found[1:], found[0]) / len(found)
-
-
-def favourite(data: lab.Data) -> list[str]:
-    """For each network the procedure of the highest mean rate in all the other networks."""
-    rate = rates(data).transpose("seed", "procedure").values
-    others = rate.sum(axis=0) - rate
-    return [PATTERNS[i] for i in others.argmax(axis=1)]

@@ -18,6 +18,7 @@ from qra_jax.algorithm import grpo
 from qra_jax.metrics import pass_at_k_estimate
 from qra_jax.studies import lab
 from qra_jax.studies.data import _bases
+from qra_jax.studies.networks._procedures import numbers_of_tries
 from qra_jax.transformer.learning import cross_entropy
 from qra_jax.transformer.model import Params
 from qra_jax.transformer.procedures import PATTERNS
@@ -140,7 +141,7 @@ def trained(run: lab.Run, size: Size) -> xr.Dataset:
     values["tokens"] = pair, np.asarray(tokens)[:own].reshape(len(ARMS), seeds)
     values["right"] = (*pair, "step"), np.asarray(right).reshape(len(ARMS), seeds, -1)
     coords = {"when": ["start", "end"], "arm": ARMS, "taught": [label(names) for names in LONG]}
-    coords |= {"procedure": list(PATTERNS), "half": ["once", "again"], "k": numbers(size.tries)}
+    coords |= {"procedure": list(PATTERNS), "half": ["once", "again"], "k": numbers_of_tries(size.tries)}
     coords["step"] = np.arange(0, size.steps, size.every) + size.every / 2
     return lab.dataset(values, coords, samples=size.warm * BATCH, rl_steps=size.steps)
 
@@ -215,10 +216,5 @@ def seen(
         "accuracy": jnp.mean(right[:, :tries]),
         "policy": jnp.mean(opened.astype(jnp.float32), axis=(0, 1)),
         "rate": jnp.mean(right[:, tries:].reshape(-1, task.patterns), axis=0),
-        "passed": jnp.stack([jnp.mean(pass_at_k_estimate(worked, int(k))) for k in numbers(tries)]),
+        "passed": jnp.stack([jnp.mean(pass_at_k_estimate(worked, int(k))) for k in numbers_of_tries(tries)]),
     }
-
-
-def numbers(tries: int) -> np.ndarray:
-    """Powers of two up to the number of tries."""
-    return 2 ** np.arange(int(np.log2(tries)) + 1)

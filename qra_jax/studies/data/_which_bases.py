@@ -17,7 +17,7 @@ from jax import Array
 
 from qra_jax import transformer as tf
 from qra_jax.studies import lab
-from qra_jax.transformer import rl
+from qra_jax.transformer import penalty, rl
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic, arithmetic
 from qra_jax.transformer.sampling import PAD, Questions
 
@@ -62,9 +62,7 @@ def network(size: Size) -> tf.Decoder:
 
 def said(model: Any, params: Any, asked: Questions, tokens: Array) -> Array:
     """Log-probability of each token of given sequences, `[N, G, T]`; 0 after their end."""
-    log_probs = rl.log_probs(model, params, asked, tokens)
-    own = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
-    return jnp.where(tokens != PAD, own, 0.0)
+    return jnp.where(tokens != PAD, penalty.at(rl.log_probs(model, params, asked, tokens), tokens), 0.0)
 
 
 def solved(model: Any, params: Any, asked: Questions, right: Array) -> Array:

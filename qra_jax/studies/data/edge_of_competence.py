@@ -36,8 +36,8 @@ from qra_jax.studies.data._edge import (
     SECOND,
     Arm,
     School,
-    numbers_of_tries,
 )
+from qra_jax.studies.networks._procedures import numbers_of_tries
 
 study = lab.Study(__name__, title="The edge of competence: where RL extends what a network can do")
 
