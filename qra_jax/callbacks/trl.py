@@ -223,7 +223,7 @@ class _Fitter:
 
     def _talk(self) -> None:
         into, out = self.pipes
-        with into, out, contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError), into, out:  # what the process did not read is lost at the close
             while (question := self.questions.get()) is not None:
                 line = b""
                 with contextlib.suppress(OSError):

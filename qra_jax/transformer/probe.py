@@ -172,9 +172,17 @@ def change(model: Model, before: Params, now: Params, questions: Questions, toke
     return Change(
         reranked=ranks[0] != ranks[1],
         top=jnp.argmax(old, axis=-1) != jnp.argmax(new, axis=-1),
-        kl=jnp.sum(jnp.exp(new) * (new - old), axis=-1),
+        kl=_divergence(new, old),
         similarity=cosine_similarity(*features),
     )
+
+
+def _divergence(new: Array, old: Array) -> Array:
+    """KL(new‖old) as Σ p (d − 1 + e⁻ᵈ), d = log p/q: no term is negative, and errors of normalization cancel."""
+    p, d = jnp.exp(new), new - old
+    small = p * (d + jnp.expm1(-jnp.clip(d, -1.0, 1.0)))
+    terms = jnp.where(jnp.abs(d) < 1.0, small, p * d - p + jnp.exp(old))
+    return jnp.sum(jnp.maximum(terms, 0.0), axis=-1)
 
 
 def cosine_similarity(a: Array, b: Array) -> Array:

@@ -181,8 +181,13 @@ def difference(quantity: str, first: Any, second: Any, over: str = "seed") -> Es
 
 
 def ratio(quantity: str, first: Any, second: Any, over: str = "seed") -> Estimate:
-    """Geometric mean of paired ratios, first/second, with Student's interval of their logarithms."""
-    log = mean(quantity, np.log(xr.DataArray(first).astype(float)) - np.log(xr.DataArray(second)), over)
+    """Geometric mean of paired ratios, first/second, with Student's interval of their logarithms.
+
+    A pair of which one is not positive has no ratio: the mean is unknown.
+    """
+    both = (xr.DataArray(x).astype(float) for x in (first, second))
+    logs = [np.log(x.where(x > 0)) for x in both]
+    log = mean(quantity, logs[0] - logs[1], over)
     return replace(
         log,
         value=np.exp(log.value),
