@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import partial
 
 import chex
@@ -24,6 +25,7 @@ from qra_jax.transformer.sampling import PAD, Questions, Rollouts
 
 pytestmark = pytest.mark.usefixtures("compiled_plainly")
 
+SMEARED = pytest.mark.parametrize("smeared", [False, True])
 LIMIT = 4.5  # of a z-score: one false alarm in 10⁵
 KEY = jax.random.key(0)
 init = jax.jit(tf.init, static_argnums=1)
@@ -46,12 +48,13 @@ def pick(values, tokens):
 # The network
 
 
-def test_a_token_sees_its_prompt_and_what_was_written_before_it():
+@SMEARED
+def test_a_token_sees_its_prompt_and_what_was_written_before_it(smeared):
     """Every place has a token of its own, so rows of the embedding stand for places."""
     questions, size, group, length = 2, 2, 2, 3
     prompt = 1 + jnp.arange(questions * size).reshape(questions, size)
     tokens = 5 + jnp.arange(questions * group * length).reshape(questions, group, length)
-    net = decoder(5 + tokens.size)
+    net = decoder(5 + tokens.size, smeared=smeared)
     params = init(KEY, net)
 
     def logits(table):
@@ -65,8 +68,9 @@ def test_a_token_sees_its_prompt_and_what_was_written_before_it():
     assert seen[seen > 0].min() > 1e-6
 
 
-def test_prompts_may_be_padded_and_shared():
-    net = decoder(9)
+@SMEARED
+def test_prompts_may_be_padded_and_shared(smeared):
+    net = decoder(9, smeared=smeared)
     params = init(KEY, net)
     prompt = jnp.array([[3, 5, 1], [2, 2, 7]])
     tokens = jax.random.randint(KEY, (2, 3, 4), 1, 9)
@@ -116,11 +120,28 @@ def test_few_tokens_are_attended_to_as_many(length):
     assert not seen[0, :, 2].any()  # a place of padding, which sees nothing
 
 
-def test_long_sequences_are_sampled_as_they_are_scored():
+def test_smeared_keys_find_what_followed_a_token():
+    """A head asks for the token that it stands on, which no key is but that of what followed it."""
+    net = decoder(4, width=4, hidden=1, heads=1, smeared=True)
+    params = init(KEY, net)
+    attention = params["attention_0"]
+    assert attention["smear"].shape == (1,)
+    attention["qkv"]["kernel"] = jnp.concatenate([4e3 * jnp.eye(4), jnp.eye(4), jnp.eye(4)], axis=1)
+    attention["smear"], params["in_0"]["kernel"] = -jnp.full(1, 30.0), jnp.zeros((4, 4))
+    attention["out"]["kernel"], params["unembedding"]["kernel"] = 1e3 * jnp.eye(4), jnp.eye(4)
+    params["embedding"]["embedding"] = jnp.eye(4)[jnp.array([0, 1, 2, 3])]
+    logits, _ = score(net, params, jnp.array([[1, 3]]), None, jnp.array([[[2, 1, 0]]]))
+    assert jnp.argmax(logits[0, 0, 2]) == 3
+
+
+@SMEARED
+def test_long_sequences_are_sampled_as_they_are_scored(smeared):
     length = 9
     assert (length - 1) * (ASKED.prompt.shape[1] + length - 1) > network.FEW
-    drawn = jax.jit(lambda key: tf.sample(key, TALKER, TALK, ASKED, group=8, length=length, end=STOP))(KEY)
-    log_probs = forced_log_probs(TALKER, TALK, ASKED, drawn.tokens)
+    net = replace(TALKER, smeared=smeared)
+    params = init(KEY, net)
+    drawn = jax.jit(lambda key: tf.sample(key, net, params, ASKED, group=8, length=length, end=STOP))(KEY)
+    log_probs = forced_log_probs(net, params, ASKED, drawn.tokens)
     found = jnp.where(drawn.where, pick(log_probs, drawn.tokens), 0)
     np.testing.assert_allclose(drawn.log_prob, found, atol=1e-5, rtol=0)
 

@@ -90,6 +90,7 @@ class Attention(nn.Module):
     heads: int
     dtype: Any
     param_dtype: Any
+    smeared: bool = False
 
     @nn.compact
     def __call__(
@@ -100,34 +101,45 @@ class Attention(nn.Module):
         q, k, v = _parted(qkv.reshape(3, self.heads, width // self.heads, *x_DxTxB.shape[1:]))
         q, k = rotated(q * q.shape[1] ** -0.5, at_T), rotated(k, at_T)
         kept = k, v
+        smear = self.param("smear", nn.initializers.zeros, (self.heads,), self.param_dtype) if self.smeared else None
         if memory is not None:
             k, v = kept = _written(memory, kept, at_T[0])
-            mixed = recalled(q, k, v, seen_TxSxB)
+            mixed = recalled(q, k, v, seen_TxSxB, smear)
         else:
             if prompt is not None:
                 k, v = (
                     jnp.concatenate([_shared(old, new.shape[-1]), new], axis=2)
                     for old, new in zip(prompt, kept, strict=True)
                 )
-            few = q.shape[2] * k.shape[2] <= FEW
-            mixed = (attended_few if few else attended)(q, k, v, seen_TxSxB)
+            few = q.shape[2] * k.shape[2] <= FEW and smear is None
+            mixed = attended_few(q, k, v, seen_TxSxB) if few else attended(q, k, v, seen_TxSxB, smear)
         return Linear(width, name="out", **kind)(mixed.reshape(x_DxTxB.shape)), kept
 
 
 def attended(
-    q_HxKxTxB: Array, k_HxKxSxB: Array, v_HxKxSxB: Array, seen_TxSxB: Array
+    q_HxKxTxB: Array, k_HxKxSxB: Array, v_HxKxSxB: Array, seen_TxSxB: Array, smear_H: Array | None = None
 ) -> Float[Array, "H K T B"]:
-    """Mean of the values of what is seen, weighted by the softmax over scores."""
-    share = _share(_scores(q_HxKxTxB, k_HxKxSxB), seen_TxSxB)
+    """Mean of the values of what is seen, weighted by the softmax over scores, which may be smeared."""
+    share = _share(_smeared(_scores(q_HxKxTxB, k_HxKxSxB), seen_TxSxB, smear_H), seen_TxSxB)
     return jnp.einsum("htsb,hksb->hktb", share, v_HxKxSxB)
 
 
 def recalled(
-    q_HxKxTxB: Array, k_HxBxSxK: Array, v_HxBxSxK: Array, seen_TxSxB: Array
+    q_HxKxTxB: Array, k_HxBxSxK: Array, v_HxBxSxK: Array, seen_TxSxB: Array, smear_H: Array | None = None
 ) -> Float[Array, "H K T B"]:
     """[`attended`][] with keys and values as they are kept for reading one by one: ready for the products."""
-    score = jnp.einsum("hktb,hbsk->htsb", q_HxKxTxB, k_HxBxSxK)
+    score = _smeared(jnp.einsum("hktb,hbsk->htsb", q_HxKxTxB, k_HxBxSxK), seen_TxSxB, smear_H)
     return jnp.einsum("htsb,hbsk->hktb", _share(score, seen_TxSxB), v_HxBxSxK)
+
+
+def _smeared(score_HxTxSxB: Array, seen_TxSxB: Array, smear_H: Array | None) -> Array:
+    """Scores of keys to which a share of the key before is mixed: the same mixture of scores, as they are linear."""
+    if smear_H is None:
+        return score_HxTxSxB
+    own = nn.sigmoid(smear_H).astype(score_HxTxSxB.dtype)[:, None, None, None]
+    real = jnp.where(seen_TxSxB, score_HxTxSxB, 0.0)
+    before = jnp.pad(real[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0)))
+    return own * score_HxTxSxB + (1 - own) * before
 
 
 def _written(memory: tuple[Array, Array], new: tuple[Array, Array], at: Array) -> tuple[Array, Array]:
@@ -216,10 +228,14 @@ class Decoder(nn.Module):
       marks: `[V, D]`, vectors b of about unit norm, by the token read last,
         $\phi\leftarrow\sqrt{1-a}\,\phi+\sqrt{aD}\,b$: features more or less alike, see `kernel.alike`. Without them
         nothing is changed.
+      smeared: keys are means of a token's and of those of the token before, with a share for each head that is
+        learnt, $k_t\leftarrow\sigma(a)k_t+(1-\sigma(a))k_{t-1}$: what followed a token is then found by one layer, and
+        within a few hundred steps.
 
     Its derivatives are in reverse mode only (`jax.grad`, `jax.vjp`; not `jax.jvp`).
 
-    Reference: Vaswani et al., arXiv 1706.03762; So et al., arXiv 2109.08668 (squared relu).
+    Reference: Vaswani et al., arXiv 1706.03762; So et al., arXiv 2109.08668 (squared relu); Olsson et al., arXiv
+    2209.11895 (smeared keys).
     """
 
     vocabulary: int
@@ -231,6 +247,7 @@ class Decoder(nn.Module):
     param_dtype: Any = jnp.float32
     marked: Any = 0.0
     marks: Any = None
+    smeared: bool = False
 
     @nn.compact
     def __call__(
@@ -258,7 +275,7 @@ class Decoder(nn.Module):
         for layer in range(self.depth):
             before = None if prompt is None else prompt[layer]
             own = None if memory is None else memory[layer]
-            attention = Attention(self.heads, name=f"attention_{layer}", **kind)
+            attention = Attention(self.heads, smeared=self.smeared, name=f"attention_{layer}", **kind)
             change, pair = attention(norm(f"norm_{layer}a")(x_DxTxB), at_T, seen_TxSxB, before, own)
             x_DxTxB = x_DxTxB + change
             hidden = Linear(self.hidden * self.width, name=f"in_{layer}", **kind)

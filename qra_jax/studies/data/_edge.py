@@ -61,8 +61,8 @@ def _task(room: int, low: Any, high: Any, second: Any) -> Graphs:
 
 
 @cache
-def _reinforcing(seeds: int, width: int, depth: int, room: int, steps: int) -> Any:
-    model = tf.Decoder(graphs().vocabulary, width=width, depth=depth)
+def _reinforcing(size: bases.Size, room: int, steps: int) -> Any:
+    model = bases.network(graphs(), size)
 
     def one(key: Array, params: Any, low: Array, high: Array, second: Array, floor: Array) -> Any:
         options: dict[str, Any] = {"algorithm": grpo(GROUP), "reward": process_gated(floor)}
@@ -70,24 +70,24 @@ def _reinforcing(seeds: int, width: int, depth: int, room: int, steps: int) -> A
         run = tf.train(key, model, params, _task(room, low, high, second), **options)
         return run.params, {name: run.stats[name][0] for name in ("silent", "right", "tokens")}
 
-    return many(one, block=1, chunk=seeds)
+    return many(one, block=1, chunk=size.seeds)
 
 
 @cache
-def _teaching(seeds: int, width: int, depth: int, room: int, steps: int) -> Any:
-    model = tf.Decoder(graphs().vocabulary, width=width, depth=depth)
+def _teaching(size: bases.Size, room: int, steps: int) -> Any:
+    model = bases.network(graphs(), size)
 
     def one(key: Array, params: Any, shares: Array, second: Array) -> Any:
         task = graphs((1, 1), room=room, second=second).mixed(shares)
         options: dict[str, Any] = {"steps": steps, "questions": QUESTIONS * GROUP, "rate": TAUGHT}
         return bases.continued(key, model, params, task.demonstrations, **options)
 
-    return many(one, block=1, chunk=seeds)
+    return many(one, block=1, chunk=size.seeds)
 
 
 @cache
-def _trying(seeds: int, width: int, depth: int, room: int, asked: int, tries: int) -> Any:
-    model = tf.Decoder(graphs().vocabulary, width=width, depth=depth)
+def _trying(size: bases.Size, room: int, asked: int, tries: int) -> Any:
+    model = bases.network(graphs(), size)
 
     def one(key: Array, again: Array, params: Any, low: Array, high: Array, second: Array) -> Any:
         task = _task(room, low, high, second)
@@ -111,7 +111,7 @@ def _trying(seeds: int, width: int, depth: int, room: int, asked: int, tries: in
             "never": jnp.mean(~jnp.any(verdict.steps, axis=-1)),
         }
 
-    return many(one, block=1, chunk=seeds)
+    return many(one, block=1, chunk=size.seeds)
 
 
 def _together(seeds: int, arms: list[Arm]) -> list[np.ndarray]:
@@ -153,8 +153,8 @@ class School:
         self, networks: list[Any], arms: list[Arm], steps: int
     ) -> tuple[list[Any], dict[str, np.ndarray]]:
         """GRPO from each network, an arm each; all arms need the same room."""
-        seeds, shape = self.size.seeds, (self.size.width, self.size.depth)
-        run = _reinforcing(seeds, *shape, self._room(arms), steps)
+        seeds = self.size.seeds
+        run = _reinforcing(self.size, self._room(arms), steps)
         ended, stats = run(_keys(self.seed, seeds, len(arms)), _stacked(networks), *_together(seeds, arms))
         stats = {name: np.asarray(x).reshape(len(arms), seeds) for name, x in stats.items()}
         return _apart(ended, seeds, len(arms)), stats
@@ -165,14 +165,14 @@ class School:
         low, high, second, _ = _together(seeds, arms)
         shares = np.asarray(jax.vmap(lambda a, b: _task(9, a, b, FIRST).operations)(low, high))
         shares = np.tile(np.asarray(bases.read().operations), (len(low), 1)) if corpus else shares
-        teach = _teaching(seeds, self.size.width, self.size.depth, room, steps)
+        teach = _teaching(self.size, room, steps)
         ended = teach(_keys(self.seed + 1, seeds, len(arms)), _stacked(networks), shares, second)
         return _apart(ended, seeds, len(arms))
 
     def tried(self, networks: list[Any], arm: Arm, again: list[int]) -> dict[str, np.ndarray]:
         """Results of every network on the same questions, `[networks, seeds, ...]`; `again` numbers the tries."""
         seeds, number, a = self.size.seeds, len(networks), self.amounts
-        run = _trying(seeds, self.size.width, self.size.depth, self._room([arm]), a.asked, a.tries)
+        run = _trying(self.size, self._room([arm]), a.asked, a.tries)
         lots = np.repeat(np.array(again, np.int32), seeds)
         rows = _together(seeds, [arm] * number)[:3]
         seen = run(_keys(self.seed + 2, seeds, number), lots, _stacked(networks), *rows)
