@@ -10,7 +10,7 @@ import xarray as xr
 from qra_jax import cli
 from qra_jax.consult import recipe_map
 from qra_jax.consult.recipe_map import recommend
-from qra_jax.studies.data import _which as networks, _which_map as maps
+from qra_jax.studies.data import _which as networks, _which_bases as bases, _which_map as maps
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +19,33 @@ def made():
 
 
 def test_the_file_has_every_cell_and_its_source(made):
-    assert made["source"]["study"] == "which-recipe"
-    assert made["source"]["seeds"] >= 8
     assert made["source"]["date"]
-    assert made["demonstrations"] == list(networks.HANDS.values())
+    assert made["source"]["fingerprint"]
+    assert made["source"]["seeds"] >= 8
     cells = [cell for hand in made["cells"] for level in hand for cell in level]
     assert len(cells) == len(made["demonstrations"]) * len(made["levels"]) * len(made["rollouts"])
     for cell in cells:
         assert {cell["best"], cell["second"]} <= set(maps.CHOICES)
         assert cell["best"] != cell["second"]
         assert cell["interval"][0] <= cell["difference"] <= cell["interval"][1]
+        assert cell["networks"] >= maps.ENOUGH * made["source"]["seeds"]
     for level in made["cells"][0]:
         assert all(cell["best"] not in (networks.SFT, networks.BOTH, networks.HINTS) for cell in level)
+
+
+def test_the_file_belongs_to_the_study_as_it_is(made):
+    size, source = bases.FULL, made["source"]
+    assert source["study"] == "which-recipe"
+    assert source["seeds"] == size.seeds
+    assert f"width {size.width} and depth {size.depth}" in source["network"]
+    assert made["arms"] == list(networks.arms(networks.RICH.full))
+    assert made["demonstrations"] == list(networks.HANDS.values())
+    assert made["rollouts"] == [networks.BATCH * mark for mark in size.marks[1:]]
+    stopped = [level["stopped_at"] for level in made["levels"]]
+    assert stopped == [level for level in size.levels if level in stopped]
+    for level in made["levels"]:
+        assert [int(k) for k in level["pass_at"]] == [1, *networks.TRIES]
+        assert level["pass_at"]["1"] == pytest.approx(level["stopped_at"], rel=1.0)
 
 
 def test_a_cell_is_found_by_its_own_numbers(made):
@@ -71,15 +86,33 @@ def test_bad_questions_are_refused():
 
 def test_the_best_of_a_cell_and_its_interval():
     random = np.random.default_rng(0)
-    noise = 0.01 * random.normal(size=(1, 6, 8))
-    values = xr.DataArray(noise, {"choice": list(maps.CHOICES)}, ["cell", "choice", "seed"])
-    values = values + xr.DataArray([0.1, 0.2, 0.7, 0.5, np.nan, np.nan], dims="choice")
+    values = _cells(0.01 * random.normal(size=(2, 4, 8)), [0.1, 0.2, 0.7, 0.5])
     found = maps.best(values).isel(cell=0)
     assert (found.best.item(), found.second.item()) == (networks.RL, networks.SFT)
-    gap = values.sel(choice=networks.RL) - values.sel(choice=networks.SFT)
+    gap = (values.sel(choice=networks.RL) - values.sel(choice=networks.SFT)).isel(cell=0)
     half = 2.3646 * gap.std(ddof=1) / np.sqrt(8)
     assert float(found.low) == pytest.approx(float(gap.mean() - half), abs=1e-6)
     assert float(found.low) > 0
+    values[{"cell": 0, "choice": 0, "seed": 3}] = np.nan
+    found = maps.best(values)
+    assert found.accuracy.isnull().values.tolist() == [True, False]
+    assert (found.low > 0).values.tolist() == [False, True]
+
+
+def _cells(noise, means):
+    values = xr.DataArray(noise, {"choice": list(maps.CHOICES[:4])}, ["cell", "choice", "seed"])
+    return values + xr.DataArray(means, dims="choice")
+
+
+def test_a_level_is_of_the_networks_that_reach_it():
+    stopped = np.full((8, 2), 25)
+    stopped[:2, 0], stopped[:3, 1] = -1, -1
+    runs = xr.Dataset({"stopped": (("seed", "level"), stopped)}, {"level": [0.1, 0.5]})
+    values = xr.DataArray(np.arange(16.0).reshape(2, 8), {"level": [0.1, 0.5]}, ["level", "seed"])
+    assert maps.reached(runs, values, 0.1).values.tolist() == [2, 3, 4, 5, 6, 7]  # 6 of 8
+    assert maps.reached(runs, values, 0.5).isnull().all()  # 5 of 8
+    values[0, 5] = np.nan  # of a network that reached it: not known, and not left out
+    assert maps.reached(runs, values, 0.1).isnull().values.tolist() == [False] * 3 + [True] + [False] * 2
 
 
 def test_advice_names_the_recipe_and_its_source(capsys, made):

@@ -30,8 +30,6 @@ ORDER = (
     "runs",
 )
 """Subjects in the order of the report; others follow."""
-DRAFTS, DRAFTED = ("data",), "QRA_DRAFTS"
-"""Subjects that are still being written, and the environment variable that, set to anything, finds them, too."""
 OWN = "QRA_STUDIES"
 """Environment variable with a folder of further studies."""
 
@@ -43,8 +41,6 @@ def _files() -> dict[str, Path]:
     here = Path(__file__).parent
     roots = [here, *([Path(os.environ[OWN])] if os.environ.get(OWN) else [])]
     folders = [folder for root in roots for folder in sorted(root.iterdir()) if folder.is_dir()]
-    if not os.environ.get(DRAFTED):
-        folders = [folder for folder in folders if folder.parent != here or folder.name not in DRAFTS]
     folders.sort(key=lambda folder: ORDER.index(folder.name) if folder.name in ORDER else len(ORDER))
     files = [file for folder in folders if folder != here / "lab" for file in sorted(folder.glob("[!_]*.py"))]
     return {file.stem.replace("_", "-"): file for file in files}

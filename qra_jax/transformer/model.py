@@ -101,7 +101,11 @@ class Attention(nn.Module):
         q, k, v = _parted(qkv.reshape(3, self.heads, width // self.heads, *x_DxTxB.shape[1:]))
         q, k = rotated(q * q.shape[1] ** -0.5, at_T), rotated(k, at_T)
         kept = k, v
-        smear = self.param("smear", nn.initializers.zeros, (self.heads,), self.param_dtype) if self.smeared else None
+        smear = (
+            self.param("smear", nn.initializers.zeros, (self.heads,), self.param_dtype)
+            if self.smeared
+            else None
+        )
         if memory is not None:
             k, v = kept = _written(memory, kept, at_T[0])
             mixed = recalled(q, k, v, seen_TxSxB, smear)

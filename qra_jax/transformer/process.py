@@ -1,4 +1,4 @@
-"""Rewards of single steps, in tasks that check each of them."""
+"""Rewards of single steps, in tasks that check each of them, and of parts that match."""
 
 from __future__ import annotations
 
@@ -35,13 +35,25 @@ def process_gated(floor: Any = 0.2, *, announced: bool = True) -> SequenceReward
     return SequenceReward("process-gated", _announced if announced else _any, params)
 
 
-def _any(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
+def matching() -> SequenceReward:
+    """The share of the segment, or of the steps, that matches, in [0, 1]: `progress` of the verifier.
+
+    Returns:
+      A `SequenceReward`, for tasks whose verifier tells the progress.
+    """
+    return SequenceReward("matching share", _matching)
+
+
+def _matching(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     if verdict.progress is None:
-        raise ValueError(
-            "verdict.progress: None; must be the share of right steps, as the graph task gives it"
-        )
+        raise ValueError("verdict.progress: None; must be told, as by the graph task or next_segment")
+    return verdict.progress
+
+
+def _any(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:
     floor = jnp.asarray(params["floor"], rollouts.log_prob.dtype)
-    return jnp.where(verdict.right, floor + (1 - floor) * verdict.progress.astype(floor.dtype), 0.0)
+    progress = _matching(params, key, rollouts, verdict).astype(floor.dtype)
+    return jnp.where(verdict.right, floor + (1 - floor) * progress, 0.0)
 
 
 def _announced(params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification) -> Array:

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from qra_jax import _check
-from qra_jax.transformer.reward import SequenceReward
 from qra_jax.transformer.sampling import PAD, Questions, Rollouts
 from qra_jax.transformer.task import Demonstrations, Task, Verification
 
@@ -253,20 +252,3 @@ def next_segment(
             raise ValueError(f"{name}: {value}; must be at most {high}, a token short of a demonstration")
     _check.choice("partial", partial, PARTIAL)
     return NextSegment(task, shuffled, cut, size, first, stride, partial)
-
-
-def matching() -> SequenceReward:
-    """The share of the segment that matches, in [0, 1]: `progress` of the verifier.
-
-    Returns:
-      A `SequenceReward`, for tasks whose verifier tells the progress.
-    """
-    return SequenceReward("matching share", _matching)
-
-
-def _matching(
-    params: dict[str, Any], key: Array, rollouts: Rollouts, verdict: Verification
-) -> Float[Array, "N G"]:
-    if verdict.progress is None:
-        raise ValueError("verdict: no progress; must be of a task that tells it, such as next_segment")
-    return verdict.progress

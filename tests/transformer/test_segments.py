@@ -13,8 +13,9 @@ from qra_jax.algorithm import rloo
 from qra_jax.problem import Problem, stack
 from qra_jax.transformer.graphs import graphs
 from qra_jax.transformer.procedures import arithmetic
+from qra_jax.transformer.process import matching
 from qra_jax.transformer.sampling import Rollouts
-from qra_jax.transformer.segments import matching, next_segment
+from qra_jax.transformer.segments import next_segment
 
 KEY = jax.random.key(0)
 SUMS = arithmetic(4, operands=(2, 3), mixture=(0.5, 0.2, 0.2, 0.1), announced=0.7)

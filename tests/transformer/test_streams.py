@@ -12,9 +12,11 @@ import pytest
 import qra_jax as qra
 from qra_jax import transformer
 from qra_jax.problem import stack
-from qra_jax.transformer import learning, streams
+from qra_jax.transformer import learning, ledger as ledgers, stages
 from qra_jax.transformer.graphs import graphs
-from qra_jax.transformer.streams import Ledger, Stage, mix, run_stages, supervised, tokens_of
+from qra_jax.transformer.ledger import Ledger
+from qra_jax.transformer.stages import Stage, run_stages
+from qra_jax.transformer.streams import mix, supervised, tokens_of
 
 pytestmark = pytest.mark.usefixtures("compiled_plainly")
 TASK = transformer.controlled(stack([qra.problem.examples.worked()] * 2))
@@ -221,12 +223,12 @@ def test_killed_stages_go_on(begun, passed, tmp_path, monkeypatch):
         return learning.side_by_side(function)
 
     with monkeypatch.context() as patch:
-        patch.setattr(streams, "_rewarded", killed)
+        patch.setattr(stages, "_rewarded", killed)
         with pytest.raises(KeyboardInterrupt):
             run_stages(KEYS, MODEL, _stages(), params=begun, folder=tmp_path)
     again = run_stages(KEYS, MODEL, _stages(), params=begun, folder=tmp_path)
     assert _same(again.params, passed.params)
-    monkeypatch.setattr(streams, "side_by_side", unless_rewarded)  # everything is kept by now
+    monkeypatch.setattr(stages, "side_by_side", unless_rewarded)  # everything is kept by now
     last = run_stages(KEYS, MODEL, _stages(), params=begun, folder=tmp_path)
     assert _same(last.params, passed.params)
     np.testing.assert_allclose(last.ledger.spent, passed.ledger.spent)
@@ -241,4 +243,4 @@ def test_killed_stages_go_on(begun, passed, tmp_path, monkeypatch):
 
 def test_parameters_of_one_network(begun):
     one = jax.tree.map(lambda x: x[0], begun)
-    assert streams.parameters(begun) == streams.parameters(one, networks=False) > 0
+    assert ledgers.parameters(begun) == ledgers.parameters(one, networks=False) > 0

@@ -89,9 +89,17 @@ def solvers(run: lab.Run) -> Any:
 
 
 def continued(
-    key: Array, model: Any, params: Any, corpus: Any, *, steps: int, questions: int, rate: float = 1e-3
+    key: Array,
+    model: Any,
+    params: Any,
+    corpus: Any,
+    *,
+    steps: int,
+    questions: int,
+    rate: float = 1e-3,
+    optimizer: optax.GradientTransformation | None = None,
 ) -> Any:
-    """Supervised steps of one network, all in one program: Adam, without decay or schedule, as RL has it.
+    """Supervised steps of one network, all in one program.
 
     Args:
       key: PRNG key.
@@ -100,12 +108,13 @@ def continued(
       corpus: `(key, number) -> Demonstrations`; may close over traced numbers.
       steps: number of steps, ≥ 1.
       questions: sequences of a step.
-      rate: learning rate.
+      rate: learning rate of Adam, without decay or schedule, as RL has it.
+      optimizer: another one in its place.
 
     Returns:
       The parameters.
     """
-    optimiser = optax.adam(rate)
+    optimiser = optimizer or optax.adam(rate)
 
     def step(state: Any, index: Array) -> tuple[Any, None]:
         params, memory = state
@@ -115,3 +124,13 @@ def continued(
         return (optax.apply_updates(params, change), memory), None
 
     return jax.lax.scan(step, (params, optimiser.init(params)), jnp.arange(steps))[0][0]
+
+
+def together(networks: list[Any]) -> Any:
+    """Networks (or keys, or numbers) `[seeds, ...]` one after the other, `[number · seeds, ...]`."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *networks)
+
+
+def apart(found: Any, number: int) -> list[Any]:
+    """What `together` put together, `number` trees."""
+    return [jax.tree.map(lambda x, i=i: np.split(np.asarray(x), number)[i], found) for i in range(number)]

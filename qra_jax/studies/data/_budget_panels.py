@@ -56,7 +56,8 @@ def _shares(stages: xr.Dataset, ax: Axes) -> None:
     base = stages.pass1.sel(arm=RL, spent=0.0).mean("seed")
     for band, color in BANDS.items():
         ax.axhline(float(base.sel(band=band)), color=color, linestyle=":", linewidth=1)
-    panels.legend({"base": {"color": "0.4", "linestyle": ":"}}, ax, loc="best")
+    bands = {NAMES[band]: color for band, color in BANDS.items()}
+    panels.legend({**bands, "base": {"color": "0.4", "linestyle": ":"}}, ax, loc="best")
 
 
 def _way(stages: xr.Dataset, ax: Axes) -> None:

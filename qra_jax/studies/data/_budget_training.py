@@ -17,7 +17,7 @@ from qra_jax import metrics, transformer as tf
 from qra_jax.studies import lab
 from qra_jax.studies.data import _bases
 from qra_jax.studies.data._budget_arms import ARMS, NUMBERS, PARTS, RESAMPLED, TARGET, TESTS, TRIES, Extent
-from qra_jax.transformer import streams
+from qra_jax.transformer import ledger, streams
 from qra_jax.transformer.graphs import Graphs
 from qra_jax.transformer.learning import cross_entropy
 from qra_jax.transformer.process import process_gated
@@ -142,7 +142,7 @@ def trained(run: lab.Run, extent: Extent) -> dict[str, np.ndarray]:
     base = jax.tree.map(jnp.asarray, _bases.solvers(run))
     size = _bases.Size(*run(_bases.SOLVING))
     model = _bases.network(task(), size)
-    return arms(run.key, base, model, extent) | {"parameters": np.asarray(streams.parameters(base))}
+    return arms(run.key, base, model, extent) | {"parameters": np.asarray(ledger.parameters(base))}
 
 
 def arms(key: Array, base: Any, model: Any, extent: Extent) -> dict[str, np.ndarray]:
@@ -150,20 +150,12 @@ def arms(key: Array, base: Any, model: Any, extent: Extent) -> dict[str, np.ndar
     seeds = jax.tree.leaves(base)[0].shape[0]
     keys = jax.random.split(key, 2)
 
-    def stacked(rows: list[Any]) -> Any:
-        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *rows)
-
-    def apart(found: Any, names: list[Any]) -> dict[Any, Any]:
-        return {
-            name: jax.tree.map(lambda x, i=i: x[i * seeds : (i + 1) * seeds], found)
-            for i, name in enumerate(names)
-        }
-
     bands = list(dict.fromkeys(arm.shown for arm in ARMS.values()))
     rows = [
         (jax.random.split(keys[0], seeds), base, jnp.tile(shares(band)[None], (seeds, 1))) for band in bands
     ]
-    taught = apart(tf.side_by_side(lambda *row: mid(*row, model=model, extent=extent))(*stacked(rows)), bands)
+    read = tf.side_by_side(lambda *row: mid(*row, model=model, extent=extent))(*_bases.together(rows))
+    taught = dict(zip(bands, _bases.apart(read, len(bands)), strict=True))
     rows, rewarded = [], [name for name, arm in ARMS.items() if arm.share < 1]
     for name in rewarded:
         arm, done = ARMS[name], round(ARMS[name].share * PARTS)
@@ -171,8 +163,8 @@ def arms(key: Array, base: Any, model: Any, extent: Extent) -> dict[str, np.ndar
         numbers = [jnp.full(seeds, arm.floor), jnp.full(seeds, PARTS - done)]
         band = jnp.tile(shares(arm.asked)[None], (seeds, 1))
         rows.append((jax.random.split(keys[1], seeds), start, band, *numbers))
-    paid = tf.side_by_side(lambda *row: reinforced(*row, model=model, extent=extent))(*stacked(rows))
-    paid = apart(paid, rewarded)
+    found = tf.side_by_side(lambda *row: reinforced(*row, model=model, extent=extent))(*_bases.together(rows))
+    paid = dict(zip(rewarded, _bases.apart(found, len(rewarded)), strict=True))
     paths, out = [], {name: [] for name in ("read", "sampled", "silent", "right")}
     for name, arm in ARMS.items():
         done, own, later = round(arm.share * PARTS), taught[arm.shown], paid.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -16,10 +17,10 @@ from qra_jax.algorithm import filtered_sft, grpo, rloo, switch
 from qra_jax.metrics import pass_at_k_estimate
 from qra_jax.regularizer import reverse_kl
 from qra_jax.studies import lab
-from qra_jax.studies.data._bases import Size, network, sums
+from qra_jax.studies.data._bases import SKILLED, Size, continued, network, sums
 from qra_jax.studies.networks._procedures import numbers_of_tries
 from qra_jax.transformer.formats import Formats, formats
-from qra_jax.transformer.learning import cosine, cross_entropy
+from qra_jax.transformer.learning import cosine
 from qra_jax.transformer.procedures import PATTERNS, Arithmetic
 
 SHORT, LONG, GUESS = (PATTERNS.index(name) for name in ("columns", "split", "guess"))
@@ -49,8 +50,9 @@ class Extent(NamedTuple):
 EXTENT = lab.scale(
     Extent(40, 40, 3e-3, 32, 8, 1e-3, 8, 8, 16), Extent(400, 200, 3e-3, 120, 6, 1e-3, 16, 16, 64)
 )
-SMALL = lab.scale(Size(3, 16, 1, 100), Size(8, 24, 2, 1000))
-"""The smaller networks, which are taught less as well; the larger ones are the shared `SKILLED`."""
+SMALL = lab.scale(SKILLED.quick, SKILLED.full._replace(width=24))
+"""The smaller networks, taught as long as the larger ones, which are the shared `SKILLED`. Quick ones are no
+smaller, so that the same programs serve both: the quick version says nothing of size."""
 
 
 class Corpus(NamedTuple):
@@ -82,33 +84,29 @@ def corpus(of: Corpus, quality: float | None = None) -> Formats:
     return formats(task(), shares, quality=right if quality is None else quality)
 
 
-def practised(params: Any, size: Size, extent: Extent, seed: int) -> Any:
+def practised(params: Any, size: tuple, steps: int, seed: int) -> Any:
     """Networks `[seeds, ...]` after practice of all formats on the task, right and in equal shares."""
-    keys = jax.random.split(jax.random.key(seed), jax.tree.leaves(params)[0].shape[0])
-    options: dict[str, Any] = {"steps": extent.practice, "learning_rate": size.rate, "questions": QUESTIONS}
-    return tf.learn(keys, network(task(), size), task().demonstrations, params=params, **options).params
+    own, keys = Size(*size), jax.random.split(jax.random.key(seed), jax.tree.leaves(params)[0].shape[0])
+    options: dict[str, Any] = {"steps": steps, "learning_rate": own.rate, "questions": QUESTIONS}
+    begun = jax.tree.map(jnp.asarray, params)
+    return tf.learn(keys, network(task(), own), task().demonstrations, params=begun, **options).params
 
 
+@lru_cache
 def supervised(size: Size, extent: Extent) -> Callable[..., Any]:
     """Continues networks on a corpus each, side by side: `(key, params, shares, quality) -> params`."""
     model, rate = network(task(), size), cosine(extent.rate, extent.teach)
     optimiser = optax.adamw(rate, b2=0.95, weight_decay=1e-4)
 
     def teach(key: Array, params: Any, shares: Array, quality: Array) -> Any:
-        shown = Formats(task(), shares, quality)
-
-        def step(state: Any, index: Array) -> tuple[Any, None]:
-            params, memory = state
-            batch = shown.demonstrations(jax.random.fold_in(key, index), SHOWN)
-            slope = jax.grad(lambda p: cross_entropy(model, p, batch))(params)
-            change, memory = optimiser.update(slope, memory, params)
-            return (optax.apply_updates(params, change), memory), None
-
-        return jax.lax.scan(step, (params, optimiser.init(params)), jnp.arange(extent.teach))[0][0]
+        corpus = Formats(task(), shares, quality).demonstrations
+        options: dict[str, Any] = {"steps": extent.teach, "questions": SHOWN, "optimizer": optimiser}
+        return continued(key, model, params, corpus, **options)
 
     return tf.side_by_side(teach)
 
 
+@lru_cache
 def measured(size: Size, extent: Extent) -> Callable[..., Any]:
     """Reads networks, side by side: `(key, lots, params) ->` rates of paid answers, policy, accuracy and pass@k."""
     model, asks = network(task(), size), task()
@@ -137,15 +135,15 @@ def measured(size: Size, extent: Extent) -> Callable[..., Any]:
     return tf.side_by_side(look)
 
 
+@lru_cache
 def reinforced(size: Size, extent: Extent, seed: int) -> Callable[..., Any]:
-    """Trains networks, side by side: `(key, params, rule, beta, coin) ->` what was seen, parameters, status."""
+    """Trains networks, side by side: `(key, params, rule, beta, coin) ->` what was seen, parameters."""
     model, paid = network(task(), size), task()
-    asked = paid.draw(jax.random.key(seed), extent.asked)
+    asked = jax.jit(lambda key: paid.draw(key, extent.asked))(jax.random.key(seed))
 
     def look(params: Any) -> dict[str, Array]:
         read = tf.read_out(model, params, paid.show(asked))
-        means = {"policy": jnp.mean(read.policy, axis=0), "whole": jnp.mean(read.whole, axis=0)}
-        return means | {"accuracy": jnp.mean(read.accuracy)}
+        return {"policy": jnp.mean(read.policy, axis=0), "accuracy": jnp.mean(read.accuracy)}
 
     def train(key: Array, params: Any, rule: Array, beta: Array, coin: Array) -> Any:
         errs = jnp.where(coin > 0, 0.5, 0.0)
@@ -154,6 +152,6 @@ def reinforced(size: Size, extent: Extent, seed: int) -> Callable[..., Any]:
         options["reward"] = tf.reward.verifiable(1 - errs, errs)
         options["regularizers"] = [reverse_kl(beta)]
         run = tf.train(key, model, params, paid, algorithm=switch(rule, RULES.values()), **options)
-        return run.seen, run.params, run.status
+        return run.seen, run.params
 
     return tf.side_by_side(train)

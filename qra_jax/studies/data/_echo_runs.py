@@ -1,4 +1,4 @@
-"""Networks of the echo chamber: all arms and seeds in one program each, and what theory expects of every network."""
+"""Networks of the echo chamber: all arms by the same programs, and what theory expects of every network."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Arm(NamedTuple):
     coin: float = 0.0
 
 
+MODELS = ("base", "base, again", "RL", "SFT")
 BETAS = (1e-3, 1e-2, 0.1, 1.0)
 """Coefficients: the paper's two, and those up to where theory says that two formats remain."""
 MAIN, OTHER = "rare right", ("RLOO", "expert iteration")
@@ -42,68 +43,102 @@ ARMS |= {rule: Arm(MAIN, rule=rule) for rule in OTHER} | {"coin": Arm(MAIN, coin
 ARMS |= {f"β = {beta:g}": Arm(MAIN, beta=beta) for beta in BETAS}
 
 
-def networks(run: lab.Run, params: Any, size: Size, arms: dict[str, Arm]) -> xr.Dataset:
-    """Teaches networks every corpus that some arm needs, trains every arm, and reads all.
+class Trained(NamedTuple):
+    """Networks `[seeds, ...]` and what was seen of them."""
+
+    path: xr.Dataset
+    """`policy` `[arm, seed, step, format]` and `accuracy` `[arm, seed, step]` along RL."""
+    base: dict[str, Any]
+    """Networks before RL, by corpus."""
+    ended: dict[str, Any]
+    """Networks after RL, by arm."""
+
+
+def trained(run: lab.Run, params: Any, size: Size, arms: dict[str, Arm]) -> Trained:
+    """Lets networks practise, teaches them every corpus that some arm needs, and trains every arm.
 
     Args:
       run: of the experiment.
       params: networks to continue, `[seeds, ...]`.
       size: their size.
-      arms: by name.
+      arms: by name; those of a corpus share bases and random numbers.
 
     Returns:
-      `policy`, `whole` `[arm, seed, step, format]`, `accuracy` `[arm, seed, step]`, `status` `[arm, seed]`; `rate`
-      `[arm, seed, format]`, of the base; and of the models base, base again, RL (GRPO) and SFT `share`
-      `[model, corpus, seed, format]` and `passed` `[model, corpus, seed, k]`.
+      The networks.
     """
     extent, seeds = run(EXTENT), jax.tree.leaves(params)[0].shape[0]
-    names = list(dict.fromkeys(arm.corpus for arm in arms.values()))
-    keys = jax.random.split(run.key, (4, len(names), seeds))
-    flat = lambda row: keys[row].reshape(-1)  # noqa: E731
-
-    def mixtures(quality: float | None = None) -> tuple[Array, Array]:
-        made = [_echo.corpus(CORPORA[name], quality) for name in names]
-        shares, right = (jnp.stack([getattr(one, of) for one in made]) for of in ("shares", "quality"))
-        return jnp.repeat(shares, seeds, axis=0), jnp.repeat(right, seeds, axis=0)
-
-    teach, look = _echo.supervised(size, extent), _echo.measured(size, extent)
-    params = _echo.practised(jax.tree.map(jnp.asarray, params), size, extent, run.seed)
-    rows = [np.arange(seeds)] * len(names)
-    base = teach(flat(0), _rows(params, np.concatenate(rows)), *mixtures())
+    known = run.bank.get(_echo.practised, params, tuple(size), extent.practice, run.shared_seed)
+    base, ended, seen = {}, {}, {}
+    for name in dict.fromkeys(arm.corpus for arm in arms.values()):
+        base[name] = taught(run, known, size, name)
     run.say("bases taught")
-    taught = teach(flat(1), base, *mixtures(1.0))
-    start = {name: np.arange(seeds) + i * seeds for i, name in enumerate(names)}
-    where = np.concatenate([start[arm.corpus] for arm in arms.values()])
-    begun, common = _rows(base, where), flat(2)[where]  # arms of a corpus share them
-    number = [list(RULES).index(arm.rule) for arm in arms.values()]
-    columns = (number, [arm.beta for arm in arms.values()], [arm.coin for arm in arms.values()])
-    columns = [jnp.asarray(np.repeat(np.asarray(column), seeds)) for column in columns]
-    seen, ended, status = _echo.reinforced(size, extent, run.seed)(common, begun, *columns)
+    train = _echo.reinforced(size, extent, run.shared_seed)
+    for name, arm in arms.items():
+        number = list(RULES).index(arm.rule)
+        columns = (jnp.full(seeds, x) for x in (number, float(arm.beta), float(arm.coin)))
+        seen[name], ended[name] = train(keys(run, arm.corpus, seeds)[2], base[arm.corpus], *columns)
     run.say("networks trained")
-    last = {arm.corpus: i for i, arm in reversed(list(enumerate(arms.values()))) if arm.coin == arm.beta == 0}
-    best = np.concatenate([np.arange(seeds) + last[name] * seeds for name in names])
-    models = {"base": base, "base, again": base, "RL": _rows(ended, best), "SFT": taught}
-    lots = [jnp.full(len(names) * seeds, name == "base, again", int) for name in models]
-    found = [look(flat(3), *both) for both in zip(lots, models.values(), strict=True)]
-    by_corpus = {
-        name: np.stack([np.asarray(one[name]).reshape(len(names), seeds, -1) for one in found])
-        for name in ("rate", "policy", "passed")
-    }
-    rate = np.stack([by_corpus["rate"][0, names.index(arm.corpus)] for arm in arms.values()])
-    whole = {name: np.asarray(x).reshape(len(arms), seeds, *x.shape[1:]) for name, x in seen.items()}
     dims = ("arm", "seed", "step", "format")
-    values = {name: (dims[: x.ndim], x) for name, x in whole.items()}
-    values |= {"status": (dims[:2], np.asarray(status).reshape(len(arms), seeds))}
-    values |= {"rate": (("arm", "seed", "format"), rate)}
-    values |= {"share": (("model", "corpus", "seed", "format"), by_corpus["policy"])}
-    values |= {"passed": (("model", "corpus", "seed", "k"), by_corpus["passed"])}
-    coords = {"arm": list(arms), "format": list(PATTERNS), "model": list(models), "corpus": names}
-    coords |= {"step": np.arange(0, extent.steps + 1, extent.every)}
-    return lab.dataset(values, coords | {"k": numbers_of_tries(extent.tries)})
+    found = {
+        name: np.stack([np.asarray(one[name]) for one in seen.values()]) for name in ("policy", "accuracy")
+    }
+    coords = {
+        "arm": list(arms),
+        "step": np.arange(0, extent.steps + 1, extent.every),
+        "format": list(PATTERNS),
+    }
+    return Trained(lab.dataset({k: (dims[: x.ndim], x) for k, x in found.items()}, coords), base, ended)
 
 
-def _rows(params: Any, rows: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], params)
+def keys(run: lab.Run, corpus: str, seeds: int) -> Array:
+    """Random numbers of corpus, demonstrations, RL and what is read, `[4, seeds]`."""
+    return jax.random.split(jax.random.fold_in(run.key, list(CORPORA).index(corpus)), (4, seeds))
+
+
+def taught(run: lab.Run, params: Any, size: Size, corpus: str, quality: float | None = None) -> Any:
+    """Networks `[seeds, ...]` after a corpus or, where a quality is given, after its formats in this quality."""
+    seeds, made = jax.tree.leaves(params)[0].shape[0], _echo.corpus(CORPORA[corpus], quality)
+    mixture = (jnp.broadcast_to(x, (seeds, len(PATTERNS))) for x in (made.shares, made.quality))
+    key = keys(run, corpus, seeds)[0 if quality is None else 1]
+    return _echo.supervised(size, run(EXTENT))(key, params, *mixture)
+
+
+def networks(run: lab.Run, params: Any, size: Size, arms: dict[str, Arm]) -> xr.Dataset:
+    """What networks do before, along and after RL.
+
+    Args:
+      run: of the experiment.
+      params: networks to continue, `[seeds, ...]`.
+      size: their size.
+      arms: by name; one or more of each corpus without coin and KL.
+
+    Returns:
+      The path of [`trained`][]; `rate` `[arm, seed, format]`, of the base; and of the models base, base again, RL
+      (GRPO) and SFT on right demonstrations `share` `[model, corpus, seed, format]` and `passed`
+      `[model, corpus, seed, k]`.
+    """
+    extent, (path, base, ended) = run(EXTENT), trained(run, params, size, arms)
+    look, found = _echo.measured(size, extent), {}
+    for name, params in base.items():
+        paid = next(x for x, arm in arms.items() if arm == Arm(name))
+        models = {"base": params, "base, again": params, "RL": ended[paid]}
+        models["SFT"] = taught(run, params, size, name, 1.0)
+        seeds = path.sizes["seed"]
+        for model, own in models.items():
+            again = jnp.full(seeds, int(model == "base, again"))
+            found[model, name] = look(keys(run, name, seeds)[3], again, own)
+
+    def of(what: str) -> np.ndarray:
+        """`[model, corpus, seed, ...]`."""
+        each = [np.stack([np.asarray(found[model, name][what]) for name in base]) for model in MODELS]
+        return np.stack(each)
+
+    rate = np.stack([np.asarray(found["base", arm.corpus]["rate"]) for arm in arms.values()])
+    values = {"rate": (("arm", "seed", "format"), rate)}
+    values |= {"share": (("model", "corpus", "seed", "format"), of("policy"))}
+    values |= {"passed": (("model", "corpus", "seed", "k"), of("passed"))}
+    coords = {"arm": list(arms), "format": list(PATTERNS), "model": list(MODELS), "corpus": list(base)}
+    return path.merge(lab.dataset(values, coords | {"k": numbers_of_tries(extent.tries)}))
 
 
 def expected(runs: xr.Dataset) -> xr.Dataset:

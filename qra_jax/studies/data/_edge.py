@@ -20,7 +20,7 @@ from qra_jax.studies.networks._procedures import numbers_of_tries
 from qra_jax.transformer.graphs import Graphs, graphs
 from qra_jax.transformer.process import process_gated
 
-GROUP, QUESTIONS = 8, 16
+GROUP, QUESTIONS = 8, 8
 """Rollouts of a question; questions of a step."""
 RATE, TAUGHT = 3e-4, 1e-3
 """Learning rates of Adam, of RL and of supervised steps. That of RL was chosen on one network (RL on 5–6, 50 steps):
@@ -45,7 +45,7 @@ class Amounts(NamedTuple):
     """Steps of RL after them."""
 
 
-AMOUNTS = lab.scale(Amounts(2, 4, 16, (9, 9), 2, 2), Amounts(80, 16, 128, (6, 9), 40, 60))
+AMOUNTS = lab.scale(Amounts(2, 4, 16, (9, 9), 2, 2), Amounts(60, 16, 128, (6, 9), 30, 40))
 
 
 class Arm(NamedTuple):
@@ -121,16 +121,6 @@ def _together(seeds: int, arms: list[Arm]) -> list[np.ndarray]:
     return [low.astype(np.int32), high.astype(np.int32), second, floor]
 
 
-def _stacked(networks: list[Any]) -> Any:
-    return jax.tree.map(lambda *x: np.concatenate(x), *networks)
-
-
-def _apart(params: Any, seeds: int, number: int) -> list[Any]:
-    return [
-        jax.tree.map(lambda x, i=i: np.asarray(x)[i * seeds : (i + 1) * seeds], params) for i in range(number)
-    ]
-
-
 def _keys(seed: int, seeds: int, number: int) -> Array:
     """The same for every arm, so that arms of a seed are paired."""
     return jnp.tile(jax.random.split(jax.random.key(seed), seeds), number)
@@ -155,9 +145,11 @@ class School:
         """GRPO from each network, an arm each; all arms need the same room."""
         seeds = self.size.seeds
         run = _reinforcing(self.size, self._room(arms), steps)
-        ended, stats = run(_keys(self.seed, seeds, len(arms)), _stacked(networks), *_together(seeds, arms))
+        ended, stats = run(
+            _keys(self.seed, seeds, len(arms)), bases.together(networks), *_together(seeds, arms)
+        )
         stats = {name: np.asarray(x).reshape(len(arms), seeds) for name, x in stats.items()}
-        return _apart(ended, seeds, len(arms)), stats
+        return bases.apart(ended, len(arms)), stats
 
     def taught(self, networks: list[Any], arms: list[Arm], steps: int, *, corpus: bool = False) -> list[Any]:
         """Supervised steps on solutions of each arm's questions, or on the corpus of the bases."""
@@ -166,8 +158,8 @@ class School:
         shares = np.asarray(jax.vmap(lambda a, b: _task(9, a, b, FIRST).operations)(low, high))
         shares = np.tile(np.asarray(bases.read().operations), (len(low), 1)) if corpus else shares
         teach = _teaching(self.size, room, steps)
-        ended = teach(_keys(self.seed + 1, seeds, len(arms)), _stacked(networks), shares, second)
-        return _apart(ended, seeds, len(arms))
+        ended = teach(_keys(self.seed + 1, seeds, len(arms)), bases.together(networks), shares, second)
+        return bases.apart(ended, len(arms))
 
     def tried(self, networks: list[Any], arm: Arm, again: list[int]) -> dict[str, np.ndarray]:
         """Results of every network on the same questions, `[networks, seeds, ...]`; `again` numbers the tries."""
@@ -175,5 +167,5 @@ class School:
         run = _trying(self.size, self._room([arm]), a.asked, a.tries)
         lots = np.repeat(np.array(again, np.int32), seeds)
         rows = _together(seeds, [arm] * number)[:3]
-        seen = run(_keys(self.seed + 2, seeds, number), lots, _stacked(networks), *rows)
+        seen = run(_keys(self.seed + 2, seeds, number), lots, bases.together(networks), *rows)
         return {name: np.asarray(x).reshape(number, seeds, *x.shape[1:]) for name, x in seen.items()}

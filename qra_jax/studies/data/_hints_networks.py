@@ -50,6 +50,8 @@ ARMS = {
     LAST: Arm(_levels(0, 0, 0, 0, 1)),
     FALSE: Arm(EVERY, wrong=True),
 }
+TAUGHT = 1e-3
+"""Learning rate of supervised steps."""
 SHARES = ("equal sequences", "equal questions")
 """Solutions that supervised learning sees at a step: as many as there are rollouts, or one for each question."""
 
@@ -64,7 +66,7 @@ class World:
       bases: the networks before RL.
       asked: questions of a step.
       steps: updates of a stage.
-      rate: learning rate.
+      rate: learning rate of RL.
       tested: fresh questions that the networks are read on.
       arms: names of `ARMS`.
     """
@@ -193,10 +195,9 @@ def taught(run: lab.Run, world: World) -> xr.Dataset:
             used = (jnp.arange(number) < row["shown"])[:, None]
             return replace(shown, weight=jnp.where(used, shown.weight * number / row["shown"], 0.0))
 
-        options = {"steps": steps, "questions": most, "rate": row["rate"]}
+        options = {"steps": steps, "questions": most, "rate": TAUGHT}
         later = _bases.continued(key, model, params, corpus, **options)
         return jax.tree.map(lambda x: x[None], chances(model, later, task, asked))
 
     rows = {"shown": np.asarray([most, world.asked], np.float32)}
-    rows["rate"] = np.broadcast_to(np.asarray(world.rate, np.float32), len(SHARES))
     return _cells(run, world, function, rows, "budget", SHARES)

@@ -64,7 +64,7 @@ def _choice(data: lab.Data, ax: Axes) -> None:
     """How far choices move, and pass@1 of sums."""
     moved, last = theory.moved(data.sums), theory.accuracy(data.sums)
     gain: xr.DataArray = last.isel(stage=-1) - last.isel(stage=0)
-    title = "Sums: what every hint names is not chosen"
+    title = "Sums of three numbers: the choice of a procedure"
     panels.frame(title, ax, x="how far the choice of a procedure moved", y="pass@1 less the base's")
     for name in data.sums.arm.values:
         ax.plot(moved.sel(arm=name), gain.sel(arm=name), "o", color=COLORS[name], label=name, markersize=5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -146,6 +148,17 @@ def further(params: Any, size: tuple, steps: int, seed: int, less: float = 1.0) 
     Returns:
       `[arms, seeds, ...]`.
     """
+    arms, seeds = jax.tree.leaves(params)[0].shape[:2]
+    flat = jax.tree.map(lambda x: jnp.asarray(x).reshape(-1, *x.shape[2:]), params)
+    keys = jnp.tile(jax.random.split(jax.random.key(seed), seeds), arms)
+    count = jnp.repeat(jnp.where(jnp.arange(arms) == ARMS.index(SHORT), round(less * steps), steps), seeds)
+    out = _teacher(size)(flat, jnp.repeat(jnp.arange(arms), seeds), keys, count)
+    return jax.tree.map(lambda x: np.asarray(x).reshape(arms, seeds, *x.shape[1:]), out)
+
+
+@lru_cache
+def _teacher(size: tuple) -> Callable[..., Any]:
+    """SFT of networks side by side, compiled once: `(params, arm, key, steps) -> params`."""
     network = model(Size(*size))
 
     def one(params: Params, arm: Array, key: Array, steps: Array) -> Params:
@@ -167,9 +180,4 @@ def further(params: Any, size: tuple, steps: int, seed: int, less: float = 1.0) 
 
         return jax.lax.fori_loop(0, steps, step, (params, optimiser.init(params)))[0]
 
-    arms, seeds = jax.tree.leaves(params)[0].shape[:2]
-    flat = jax.tree.map(lambda x: jnp.asarray(x).reshape(-1, *x.shape[2:]), params)
-    keys = jnp.tile(jax.random.split(jax.random.key(seed), seeds), arms)
-    count = jnp.repeat(jnp.where(jnp.arange(arms) == ARMS.index(SHORT), round(less * steps), steps), seeds)
-    out = tf.side_by_side(one)(flat, jnp.repeat(jnp.arange(arms), seeds), keys, count)
-    return jax.tree.map(lambda x: np.asarray(x).reshape(arms, seeds, *x.shape[1:]), out)
+    return tf.side_by_side(one)

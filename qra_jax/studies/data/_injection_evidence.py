@@ -14,6 +14,8 @@ from qra_jax.studies.data._injection_steps import KINDS
 HALF, TENTH, POINTS = 0.7, 0.1, 0.05
 """A correlation that explains half of the variance; one that is better by so much; points of accuracy that matter."""
 DESCENT, OWN = KINDS[0], "from the step's own rollouts"
+ACCURACY, OBJECTIVE = "accuracy", "normalised objective"
+"""What a question gains: Δa, or Δa/√(a(1 − a)), with the standard deviation of before the step."""
 Prediction = Callable[[xr.Dataset], xr.DataArray]
 
 
@@ -48,10 +50,15 @@ def correlations(measured: xr.DataArray, predicted: xr.DataArray, along: str = "
     return found.where(size.notnull())
 
 
-def one_step(data: lab.Data, which: str, held: bool | None = None, kind: str | None = None) -> xr.DataArray:
+def one_step(
+    data: lab.Data, which: str, held: bool | None = None, kind: str | None = None, gains: str = ACCURACY
+) -> xr.DataArray:
     """Correlation of predicted with measured changes by one step, `[kind, seed]`."""
     one = data.steps.sel(arm=FOUR, drop=True)
     predicted, gain = PREDICTIONS[which](one), one.gain
+    if gains == OBJECTIVE:
+        spread = (one.accuracy * (1 - one.accuracy)) ** 0.5
+        gain = gain / spread.where(spread != 0, 1.0)
     if held is not None:
         predicted, gain = (
             x.isel(question=np.flatnonzero(one.held.values == held)) for x in (predicted, gain)
@@ -62,11 +69,7 @@ def one_step(data: lab.Data, which: str, held: bool | None = None, kind: str | N
 def given(data: lab.Data, which: str) -> xr.DataArray:
     """Correlation over questions of what a step on one of them alone gives to the held-out ones, `[seed]`."""
     one = data.steps.sel(arm=FOUR, drop=True)
-    rate = (
-        one.rate.isel(question=slice(one.sizes["asked"]))
-        .drop_vars(["held", "count"])
-        .rename(question="asked")
-    )
+    rate = one.rate.isel(question=slice(one.sizes["asked"])).drop_vars("held").rename(question="asked")
     spread, along = np.sqrt(rate * (1 - rate)), one.given_kernel
     order = np.random.default_rng(0).permutation(one.sizes["asked"])
     said = {FORMULA: spread * along, KERNEL: along, ROOT: spread + 0 * along, OWN: one.own_given}
@@ -113,20 +116,20 @@ def parts(data: lab.Data, arm: str) -> tuple[xr.DataArray, xr.DataArray]:
     return chosen, better
 
 
-def told(data: lab.Data, which: str) -> lab.Evidence:
+def told(data: lab.Data, which: str, gains: str) -> lab.Evidence:
     """Whether a prediction has a large correlation with changes by one step, for each kind of step."""
     found = {
-        name: one_step(data, which, held) for name, held in (("in the batch", False), ("held out", True))
+        name: one_step(data, which, held, gains=gains)
+        for name, held in (("in the batch", False), ("held out", True))
     }
     both = xr.concat(list(found.values()), xr.DataArray(list(found), dims="questions", name="questions"))
-    return (
-        lab.mean("correlation of predicted and measured change over questions", both).above(HALF).per("kind")
-    )
+    words = f"correlation of predicted and measured change of the {gains} over questions"
+    return lab.mean(words, both).above(HALF).per("kind")
 
 
 def descends(data: lab.Data, which: str) -> lab.Evidence:
     """Whether it has by gradient descent over all questions."""
-    words = "correlation of predicted and measured change over all questions"
+    words = "correlation of predicted and measured change of accuracy over all questions"
     return lab.mean(words, one_step(data, which, kind=DESCENT)).above(HALF)
 
 
@@ -182,8 +185,6 @@ def influences(data: lab.Data) -> lab.Evidence:
 
 
 def halves(data: lab.Data) -> lab.Evidence:
-    """The same of one half of the bases and the other."""
-    co = data.steps.co.sel(arm=VANILLA, drop=True)
-    half = co.sizes["seed"] // 2
-    first, second = (co.isel(seed=part) for part in (slice(half), slice(half, 2 * half)))
-    return lab.difference("predicted gain, one half less the other", first, second).above(0)
+    """The same of two halves of the questions, drawn by lot for each network, after plain demonstrations."""
+    first, second = (data.steps.halves.sel(arm=VANILLA, drop=True).isel(half=half) for half in range(2))
+    return lab.difference("predicted gain, one half of the questions less the other", first, second).above(0)

@@ -23,7 +23,7 @@ from qra_jax.studies.data._injection_evidence import (
 from qra_jax.studies.lab import panels
 
 COLORS = {VANILLA: plot.CYCLE[0], INJECTED: plot.CYCLE[1], SHUFFLED: "0.55", SHORT: plot.CYCLE[2]}
-WHEN = {"one step": plot.CYCLE[2], "quarter of a run": plot.CYCLE[3], "whole run": plot.CYCLE[4]}
+WHEN = {"one step": plot.CYCLE[2], "a quarter of a run": plot.CYCLE[3], "a whole run": plot.CYCLE[4]}
 
 
 def every(data: lab.Data) -> Figure:
@@ -38,11 +38,11 @@ def every(data: lab.Data) -> Figure:
 
 def _step(data: lab.Data, ax: Axes) -> None:
     one = data.steps.sel(arm=FOUR, drop=True)
-    said = of.PREDICTIONS[FORMULA](one)
-    found = of.one_step(data, FORMULA, kind="gradient descent").mean("seed").item()
-    title = f"One step: the formula tells each question's gain (mean r = {found:.2f})"
+    said = of.PREDICTIONS[PRODUCT](one)
+    found = of.one_step(data, PRODUCT, kind="gradient descent").mean("seed").item()
+    title = f"One step: predicted and measured gain of each question, r = {found:.2f}"
     panels.frame(
-        title, ax, x="predicted, √(a(1 − a)) × kernel", y="measured change of accuracy / length of step"
+        title, ax, x="predicted, a(1 − a) × kernel", y="measured change of accuracy / length of step"
     )
     for held, color, name in ((False, plot.CYCLE[0], "in the batch"), (True, plot.CYCLE[1], "held out")):
         there = np.flatnonzero(one.held.values == held)
@@ -57,24 +57,25 @@ def _parts(data: lab.Data, ax: Axes) -> None:
     names = [FORMULA, PRODUCT, KERNEL, ROOT, HEADROOM, OTHER_BASE, OTHER]
     found = {
         "one step": [of.one_step(data, name, kind="gradient descent") for name in names],
-        "quarter of a run": [of.whole_run(data, name, 1) for name in names],
-        "whole run": [of.whole_run(data, name) for name in names],
+        "a quarter of a run": [of.whole_run(data, name, 1) for name in names],
+        "a whole run": [of.whole_run(data, name) for name in names],
     }
     rows = xr.concat(
         [xr.concat(one, xr.DataArray(names, dims="part", name="part")) for one in found.values()],
         xr.DataArray(list(found), dims="when", name="when"),
     )
-    best = {when: names[int(rows.sel(when=when).mean("seed").argmax("part"))] for when in found}
-    title = f"Best over one step: {best['one step']}; over a run: {best['whole run']}"
-    panels.frame(title, ax, x="correlation with the gain, over questions", y="")
+    mean = rows.sel(part=PRODUCT).mean("seed")
+    said = ", ".join(f"{float(mean.sel(when=when)):.2f} over {when}" for when in ("one step", "a whole run"))
+    title = f"{PRODUCT}: r = {said}"
+    panels.frame(title, ax, x="correlation with the gain of accuracy, over questions", y="")
     panels.forest(rows, ax, by="when", over="seed", colors=WHEN)
     panels.legend(None, ax, loc="lower left", fontsize=7)
 
 
 def _paths(data: lab.Data, ax: Axes) -> None:
     arms = list(COLORS)
-    gap = float((of.gain(data, INJECTED) - of.gain(data, VANILLA)).mean())
-    title = f"RL gains {100 * abs(gap):.0f} points {'more' if gap > 0 else 'less'} after injected behaviours"
+    said = ", ".join(f"{100 * float(of.gain(data, arm).mean()):+.0f} {arm}" for arm in (VANILLA, INJECTED))
+    title = f"Gain by RL in points of accuracy: {said}"
     panels.frame(title, ax, x="step of RL", y="accuracy", ylim=(0, 1))
     mean = data.runs.accuracy.sel(arm=arms).mean("question")
     panels.curves(mean, ax, x="step", by="arm", over="seed", colors=COLORS)
@@ -95,8 +96,8 @@ def _gains(data: lab.Data, ax: Axes) -> None:
     ]
     rows = xr.concat(both, xr.DataArray(arms, dims="arm", name="arm"))
     own = rows.sel(arm=INJECTED).mean("seed")
-    share = float(own.sel(part="selection") / own.sum("part"))
-    title = f"Selection is {100 * share:.0f} % of the gain after injection, the rest is success"
+    said = " and ".join(f"{100 * float(own.sel(part=part)):+.0f} by {part}" for part in own.part.values)
+    title = f"Points of the gain after injection: {said}"
     panels.frame(title, ax, x="", y="gain in accuracy by RL")
     panels.bars(rows, ax, x="arm", by="part", over="seed")
     panels.legend(None, ax, loc="upper left")

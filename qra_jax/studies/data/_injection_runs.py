@@ -16,7 +16,7 @@ from qra_jax.algorithm import grpo
 from qra_jax.studies import lab
 from qra_jax.studies.data import _bases, _injection_demos as demos, _injection_steps as steps
 from qra_jax.studies.data._bases import Size
-from qra_jax.studies.data._injection_demos import ARMS, FOUR
+from qra_jax.studies.data._injection_demos import ARMS, FOUR, INJECTED, VANILLA
 from qra_jax.transformer.model import Params
 from qra_jax.transformer.sampling import Questions
 
@@ -26,12 +26,19 @@ GROUP, ASKED, RATE, TRIES = 8, 16, 5e-4, 8
 """Of RL: rollouts of a question, questions of a step, learning rate of Adam; k of pass@k."""
 LOOKED = lab.scale(12, 32)
 """Questions of the corpus that are looked at, and as many held out."""
+STEPPED = [VANILLA, INJECTED, FOUR]
+"""Arms of which single steps are looked at."""
 
 
 def questions(number: int, seed: int) -> tuple[Questions, Questions]:
     """Questions of the corpus and held-out ones, the same for all networks."""
-    keys, task = jax.random.split(jax.random.key(seed)), demos.task()
-    return task.draw(keys[0], number), task.draw(keys[1], number, held=True)
+    task = demos.task()
+
+    def drawn(key: Array) -> tuple[Questions, Questions]:
+        keys = jax.random.split(key)
+        return task.draw(keys[0], number), task.draw(keys[1], number, held=True)
+
+    return jax.jit(drawn)(jax.random.key(seed))
 
 
 def networks(run: lab.Run) -> Any:
@@ -46,12 +53,12 @@ def longer(run: lab.Run) -> Any:
     return run.bank.get(demos.further, networks(run), tuple(run(_bases.SKILLED)), count, run.shared_seed + 2)
 
 
-def _each(run: lab.Run, params: Any) -> tuple[Any, Array, Array]:
-    """Networks one after the other, whether they are judged strictly, and a key for each; arms share theirs."""
-    arms, seeds = jax.tree.leaves(params)[0].shape[:2]
-    flat = jax.tree.map(lambda x: jnp.asarray(x).reshape(-1, *x.shape[2:]), params)
-    strict = jnp.repeat(jnp.arange(arms) == ARMS.index(FOUR), seeds)
-    return flat, strict, jnp.tile(jax.random.split(run.key, seeds), arms)
+def _each(run: lab.Run, params: Any, arms: list[str]) -> tuple[Any, Array, Array]:
+    """Networks of some arms one after the other, whether they are judged strictly, and keys, which arms share."""
+    seeds, rows = jax.tree.leaves(params)[0].shape[1], np.array([ARMS.index(arm) for arm in arms])
+    flat = jax.tree.map(lambda x: jnp.asarray(x)[rows].reshape(-1, *x.shape[2:]), params)
+    strict = jnp.asarray(np.repeat([arm == FOUR for arm in arms], seeds))
+    return flat, strict, jnp.tile(jax.random.split(run.key, seeds), len(arms))
 
 
 def single_steps(run: lab.Run) -> xr.Dataset:
@@ -62,15 +69,16 @@ def single_steps(run: lab.Run) -> xr.Dataset:
     def one(params: Params, strict: Array, key: Array) -> dict[str, Array]:
         return steps.look(key, model, params, task, asked, held, strict)
 
-    found = tf.side_by_side(one)(*_each(run, networks(run)))
+    found = tf.side_by_side(one)(*_each(run, networks(run), STEPPED))
     dims = {
         "gain": ("kind", "question"),
         "given": ("asked",),
         "given_kernel": ("asked",),
         "own_given": ("asked",),
+        "halves": ("half",),
     }
     dims |= dict.fromkeys(("accuracy", "rate", "kernel"), ("question",))
-    coords = {"arm": ARMS, "kind": steps.KINDS, "count": ("question", _counts(asked, held))}
+    coords = {"arm": STEPPED, "kind": steps.KINDS}
     coords |= {"held": ("question", np.arange(2 * asked.number) >= asked.number)}
     return _dataset(found, dims, coords)
 
@@ -80,7 +88,7 @@ def whole_runs(run: lab.Run) -> xr.Dataset:
     model, task = demos.model(Size(*run(_bases.SKILLED))), demos.task()
     asked, held = questions(run(LOOKED), run.shared_seed)
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), asked, held)
-    shown, tried = task.show(both), jax.random.key(run.shared_seed)
+    shown, tried = jax.jit(task.show)(both), jax.random.key(run.shared_seed)
 
     def seen(params: Params, strict: Array) -> dict[str, Array]:
         own = tf.sample(tried, model, params, both, group=2 * TRIES, length=task.length, end=task.end)
@@ -93,7 +101,6 @@ def whole_runs(run: lab.Run) -> xr.Dataset:
             "used": used / right.size,
             "success": jnp.sum(first * right[..., None], axis=(0, 1)) / jnp.maximum(used, 1),
             "pass": jnp.mean(metrics.pass_at_k_estimate(right, TRIES)),
-            "length": jnp.mean(own.length.astype(right.dtype if right.dtype != bool else float)),
         }
 
     def one(params: Params, more: Params, strict: Array, key: Array) -> dict[str, Array]:
@@ -109,30 +116,25 @@ def whole_runs(run: lab.Run) -> xr.Dataset:
             reward=steps.reward(strict),
             optimizer=optax.adam,
             record_every=run(LEARNING) // RECORDS,
-            probe=lambda params: seen(params, strict),
+            probe=lambda params: params,
         )
-        taught = seen(more, strict)
-        return trained.seen | {f"more_{name}": taught[name] for name in ("accuracy", "pass", "exact")}
+        every = jax.tree.map(lambda path, end: jnp.concatenate([path, end[None]]), trained.seen, more)
+        found = jax.lax.map(lambda params: seen(params, strict), every)  # one copy of it in the program
+        return {name: x[:-1] for name, x in found.items()} | {"more_accuracy": found["accuracy"][-1]}
 
-    flat, strict, keys = _each(run, networks(run))
-    found = tf.side_by_side(one)(flat, _each(run, longer(run))[0], strict, keys)
+    flat, strict, keys = _each(run, networks(run), ARMS)
+    found = tf.side_by_side(one)(flat, _each(run, longer(run), ARMS)[0], strict, keys)
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(("accuracy", "exact"), ("step", "question"))
-    dims |= dict.fromkeys(("used", "success"), ("step", "pattern")) | dict.fromkeys(
-        ("pass", "length"), ("step",)
-    )
-    dims |= dict.fromkeys(("more_accuracy", "more_exact"), ("question",))
+    dims |= dict.fromkeys(("used", "success"), ("step", "pattern"))
+    dims |= {"pass": ("step",), "more_accuracy": ("question",)}
     coords = {"arm": ARMS, "step": np.arange(RECORDS + 1) * (run(LEARNING) // RECORDS)}
-    coords |= {"pattern": list(tf.procedures.PATTERNS), "count": ("question", _counts(asked, held))}
+    coords |= {"pattern": list(tf.procedures.PATTERNS)}
     coords |= {"held": ("question", np.arange(2 * asked.number) >= asked.number)}
     return _dataset(found, dims, coords)
 
 
-def _counts(asked: Questions, held: Questions) -> np.ndarray:
-    return np.concatenate([np.asarray(one.truth.count) for one in (asked, held)])
-
-
 def _dataset(found: Any, dims: dict[str, tuple[str, ...]], coords: dict[str, Any]) -> xr.Dataset:
-    arrays = {name: np.asarray(x).reshape(len(ARMS), -1, *x.shape[1:]) for name, x in found.items()}
+    arrays = {name: np.asarray(x).reshape(len(coords["arm"]), -1, *x.shape[1:]) for name, x in found.items()}
     named = {name: (("arm", "seed", *dims.get(name, ())), x) for name, x in arrays.items()}
     plain = {name: value for name, value in coords.items() if not isinstance(value, tuple)}
     return lab.dataset(named, plain).assign_coords({k: v for k, v in coords.items() if isinstance(v, tuple)})

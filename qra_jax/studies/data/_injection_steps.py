@@ -80,8 +80,8 @@ def look(
         rollouts; `gain` `[2, N + M]`, the change by `KINDS`, over the length of the step.
       Of the N, one at a time, on the mean accuracy of the M: `given_kernel`, `given`, and
         `own_given`, the formula with the rollouts of the step itself.
-      Of the whole: `co`, inner product of two independent estimates of GRPO's gradient; `cosine` of them; `pull`, the
-        mean kernel.
+      Of the whole: `co`, inner product of two independent estimates of GRPO's gradient; `halves` `[2]`, the same of two
+        halves of the questions, which are drawn anew for every key, and so alike but for chance.
     """
     both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), asked, held)
     number, shown = asked.number, task.show(both)
@@ -100,10 +100,15 @@ def look(
         return slope(model, params, jax.tree.map(lambda x: x[n][None], asked), one, mine)
 
     single = jax.lax.map(alone, jnp.arange(2 * number))
-    g, again = (
-        jax.tree.map(lambda x, p=p: jnp.mean(x[p], axis=0), single)
-        for p in (slice(number), slice(number, None))
-    )
+    order = jax.random.permutation(jax.random.fold_in(key, 2), number)
+
+    def both_times(rows: Array) -> tuple[Params, Params]:
+        return tuple(
+            jax.tree.map(lambda x, r=r: jnp.mean(x[r], axis=0), single) for r in (rows, number + rows)
+        )
+
+    g, again = both_times(jnp.arange(number))
+    halves = [both_times(rows) for rows in (order[::2], order[1::2])]
 
     def accuracy(params: Params) -> Array:
         return tf.read_out(model, params, shown).accuracy
@@ -134,9 +139,7 @@ def look(
     # Along the step, then along the target; of the step's own rollouts, then of the others.
     toward = jax.lax.map(along, jnp.arange(4))
     own = jnp.mean(earned[0, :number], axis=1)
-    inner: Any = optax.tree.vdot(g, again)
-    size: Any = length * optax.global_norm(again)
-    return {
+    found: dict[str, Any] = {
         "accuracy": moved[0],
         "rate": jnp.mean(earned[1], axis=1),
         "kernel": toward[1],
@@ -144,7 +147,7 @@ def look(
         "given_kernel": toward[3, :number],
         "own_given": jnp.sqrt(own * (1 - own)) * toward[2, :number],
         "given": jnp.mean((moved[3:] - moved[0])[:, number:], axis=1) * longest / STEP,
-        "co": inner,
-        "cosine": inner / jnp.maximum(size, 1e-12),
-        "pull": jnp.mean(toward[1]),
+        "co": optax.tree.vdot(g, again),
+        "halves": jnp.stack([jnp.asarray(optax.tree.vdot(*pair)) for pair in halves]),
     }
+    return found

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import xarray as xr
 from jax import Array
 
@@ -37,11 +36,11 @@ EXTENT, FURTHER = lab.scale(_bases.Size(3, 16, 1, 300), _bases.Size(8, 32, 2, 90
 """Networks; steps in which they learn to work out and to guess alike; steps in which they then come to guess."""
 
 RL, SFT, SFT_ALL, SFT_TOKENS = "RL alone", "SFT alone", "SFT on all questions", "SFT, equal sequences"
-BEFORE, FIRST, BETWEEN, RESTS = (
+BEFORE, FIRST, BETWEEN, ON_TOP = (
     "SFT, then RL",
     "SFT on unsolved, then RL",
     "interleaved",
-    "interleaved, RL rests",
+    "interleaved, RL goes on",
 )
 RANDOM, OWN, ALWAYS = "interleaved at random", "interleaved own answers", "RL and SFT at every step"
 GUESSED, GUESSED_ALWAYS = "interleaved, half guesses", "at every step, half guesses"
@@ -145,13 +144,13 @@ def lesson(arm: dict[str, Array]) -> Teaching:
 
 FREE = {
     RL: Arm(weight=0.0),
-    BETWEEN: Arm(solved=0.0, every=EVERY),
-    RESTS: Arm(rl=0.0, solved=0.0, every=EVERY),
-    GUESSED: Arm(solved=0.0, every=EVERY, guess=0.5),
+    BETWEEN: Arm(rl=0.0, solved=0.0, every=EVERY),
+    ON_TOP: Arm(solved=0.0, every=EVERY),
+    GUESSED: Arm(rl=0.0, solved=0.0, every=EVERY, guess=0.5),
     ALWAYS: Arm(),
     GUESSED_ALWAYS: Arm(guess=0.5),
 }
-"""Arms that depend on no other."""
+"""Arms that depend on no other; RL rests in the steps in which interleaving teaches, as in ReLIFT, but for one."""
 
 
 def train(
@@ -185,8 +184,8 @@ def _matched(shown: np.ndarray, steps: int) -> dict[str, list[Arm]]:
         SFT_ALL: [Arm(rl=0.0)] * len(shown),
         BEFORE: [Arm(rl=0.0, stop=max(1, round(float(one) / ASKED))) for one in total],
         FIRST: [Arm(rl=0.0, solved=0.0, stop=max(1, round(float(one) / ASKED))) for one in total],
-        RANDOM: [Arm(every=EVERY, chance=one) for one in pace],
-        OWN: [Arm(every=EVERY, chance=one, own=1.0) for one in pace],
+        RANDOM: [Arm(rl=0.0, every=EVERY, chance=one) for one in pace],
+        OWN: [Arm(rl=0.0, every=EVERY, chance=one, own=1.0) for one in pace],
     }
 
 
@@ -223,9 +222,7 @@ def trained(run: lab.Run) -> xr.Dataset:
     run.say("arms of equal demonstrations")
     both = {name: np.concatenate([first[name], second[name]]) for name in first}
     chance = both.pop("chance").reshape(len(FREE) + len(equal), len(seeds), RECORDS + 1, len(KINDS), -1)
-    longer = jax.jit(jax.vmap(lambda params: chances(model, params, asked)))(
-        _longer(keys, made, model, steps)
-    )
+    longer = tf.side_by_side(lambda *network: _longer(*network, asked, model, steps))(keys, made)
     values: dict[str, Any] = {"chance": (("arm", "seed", "record", "kind", "question"), chance)}
     values |= {name: (("arm", "seed", "window"), x) for name, x in both.items()}
     values["tokens_chance"] = (
@@ -236,8 +233,8 @@ def trained(run: lab.Run) -> xr.Dataset:
     return lab.dataset(values, coords, steps=steps)
 
 
-def _longer(keys: Array, made: Params, model: tf.Decoder, steps: int) -> Params:
-    """SFT on as many demonstrations as RL has rollouts, by as many steps of the same optimiser."""
+def _longer(key: Array, params: Params, asked: tf.Questions, model: tf.Decoder, steps: int) -> Array:
+    """Chances after SFT on as many demonstrations as RL has rollouts, by as many steps of the same optimiser."""
 
     def shown(key: Array, number: int) -> Demonstrations:
         every = task().demonstrations(key, number)
@@ -246,5 +243,5 @@ def _longer(keys: Array, made: Params, model: tf.Decoder, steps: int) -> Params:
         }
         return replace(every, weight=jnp.ones((number, 1)), **parts)
 
-    options: dict[str, Any] = {"steps": steps, "questions": ASKED * GROUP, "learning_rate": 2 * RATE}
-    return tf.learn(keys, model, shown, optimizer=optax.adam, params=made, **options).params
+    options: dict[str, Any] = {"steps": steps, "questions": ASKED * GROUP, "rate": RATE}
+    return chances(model, _bases.continued(key, model, params, shown, **options), asked)

@@ -13,9 +13,9 @@ from qra_jax.studies.data._relift_networks import (
     FIRST,
     GUESSED,
     GUESSED_ALWAYS,
+    ON_TOP,
     OWN,
     RANDOM,
-    RESTS,
     RL,
     SFT,
     SFT_ALL,
@@ -27,7 +27,7 @@ SHADES = (plot.color("rlvr"), plot.color("sft"), *(plot.CYCLE[i] for i in (4, 6,
 COLORS = dict(zip(WAYS, SHADES, strict=True)) | {
     FIRST: plot.CYCLE[4],
     RANDOM: plot.CYCLE[6],
-    RESTS: plot.CYCLE[6],
+    ON_TOP: plot.CYCLE[6],
     GUESSED: plot.CYCLE[1],
     OWN: "0.5",
     SFT_ALL: plot.color("sft"),
@@ -72,8 +72,10 @@ def _kinds(runs: xr.Dataset, ax: Axes) -> None:
     shown = xr.concat(
         [start, last.sel(arm=list(WAYS))], "arm", coords="minimal", compat="override"
     ).assign_coords(kind=[str(k) for k in runs.kind.values])
-    panels.frame("RL opens rare kinds as well, by sharing", ax, x="chance of working out in the base", y="")
-    ax.set(ylabel="accuracy in the end", ylim=(0, 1))
+    ends = [shown.sel(arm=name).isel(kind=-1).mean("seed").item() for name in (RL, BETWEEN)]
+    title = f"The rarest kind in the end: {ends[0]:.2f} by {RL}, {ends[1]:.2f} {BETWEEN}"
+    words = {"x": "chance of working out in the base", "y": "accuracy in the end"}
+    panels.frame(title, ax, **words, ylim=(0, 1))
     panels.bars(shown, ax, x="kind", by="arm", over="seed", colors=COLORS | {"base": "0.7"}, within=(0, 1))
     panels.legend(None, ax, loc="upper right", ncols=2)
 

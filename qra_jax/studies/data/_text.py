@@ -26,15 +26,15 @@ BESTS = {"the rare one": 0, "the mode": 3}
 """Which procedure the verifier of RLVR always accepts."""
 ELSE = 0.3
 """Share of the questions on which it accepts each of the others."""
-ALGORITHMS = (rloo(8), grpo(8))
-RL, BY_STD, MIXED, SFT, SHUFFLED, BASE, AGAIN = (
+GROUP = 8
+ALGORITHMS = (rloo(GROUP), grpo(GROUP))
+RL, BY_STD, MIXED, SFT, SHUFFLED, BASE = (
     "RL on text",
     "RL on text, GRPO",
     "mixed",
     "SFT",
     "RL, shuffled",
     "base",
-    "base again",
 )
 ARMS: dict[str, dict[str, Any]] = {
     RL: {"algorithm": 0},
@@ -43,7 +43,6 @@ ARMS: dict[str, dict[str, Any]] = {
     SFT: {"supervised": 1.0},
     SHUFFLED: {"algorithm": 0, "shuffled": True},
     BASE: {"rate": 0.0},
-    AGAIN: {"rate": 0.0},
 }
 """What is done with the text: chance that a step is supervised, whether segments are shuffled, learning rate."""
 
@@ -117,7 +116,7 @@ def stage(key: Array, params: Any, row: dict[str, Array], size: Size) -> dict[st
         keys = jax.random.split(jax.random.fold_in(key, index), 3)
         shown = text.demonstrations(keys[0], size.questions)
         asked = shown.questions
-        rollouts = tf.sample(keys[1], model, now, asked, group=8, **options)
+        rollouts = tf.sample(keys[1], model, now, asked, group=GROUP, **options)
         match = text.verify(key, asked, rollouts).right
         right = jnp.where(row["verified"], paid(asked, asked.truth.asked, rollouts), match)
         weights = jax.vmap(algorithm.weights)(right.astype(rollouts.log_prob.dtype))
@@ -134,7 +133,7 @@ def stage(key: Array, params: Any, row: dict[str, Array], size: Size) -> dict[st
 
     each = np.arange(size.base**4)
     asked = task.ask(0 * each, np.stack([each // size.base**2, each % size.base**2], axis=1))
-    shares = jnp.asarray(SHARES)
+    shares = jnp.asarray(SHARES)[None]
 
     def look(now: Any) -> dict[str, Array]:
         read = tf.read_out(model, now, task.show(asked))
@@ -161,7 +160,8 @@ def trained(run: lab.Run, size: Size) -> xr.Dataset:
       size: how much is computed.
 
     Returns:
-      `text_…` `[arm, seed, step, …]`, and `after_…` `[best, arm, seed, step, …]` of [`stage`][].
+      `text_…` `[arm, seed, step, …]`, and `after_…` `[best, arm, seed, step, …]` of [`stage`][]; as an attribute,
+      `tries`, sequences that RL samples of each question in both stages together.
     """
     base = run.bank.get(taught, run.shared_seed, *size[:4])
     count = len(ARMS) * size.seeds
@@ -189,4 +189,5 @@ def trained(run: lab.Run, size: Size) -> xr.Dataset:
         out[f"after_{name}"] = (("best", "arm", "seed", *more), after)
     del out["text_right"]  # of a verifier that is not asked
     coords = {"arm": list(ARMS), "best": list(BESTS), "procedure": list(PATTERNS)}
-    return lab.dataset(out, coords | {"step": np.arange(0, size.steps + 1, size.every)})
+    coords["step"] = np.arange(0, size.steps + 1, size.every)
+    return lab.dataset(out, coords, tries=2 * size.steps * size.questions * GROUP / size.base**4)

@@ -27,17 +27,15 @@ def draw(runs: xr.Dataset, orbits: xr.Dataset) -> Figure:
     panels.frame(title, accuracy, x="step on the text", y="accuracy of the sampled next segment")
     _lines(runs.text_match.sel(arm=arms), accuracy)
     panels.mark(greedy, accuracy, "base, likeliest procedure", axis="y", at=0.98, color="black")
-    panels.frame(
-        "… and loses the likelihood of all the rest", loss, x="step on the text", y="cross-entropy, nats"
-    )
+    ends = runs.text_loss.isel(step=-1).mean("seed")
+    title = f"Its cross-entropy ends at {_both(ends, '.2g')}"
+    panels.frame(title, loss, x="step on the text", y="cross-entropy, nats")
     _lines(runs.text_loss.sel(arm=arms), loss)
     panels.legend(None, loss, loc="upper left")
-    titles = (
-        "Then RLVR: after RL on text a rare best comes late",
-        "… and where the mode is best it has a head start",
-    )
-    for name, title, ax in zip(BESTS, titles, below, strict=True):
+    for name, ax in zip(BESTS, below, strict=True):
         right = runs.after_right.sel(best=name).mean("question")
+        middle = right.isel(step=right.sizes["step"] // 4).mean("seed")
+        title = f"RLVR, {name} best: after a quarter {_both(middle, '.2f')}"
         panels.frame(title, ax, x="step of RLVR", y="accuracy", ylim=(0, 1.02))
         _lines(right.sel(arm=[*arms, BASE]), ax)
         told = orbits.right.sel(best=name, arm=[RL, BY_STD, MIXED, SFT]).mean("seed")
@@ -47,6 +45,10 @@ def draw(runs: xr.Dataset, orbits: xr.Dataset) -> Figure:
             )
     panels.legend({"predicted end": "<"} | {BASE: "black"}, below[0], loc="upper left")
     return figure
+
+
+def _both(means: xr.DataArray, form: str) -> str:
+    return f"{float(means.sel(arm=RL)):{form}} from {RL}, {float(means.sel(arm=SFT)):{form}} from {SFT}"
 
 
 def _lines(values: xr.DataArray, ax: Axes) -> None:

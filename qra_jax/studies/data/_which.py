@@ -15,7 +15,6 @@ from qra_jax import metrics, transformer as tf
 from qra_jax.algorithm import filtered_sft, grpo, switch
 from qra_jax.studies import lab
 from qra_jax.studies.data._which_bases import (
-    LEVELS,
     SIZE,
     Size,
     network,
@@ -37,7 +36,8 @@ HANDS = {"none": 0, "few": FEW, "many": MANY}
 FIRST = 12
 """Steps of SFT where RL follows."""
 FILTERED, RL, SFT, BOTH, HINTS = "filtered SFT", "RL", "SFT", "SFT, then RL", "RL with hints"
-RECIPES = (FILTERED, RL, SFT, BOTH, HINTS)
+RICH = lab.scale((SFT,), (SFT, BOTH, HINTS))
+"""Recipes that are run on many demonstrations, too."""
 RULES = (grpo(GROUP), filtered_sft(group_size=GROUP))
 RATES = (1e-3, 3e-4)
 """Learning rates of SFT and of all others: the best of 3e-4 and 1e-3 at pass@1 of .01 and .2, on another seed."""
@@ -148,21 +148,26 @@ def path(
     return {"solved": chance, "tokens": tokens}
 
 
-def arms() -> dict[str, tuple[str, str]]:
-    """Recipes with what they have at hand; those without demonstrations are the same whatever is at hand."""
-    taught = {
-        f"{recipe}, {hand}": (recipe, hand) for hand in ("few", "many") for recipe in (SFT, BOTH, HINTS)
-    }
-    return {RL: (RL, "none"), FILTERED: (FILTERED, "none"), **taught}
+def arms(rich: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """Recipes with what they have at hand; those without demonstrations are the same whatever is at hand.
+
+    Args:
+      rich: recipes that are run on many demonstrations, too.
+    """
+    shown = [(recipe, "few") for recipe in (SFT, BOTH, HINTS)] + [(recipe, "many") for recipe in rich]
+    return {RL: (RL, "none"), FILTERED: (FILTERED, "none")} | {f"{r}, {hand}": (r, hand) for r, hand in shown}
 
 
 def trained(run: lab.Run) -> xr.Dataset:
     """All arms from all bases: `pass1`, `pass16`, `tokens` `[arm, level, seed, mark]`; `base` `[level, seed, k]`."""
     size: Size = run(SIZE)
-    bases, model, names = run.bank.get(taught, tuple(size), run.shared_seed), network(size), arms()
+    bases, model, names = run.bank.get(taught, tuple(size), run.shared_seed), network(size), arms(run(RICH))
     rows = [row(*arm, size.marks[-1]) for arm in names.values()]
     places = [
-        (a, level, s) for a in range(len(rows)) for level in range(len(LEVELS)) for s in range(size.seeds)
+        (a, level, s)
+        for a in range(len(rows))
+        for level in range(len(size.levels))
+        for s in range(size.seeds)
     ]
     numbers = jax.tree.map(lambda *parts: np.asarray(parts), *[rows[a] for a, *_ in places])
     params = jax.tree.map(lambda x: np.stack([x[s, level] for _, level, s in places]), bases["params"])
@@ -175,7 +180,7 @@ def trained(run: lab.Run) -> xr.Dataset:
         return {"passed": passed, "tokens": found["tokens"]}
 
     found = tf.side_by_side(one)(keys, params, numbers)
-    shape = len(rows), len(LEVELS), size.seeds
+    shape = len(rows), len(size.levels), size.seeds
     passed, tokens = (np.asarray(found[name]) for name in ("passed", "tokens"))
     passed = passed.reshape(*shape, *passed.shape[1:])
     dims = ("arm", "level", "seed", "mark")
@@ -185,7 +190,7 @@ def trained(run: lab.Run) -> xr.Dataset:
     variables |= {"stopped": (("seed", "level"), bases["stopped"])}
     coords = {
         "arm": list(names),
-        "level": np.asarray(LEVELS),
+        "level": np.asarray(size.levels),
         "mark": np.asarray(size.marks),
         "k": [1, *TRIES],
     }

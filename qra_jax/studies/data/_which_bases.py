@@ -22,8 +22,6 @@ from qra_jax.transformer.procedures import PATTERNS, Arithmetic, arithmetic
 from qra_jax.transformer.sampling import PAD, Questions
 
 SPLIT = PATTERNS.index("split")
-LEVELS = (0.002, 0.01, 0.05, 0.2, 0.5)
-"""Pass@1 at which bases are stopped."""
 
 
 class Size(NamedTuple):
@@ -38,9 +36,13 @@ class Size(NamedTuple):
     """Steps after which networks are looked at."""
     judged: int
     """Questions that they are judged by."""
+    levels: tuple[float, ...]
+    """Pass@1 at which bases are stopped."""
 
 
-SIZE = lab.scale(Size(3, 16, 1, 500, (0, 8, 16), 32), Size(8, 32, 2, 8000, (0, 16, 32, 64), 96))
+QUICK = Size(3, 24, 2, 1000, (0, 8, 16), 32, (0.002, 0.05, 0.2))
+FULL = Size(8, 32, 2, 8000, (0, 16, 32, 64), 96, (0.002, 0.01, 0.05, 0.2, 0.5))
+SIZE = lab.scale(QUICK, FULL)
 EVERY, READ, LEARNING = 25, 32, 3e-3
 """Steps after which a base may be stopped; questions of its steps; its learning rate."""
 
@@ -72,7 +74,7 @@ def solved(model: Any, params: Any, asked: Questions, right: Array) -> Array:
 
 @cache
 def _taught(size: Size) -> Any:
-    """One base: a function of its key, to its parameters at each of `LEVELS`, and the steps it took."""
+    """One base: a function of its key, to its parameters at each level, and the steps it took."""
     model, asked = network(size), task()
     adam = optax.adamw(LEARNING, b2=0.95, weight_decay=1e-4)
 
@@ -92,26 +94,24 @@ def _taught(size: Size) -> Any:
             moving, kept, when, first = state
             moving = jax.lax.fori_loop(first, first + EVERY, step, moving)
             rate = jnp.mean(solved(model, moving[0], judged, right))
-            there = (rate >= jnp.asarray(LEVELS)) & (when < 0)
-            keep = lambda old, new: jnp.where(there.reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
-            kept = jax.tree.map(keep, kept, moving[0])
-            return moving, kept, jnp.where(there, first + EVERY, when), first + EVERY
+            there = rate >= jnp.asarray(size.levels)
+            keep = lambda old, new: jnp.where((when < 0).reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
+            kept = jax.tree.map(keep, kept, moving[0])  # of a level that is never reached: the last one
+            return moving, kept, jnp.where(there & (when < 0), first + EVERY, when), first + EVERY
 
         def waits(state: Any) -> Array:
             return jnp.any(state[2] < 0) & (state[3] < size.most)
 
-        params = tf.init(jax.random.fold_in(key, size.most + 1), model)
-        kept = jax.tree.map(lambda x: jnp.zeros((len(LEVELS), *x.shape), x.dtype), params)
-        start = (params, adam.init(params)), kept, jnp.full(len(LEVELS), -1), jnp.asarray(0)
-        (last, _), kept, when, _ = jax.lax.while_loop(waits, window, start)
-        late = when < 0  # never there: the last one stands in, and is left out of what is told of the level
-        stand = lambda old, new: jnp.where(late.reshape(-1, *[1] * new.ndim), new, old)  # noqa: E731
-        return {"params": jax.tree.map(stand, kept, last), "stopped": when}
+        params, number = tf.init(jax.random.fold_in(key, size.most + 1), model), len(size.levels)
+        kept = jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), params)
+        start = (params, adam.init(params)), kept, jnp.full(number, -1), jnp.asarray(0)
+        _, kept, when, _ = jax.lax.while_loop(waits, window, start)
+        return {"params": kept, "stopped": when}
 
     return tf.side_by_side(base)
 
 
 def taught(size: tuple, seed: int) -> Any:
-    """Bases stopped at each of `LEVELS`: parameters `[seeds, levels, ...]`, and steps `[seeds, levels]`."""
+    """Bases stopped at each level: parameters `[seeds, levels, ...]`, and steps `[seeds, levels]`."""
     size = Size(*size)
     return _taught(size)(jax.random.split(jax.random.key(seed), size.seeds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -40,24 +42,22 @@ TITLES = {
 def draw(runs: xr.Dataset) -> Figure:
     """The map, a panel for each amount of demonstrations; accuracy at the end by coverage."""
     figure, axes = plot.new((12.6, 8.2), nrows=2, ncols=2)
-    places = dict(zip(HANDS, axes.ravel()[:3], strict=True))
-    values = maps.accuracy(runs)
-    found = maps.best(values)
-    for hand, ax in places.items():
-        _map(found.sel(hand=hand), runs, TITLES[hand], ax)
-    _curves(values, axes.ravel()[3])
+    found, base = maps.table(runs), maps.bases(runs)
+    for hand, ax in zip(HANDS, axes.ravel()[:3], strict=True):
+        _map(found.sel(hand=hand), base, TITLES[hand], ax)
+    _curves(runs, axes.ravel()[3])
     panels.legend(
         {name: {"color": color, "linewidth": 6} for name, color in COLORS.items()}, axes[1, 1], place="below"
     )
     return figure
 
 
-def _map(found: xr.Dataset, runs: xr.Dataset, title: str, ax: Axes) -> None:
-    """Cells by colour of the best recipe; pale with both names where it is not decided."""
+def _map(found: xr.Dataset, base: xr.DataArray, title: str, ax: Axes) -> None:
+    """Cells by colour of the best recipe; pale and hatched where it is not decided, grey where unknown."""
     found = found.transpose("level", "mark")
-    decided = found.low > 0
+    decided, known = found.low > 0, found.accuracy.notnull()
     panels.frame(
-        f"{title}: decided in {int(decided.sum())} of {decided.size} cells",
+        f"{title}: {int(decided.sum())} of {int(known.sum())} cells decided",
         ax,
         x="sequences, sampled or read",
         y="the base: pass@1 (pass@16)",
@@ -65,25 +65,35 @@ def _map(found: xr.Dataset, runs: xr.Dataset, title: str, ax: Axes) -> None:
     for (i, j), clear in np.ndenumerate(decided.values):
         one = found.isel(level=i, mark=j)
         name, other = str(one.best.item()), str(one.second.item())
-        shade = np.asarray(to_rgb(COLORS[name]))
-        shade = shade if clear else 0.18 * shade + 0.82
-        ax.add_patch(Rectangle((j, i), 1, 1, facecolor=tuple(shade), edgecolor="white", linewidth=2))
-        words = SHORT[name] if clear else f"{SHORT[name]} or\n{SHORT[other]}?"
-        ink = "white" if clear and shade @ (0.3, 0.59, 0.11) < 0.6 else "black"
+        color, end = COLORS[name], panels.plain(round(float(one.accuracy), 3)) if known[i, j] else ""
+        if clear:
+            style: dict[str, Any] = {"facecolor": color, "edgecolor": "white"}
+            words = f"{SHORT[name]}\n{end}"
+        elif known[i, j]:
+            pale = tuple(0.2 * np.asarray(to_rgb(color)) + 0.8)
+            style = {"facecolor": pale, "edgecolor": "white", "hatch": "///"}
+            words = f"{SHORT[name]} or {SHORT[other]}?\n{end}"
+        else:
+            style = {"facecolor": "#eeeeee", "edgecolor": "white"}
+            words = "too few networks\ncame so far"
+        ax.add_patch(Rectangle((j + 0.02, i + 0.03), 0.96, 0.94, linewidth=0, **style))
+        ink = "white" if clear and np.dot(to_rgb(color), (0.3, 0.59, 0.11)) < 0.6 else "black"
+        weight = "bold" if clear else "normal"
         ax.text(
             j + 0.5,
             i + 0.5,
-            f"{words}\n{panels.plain(round(float(one.accuracy), 2))}",
+            words,
             ha="center",
             va="center",
             color=ink,
-            fontsize=8.5 if clear else 7,
-            fontweight="bold" if clear else "normal",
+            fontsize=9 if clear else 7.5,
+            fontweight=weight,
         )
-    base = runs.base.where(runs.stopped >= 0).mean("seed")
     names = [
-        f"{float(base.sel(level=at, k=1)):.2g} ({float(base.sel(level=at, k=16)):.2g})"
-        for at in runs.level.values
+        f"{float(row.sel(k=1)):.2g} ({float(row.sel(k=16)):.2g})"
+        if row.notnull().all()
+        else f"{float(row.level):g}"
+        for row in base
     ]
     ax.set_xlim(0, found.sizes["mark"])
     ax.set_ylim(0, found.sizes["level"])
@@ -95,22 +105,22 @@ def _map(found: xr.Dataset, runs: xr.Dataset, title: str, ax: Axes) -> None:
     ax.tick_params(length=0)
 
 
-def _curves(values: xr.DataArray, ax: Axes) -> None:
-    """Accuracy at the end by coverage: solid with many demonstrations, or none; dashed with a few."""
+def _curves(runs: xr.Dataset, ax: Axes) -> None:
+    """What the whole budget gains, by coverage: solid with many demonstrations, or none; dashed with a few."""
     panels.frame(
-        "After the whole budget (dashed: with 12 demonstrations)",
+        f"Gain over the base after the whole budget (dashed: {networks.FEW} demonstrations; bars: standard errors)",
         ax,
         x="pass@1 at which the base was stopped",
-        y="pass@1 after it",
+        y="gain of pass@1",
         log="x",
-        ylim=(0, 1),
     )
-    last = values.isel(mark=-1)
     for hand, dash in (("many", "-"), ("few", "--")):
-        for name, color in COLORS.items():
+        last = maps.accuracy(runs, hand).isel(mark=-1)
+        gain = last - last.sel(choice=maps.NOTHING)
+        for name in gain.choice.values:
             if hand == "few" and name not in (SFT, BOTH, HINTS):
                 continue
-            one = last.sel(hand=hand, choice=name)
-            error = one.std("seed", ddof=1) / np.sqrt(one.sizes["seed"])
-            style = {"color": color, "linestyle": dash, "marker": "o", "markersize": 3}
-            ax.errorbar(one.level.values, one.mean("seed").values, error.values, **style)
+            cells = [maps.reached(runs, gain.sel(choice=name), at) for at in gain.level.values]
+            error = [float(one.std(ddof=1)) / one.size**0.5 for one in cells]
+            style = {"color": COLORS[name], "linestyle": dash, "marker": "o", "markersize": 3}
+            ax.errorbar(gain.level.values, [float(one.mean("seed")) for one in cells], error, **style)

@@ -28,7 +28,8 @@ tokens equal the compute of mid-training, prompts apart (a group shares one, a d
 solution is one sequence, so p is exact by teacher forcing, and pass@k is 1 − (1 − p)^k without estimator.
 
 *Controls.* Mid-training alone is SFT at equal budget; the base resampled at equal budget is its pass@k, k being the
-tries that the budget pays for; the old band for mid-training, before RL, and for RL; outcome-only reward.
+tries that the budget pays for; the old band for mid-training, before RL, and for RL, as many sequences of it, which
+have about half of the tokens; outcome-only reward.
 """
 
 import numpy as np

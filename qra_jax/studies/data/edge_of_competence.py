@@ -217,8 +217,8 @@ def _transfer(data: lab.Data, stage: str) -> lab.Evidence:
 
 
 @study.claim(
-    "RL on both contexts raises pass@128 in the second one where it was at least 1 % of what was read, and not at 0 "
-    "or .1 %.",
+    "RL on both contexts raises pass@128 in the second one where it was at least 1 % of what was read last, and not at "
+    "0 or .1 %.",
     origin=papers.PRE_EXPOSURE,
 )
 def exposure(data):

@@ -36,7 +36,9 @@ sequences. With four procedures rewards ask for the procedure's own steps, too, 
 forcing over four sequences. Predictions come from 16 rollouts of each question that the step has not seen.
 
 A first trial of runs at a learning rate of 2e-3 lost accuracy in plain networks (from .49 to .30) and was put aside for
-5e-4; claims, thresholds and all else stayed.
+5e-4; claims, thresholds and all else stayed. An earlier version judged the paper's formula, too, by the change of
+accuracy. Now it is judged by that of its own objective, Δa/√(a(1 − a)), and the product by Δa; in the data of that
+version correlations differ by about .01.
 """
 
 import xarray as xr
@@ -49,20 +51,10 @@ from qra_jax.studies.data import (
     _injection_runs as made,
 )
 from qra_jax.studies.data._injection_demos import INJECTED, SHORT, SHUFFLED, VANILLA
-from qra_jax.studies.data._injection_evidence import (
-    DESCENT,
-    FORMULA,
-    HEADROOM,
-    KERNEL,
-    OTHER,
-    OTHER_BASE,
-    OWN,
-    ROOT,
-)
 
 study = lab.Study(
     __name__,
-    title="Behaviour injection: the influence formula tells one step, and what makes RL gain more",
+    title="Behaviour injection: does the influence formula tell a step, and what makes RL gain more?",
 )
 
 
@@ -79,28 +71,43 @@ def runs(run: lab.Run) -> xr.Dataset:
 
 
 @study.claim(
-    "√(a(1 − a)) × (kernel with right − with wrong rollouts) tells what a step of GRPO does to each question, in the "
-    "batch and held out: a correlation of .7 or more with the measured change of accuracy.",
+    "The paper's formula, √(a(1 − a)) × (kernel with right − with wrong rollouts), tells what a step of GRPO does to "
+    "the normalised objective of each question, in the batch and held out: a correlation of .7 or more with the "
+    "measured change Δa/√(a(1 − a)).",
     origin=papers.INFL,
 )
 def step(data):
-    return of.told(data, FORMULA)
+    return of.told(data, of.FORMULA, of.OBJECTIVE)
 
 
-step.null("of another question")(lambda data: of.told(data, OTHER))
-step.null("of another base")(lambda data: of.told(data, OTHER_BASE))
+step.null("of another question")(lambda data: of.told(data, of.OTHER, of.OBJECTIVE))
+step.null("of another base")(lambda data: of.told(data, of.OTHER_BASE, of.OBJECTIVE))
 
 
 @study.claim(
-    "The formula tells, too, what a step on one question gives to questions held out: a correlation of .7 or more.",
+    "The product a(1 − a) × (kernel with right − with wrong rollouts), without the root, tells what the step does to "
+    "the accuracy of each question, in the batch and held out: a correlation of .7 or more with the measured change.",
+    origin=lab.Derived("∇a = a(1 − a)(E⁺ − E⁻)∇log π", (papers.INFL,)),
+)
+def product(data):
+    return of.told(data, of.PRODUCT, of.ACCURACY)
+
+
+product.null("of another question")(lambda data: of.told(data, of.OTHER, of.ACCURACY))
+product.null("of another base")(lambda data: of.told(data, of.OTHER_BASE, of.ACCURACY))
+
+
+@study.claim(
+    "The paper's formula, with the root, tells, too, what a step on one question gives to the accuracy of questions "
+    "held out: a correlation of .7 or more.",
     origin=papers.INFL,
 )
 def gives(data):
-    return of.gives(data, FORMULA)
+    return of.gives(data, of.FORMULA)
 
 
-gives.null("of another question")(lambda data: of.gives(data, OTHER))
-gives.positive("the formula from the step's own rollouts")(lambda data: of.gives(data, OWN))
+gives.null("of another question")(lambda data: of.gives(data, of.OTHER))
+gives.positive("the formula from the step's own rollouts")(lambda data: of.gives(data, of.OWN))
 
 
 @study.claim(
@@ -108,48 +115,53 @@ gives.positive("the formula from the step's own rollouts")(lambda data: of.gives
     origin=lab.Asked("Can questions be chosen by their accuracy alone?", (papers.INFL_CONDITIONS,)),
 )
 def middle(data):
-    return of.gives(data, ROOT)
+    return of.gives(data, of.ROOT)
 
 
-middle.null("formula of another question")(lambda data: of.gives(data, OTHER))
-middle.positive("the formula from the step's own rollouts")(lambda data: of.gives(data, OWN))
+middle.null("formula of another question")(lambda data: of.gives(data, of.OTHER))
+middle.positive("the formula from the step's own rollouts")(lambda data: of.gives(data, of.OWN))
 
 
 @study.claim(
-    "The kernel carries the formula: alone it tells one step as well, less .1 of a correlation at most.",
+    "The kernel carries the paper's formula: alone it tells the change of accuracy by one step as well, less .1 of a "
+    "correlation at most.",
     origin=lab.Derived("the root varies by less than kernels do, whose sign it has not", (papers.INFL,)),
 )
 def carries(data):
-    return of.carries(data, KERNEL)
+    return of.carries(data, of.KERNEL)
 
 
-carries.null("√(a(1 − a)) alone")(lambda data: of.carries(data, ROOT))
+carries.null("√(a(1 − a)) alone")(lambda data: of.carries(data, of.ROOT))
 
 
 @study.claim(
-    "Taken in the base the formula tells the gain of a whole run of RL: a correlation of .7 or more over questions.",
+    "Taken in the base the paper's formula, with the root, tells the gain in accuracy by a whole run of RL: a "
+    "correlation of .7 or more over questions.",
     origin=lab.Asked(
         "The formula is of one step, bases are judged by it for a run.", (papers.INFL_CONDITIONS,)
     ),
 )
 def lasts(data):
-    return of.lasts(data, FORMULA)
+    return of.lasts(data, of.FORMULA)
 
 
-lasts.null("of another question")(lambda data: of.lasts(data, OTHER))
-lasts.positive("one step by gradient descent, all questions")(lambda data: of.descends(data, FORMULA))
+lasts.null("of another question")(lambda data: of.lasts(data, of.OTHER))
+lasts.positive("one step by gradient descent, all questions")(lambda data: of.descends(data, of.FORMULA))
 
 
 @study.claim(
-    "What a whole run brings a question goes with 1 − a, better than with the formula by .1 of a correlation.",
+    "What accuracy a whole run brings a question goes with 1 − a, better than with the paper's formula by .1 of a "
+    "correlation.",
     origin=lab.Derived("a run ends where questions are solved: the gain is at most 1 − a", (papers.INFL,)),
 )
 def headroom(data):
-    return of.headroom(*(of.whole_run(data, which) for which in (HEADROOM, FORMULA)))
+    return of.headroom(*(of.whole_run(data, which) for which in (of.HEADROOM, of.FORMULA)))
 
 
 headroom.null("one step")(
-    lambda data: of.headroom(*(of.one_step(data, which, kind=DESCENT) for which in (HEADROOM, FORMULA)))
+    lambda data: of.headroom(
+        *(of.one_step(data, which, kind=of.DESCENT) for which in (of.HEADROOM, of.FORMULA))
+    )
 )
 
 
@@ -223,7 +235,7 @@ def influences(data):
     return of.influences(data)
 
 
-influences.null("plain demonstrations, one half of the bases against the other")(of.halves)
+influences.null("plain demonstrations, one half of the questions, by lot, against the other")(of.halves)
 
 
 @study.figure

@@ -26,10 +26,15 @@ Experiment: decoders that have learnt sums of two numbers from a text in which 6
 running sums, 10 % each by columns and by halves. The next segment is all of the solution. Then the text is trained on
 by RL, plain (RLOO) and GRPO, by SFT on the same documents, by both (half of the steps each), or not at all; as a
 control, by RL with the segments of other documents. Then GRPO on right answers by procedures that the verifier
-accepts: the rarest one or the mode always, the others on 30 % of the questions, told by lot.
+accepts: the rarest one or the mode always, the others on 30 % of the questions, told by lot. The base resampled at
+equal budget is exact: 1 − (1 − ρ)^n, with ρ a question's probability of a right answer and n the sequences that RL on
+text and RLVR sample of it.
+
+Predictions and thresholds are those from before any run; what has come of them the claims say. The one claim that a
+review added, of the resampled base, had no prediction: questions are few here, so that n is in the hundreds.
 
 The rate of Adam, 3e-4, was chosen after a first full run at 1e-3, in which even RLVR from the base unlearnt what it
-had: predictions and thresholds stayed as they were. In that run prediction 1 failed (accuracy did not rise to .58, as
+had. In that run prediction 1 failed (accuracy did not rise to .58, as
 the procedures themselves were unlearnt: the mode's success rate fell from .96 to .72), 2, 3 and 5's shares held.
 """
 
@@ -37,11 +42,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from qra_jax.studies import lab, papers
-from qra_jax.studies.data import _text, _text_orbits, _text_panels
-from qra_jax.studies.data._text import AGAIN, BASE, BESTS, BY_STD, MIXED, RL, SFT, SHUFFLED, Size
+from qra_jax.studies.data import _text, _text_evidence as read, _text_orbits, _text_panels
+from qra_jax.studies.data._text import BASE, BESTS, BY_STD, MIXED, RL, SFT, SHUFFLED, Size
 
 study = lab.Study(
-    __name__, title="RL on text goes to its mode: a head start for RLVR only where the mode is best"
+    __name__,
+    title="RL on the text of pre-training: all of what comes next or its mode, and is it a start for RLVR?",
 )
 
 SIZE = lab.scale(Size(3, 2, 24, 1500, 40, rate=3e-4), Size(8, 2, 24, 3000, rate=3e-4))
@@ -49,10 +55,6 @@ POINTS, NATS, NEAR = 0.03, 0.5, 0.1
 """Differences that matter: in accuracy, in cross-entropy (that of π(mode) = .9), in a share."""
 RARE = next(iter(BESTS))
 DERIVED = lab.Derived("this study's text", (papers.RPT, papers.RLPT))
-TRIES = 32
-"""The k of pass@k, which is exact here: 1 − (1 − ρ)^k of each question's probability of a right answer."""
-BUDGETS = {"a quarter": 0.25, "all": 1.0}
-"""Parts of RLVR after which starts are compared."""
 
 
 @study.experiment()
@@ -67,15 +69,12 @@ def orbits(run: lab.Run) -> xr.Dataset:
     return _text_orbits.predicted(run.done.runs, run(SIZE))
 
 
-def _change(data: lab.Data, name: str, arms: list[str]) -> xr.DataArray:
-    values = data.runs[name].sel(arm=arms)
-    return values.isel(step=-1) - values.isel(step=0)
-
-
 def _accuracy(data: lab.Data, arms: list[str]) -> lab.Evidence:
-    return lab.mean("gain in accuracy of the sampled next segment", _change(data, "text_match", arms)).above(
-        POINTS
-    )
+    return _gained(data.runs.text_match.sel(arm=arms))
+
+
+def _gained(values: xr.DataArray) -> lab.Evidence:
+    return lab.mean("gain in accuracy of the sampled next segment", read.change(values)).above(POINTS)
 
 
 @study.claim("RL on text raises the accuracy of predicting what comes next.", origin=papers.RPT)
@@ -83,7 +82,16 @@ def accuracy(data):
     return _accuracy(data, [RL, BY_STD])
 
 
-accuracy.null("segments of other documents, and SFT")(lambda data: _accuracy(data, [SHUFFLED, SFT]))
+accuracy.null("SFT on the same text")(lambda data: _accuracy(data, [SFT]))
+accuracy.null(
+    "segments of other documents, which pay what is common whatever is asked: where that is the mode, as here, "
+    "they can show that the gain is more than this, not that there is none"
+)(lambda data: _accuracy(data, [SHUFFLED]))
+
+
+@accuracy.null("as much RL from the base that pays right answers by the rare procedure, not the text")
+def _(data):
+    return _gained(data.runs.after_match.sel(arm=BASE, best=RARE, drop=True))
 
 
 def _no_more(data: lab.Data, name: str) -> lab.Evidence:
@@ -104,9 +112,8 @@ no_more.null("the base as it samples")(lambda data: _no_more(data, "text_match")
 
 
 def _diverges(data: lab.Data, arms: list[str]) -> lab.Evidence:
-    return lab.mean("rise of the cross-entropy of the text, nats", _change(data, "text_loss", arms)).above(
-        NATS
-    )
+    rise = read.change(data.runs.text_loss.sel(arm=arms))
+    return lab.mean("rise of the cross-entropy of the text, nats", rise).above(NATS)
 
 
 @study.claim(
@@ -135,16 +142,10 @@ def on_orbit(data):
 on_orbit.null("the orbit of the mirrored shares")(lambda data: _on_orbit(data, "shares mirrored"))
 
 
-def _after(data: lab.Data, arm: str) -> xr.DataArray:
-    """Accuracy after parts of RLVR."""
-    right = data.runs.after_right.sel(arm=arm, drop=True).mean("question", skipna=False)
-    at = [round(part * (right.sizes["step"] - 1)) for part in BUDGETS.values()]
-    return right.isel(step=at).rename(step="budget").assign_coords(budget=list(BUDGETS))
-
-
 def _foundation(data: lab.Data, arm: str) -> lab.Evidence:
     words = f"accuracy after RLVR from {arm}, less that from SFT"
-    return lab.difference(words, _after(data, arm), _after(data, SFT)).above(POINTS).per("best", "budget")
+    gain = lab.difference(words, read.after(data, arm), read.after(data, SFT))
+    return gain.above(POINTS).per("best", "budget")
 
 
 @study.claim(
@@ -155,15 +156,36 @@ def foundation(data):
     return _foundation(data, RL)
 
 
-foundation.null("segments of other documents")(lambda data: _foundation(data, SHUFFLED))
-foundation.null("the base resampled")(lambda data: _foundation(data, AGAIN))
+foundation.null("segments of other documents, which pay what is common whatever is asked")(
+    lambda data: _foundation(data, SHUFFLED)
+)
+foundation.null("no training on the text")(lambda data: _foundation(data, BASE))
+
+
+def _more_than_tries(data: lab.Data, words: str, values: xr.DataArray) -> lab.Evidence:
+    beyond = read.beyond_tries(data, values)
+    return lab.mean(f"{words}, less the base tried as often", beyond).above(POINTS).per("best")
+
+
+@study.claim(
+    "RL on text and RLVR after it are worth more than tries: right more often than the base in any of as many, by .03.",
+    origin=lab.Asked(
+        "What RL finds must be more than its samples are worth otherwise.", (papers.RPT_FOUNDATION,)
+    ),
+)
+def more_than_tries(data):
+    return _more_than_tries(data, f"accuracy after RLVR from {RL}", read.ended(data, RL))
+
+
+@more_than_tries.null("the base, tried once")
+def _(data):
+    return _more_than_tries(data, "accuracy of the base", read.passed(data, BASE, 1.0))
 
 
 def _covers(data: lab.Data, arm: str) -> lab.Evidence:
-    before = data.runs.after_right.sel(best=RARE, arm=[arm, SFT]).isel(step=0, drop=True)
-    passed = (1 - (1 - before) ** TRIES).mean("question", skipna=False)
-    words = f"pass@{TRIES} before RLVR of {arm}, less that of SFT"
-    return lab.difference(words, passed.isel(arm=0, drop=True), passed.isel(arm=1, drop=True)).below(-POINTS)
+    own, other = (read.passed(data, name, read.TRIES).sel(best=RARE, drop=True) for name in (arm, SFT))
+    words = f"pass@{read.TRIES} before RLVR of {arm}, less that of SFT"
+    return lab.difference(words, own, other).below(-POINTS)
 
 
 @study.claim(
@@ -199,7 +221,7 @@ def _(data):
 
 
 def _keeps(data: lab.Data, arm: str) -> lab.Evidence:
-    last = {name: _after(data, name).sel(budget="all", drop=True) for name in (arm, RL, SFT)}
+    last = {name: read.ended(data, name) for name in (arm, RL, SFT)}
     better = xr.where(last[RL] > last[SFT], last[RL], last[SFT])
     behind = (last[arm] - better).min("best", skipna=False)
     return lab.mean(f"accuracy after RLVR from {arm}, less the better of both", behind).above(-2 * POINTS)

@@ -29,9 +29,14 @@ of procedures are shown, each with the same number of single demonstrations; eve
 sizes m, so that tokens are equal, too, on average over sets. Then GRPO, equally long for all; answers are paid with or
 without the marker. Accuracies and rates are sampled on fresh questions like those of training, the same ones for all
 warm starts of a network. Controls: SFT on the same set in place of RL, with as many sequences; two copies of one
-procedure, with and without the marker; the base sampled twice; demonstrations that follow other questions. A pilot (one
-set of each size, three learning rates) chose learning rates and lengths. The network is the unit of replication, and
-ratios of accuracies are compared, as accuracies differ between networks by a factor of eight.
+procedure, with and without the marker; the base sampled twice; demonstrations that follow other questions. The network
+is the unit of replication, and ratios of accuracies are compared, as accuracies differ between networks by a factor of
+eight.
+
+*What was seen before.* A pilot (one set of each size, three learning rates) chose learning rates and lengths, and the
+rates of the bases were known: the factor of 1.8 comes from them. All this was before the full run, for which the
+predictions were written; no record says that they were worded before the pilot, so that they are to be read as made
+with it known. They have not been edited since; what has come of them the claims say.
 """
 
 import numpy as np

@@ -28,9 +28,16 @@ marks along one run. Nulls: the base as it is, and sampled again (its pass@k sta
 budget is an arm. Graphs of 4 to 6 operations were tried first: there 2000 sequences moved no recipe by more than a few
 points.
 
+A network that never reaches a level of coverage is not a base of that level: what is claimed of a level is claimed of
+the networks that reach it, 6 of 8 or more, and is unknown where fewer do. So slow learners are left out, and two levels
+need not be of the same networks. This rule was made after two full runs of earlier versions, in which three networks of
+eight, and one, never reached .2.
+
 A cell of the map is undecided where the 95 % interval of the paired difference between the best recipe and the next
 spans zero; each cell by itself, chosen and tested on the same networks, so that narrow leads are overstated.
 """
+
+import math
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -54,13 +61,12 @@ def runs(run: lab.Run) -> xr.Dataset:
 
 def _end(data: lab.Data, recipe: str, hand: str = "none") -> xr.DataArray:
     """Pass@1 at the end of the budget, `[level, seed]`."""
-    last = maps.accuracy(data.runs).isel(mark=-1, drop=True)
-    return last.sel(choice=recipe, hand=hand, drop=True)
+    return maps.accuracy(data.runs, hand).sel(choice=recipe, drop=True).isel(mark=-1, drop=True)
 
 
-def _changes(data: lab.Data, hand: str) -> lab.Evidence:
-    gap, words = _end(data, RL) - _end(data, SFT, hand), f"RL less SFT on {hand} demonstrations"
-    low, high = (gap.isel(level=at, drop=True) for at in (0, -1))
+def _changes(data: lab.Data, recipe: str, hand: str) -> lab.Evidence:
+    gap, words = _end(data, recipe) - _end(data, SFT, hand), f"{recipe} less SFT on {hand} demonstrations"
+    low, high = (maps.reached(data.runs, gap, gap.level.values[at]) for at in (0, -1))
     return lab.all_of(
         lab.mean(f"{words}, low coverage", low).below(0.0),
         lab.mean(f"{words}, high coverage", high).above(0.0),
@@ -70,21 +76,23 @@ def _changes(data: lab.Data, hand: str) -> lab.Evidence:
 @study.claim(
     "The best of SFT and RL changes with coverage: with a dozen demonstrations SFT is ahead of RL where the base "
     "solves .002 of the questions, and RL is ahead where it solves half of them.",
-    origin=papers.COVERAGE,
+    origin=lab.Derived("doses of SFT against right rollouts of RL: this study's text", (papers.COVERAGE,)),
 )
 def changes(data):
-    return _changes(data, "few")
+    return _changes(data, RL, "few")
 
 
-@changes.null("the base and SFT on many demonstrations in their place")
-def _(data):
-    gap = _end(data, maps.NOTHING) - _end(data, SFT, "many")
-    low, high = (gap.isel(level=at, drop=True) for at in (0, -1))
-    return lab.all_of(lab.mean("low coverage", low).below(0.0), lab.mean("high coverage", high).above(0.0))
+changes.null("the base and SFT on many demonstrations in their place")(
+    lambda data: _changes(data, maps.NOTHING, "many")
+)
 
 
-def _ahead(first: xr.DataArray, second: xr.DataArray, words: str, least: float = 0.0) -> lab.Evidence:
-    return lab.difference(words, first, second).above(least).per("level")
+def _ahead(
+    data: lab.Data, first: xr.DataArray, second: xr.DataArray, words: str, least: float = 0.0
+) -> lab.Evidence:
+    gap = first - second
+    means = {at: lab.mean(words, maps.reached(data.runs, gap, at)) for at in gap.level.values}
+    return lab.stacked("level", means).above(least).per("level")
 
 
 @study.claim(
@@ -92,19 +100,22 @@ def _ahead(first: xr.DataArray, second: xr.DataArray, words: str, least: float =
     origin=lab.Asked("From which coverage on does RL win?", (papers.COVERAGE,)),
 )
 def beats(data):
-    return _ahead(_end(data, RL), _end(data, SFT, "many"), "RL less SFT on many demonstrations")
+    return _ahead(data, _end(data, RL), _end(data, SFT, "many"), "RL less SFT on many demonstrations")
 
 
 @beats.null("no training in place of RL")
 def _(data):
-    return _ahead(_end(data, maps.NOTHING), _end(data, SFT, "many"), "base less SFT on many demonstrations")
+    return _ahead(
+        data, _end(data, maps.NOTHING), _end(data, SFT, "many"), "base less SFT on many demonstrations"
+    )
 
 
 def _over_both(data: lab.Data, recipe: str, hand: str) -> lab.Evidence:
     mine = _end(data, recipe, hand)
     words = f"{recipe} less"
     return lab.all_of(
-        _ahead(mine, _end(data, RL), f"{words} RL"), _ahead(mine, _end(data, SFT, hand), f"{words} SFT")
+        _ahead(data, mine, _end(data, RL), f"{words} RL"),
+        _ahead(data, mine, _end(data, SFT, hand), f"{words} SFT"),
     )
 
 
@@ -124,17 +135,17 @@ both.null("no training in its place")(lambda data: _over_both(data, maps.NOTHING
     origin=lab.Derived("a chain of n parts, ∏ q, against its last part", (papers.SPARKLE,)),
 )
 def hints(data):
-    return _ahead(_end(data, HINTS, "few"), _end(data, RL), "RL with hints less RL", POINTS)
+    return _ahead(data, _end(data, HINTS, "few"), _end(data, RL), "RL with hints less RL", POINTS)
 
 
 hints.null("no training in their place")(
-    lambda data: _ahead(_end(data, maps.NOTHING), _end(data, RL), "base less RL", POINTS)
+    lambda data: _ahead(data, _end(data, maps.NOTHING), _end(data, RL), "base less RL", POINTS)
 )
 
 
 def _harm(data: lab.Data, hand: str) -> lab.Evidence:
     words = f"base less SFT on {hand} demonstrations"
-    return _ahead(_end(data, maps.NOTHING), _end(data, SFT, hand), words, POINTS)
+    return _ahead(data, _end(data, maps.NOTHING), _end(data, SFT, hand), words, POINTS)
 
 
 @study.claim(
@@ -150,11 +161,11 @@ harm.null("many demonstrations")(lambda data: _harm(data, "many"))
 
 @study.claim("RL ends above filtered SFT at equal rollouts.", origin=DERIVED)
 def clock(data):
-    return _ahead(_end(data, RL), _end(data, FILTERED), "RL less filtered SFT")
+    return _ahead(data, _end(data, RL), _end(data, FILTERED), "RL less filtered SFT")
 
 
 clock.null("no training in place of RL")(
-    lambda data: _ahead(_end(data, maps.NOTHING), _end(data, FILTERED), "base less filtered SFT")
+    lambda data: _ahead(data, _end(data, maps.NOTHING), _end(data, FILTERED), "base less filtered SFT")
 )
 
 LITTLE, MUCH = 3.0, 100.0
@@ -162,18 +173,22 @@ LITTLE, MUCH = 3.0, 100.0
 
 
 def _reach(data: lab.Data, recipe: str, hand: str = "none") -> lab.Evidence:
-    values = maps.accuracy(data.runs).sel(hand=hand, drop=True)
+    values = maps.accuracy(data.runs, hand)
     gain = values.sel(choice=recipe, drop=True) - values.sel(choice=maps.NOTHING, drop=True)
-    right = networks.BATCH * gain.level * gain.mark
-    gain, right = (x.stack(cell=("level", "mark")).reset_index("cell", drop=True) for x in (gain, right))
-    words = f"gain of {recipe}"
-    little, much = (
-        gain.isel(cell=right.values <= LITTLE),
-        gain.isel(cell=right.values >= MUCH).rename(cell="other"),
-    )
+
+    def among(axis: str, words: str, low: float, high: float) -> lab.Estimate:
+        cells = {}
+        for at in gain.level.values:
+            one = maps.reached(data.runs, gain, at)
+            for number in networks.BATCH * gain.mark.values:
+                if low <= at * number <= high:
+                    mine = one.sel(mark=number // networks.BATCH)
+                    cells[f"{at:g} of {number}"] = lab.mean(f"gain of {recipe} {words}", mine)
+        return lab.stacked(axis, cells)
+
     return lab.all_of(
-        lab.mean(f"{words} where the base has at most {LITTLE:g} right rollouts", little).below(POINTS),
-        lab.mean(f"{words} where it has {MUCH:g} or more", much).above(0),
+        among("cell", f"where the base has at most {LITTLE:g} right rollouts", 0.0, LITTLE).below(POINTS),
+        among("other", f"where it has {MUCH:g} or more", MUCH, math.inf).above(0.0),
     )
 
 

@@ -1,5 +1,7 @@
 """Mutations of `echo-chamber`: what its claims would say of other data."""
 
+from typing import Any
+
 import numpy as np
 
 FORMATS = ("columns", "running", "split", "guess")
@@ -46,11 +48,11 @@ def _path(early, low, high):
 
     def change(x):
         x = x.assign_coords(seed=np.arange(x.sizes["seed"]))
-        time = x.step / float(x.step.max()) + 0 * x
+        time: Any = x.step / float(x.step.max()) + 0 * x
         pace = 1 + _seeds(x)
         way = 1 - np.exp(-time * pace / 0.1) if early else (time * pace) ** 6
-        level = low if np.isscalar(low) else _along(x, low)
-        goal = high if np.isscalar(high) else _along(x, high)
+        level: Any = low if np.isscalar(low) else _along(x, low)
+        goal: Any = high if np.isscalar(high) else _along(x, high)
         return (level + (goal - level) * way).transpose(*x.dims).values
 
     return change

@@ -18,15 +18,17 @@ def _base(step, given="formula"):
         rate = draw.choice([0.001, 0.3, 0.5, 0.999], number)
         kernel, own = draw.standard_normal(number), draw.standard_normal(asked)
         spread = np.sqrt(rate * (1 - rate))
-        gain = {"formula": spread * kernel, "not": -spread * kernel}[step]
+        gain = {"formula": spread**2 * kernel, "not": -(spread**2) * kernel}[step]
         made = {"formula": spread[:asked] * own, "not": -spread[:asked] * own}[given]
         return d.change(
             "steps",
             rate=rate,
+            accuracy=rate,
             kernel=kernel,
             given_kernel=own,
-            gain=lambda v: v.copy(data=gain + _noise(v, 0.01)),
+            gain=lambda v: v.copy(data=gain + spread * _noise(v, 0.01)),
             given=lambda v: v.copy(data=made + _noise(v, 0.01)),
+            own_given=lambda v: v.copy(data=made + _noise(v, 0.01, seed=1)),
         )
 
     return mutate
@@ -37,7 +39,7 @@ def _run(goes):
 
     def mutate(d):
         d = _base("formula")(d)
-        x = d.steps.isel(arm=3, seed=0)
+        x = d.steps.sel(arm="four procedures").isel(seed=0)
         part = {"formula": np.sqrt(x.rate * (1 - x.rate)) * x.kernel, "room": 1 - x.rate}[goes].values
 
         def path(v):
@@ -113,6 +115,7 @@ def _few(*names):
 STEP, RUN, BOTH = _few("steps"), _few("runs"), _few("steps", "runs")
 TABLE = {
     "step": {"fails": _base("not"), "open": STEP},
+    "product": {"fails": _base("not"), "open": STEP},
     "gives": {"fails": _base("formula", "not"), "open": STEP},
     "middle": {"fails": _base("formula"), "open": STEP},
     "carries": {"fails": _base("formula"), "open": STEP},

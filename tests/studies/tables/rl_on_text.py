@@ -30,6 +30,11 @@ def _level(other, **levels):
     return change
 
 
+def _matched(d, **last):
+    """Accuracies of the next segment that rise on the text in some arms, and never in RLVR."""
+    return d.change("runs", text_match=_ramp(0.4, **last), after_match=_ramp(0.4))
+
+
 def _greedy(d, level):
     best = d.change("runs", text_match=_ramp(0.4, **{RL: 0.6, BY_STD: 0.6}))
     return best.change("runs", text_greedy=_level(level))
@@ -52,8 +57,8 @@ def _told(d, off):
 
 TABLE = {
     "accuracy": {
-        "holds": lambda d: d.change("runs", text_match=_ramp(0.4, **{RL: 0.6, BY_STD: 0.6})),
-        "fails": lambda d: d.change("runs", text_match=_ramp(0.4)),
+        "holds": lambda d: _matched(d, **{RL: 0.6, BY_STD: 0.6}),
+        "fails": lambda d: _matched(d),
         "open": lambda d: d.change("runs", text_match=np.nan),
     },
     "no-more": {
@@ -74,6 +79,11 @@ TABLE = {
     "foundation": {
         "holds": lambda d: d.change("runs", after_right=_level(0.4, **{RL: 0.9})),
         "fails": lambda d: d.change("runs", after_right=_level(0.4, **{RL: 0.3})),
+        "open": lambda d: d.change("runs", after_right=np.nan),
+    },
+    "more-than-tries": {
+        "holds": lambda d: d.change("runs", after_right=_level(0.4, **{RL: 0.9, BASE: 0.0})),
+        "fails": lambda d: d.change("runs", after_right=_level(0.4)),
         "open": lambda d: d.change("runs", after_right=np.nan),
     },
     "covers": {
