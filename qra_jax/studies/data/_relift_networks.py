@@ -222,7 +222,8 @@ def trained(run: lab.Run) -> xr.Dataset:
     run.say("arms of equal demonstrations")
     both = {name: np.concatenate([first[name], second[name]]) for name in first}
     chance = both.pop("chance").reshape(len(FREE) + len(equal), len(seeds), RECORDS + 1, len(KINDS), -1)
-    longer = tf.side_by_side(lambda *network: _longer(*network, asked, model, steps))(keys, made)
+    alone = tf.side_by_side(lambda key, params: _longer(key, params, asked, model, steps))
+    longer = alone(keys, made)
     values: dict[str, Any] = {"chance": (("arm", "seed", "record", "kind", "question"), chance)}
     values |= {name: (("arm", "seed", "window"), x) for name, x in both.items()}
     values["tokens_chance"] = (

@@ -74,8 +74,8 @@ def _kinds(runs: xr.Dataset, ax: Axes) -> None:
     ).assign_coords(kind=[str(k) for k in runs.kind.values])
     ends = [shown.sel(arm=name).isel(kind=-1).mean("seed").item() for name in (RL, BETWEEN)]
     title = f"The rarest kind in the end: {ends[0]:.2f} by {RL}, {ends[1]:.2f} {BETWEEN}"
-    words = {"x": "chance of working out in the base", "y": "accuracy in the end"}
-    panels.frame(title, ax, **words, ylim=(0, 1))
+    x, y = "chance of working out in the base", "accuracy in the end"
+    panels.frame(title, ax, x=x, y=y, ylim=(0, 1))
     panels.bars(shown, ax, x="kind", by="arm", over="seed", colors=COLORS | {"base": "0.7"}, within=(0, 1))
     panels.legend(None, ax, loc="upper right", ncols=2)
 

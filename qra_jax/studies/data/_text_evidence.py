@@ -30,7 +30,7 @@ def ended(data: lab.Data, arm: str) -> xr.DataArray:
     return after(data, arm).sel(budget="all", drop=True)
 
 
-def passed(data: lab.Data, arm: str, tries: float) -> xr.DataArray:
+def passed(data: lab.Data, arm: str, tries: int | float) -> xr.DataArray:
     """Chance of a right answer in so many tries before RLVR, `[best, seed]`."""
     right = data.runs.after_right.sel(arm=arm, drop=True).isel(step=0, drop=True)
     return (1 - (1 - right) ** tries).mean("question", skipna=False)

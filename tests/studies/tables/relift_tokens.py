@@ -18,9 +18,9 @@ def _set(**arms):
 
     def mutate(data):
         chance = data.runs.chance.copy()
-        ripple = 1e-3 * np.sin(np.arange(chance.sizes["seed"]))[:, None, None]
-        for name, value in arms.items():
-            arm = globals()[name]
+        for number, (name, value) in enumerate(arms.items()):
+            arm, seeds = globals()[name], np.arange(chance.sizes["seed"])
+            ripple = 1e-4 * np.sin(seeds + number)[:, None, None]  # differences of arms scatter, too
             chance.loc[{"arm": arm, "record": chance.record[-1]}] = (
                 value + ripple + 0 * chance[0, :, -1].values
             )
@@ -34,9 +34,9 @@ def _tokens(value, between):
 
     def mutate(data):
         changed = _set(BETWEEN=between)(data)
-        ripple = 1e-3 * np.cos(np.arange(data.runs.sizes["seed"]))[:, None, None]
+        ripple = 1e-4 * np.cos(np.arange(data.runs.sizes["seed"]))[:, None, None]
         chance = changed.runs.chance.copy()
-        chance.loc[{"record": chance.record[0]}] = 1e-6
+        chance.loc[{"record": chance.record[0]}] = 1e-6 * (1 + 1e3 * ripple)
         return changed.change("runs", chance=chance, tokens_chance=lambda x: 0 * x + value + ripple)
 
     return mutate
