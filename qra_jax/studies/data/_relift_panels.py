@@ -77,7 +77,7 @@ def _kinds(runs: xr.Dataset, ax: Axes) -> None:
     x, y = "chance of working out in the base", "accuracy in the end"
     panels.frame(title, ax, x=x, y=y, ylim=(0, 1))
     panels.bars(shown, ax, x="kind", by="arm", over="seed", colors=COLORS | {"base": "0.7"}, within=(0, 1))
-    panels.legend(None, ax, loc="upper right", ncols=2)
+    panels.legend({"base; the others as above": {"color": "0.7", "linewidth": 6}}, ax, loc="upper right")
 
 
 def _costs(runs: xr.Dataset, accuracies: xr.DataArray, ax: Axes) -> None:

@@ -42,9 +42,9 @@ def by_number(data: lab.Data, ax: Axes) -> Axes:
         found[WITH][m], found[ANY][m] = inside - top, ends.sel(arm=_sets(m)).mean("arm") - top
         if m < len(SIZES):
             found[WITHOUT][m] = outside - top
-    gain, beyond = (
-        float(np.exp(x.mean())) for x in (found[ANY][4] - found[ANY][1], found[WITH][4] - found[WITH][1])
-    )
+    accuracy = read.ends(data)
+    others = read.singles(accuracy), read.single(accuracy, names)
+    gain, beyond = (float(read.ratio("", accuracy.sel(arm=ALL, drop=True), x).value) for x in others)
     title = f"Four procedures end {gain:.2f} × as high as one at random, {beyond:.2f} × the best one alone"
     words: dict[str, Any] = {
         "x": "procedures m in the warm start",
@@ -93,9 +93,9 @@ def on_the_way(data: lab.Data, ax: Axes) -> Axes:
         f"{steps[0]:.0f} steps with all four, {steps[1]:.0f} with one at random, {steps[2]:.0f} with the best"
     )
     title = f"Half of the gain: {words}"
-    panels.frame(title, ax, x="GRPO steps", y="accuracy of rollouts, mean of networks", ylim=(0, None))
+    panels.frame(title, ax, x="GRPO steps", y="accuracy of rollouts, mean of networks", ylim=(0, 1))
     panels.curves(rows, ax, x="step", by="way", colors=WAYS)
-    return panels.legend(None, ax, loc="lower right", ncols=2)
+    return panels.legend(None, ax, loc="upper left", ncols=2)
 
 
 def starts(data: lab.Data, ax: Axes) -> Axes:
