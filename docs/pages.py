@@ -48,7 +48,17 @@ MODULES += [
 MODULES += ["tree.file", "tree.picture", "tree.panels"]
 MODULES += [
     f"transformer.{name}"
-    for name in ("graphs", "formats", "hints", "segments", "streams", "stages", "ledger", "teaching", "process")
+    for name in (
+        "graphs",
+        "formats",
+        "hints",
+        "segments",
+        "streams",
+        "stages",
+        "ledger",
+        "teaching",
+        "process",
+    )
 ]
 MODULES += ["fit.runs", "fit.runs.signals", "fit.shares", "fit.watch"]
 

@@ -194,5 +194,5 @@ def test_arguments_out_of_range(options, words):
 def test_the_task_protocol():
     assert isinstance(next_segment(SUMS), tf.Task)
     verdict = SUMS.verify(KEY, SUMS.draw(KEY, 1), rollouts(np.zeros((1, 1, SUMS.length), int)))
-    with pytest.raises(ValueError, match="verdict.progress"):
+    with pytest.raises(ValueError, match=r"verdict\.progress"):
         matching()(KEY, rollouts(np.zeros((1, 1, SUMS.length), int)), verdict)
