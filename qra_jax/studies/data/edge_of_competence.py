@@ -33,6 +33,7 @@ from qra_jax.studies.data._edge import (
     AMOUNTS,
     HALF,
     OUTCOME,
+    READ,
     SECOND,
     Arm,
     School,
@@ -84,9 +85,8 @@ def contexts(run: lab.Run) -> xr.Dataset:
     """Bases that read the second context now and then, and RL on half of it, tested on the second context."""
     school, start, a = School(run), bases.solvers(run), run(AMOUNTS)
     number = len(EXPOSED)
-    shown = school.taught(
-        [start] * number, [Arm(bases.BAND, share) for share in EXPOSED.values()], a.exposed, corpus=True
-    )
+    arms = [Arm(bases.BAND, share) for share in EXPOSED.values()]
+    shown = school.taught([start] * number, arms, a.exposed, READ)
     tuned, _ = school.reinforced(shown, [Arm(bases.BAND, HALF)] * number, a.later)
     lots = [0] * (2 * number) + [1] * number
     seen = school.tried([*shown, *tuned, *shown], Arm(bases.BAND, SECOND), lots)
@@ -200,7 +200,9 @@ def process(data):
     return _gain(data, EDGE, ["RL 5–6"], 0, than=ANSWER).above(0.0)
 
 
-process.null("base against itself, with other lots")(lambda data: _gain(data, EDGE, [AGAIN], 0).above(0.0))
+process.null("RL on 3–4 in its place, which is paid for right lines, too")(
+    lambda data: _gain(data, EDGE, ["RL 3–4"], 0, than=ANSWER).above(0.0)
+)
 
 
 def _transfer(data: lab.Data, stage: str) -> lab.Evidence:

@@ -60,7 +60,7 @@ TABLE = {
     },
     "process": {"holds": _data(), "fails": _data(RL__outcome_only=0.6), "open": _one},
     "resampled": {
-        "holds": lambda d: _data("retried", 0.1)(_data(RL__old_band=0.01)(d)),
+        "holds": lambda d: _data("retried", 0.2)(_data(RL__old_band=0.01)(d)),
         "fails": lambda d: _data("retried", even=0.9)(_data(even=0.1)(d)),
         "open": _one,
     },

@@ -1,6 +1,9 @@
 """Mutations of `edge-of-competence`: what its claims would say of other data."""
 
 import numpy as np
+import xarray as xr
+
+from qra_jax.studies.data.edge_of_competence import chained
 
 
 def _ripple(x):
@@ -42,6 +45,8 @@ def _quiet(level):
     return lambda x: x.copy(data=np.full(x.shape, level) + _ripple(x) / 10)
 
 
+LINKED = float(chained(xr.DataArray(0.5), (5, 6), (5, 6)))
+"""Pass@1 on 5–6 of a chain that has half of its lines right."""
 OPEN = {"open": lambda d: d.change("bands", passed=np.nan)}
 EDGE = {
     "holds": _bands({("RL 5–6",): 0.6, ("SFT 5–6",): 0.6}),
@@ -75,7 +80,7 @@ TABLE = {
     }
     | OPEN,
     "process": {
-        "holds": _bands({("RL 5–6",): 0.6}),
+        "holds": _bands({("RL 5–6",): 0.6, ("RL 5–6, by the answer",): 0.4}),
         "fails": _bands({("RL 5–6, by the answer",): 0.6}),
     }
     | OPEN,
@@ -86,7 +91,7 @@ TABLE = {
     },
     "chain": {
         "holds": lambda d: d.change(
-            "bands", passed=_passed({}, 0.5**5.5), line=lambda x: x.copy(data=0.5 + _ripple(x))
+            "bands", passed=_passed({}, LINKED), line=lambda x: x.copy(data=0.5 + _ripple(x))
         ),
         "fails": lambda d: d.change(
             "bands", passed=_passed({}, 0.6), line=lambda x: x.copy(data=0.5 + _ripple(x))
