@@ -45,7 +45,7 @@ class Stage:
 
     Attributes:
       name: what ledgers call it.
-      of: a corpus, e.g. a [`Stream`][] or `task.demonstrations`; with `algorithm` a task.
+      of: a corpus, e.g. a `Stream` or `task.demonstrations`; with `algorithm` a task.
       tokens: the budget, > 0: supervised tokens that are read, or tokens that are sampled and trained on.
       questions: N of a step, ≥ 1.
       learning_rate: > 0; of supervised learning the peak of its schedule.

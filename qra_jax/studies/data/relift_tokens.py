@@ -76,7 +76,7 @@ def runs(run: lab.Run) -> xr.Dataset:
 
 def accuracies(data: lab.Data) -> xr.DataArray:
     """Last accuracy of all arms, of SFT on as many sequences, of the base and the base tried again, `[way, seed]`."""
-    chance = data.runs.chance
+    chance = data.runs.chance.astype(float)
     start = chance.sel(arm=RL, drop=True).isel(record=0, drop=True)
     tries = data.runs.attrs["steps"] * ASKED * GROUP / (EACH * len(KINDS))
     more = {SFT_TOKENS: data.runs.tokens_chance, BASE: start, AGAIN: 1 - (1 - start) ** tries}
