@@ -125,9 +125,9 @@ def test_smeared_keys_find_what_followed_a_token():
     net = decoder(4, width=4, hidden=1, heads=1, smeared=True)
     params = init(KEY, net)
     attention = params["attention_0"]
-    assert attention["smear"].shape == (1,)
+    assert attention["smear"]["scale"].shape == (1,)
     attention["qkv"]["kernel"] = jnp.concatenate([4e3 * jnp.eye(4), jnp.eye(4), jnp.eye(4)], axis=1)
-    attention["smear"], params["in_0"]["kernel"] = -jnp.full(1, 30.0), jnp.zeros((4, 4))
+    attention["smear"]["scale"], params["in_0"]["kernel"] = -jnp.full(1, 30.0), jnp.zeros((4, 4))
     attention["out"]["kernel"], params["unembedding"]["kernel"] = 1e3 * jnp.eye(4), jnp.eye(4)
     params["embedding"]["embedding"] = jnp.eye(4)[jnp.array([0, 1, 2, 3])]
     logits, _ = score(net, params, jnp.array([[1, 3]]), None, jnp.array([[[2, 1, 0]]]))
@@ -1187,6 +1187,16 @@ def test_read_outs_are_those_of_reading_token_by_token(untrained):
     short = jax.tree.map(lambda x: x[:, :5] if x.ndim > 1 and x.shape[1] == 6 else x, shown)
     with pytest.raises(ValueError, match=r"^shown: 5 sequences"):
         tf.read_out(net, params, short)
+
+
+def test_small_divergences_are_no_rounding():
+    logits, change = jax.random.normal(KEY, (2, 64, 30))
+    for size in (1e-5, 1e-3, 3.0):
+        new, old = jax.nn.log_softmax(logits + size * change), jax.nn.log_softmax(logits)
+        exact = jnp.sum(jnp.exp(new) * (new - old), axis=-1)
+        found = probe._divergence(new.astype(jnp.float32), old.astype(jnp.float32))
+        assert found.min() >= 0
+        np.testing.assert_allclose(found.mean(), exact.mean(), rtol=0.02)
 
 
 def test_changes_place_by_place(untrained):

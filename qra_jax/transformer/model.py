@@ -84,6 +84,17 @@ class Linear(nn.Module):
         return out.reshape(self.width, *x.shape[1:])
 
 
+class Smear(nn.Module):
+    """How much of a key is its own token's, by head: a logit, 0 at the start."""
+
+    heads: int
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self) -> Array:
+        return self.param("scale", nn.initializers.zeros, (self.heads,), self.param_dtype)
+
+
 class Attention(nn.Module):
     """Causal attention with rotary positions: to the tokens before, and to all real tokens of the prompt."""
 
@@ -101,11 +112,7 @@ class Attention(nn.Module):
         q, k, v = _parted(qkv.reshape(3, self.heads, width // self.heads, *x_DxTxB.shape[1:]))
         q, k = rotated(q * q.shape[1] ** -0.5, at_T), rotated(k, at_T)
         kept = k, v
-        smear = (
-            self.param("smear", nn.initializers.zeros, (self.heads,), self.param_dtype)
-            if self.smeared
-            else None
-        )
+        smear = Smear(self.heads, self.param_dtype, name="smear")() if self.smeared else None
         if memory is not None:
             k, v = kept = _written(memory, kept, at_T[0])
             mixed = recalled(q, k, v, seen_TxSxB, smear)
@@ -232,9 +239,8 @@ class Decoder(nn.Module):
       marks: `[V, D]`, vectors b of about unit norm, by the token read last,
         $\phi\leftarrow\sqrt{1-a}\,\phi+\sqrt{aD}\,b$: features more or less alike, see `kernel.alike`. Without them
         nothing is changed.
-      smeared: keys are means of a token's and of those of the token before, with a share for each head that is
-        learnt, $k_t\leftarrow\sigma(a)k_t+(1-\sigma(a))k_{t-1}$: what followed a token is then found by one layer, and
-        within a few hundred steps.
+      smeared: to each rotated key a share of the one before is mixed, $k_t\leftarrow\sigma(a)k_t+(1-\sigma(a))k_{t-1}$
+        with a for each head that is learnt, so that one layer can find what followed a token.
 
     Its derivatives are in reverse mode only (`jax.grad`, `jax.vjp`; not `jax.jvp`).
 

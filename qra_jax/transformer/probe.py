@@ -180,7 +180,7 @@ def change(model: Model, before: Params, now: Params, questions: Questions, toke
 def _divergence(new: Array, old: Array) -> Array:
     """KL(new‖old) as Σ p (d − 1 + e⁻ᵈ), d = log p/q: no term is negative, and errors of normalization cancel."""
     p, d = jnp.exp(new), new - old
-    small = p * (d + jnp.expm1(-jnp.clip(d, -1.0, 1.0)))
+    small = p * (d + jnp.expm1(-jnp.clip(d, -1.0, 1.0)))  # the clip is of the branch that is not taken
     terms = jnp.where(jnp.abs(d) < 1.0, small, p * d - p + jnp.exp(old))
     return jnp.sum(jnp.maximum(terms, 0.0), axis=-1)
 

@@ -49,6 +49,16 @@ def test_growing_undoes_flattening(params):
     assert list(parts.flat(params)) == sorted(parts.flat(params))
 
 
+def test_smeared_keys_have_a_name():
+    made = transformer.init(
+        jax.random.key(0), transformer.Decoder(7, width=4, depth=1, hidden=1, smeared=True)
+    )
+    flat = parts.flat(made)
+    assert flat["attention_0/smear"].shape == (2,)
+    assert parts.kind("attention_0/smear") == "norm"
+    chex.assert_trees_all_equal(parts.grown(flat), made)
+
+
 def test_every_leaf_has_one_kind(params):
     found = {kind: [n for n in parts.flat(params) if parts.kind(n) == kind] for kind in parts.KINDS}
     assert found == {

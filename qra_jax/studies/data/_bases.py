@@ -24,8 +24,8 @@ from qra_jax.transformer.procedures import Arithmetic, arithmetic
 
 BAND, RARE, ROOM = (2, 4), 0.02, 6
 """Numbers of operations of graphs that bases have learnt; share of questions with one or two more; the largest number
-in their corpus. Without the rare ones no network here has ever solved a question beyond its band, whatever is tried:
-lines after the fourth are never begun. Without smeared keys most networks never learn to look up values."""
+in their corpus. In trials of networks without smeared keys none solved a question beyond its band without the rare
+ones, and most had not learnt to look values up in as many steps."""
 
 
 class Size(NamedTuple):
@@ -127,10 +127,12 @@ def continued(
 
 
 def together(networks: list[Any]) -> Any:
-    """Networks (or keys, or numbers) `[seeds, ...]` one after the other, `[number · seeds, ...]`."""
+    """Networks (or keys, or numbers) `[seeds, ...]` joined, `[number · seeds, ...]`."""
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *networks)
 
 
 def apart(found: Any, number: int) -> list[Any]:
     """What `together` put together, `number` trees."""
-    return [jax.tree.map(lambda x, i=i: np.split(np.asarray(x), number)[i], found) for i in range(number)]
+    leaves, form = jax.tree.flatten(found)
+    rows = zip(*(np.split(np.asarray(leaf), number) for leaf in leaves), strict=True)
+    return [jax.tree.unflatten(form, row) for row in rows]

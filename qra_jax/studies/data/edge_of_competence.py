@@ -20,6 +20,11 @@ the same band, on as many sequences, gains at least as much, also on 8–9. (6) 
 answers that are right by luck (one in seven, and more, as zero is common): less graph-strict accuracy. (7) Names
 that have never been read are looked up by chance: nothing to reward at 0 and .1 %.
 
+The second context is read after that: 300 supervised steps of 64 sequences, of which a share has its names. A first
+full run had 30 steps at a smaller rate, after which nothing of the second context was known at any share; a trial on
+one network chose steps and rate. Bases are of that day, too: earlier ones could not look values up. Predictions are from
+before all of this.
+
 Controls: base, and exposed networks, tried again with other lots; SFT on the band.
 """
 
@@ -200,9 +205,7 @@ def process(data):
     return _gain(data, EDGE, ["RL 5–6"], 0, than=ANSWER).above(0.0)
 
 
-process.null("RL on 3–4 in its place, which is paid for right lines, too")(
-    lambda data: _gain(data, EDGE, ["RL 3–4"], 0, than=ANSWER).above(0.0)
-)
+process.null("base against itself, with other lots")(lambda data: _gain(data, EDGE, [AGAIN], 0).above(0.0))
 
 
 def _transfer(data: lab.Data, stage: str) -> lab.Evidence:
@@ -214,6 +217,7 @@ def _transfer(data: lab.Data, stage: str) -> lab.Evidence:
         one = {"exposure": exposure, "drop": True}
         return lab.difference(f"{exposure}: {words}", after.sel(**one), before.sel(**one))
 
+    before = before.where(before.mean("seed") <= 1 - WORTH)  # at a ceiling nothing can rise by so much
     rises = [change(exposure).above(WORTH) for exposure in ("1 %", "10 %")]
     return lab.all_of(*rises, *[change(exposure).below(WORTH) for exposure in ("0", "0.1 %")])
 
@@ -221,7 +225,7 @@ def _transfer(data: lab.Data, stage: str) -> lab.Evidence:
 @study.claim(
     "RL on both contexts raises pass@128 in the second one where it was at least 1 % of what was read last, and not at "
     "0 or .1 %.",
-    origin=papers.PRE_EXPOSURE,
+    origin=lab.Asked("The paper's exposure is in pre-training; here it comes after.", (papers.PRE_EXPOSURE,)),
 )
 def exposure(data):
     return _transfer(data, STAGES[1])

@@ -22,7 +22,7 @@ _NAMES = {
     "attention": re.compile(r"attention_\d+/(qkv|out)"),
     "perceptron": re.compile(r"(in|out)_\d+"),
     "embedding": re.compile(r"embedding"),
-    "norm": re.compile(r"norm(_\d+[ab])?"),
+    "norm": re.compile(r"norm(_\d+[ab])?|attention_\d+/smear"),  # vectors that scale what goes through
     "unembedding": re.compile(r"unembedding|table"),
 }
 _LEAVES = {"embedding": "embedding", "norm": "scale"}
