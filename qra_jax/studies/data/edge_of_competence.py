@@ -21,9 +21,9 @@ answers that are right by luck (one in seven, and more, as zero is common): less
 that have never been read are looked up by chance: nothing to reward at 0 and .1 %.
 
 The second context is read after that: 300 supervised steps of 64 sequences, of which a share has its names. A first
-full run had 30 steps at a smaller rate, after which nothing of the second context was known at any share; a trial on
-one network chose steps and rate. Bases are of that day, too: earlier ones could not look values up. Predictions are from
-before all of this.
+full run had 30 steps at a smaller rate, after which nothing of the second context was known at any share; a trial
+with one network chose steps and rate. Bases are of that day, too: earlier ones could not look values up. Predictions
+are from before all of this.
 
 Controls: base, and exposed networks, tried again with other lots; SFT on the band.
 """
