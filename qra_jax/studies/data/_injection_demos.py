@@ -106,7 +106,7 @@ def workings(own: Injected, asked: Questions, arm: Array) -> Array:
     columns, running, split = (PATTERNS.index(name) for name in ("columns", "running", "split"))
     guess = PATTERNS.index("guess")
     _, steps, length = own._worked(asked.truth)
-    there = jnp.arange(asked.truth.operands.shape[1]) < asked.truth.count[:, None]
+    there = jnp.arange(asked.truth.operands.shape[1])[None] < asked.truth.count[:, None]
     operands = jnp.where(there, asked.truth.operands, 0)
     attempt = jnp.stack(
         [jnp.sum(operands // own.base, axis=1) % own.base, jnp.sum(operands % own.base, axis=1) % own.base],

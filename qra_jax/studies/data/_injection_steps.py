@@ -143,10 +143,10 @@ def look(
         "accuracy": moved[0],
         "rate": jnp.mean(earned[1], axis=1),
         "kernel": toward[1],
-        "gain": (moved[1:3] - moved[0]) / STEP,
+        "gain": (moved[1:3] - moved[:1]) / STEP,
         "given_kernel": toward[3, :number],
         "own_given": jnp.sqrt(own * (1 - own)) * toward[2, :number],
-        "given": jnp.mean((moved[3:] - moved[0])[:, number:], axis=1) * longest / STEP,
+        "given": jnp.mean((moved[3:] - moved[:1])[:, number:], axis=1) * longest / STEP,
         "co": optax.tree.vdot(g, again),
         "halves": jnp.stack([jnp.asarray(optax.tree.vdot(*pair)) for pair in halves]),
     }

@@ -211,7 +211,8 @@ def seen(
     said = task.verify(draw, asked, rollouts)
     worked = (said.right & said.steps & (said.pattern != PATTERNS.index("guess")))[:, :tries]
     right = said.right.astype(jnp.float32)
-    opened = rollouts.tokens[:, :tries, 0, None] == task.first_pattern + jnp.arange(task.patterns)
+    names = task.first_pattern + jnp.arange(task.patterns)
+    opened = rollouts.tokens[:, :tries, 0, None] == names[None, None]
     return {
         "accuracy": jnp.mean(right[:, :tries]),
         "policy": jnp.mean(opened.astype(jnp.float32), axis=(0, 1)),

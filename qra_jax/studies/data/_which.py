@@ -129,7 +129,7 @@ def path(
         options: dict[str, Any] = {"group": GROUP, "length": asks.length, "end": asks.end}
         options |= {"opening": solution, "given": given}
         rollouts = tf.sample(jax.random.fold_in(keys[2], step), model, state[0], asked, **options)
-        written = rollouts.where & (jnp.arange(asks.length) >= given[..., None])
+        written = rollouts.where & (jnp.arange(asks.length)[None, None] >= given[..., None])
         rewards = jnp.all(rollouts.tokens == solution, axis=-1).astype(rollouts.log_prob.dtype)
         weights = jax.vmap(algorithm.weights)(rewards)[..., None] * written
         return moved(state, asked, rollouts.tokens, weights, written, rates[1])
@@ -176,7 +176,7 @@ def trained(run: lab.Run) -> xr.Dataset:
     def one(key: Array, params: Any, numbers: Row) -> dict[str, Array]:
         found = path(key, model, params, numbers, marks=size.marks, judged=size.judged)
         tries = jnp.asarray((1, *TRIES))[:, None, None]
-        passed = jnp.mean(metrics.pass_at_k(found["solved"], tries), axis=-1)
+        passed = jnp.mean(metrics.pass_at_k(found["solved"][None], tries), axis=-1)
         return {"passed": passed, "tokens": found["tokens"]}
 
     found = tf.side_by_side(one)(keys, params, numbers)

@@ -80,7 +80,7 @@ TABLE = {
     }
     | OPEN,
     "process": {
-        "holds": _bands({("RL 5–6",): 0.6, ("base, again",): 0.29}),
+        "holds": _bands({("RL 5–6",): 0.6, ("base, again",): 0.2}),
         "fails": _bands({("RL 5–6, by the answer",): 0.6}),
     }
     | OPEN,
