@@ -113,9 +113,9 @@ def look(
     def accuracy(params: Params) -> Array:
         return tf.read_out(model, params, shown).accuracy
 
-    length, places = jnp.maximum(optax.global_norm(g), 1e-12), sum(x.size for x in jax.tree.leaves(g))
+    length, places = jnp.maximum(optax.tree.norm(g), 1e-12), sum(x.size for x in jax.tree.leaves(g))
     unit = jax.tree.map(lambda x: x / length, g)
-    longest = jnp.maximum(jnp.max(jax.vmap(optax.global_norm)(single)), 1e-12)
+    longest = jnp.maximum(jnp.max(jax.vmap(optax.tree.norm)(single)), 1e-12)
     target = jax.grad(lambda p: jnp.mean(accuracy(p)[number:]))(params)
     directions = jax.tree.map(
         lambda u, s: jnp.concatenate(

@@ -176,7 +176,8 @@ def trained(run: lab.Run) -> xr.Dataset:
     def one(key: Array, params: Any, numbers: Row) -> dict[str, Array]:
         found = path(key, model, params, numbers, marks=size.marks, judged=size.judged)
         tries = jnp.asarray((1, *TRIES))[:, None, None]
-        passed = jnp.mean(metrics.pass_at_k(found["solved"][None], tries), axis=-1)
+        solved = jnp.broadcast_to(found["solved"][None], (len(tries), *found["solved"].shape))
+        passed = jnp.mean(metrics.pass_at_k(solved, tries), axis=-1)
         return {"passed": passed, "tokens": found["tokens"]}
 
     found = tf.side_by_side(one)(keys, params, numbers)

@@ -49,7 +49,7 @@ EVERY, READ, LEARNING = 25, 32, 3e-3
 
 def task() -> Arithmetic:
     """Sums of three numbers of two digits to the base 4, worked out in two halves."""
-    return arithmetic(4, operands=(3,), mixture=np.eye(len(PATTERNS))[SPLIT], held=0)
+    return arithmetic(4, operands=(3,), mixture=np.eye(len(PATTERNS))[SPLIT], held=0.0)
 
 
 def solutions(questions: Questions) -> Array:
