@@ -228,9 +228,7 @@ def _retried(data: lab.Data, arm: str) -> lab.Evidence:
 @study.claim(
     "Half mid-training, half RL reach a pass@1 in the target band above what the base has with as many tries as the "
     "budget pays for.",
-    origin=lab.Asked(
-        "A budget of samples and a verifier also solve questions without training.", (papers.PRE_MID,)
-    ),
+    origin=lab.Asked("Samples and a verifier also solve questions without training.", (papers.PRE_MID,)),
 )
 def resampled(data):
     return _retried(data, EVEN)

@@ -34,15 +34,8 @@ from matplotlib.figure import Figure
 
 from qra_jax.studies import lab, papers
 from qra_jax.studies.data import _bases as bases, _edge_panels as drawn
-from qra_jax.studies.data._edge import (
-    AMOUNTS,
-    HALF,
-    OUTCOME,
-    READ,
-    SECOND,
-    Arm,
-    School,
-)
+from qra_jax.studies.data._edge import AMOUNTS, HALF, OUTCOME, READ, SECOND, Arm, School
+from qra_jax.studies.data._edge_evidence import chained
 from qra_jax.studies.networks._procedures import numbers_of_tries
 
 study = lab.Study(__name__, title="The edge of competence: where RL extends what a network can do")
@@ -173,8 +166,7 @@ def _(data):
 @study.claim(
     "RL at the edge reaches further than it was trained: pass@128 on 8–9 rises by .05 or more after RL on 5–6.",
     origin=lab.Asked(
-        "The paper's largest gains are out of distribution; does reach extend beyond what is trained?",
-        (papers.PRE,),
+        "Does reach extend beyond what is trained, as the paper's gains suggest?", (papers.PRE,)
     ),
 )
 def beyond(data):
@@ -250,19 +242,6 @@ def _chain(data: lab.Data, lines: tuple[int, ...]) -> lab.Evidence:
 
 
 chain.null("one line in the place of all")(lambda data: _chain(data, (1,)))
-
-
-def chained(share: xr.DataArray, told: tuple[int, ...], asked: tuple[int, ...]) -> xr.DataArray:
-    """Chance that all lines are right where every line is with one rate, as long as those before it are.
-
-    Args:
-      share: mean share of right lines of questions with `told` lines, in [0, 1].
-      told, asked: numbers of lines, of which the mean is taken.
-    """
-    rate = np.linspace(0, 1, 2001)
-    shares = np.mean([np.mean([rate**i for i in range(1, n + 1)], axis=0) for n in told], axis=0)
-    found = np.interp(share.values, shares, rate)
-    return share.copy(data=np.mean([found**n for n in asked], axis=0))
 
 
 @study.figure

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from qra_jax.studies.data.edge_of_competence import chained
+from qra_jax.studies.data._edge_evidence import chained
 
 
 def _ripple(x):
