@@ -69,7 +69,7 @@ def _reinforcing(size: bases.Size, room: int, steps: int) -> Any:
         options: dict[str, Any] = {"algorithm": grpo(GROUP), "reward": process_gated(floor)}
         options |= {"steps": steps, "questions": QUESTIONS, "learning_rate": RATE, "record_every": steps}
         run = tf.train(key, model, params, _task(room, low, high, second), **options)
-        return run.params, {name: run.stats[name][0] for name in ("silent", "right", "tokens")}
+        return run.params, run.stats["silent"][0]
 
     return many(one, block=1, chunk=size.seeds)
 
@@ -107,9 +107,7 @@ def _trying(size: bases.Size, room: int, asked: int, tries: int) -> Any:
         passed = [jnp.mean(pass_at_k_estimate(verdict.steps, int(k))) for k in numbers_of_tries(tries)]
         return {
             "passed": jnp.stack(passed),
-            "right": jnp.mean(verdict.right),
             "line": jnp.mean(verdict.progress),
-            "never": jnp.mean(~jnp.any(verdict.steps, axis=-1)),
         }
 
     return many(one, block=1, chunk=size.seeds)
@@ -140,17 +138,14 @@ class School:
     def _room(self, arms: list[Arm]) -> int:
         return min(room for room in self.amounts.rooms if room >= max(arm.band[1] for arm in arms))
 
-    def reinforced(
-        self, networks: list[Any], arms: list[Arm], steps: int
-    ) -> tuple[list[Any], dict[str, np.ndarray]]:
-        """GRPO from each network, an arm each; all arms need the same room."""
+    def reinforced(self, networks: list[Any], arms: list[Arm], steps: int) -> tuple[list[Any], np.ndarray]:
+        """GRPO from each network, an arm each, and shares of silent groups; all arms need the same room."""
         seeds = self.size.seeds
         run = _reinforcing(self.size, self._room(arms), steps)
-        ended, stats = run(
+        ended, silent = run(
             _keys(self.seed, seeds, len(arms)), bases.together(networks), *_together(seeds, arms)
         )
-        stats = {name: np.asarray(x).reshape(len(arms), seeds) for name, x in stats.items()}
-        return bases.apart(ended, len(arms)), stats
+        return bases.apart(ended, len(arms)), np.asarray(silent).reshape(len(arms), seeds)
 
     def taught(self, networks: list[Any], arms: list[Arm], steps: int, rate: float = TAUGHT) -> list[Any]:
         """Supervised steps on solutions of each arm's questions; all arms need the same room."""

@@ -60,7 +60,7 @@ def bands(run: lab.Run) -> xr.Dataset:
         [Arm(band) for band in BANDS.values() if (band[1] > bases.ROOM) == far] for far in (False, True)
     )
     arms = [*near, Arm(BANDS["5–6"], floor=OUTCOME)]
-    tuned, stats = school.reinforced([start] * len(arms), arms, steps)
+    tuned, quiet = school.reinforced([start] * len(arms), arms, steps)
     beyond, silent = school.reinforced([start], far, steps)
     taught = school.taught([start] * len(near), near, steps) + school.taught([start], far, steps)
     networks = [start, start, *tuned[:-1], *beyond, tuned[-1], *taught]
@@ -72,8 +72,7 @@ def bands(run: lab.Run) -> xr.Dataset:
         name: ((*dims, *(("k",) if name == "passed" else ())), np.stack([r[name] for r in results]))
         for name in results[0]
     }
-    quiet = np.concatenate([stats["silent"][:-1], silent["silent"]])
-    seen |= {"silent": (("band", "seed"), quiet)}
+    seen |= {"silent": (("band", "seed"), np.concatenate([quiet[:-1], silent]))}
     coords = {"test": list(TESTS), "arm": [BASE, AGAIN, *ARMS, ANSWER, *SUPERVISED], "band": list(BANDS)}
     return lab.dataset(seen, coords | {"k": numbers_of_tries(run(AMOUNTS).tries)})
 
