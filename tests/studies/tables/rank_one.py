@@ -25,7 +25,7 @@ def wave(shape, shift=0, size=1e-3):
 
 
 def shares(levels=None, base=BASE, **arms):
-    """Every arm has a gain of .4, and networks these shares of it; of some arms, the first direction another share."""
+    """Every arm has a gain of .4 at one learning rate, and networks these shares of it; some arms another first one."""
 
     def change(data):
         runs = data.runs
@@ -36,7 +36,8 @@ def shares(levels=None, base=BASE, **arms):
         for names, value in arms.values():
             made.loc[{"network": FIRST, "arm": list(names)}] += value - level[FIRST]
         tuned = base + GAIN + wave(runs.tuned.shape, 1)
-        return data.change("runs", base=base, tuned=tuned, compared=True, made=base + GAIN * made.values)
+        made = base + GAIN * made.values
+        return data.change("runs", base=base, tuned=tuned, compared=True, made=made, rate=1e-3)
 
     return change
 
