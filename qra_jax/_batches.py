@@ -42,10 +42,9 @@ def chunked(
     compiled: dict[Any, Any] = {}
 
     def run(*args: Any, progress: Callable[[int], None] | None = None) -> Any:
-        leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, args))
-        leaves = [
-            leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf) for leaf in leaves
-        ]
+        leaves, tree = jax.tree.flatten(args)
+        kinds = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
+        leaves = [_as_numpy(leaf) for leaf in leaves]
         sizes = {leaf.shape[:1] for leaf in leaves}
         if len(sizes) != 1 or sizes in ({()}, {(0,)}):
             raise ValueError(f"arguments: leading axes {sorted(sizes)}; must be one and the same, 1 or above")
@@ -56,12 +55,18 @@ def chunked(
 
         def part(first: int) -> list[Any]:
             index = np.minimum(np.arange(first, first + size), total - 1)
-            return [jnp.asarray(leaf[index]) for leaf in leaves]
+            return [leaf[index] for leaf in leaves]
 
-        key = (tree, size, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves))
+        def of_leaves(*leaves: Any) -> Any:
+            keyed = [
+                leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind)
+                for leaf, kind in zip(leaves, kinds, strict=True)
+            ]
+            return function(*jax.tree.unflatten(tree, keyed))
+
+        key = (tree, size, tuple((leaf.shape[1:], leaf.dtype, str(kind)) for leaf, kind in zip(leaves, kinds, strict=True)))
         if key not in compiled:  # before the threads start, or each would compile
-            jitted = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)))
-            compiled[key] = jitted.lower(*part(0)).compile()
+            compiled[key] = jax.jit(of_leaves).lower(*part(0)).compile()
 
         def work(first: int) -> tuple[int, Any]:
             result = compiled[key](*part(first))
@@ -77,9 +82,19 @@ def chunked(
                     whole[first : first + count] = piece[:count]
                 if progress is not None:
                     progress(count)
-        return jax.tree.unflatten(compiled[key].out_tree, [jnp.asarray(leaf) for leaf in output])
+        return jax.tree.unflatten(compiled[key].out_tree, jax.device_put(output))
 
     return run
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _as_numpy(leaf: Any) -> np.ndarray:
+    """An argument on the host, in the precision that JAX would give it; the words of random keys."""
+    found = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return found.astype(jax.dtypes.canonicalize_dtype(found.dtype), copy=False)
 
 
 def cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import chex
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -11,6 +12,7 @@ from qra_jax import _check
 LogProbs = Float[Array, "*batch patterns"]
 
 
+@jax.jit
 def accuracy(log_policy: LogProbs, success: Float[Array, "*batch patterns"]) -> Float[Array, "*batch"]:
     """Accuracy, ρ = Σ_r π(r) p_r.
 
@@ -75,6 +77,7 @@ def pass_at_k_estimate(right: Bool[Array, "*batch tries"], k: int) -> Float[Arra
     return 1 - jnp.prod(jnp.maximum(wrong - i, 0) / (tries - i), axis=-1)
 
 
+@jax.jit
 def entropy(log_policy: LogProbs) -> Float[Array, "*batch"]:
     """Shannon entropy of the pattern choice in nats, H = −Σ π log π (0 log 0 = 0).
 
@@ -89,6 +92,7 @@ def entropy(log_policy: LogProbs) -> Float[Array, "*batch"]:
     )
 
 
+@jax.jit
 def kl(log_policy: LogProbs, log_other: LogProbs) -> Float[Array, "*batch"]:
     """Kullback–Leibler divergence in nats, KL(π‖μ) = Σ π log(π/μ).
 
@@ -107,6 +111,7 @@ def kl(log_policy: LogProbs, log_other: LogProbs) -> Float[Array, "*batch"]:
     )
 
 
+@jax.jit
 def herfindahl(log_policy: LogProbs) -> Float[Array, "*batch"]:
     """Herfindahl index of concentration, Σ π²: 1/n when uniform, 1 when a single pattern is left.
 

@@ -176,12 +176,17 @@ class Trajectory(Outcome):
     @property
     def accuracy(self) -> Float[Array, "*batch times"]:
         """ρ = Σ π p, `[times]`."""
-        success = self.success
-        if success.ndim < self.log_policy.ndim:
-            success = jnp.broadcast_to(success[..., None, :], self.log_policy.shape)
-        return metrics.accuracy(self.log_policy, success)
+        return _accuracy(self.log_policy, self.success)
 
     @property
     def entropy(self) -> Float[Array, "*batch times"]:
         """Entropy of the pattern choice in nats, `[times]`."""
         return metrics.entropy(self.log_policy)
+
+
+@jax.jit
+def _accuracy(log_policy: Array, success: Array) -> Array:
+    """Accuracy at all times, of success rates that have none."""
+    if success.ndim < log_policy.ndim:
+        success = jnp.broadcast_to(success[..., None, :], log_policy.shape)
+    return metrics.accuracy(log_policy, success)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -188,16 +189,7 @@ class Algorithm:
         group = self.group_size if group is None else group
         if group is None:
             raise ValueError(f"group_size: None; {self.name} has no table of weights in the limit G → ∞")
-        size = self.size if size is None else size
-        dtype = jnp.result_type(float, *jax.tree.leaves(self.params))
-        rewards = jnp.asarray(np.tri(group + 1, group, -1), dtype)  # row k: k right, then wrong ones
-        where = None if size is None else jnp.arange(group) < size
-        weights = jax.vmap(lambda row: self.weights(row, where))(rewards)
-        count = np.arange(group + 1)
-        right = weights[:, 0]
-        wrong = weights[count, np.minimum(count, group - 1)]
-        some_wrong = count < (group if size is None else size)
-        return Tables(jnp.where(count > 0, right, 0.0), jnp.where(some_wrong, wrong, 0.0))
+        return _tables(self, group, self.size if size is None else size)
 
     def speed_table(self) -> Float[Array, " group"]:
         """A⁺(j+1) − A⁻(j) for j = 0 … G−1 right answers among the other rollouts, `[group]`.
@@ -372,3 +364,16 @@ def size_of(rewards: Array, where: Array | None) -> Array:
     """Number of rollouts in a group, as a number of its dtype."""
     count = rewards.shape[-1] if where is None else jnp.sum(where, axis=-1)
     return jnp.asarray(count, rewards.dtype)
+
+
+@partial(jax.jit, static_argnums=1)
+def _tables(algorithm: Algorithm, group: int, size: Any) -> Tables:
+    dtype = jnp.result_type(float, *jax.tree.leaves(algorithm.params))
+    rewards = jnp.asarray(np.tri(group + 1, group, -1), dtype)  # row k: k right, then wrong ones
+    where = None if size is None else jnp.arange(group) < size
+    weights = jax.vmap(lambda row: algorithm.weights(row, where))(rewards)
+    count = np.arange(group + 1)
+    right = weights[:, 0]
+    wrong = weights[count, np.minimum(count, group - 1)]
+    some_wrong = count < (group if size is None else size)
+    return Tables(jnp.where(count > 0, right, 0.0), jnp.where(some_wrong, wrong, 0.0))

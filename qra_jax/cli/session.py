@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-MIN_SECONDS = 0.1
-"""Programs that compile faster are not kept."""
+
+MIN_SECONDS = 0.0
+"""Every program is kept: the small ones are many."""
 
 
 def busy(doing: str) -> contextlib.AbstractContextManager[Any]:

@@ -207,10 +207,10 @@ def advise(
     rows = [_rows(trained, settings)] * own_rows
     rows += [_rows(problem if change.right else trained, settings, change) for change in [*rest, *longer]]
     keys = jax.random.split(key, len(rows) * each)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-    repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, each, axis=0), stacked)
-    simulate = many(_one(settings, success, "sampled"), block=min(256, chunk), chunk=chunk)
-    noiseless = jax.jit(jax.vmap(_one(settings, success, "mean")))
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+    repeated = jax.tree.map(lambda leaf: np.repeat(leaf, each, axis=0), stacked)
+    simulate = _on_host(many(_one(settings, success, "sampled"), block=min(256, chunk), chunk=chunk))
+    noiseless = _on_host(jax.jit(jax.vmap(_one(settings, success, "mean"))))
     sampled, exact = simulate(keys, repeated), noiseless(keys[: len(rows)], stacked)
     own, own_exact = _part(sampled, 0, own_rows * each), _part(exact, 0, 1)
 
@@ -225,10 +225,9 @@ def advise(
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end, at))
     for change in stale:
         fresh = replace(settings, **change.settings)
-        part = many(_one(fresh, success, "sampled"), block=min(256, chunk), chunk=chunk)(
-            keys[:each], _part(repeated, 0, each)
-        )
-        end = jax.jit(jax.vmap(_one(fresh, success, "mean")))(keys[:1], _part(stacked, 0, 1))
+        stale_runs = _on_host(many(_one(fresh, success, "sampled"), block=min(256, chunk), chunk=chunk))
+        part = stale_runs(keys[:each], _part(repeated, 0, each))
+        end = _on_host(jax.jit(jax.vmap(_one(fresh, success, "mean"))))(keys[:1], _part(stacked, 0, 1))
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
     end = exact
     for _ in range(3):  # four times the steps are the same steps four times
@@ -292,6 +291,11 @@ def advise(
     return replace(advice, first_limit=None) if advice.near else advice
 
 
+def _on_host(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose results are NumPy arrays: to cut those up takes no programs."""
+    return lambda *args: jax.device_get(function(*args))
+
+
 def _part(tree: Any, first: int, last: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[first:last], tree)
 
@@ -346,9 +350,9 @@ def _rows(problem: Problem, settings: Hyperparameters, change: Change | None = N
     row["clip_low"] = 1.0 if numbers["clip_low"] is None else numbers["clip_low"]
     row["clip_high"] = np.inf if numbers["clip_high"] is None else numbers["clip_high"]
     dtype = problem.log_ref.dtype
-    row = {name: jnp.asarray(value, dtype) for name, value in row.items()}
+    row = {name: np.asarray(value, dtype) for name, value in row.items()}
     if tuned is None:
-        return {**row, "start": jnp.log(problem.ref).astype(dtype), "problem": problem}
+        return {**row, "start": np.asarray(problem.log_ref), "problem": problem}
     # After SFT the KL term is anchored at the new base model.
     start = jnp.asarray(tuned, dtype)
     return {**row, "start": start, "problem": problem.with_ref(start)}

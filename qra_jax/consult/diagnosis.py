@@ -10,7 +10,9 @@ import numpy as np
 
 from qra_jax import _check, _programs, orbit, theory
 from qra_jax.algorithm import Algorithm, by_clock, filtered_sft, grpo, reinforce, switch
+from qra_jax.orbit.api import first
 from qra_jax.problem import Problem
+from qra_jax.reward import verifiable
 from qra_jax.trajectory import Status
 
 SETTINGS: dict[str, tuple[Algorithm, str]] = {
@@ -204,17 +206,26 @@ def _solution(problem: Problem, target: float) -> dict[str, np.ndarray]:
 def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
     """Regime, leaders, the log time of each switch under REINFORCE, and both events for each setting.
 
-    Four compiled searches: both events in both geometries, the clock chosen by number.
+    One compiled search for each geometry: event and clock are chosen by number.
     """
 
     clocks = [by_clock(algorithm) for algorithm, _ in SETTINGS.values()]
 
-    def hits(event: str, geometry: str, targets: jax.Array, settings: list[int]) -> orbit.Hit:
-        def one(target: jax.Array, setting: jax.Array) -> orbit.Hit:
-            clock = switch(setting, clocks)
-            return orbit.hit(problem, target, event=event, algorithm=clock, geometry=geometry)
+    def hits(geometry: str, *searches: tuple[jax.Array, bool, list[int]]) -> list[orbit.Hit]:
+        """For each list of settings, the hits of its targets: of π(r*) or of accuracy."""
 
-        return jax.vmap(one)(targets, jnp.asarray(settings, target.dtype))
+        def one(target: jax.Array, best: jax.Array, setting: jax.Array) -> orbit.Hit:
+            return first(problem, target, best, switch(setting, clocks), verifiable(), geometry=geometry)
+
+        best = np.concatenate([np.full(len(settings), share) for _, share, settings in searches])
+        numbers = np.concatenate([settings for _, _, settings in searches])
+        targets = jnp.concatenate([levels for levels, _, _ in searches])
+        found = jax.vmap(one)(targets, best, jnp.asarray(numbers, target.dtype))
+        ends = np.cumsum([len(settings) for _, _, settings in searches])
+        return [
+            jax.tree.map(lambda x, i=i, j=j: x[i:j], found)
+            for i, j in zip([0, *ends[:-1]], ends, strict=True)
+        ]
 
     geometries = np.array([geometry for _, geometry in SETTINGS.values()])
     softmax, natural = ([int(i) for i in np.flatnonzero(geometries == g)] for g in ("softmax", "natural"))
@@ -231,15 +242,17 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
         there = jnp.exp(jnp.where(k > 0, tied, log_policy))
         return jnp.clip(jnp.sum(there * problem.success), float(dtype.tiny), 1 - float(dtype.epsneg))
 
-    second = jnp.full(len(softmax), problem.second_best)
     levels = jax.vmap(accuracy_at)(jnp.arange(problem.patterns))
-    numbers = softmax + [0] * problem.patterns
-    crossings = hits("accuracy", "softmax", jnp.concatenate([second, levels]), numbers)
-    rest = hits("accuracy", "natural", second[: len(natural)], natural)
-    transition = jax.tree.map(lambda a, b: jnp.concatenate([a[: len(softmax)], b])[order], crossings, rest)
-    first = hits("best", "softmax", jnp.full(len(softmax), target), softmax)
-    last = hits("best", "natural", jnp.full(len(natural), target), natural)
-    reached = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[order], first, last)
+    ways = []
+    for geometry, settings in (("softmax", softmax), ("natural", natural)):
+        second, whole = (jnp.full(len(settings), level) for level in (problem.second_best, target))
+        searches = [(second, False, settings), (whole, True, settings)]
+        if geometry == "softmax":
+            searches.append((levels, False, [0] * problem.patterns))
+        ways.append(hits(geometry, *searches))
+    transition, reached = (
+        jax.tree.map(lambda a, b: jnp.concatenate([a, b])[order], ways[0][i], ways[1][i]) for i in (0, 1)
+    )
     regime = theory.regime(problem)
     return {
         "entangled": regime.entangled,
@@ -248,7 +261,7 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
         "accuracy_ref": problem.accuracy_ref,
         "leaders": lead.leaders,
         "count": lead.count,
-        "switches": crossings.log_time[len(softmax) :],
+        "switches": ways[0][2].log_time,
         "transition_log_time": transition.log_time,
         "transition_status": transition.status,
         "target_log_time": reached.log_time,

@@ -6,16 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check
+from qra_jax import _check, _programs
 from qra_jax.algorithm import Algorithm
 from qra_jax.batching import with_batched_form
 from qra_jax.orbit import batch, curve as _curve, envelope, hitting, sampling
 from qra_jax.orbit.curve import Lines
 from qra_jax.orbit.envelope import Dominance
 from qra_jax.orbit.hitting import Hit
-from qra_jax.orbit.setting import gather
+from qra_jax.orbit.setting import check, gather
 from qra_jax.problem import Problem
 from qra_jax.reward import Reward
 from qra_jax.trajectory import Trajectory
@@ -60,10 +61,35 @@ def hit(
     (Hit(t = 271, OK), 270.957)
     """
     hitting.check(event, target)
-    setting, binary = gather(problem, algorithm, reward, geometry, target)
-    log_time, tau, first = hitting.find(event, geometry, binary, setting)
-    log_policy = hitting.log_policy(setting, geometry, jax.lax.stop_gradient(first.place), tau)
-    return Hit(log_time, log_policy, first.status, first.panels)
+    algorithm, reward = check(problem, algorithm, reward, geometry)
+    best, peak = np.asarray(event == hitting.BEST), event == hitting.PEAK
+    target = target if isinstance(target, jax.Array) else np.asarray(target, problem.log_ref.dtype)
+    return first(problem, target, best, algorithm, reward, geometry=geometry, peak=peak)
+
+
+@_programs.brief("geometry", "peak")
+def first(
+    problem: Problem,
+    target: Any,
+    best: Any,
+    algorithm: Algorithm,
+    reward: Reward,
+    *,
+    geometry: str = "softmax",
+    peak: bool = False,
+) -> Hit:
+    """What [`hit`][] computes once all is checked, one program for both kinds of level.
+
+    Args:
+      best: whether the level is that of π(r*), and not of accuracy; may be traced.
+      peak: whether the event is the peak of accuracy, which has no level.
+
+    As for [`hit`][]: `problem`, `target`, `algorithm`, `reward`, `geometry`.
+    """
+    setting = gather(problem, algorithm, reward, target, best)
+    log_time, tau, event = hitting.find(peak, geometry, reward.binary, setting)
+    log_policy = hitting.log_policy(setting, geometry, jax.lax.stop_gradient(event.place), tau)
+    return Hit(log_time, log_policy, event.status, event.panels)
 
 
 @with_batched_form(batch.log_hitting_times)
@@ -110,9 +136,9 @@ def log_transition_time(
     >>> round(float(jnp.exp(log_transition_time(qra.problem.examples.worked()))), 3)
     42.683
     """
-    _check.problem(problem)
-    setting, binary = gather(problem, algorithm, reward, geometry, problem.second_best)
-    return hitting.find(hitting.ACCURACY, geometry, binary, setting)[0]
+    algorithm, reward = check(problem, algorithm, reward, geometry)
+    best = np.asarray(False)
+    return first(problem, problem.second_best, best, algorithm, reward, geometry=geometry).log_time
 
 
 def solve(
@@ -143,14 +169,19 @@ def solve(
     """
     if (ts is None) == (log_ts is None):
         raise ValueError("ts, log_ts: give exactly one of them")
-    setting, binary = gather(problem, algorithm, reward, geometry, 0.5)
-    dtype = problem.log_ref.dtype
-    if log_ts is None:
-        ts = jnp.asarray(_check.times("ts", ts), dtype)
-        log_times = jnp.log(ts)
-    else:
-        log_times = jnp.asarray(_check.increasing("log_ts", log_ts), dtype)
-        ts = jnp.exp(log_times)
+    algorithm, reward = check(problem, algorithm, reward, geometry)
+    given = _check.increasing("log_ts", log_ts) if ts is None else _check.times("ts", ts)
+    times = jnp.asarray(given, problem.log_ref.dtype)
+    return _solve(problem, times, algorithm, reward, geometry=geometry, in_logs=ts is None)
+
+
+@_programs.brief("geometry", "in_logs")
+def _solve(
+    problem: Problem, times: Array, algorithm: Algorithm, reward: Reward, *, geometry: str, in_logs: bool
+) -> Trajectory:
+    """What [`solve`][] computes once all is checked, with its times or their logs."""
+    setting, binary = gather(problem, algorithm, reward), reward.binary
+    ts, log_times = (jnp.exp(times), times) if in_logs else (times, jnp.log(times))
     tau, places, status, panels = sampling.sample(geometry, binary, setting, log_times)
     frozen, walls = jax.lax.stop_gradient(places), Lines.through(setting.log_ref, setting.reward, geometry)
     log_policy = jax.vmap(lambda place, tau: hitting.log_policy(setting, geometry, place, tau))(frozen, tau)
@@ -182,7 +213,7 @@ def policy(
       ValueError: τ negative, unknown geometry, a reward that depends on the policy.
     """
     _check.nonnegative("tau", tau)
-    setting, _ = gather(problem, None, reward, geometry, 0.5, clocked=False)
+    setting = gather(problem, *check(problem, None, reward, geometry, clocked=False))
     walls = Lines.through(setting.log_ref, setting.reward, geometry)
     scaled = jnp.asarray(tau, problem.log_ref.dtype) * jnp.exp(-walls.log_unit)
     heights = jnp.where(walls.mass > 0, walls.offset - walls.reward * scaled, jnp.inf)
@@ -204,7 +235,7 @@ def dominance(problem: Problem, *, reward: Reward | None = None, geometry: str =
     >>> dominance(qra.problem.examples.worked()).leaders.tolist()
     [1, 0, -1]
     """
-    setting, _ = gather(problem, None, reward, geometry, 0.5, clocked=False)
+    setting = gather(problem, *check(problem, None, reward, geometry, clocked=False))
     return envelope.lower_envelope(Lines.through(setting.log_ref, setting.reward, geometry))
 
 
@@ -218,6 +249,6 @@ def lines(
     Returns:
       `[patterns]` offsets (`inf` without reference mass) and `[patterns]` rewards.
     """
-    setting, _ = gather(problem, None, reward, geometry, 0.5, clocked=False)
+    setting = gather(problem, *check(problem, None, reward, geometry, clocked=False))
     offset = -problem.log_ref if geometry == _curve.NATURAL else jnp.exp(-problem.log_ref)
     return offset, setting.reward

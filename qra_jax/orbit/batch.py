@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from qra_jax import _check
@@ -82,8 +83,9 @@ def _hits(
         )
     algorithm, reward = _setting.parts(algorithm, reward)
     targets = jnp.broadcast_to(jnp.asarray(target, problems.log_ref.dtype), (count,))
-    settings = _settings(problems, algorithm, reward, targets, geometry)
-    return _chunks(event, geometry, reward.binary, lanes, chunk, workers)(settings, progress=progress)
+    best, peak = np.asarray(event == hitting.BEST), event == hitting.PEAK
+    settings = _settings(problems, algorithm, reward, targets, best, geometry)
+    return _chunks(peak, geometry, reward.binary, lanes, chunk, workers)(settings, progress=progress)
 
 
 def pool(
@@ -118,37 +120,39 @@ def pool(
 
     def setting(each: tuple[Problem, Array, Algorithm, Reward]) -> Setting:
         problem, target, algorithm, reward = each
-        return _setting.gather(problem, algorithm, reward, geometry, target)[0]
+        algorithm, reward = _setting.check(problem, algorithm, reward, geometry)
+        return _setting.gather(problem, algorithm, reward, target, event == hitting.BEST)
 
     settings = jax.lax.map(setting, (problems, targets, algorithms, rewards), batch_size=lanes)
-    return _pool(event, geometry, rewards.binary, lanes, settings)
+    return _pool(event == hitting.PEAK, geometry, rewards.binary, lanes, settings)
 
 
 @partial(jax.jit, static_argnames="geometry")
 def _settings(
-    problems: Problem, algorithm: Algorithm, reward: Reward, targets: Array, geometry: str
+    problems: Problem, algorithm: Algorithm, reward: Reward, targets: Array, best: Array, geometry: str
 ) -> Setting:
     def setting(problem: Problem, target: Array) -> Setting:
-        return _setting.gather(problem, algorithm, reward, geometry, target)[0]
+        _setting.check(problem, algorithm, reward, geometry)
+        return _setting.gather(problem, algorithm, reward, target, best)
 
     return jax.vmap(setting)(problems, targets)
 
 
 @lru_cache
 def _chunks(
-    event: str, geometry: str, binary: bool, lanes: int, chunk: int, workers: int | None
+    peak: bool, geometry: str, binary: bool, lanes: int, chunk: int, workers: int | None
 ) -> Callable[..., Hit]:
     """The search over chunks of settings, compiled once for each shape: all small batches have that of one block."""
     _check.integer("chunk", chunk, low=1)
     lanes = min(lanes, chunk)
-    search = partial(_pool, event, geometry, binary, lanes)
+    search = partial(_pool, peak, geometry, binary, lanes)
     return chunked(search, block=lanes, chunk=chunk, workers=workers)
 
 
-def _pool(event: str, geometry: str, binary: bool, lanes: int, settings: Setting) -> Hit:
+def _pool(peak: bool, geometry: str, binary: bool, lanes: int, settings: Setting) -> Hit:
     def result(setting: Setting, first: Event) -> Hit:
         log_policy = hitting.log_policy(setting, geometry, first.place, first.place.tau)
         return Hit(first.log_time, log_policy, first.status, first.panels)
 
-    events = hitting.find_many(event, geometry, binary, settings, lanes)
+    events = hitting.find_many(peak, geometry, binary, settings, lanes)
     return jax.lax.map(lambda each: result(*each), (settings, events), batch_size=lanes)

@@ -128,12 +128,14 @@ def follow(lines: Lines, place: Place) -> Float[Array, " patterns"]:
     return jax.lax.stop_gradient(place.gaps) + (gaps - jax.lax.stop_gradient(gaps))
 
 
-def log_policy(lines: Lines, gaps: Float[Array, " patterns"]) -> Float[Array, " patterns"]:
-    """log π from the gaps, precise also where π underflows."""
+def log_policy(
+    lines: Lines, gaps: Float[Array, " patterns"], guess: Float[Array, ""] | None = None
+) -> Float[Array, " patterns"]:
+    """log π from the gaps, precise also where π underflows; `guess` is about y, where that is known."""
     if lines.geometry == NATURAL:
         log_weight = gaps
     else:
-        y = _solved(lines, gaps)
+        y = _solved(lines, gaps, guess)
         weight = jnp.exp(y) + gaps
         log_weight = jnp.where(weight > 0, jnp.log(jnp.where(weight > 0, weight, 1.0)), y)
     return jax.nn.log_softmax(jnp.where(lines.mass > 0, -log_weight, -jnp.inf))
@@ -150,9 +152,11 @@ def ratios(
     return ratio, jnp.log(jnp.sum(ratio)) - y
 
 
-def _solved(lines: Lines, gaps: Float[Array, " patterns"]) -> Float[Array, ""]:
-    guess = jax.lax.stop_gradient(rough_log_min(gaps, lines.mass, lines.total))
-    return log_min_weight(gaps, lines.mass, lines.total, guess)
+def _solved(
+    lines: Lines, gaps: Float[Array, " patterns"], guess: Float[Array, ""] | None = None
+) -> Float[Array, ""]:
+    guess = rough_log_min(gaps, lines.mass, lines.total) if guess is None else guess
+    return log_min_weight(gaps, lines.mass, lines.total, jax.lax.stop_gradient(guess))
 
 
 def log_min_nodes(

@@ -1,8 +1,9 @@
 r"""When something happens on an orbit: the place, the log time, and first derivatives of both.
 
-An event is a function of the policy that turns from negative to non-negative. The walk stops at the first panel
-in which it does (for the peak of accuracy it goes to the end and keeps the highest), a bracketed Newton iteration
-finds the place, and a last panel ends there.
+An event is a function of the policy that turns from negative to non-negative: the mean, less its level, of success
+rates or of what is one for r* alone, so that both are one program; or for the peak of accuracy its slope, with the
+other sign. The walk stops at the first panel in which it does (for the peak it goes to the end and keeps the highest),
+a bracketed Newton iteration finds the place, and a last panel ends there.
 
 Derivatives follow from the implicit function theorem. With $F(\tau_f,\varphi) = \log\int_0^{\tau_f} f\,d\tau$ and the
 event $e(\tau_f,\varphi) = 0$, $dF = \partial_\varphi F - (f/t)\,\partial_\varphi e/\partial_\tau e$; the integral
@@ -69,21 +70,17 @@ def check(event: str, target: Any) -> None:
         _check.open_unit_interval("target", target)
 
 
-def event_value(event: str, geometry: str, setting: Setting, ratio: Array) -> Array:
+def event_value(peak: bool, geometry: str, setting: Setting, ratio: Array) -> Array:
     """What turns from negative to non-negative at the event."""
     policy = ratio / jnp.sum(ratio)
-    if event == BEST:
-        best = jnp.argmax(setting.success)
-        rest = jnp.sum(jnp.where(jnp.arange(ratio.shape[0]) == best, 0.0, policy))
-        return policy[best] * (1 - setting.target) - rest * setting.target
-    if event == ACCURACY:
-        return jnp.sum(policy * (setting.success - setting.target))
+    if not peak:
+        return jnp.sum(policy * (setting.seen - setting.target))
     # Slope of accuracy, dρ/dτ ∝ Cov_π(p, (R − R̄) m) with m = 1/w (softmax, over the leader's) or 1 (natural),
     # measured from the leader: its terms are then exactly zero, and no rounding is left where all others are gone.
     leader = jnp.argmax(ratio)
     reward = jnp.where(ratio > 0, setting.reward - setting.reward[leader], 0.0)
     pull = (reward - jnp.sum(policy * reward)) * (ratio if geometry == _curve.SOFTMAX else 1.0)
-    return -jnp.sum(policy * (setting.success - setting.success[leader]) * (pull - jnp.sum(policy * pull)))
+    return -jnp.sum(policy * (setting.seen - setting.seen[leader]) * (pull - jnp.sum(policy * pull)))
 
 
 @jax.tree_util.register_dataclass
@@ -99,8 +96,11 @@ class Search:
       bracketed: the event lies in the bracket.
       done: the orbit is over.
       value: the event's value at the end of the last panel: at a vertex the next one may round to the other side.
+      ends: the event's values at both ends of the bracket.
       height: highest accuracy at a bracketed peak so far.
       last_height: accuracy at the end of the last panel.
+      first: the event's value at t = 0.
+      first_height: accuracy at t = 0.
     """
 
     walk: Walk
@@ -110,37 +110,42 @@ class Search:
     bracketed: Leaf
     done: Leaf
     value: Leaf
+    ends: Leaf
     height: Leaf
     last_height: Leaf
+    first: Leaf
+    first_height: Leaf
 
 
-def begin(event: str, geometry: str, setting: Setting) -> Search:
+def begin(peak: bool, geometry: str, setting: Setting) -> Search:
     """The search at t = 0."""
     lines = Lines.through(setting.log_ref, setting.reward, geometry)
-    walk = _panels.begin(lines)
+    walk, ratio = _panels.begin(lines)
     zero, no = jnp.zeros_like(walk.step), jnp.asarray(False)
-    value = event_value(event, geometry, setting, _curve.ratios(lines, walk.place.gaps)[0])
-    return Search(walk, walk, zero, zero, no, no, value, zero - jnp.inf, zero - jnp.inf)
+    value = event_value(peak, geometry, setting, ratio)
+    height = jnp.sum(ratio * setting.seen) / jnp.sum(ratio)
+    none, ends = zero - jnp.inf, jnp.stack([zero, zero])
+    return Search(walk, walk, zero, zero, no, no, value, ends, none, none, value, height)
 
 
-def over(event: str, search: Search) -> Bool[Array, ""]:
+def over(peak: bool, search: Search) -> Bool[Array, ""]:
     """Whether the search is over: bracketed (for the peak, at the end of the orbit), or unable to go on."""
-    stop = search.done if event == PEAK else search.done | search.bracketed
+    stop = search.done if peak else search.done | search.bracketed
     return stop | _panels.exhausted(search.walk)
 
 
-def step(event: str, geometry: str, binary: bool, question: tuple[Setting, Lines], search: Search) -> Search:
+def step(peak: bool, geometry: str, binary: bool, question: tuple[Setting, Lines], search: Search) -> Search:
     """Try the next panel of a question, given with its lines."""
     setting, lines = question
     rate = _panels.rate_function(lines, setting.algorithm, binary)
     before = search.walk
     tried, length, good, walk = _panels.attempt(lines, rate, before)
-    values = jax.vmap(partial(event_value, event, geometry, setting))(tried.ratio)
+    values = jax.vmap(partial(event_value, peak, geometry, setting))(tried.ratio)
     last, values = values[-1], jnp.append(search.value, values)
     crossed = (values[:-1] < 0) & (values[1:] >= 0)
     height, last_height = search.height, search.last_height
-    if event == PEAK:
-        accuracy = tried.policy @ setting.success
+    if peak:
+        accuracy = tried.policy @ setting.seen
         heights = jnp.where(crossed, jnp.maximum(accuracy, jnp.append(accuracy[0], accuracy[:-1])), -jnp.inf)
         index = jnp.argmax(heights)
         use = good & (heights[index] > height)
@@ -152,14 +157,28 @@ def step(event: str, geometry: str, binary: bool, question: tuple[Setting, Lines
         index = jnp.argmax(crossed)
         use = good & crossed[index]
     points = jnp.asarray(np.append(0.0, _panels.POINTS), length.dtype) * length
-    new, old = (before, points[index], points[index + 1]), (search.before, search.low, search.high)
-    kept, low, high = jax.tree.map(lambda a, b: jnp.where(use, a, b), new, old)
+    ends = jnp.stack([values[index], values[index + 1]])
+    new = before, points[index], points[index + 1], ends
+    old = search.before, search.low, search.high, search.ends
+    kept, low, high, ends = jax.tree.map(lambda a, b: jnp.where(use, a, b), new, old)
     done = good & _panels.settled(lines, walk, tried.ratio[-1])
     value = jnp.where(good, last, search.value)
-    return Search(walk, kept, low, high, search.bracketed | use, done, value, height, last_height)
+    return replace(
+        search,
+        walk=walk,
+        before=kept,
+        low=low,
+        high=high,
+        bracketed=search.bracketed | use,
+        done=done,
+        value=value,
+        ends=ends,
+        height=height,
+        last_height=last_height,
+    )
 
 
-def _refine(value: Any, low: Array, high: Array) -> Array:
+def _refine(value: Any, low: Array, high: Array, ends: Array) -> Array:
     """The root of an increasing-through-zero function in a bracket, by Newton steps kept inside it."""
     tolerance = 2 * jnp.finfo(low.dtype).eps
 
@@ -176,8 +195,7 @@ def _refine(value: Any, low: Array, high: Array) -> Array:
         to = jnp.where(inside, to, 0.5 * (low + high))
         return to, low, high, to - at, count + 1
 
-    at_low, at_high = value(low), value(high)
-    start = low + (high - low) * jnp.clip(at_low / (at_low - at_high), 0.01, 0.99)
+    start = low + (high - low) * jnp.clip(ends[0] / (ends[0] - ends[1]), 0.01, 0.99)
     start = jnp.where(jnp.isfinite(start), start, 0.5 * (low + high))
     return jax.lax.while_loop(going, newton, (start, low, high, high - low, jnp.asarray(0)))[0]
 
@@ -204,39 +222,38 @@ class Event:
     distance: Leaf
 
 
-def search(event: str, geometry: str, binary: bool, setting: Setting) -> Search:
+def search(peak: bool, geometry: str, binary: bool, setting: Setting) -> Search:
     """Walk until the search is over."""
     lines = Lines.through(setting.log_ref, setting.reward, geometry)
-    advance = partial(step, event, geometry, binary, (setting, lines))
-    return jax.lax.while_loop(lambda state: ~over(event, state), advance, begin(event, geometry, setting))
+    advance = partial(step, peak, geometry, binary, (setting, lines))
+    return jax.lax.while_loop(lambda state: ~over(peak, state), advance, begin(peak, geometry, setting))
 
 
-def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Search) -> Event:
+def finish(peak: bool, geometry: str, binary: bool, setting: Setting, search: Search) -> Event:
     """From the bracket to the place and the time of the event."""
     lines = Lines.through(setting.log_ref, setting.reward, geometry)
     origin = _curve.start(lines)
-    ratio, _ = _curve.ratios(lines, origin.gaps)
-    value = partial(event_value, event, geometry, setting)
+    value = partial(event_value, peak, geometry, setting)
     before = search.before
 
     def at(distance: Array) -> Array:
         return value(_curve.ratios(lines, _curve.gaps_at(lines, before.place, distance))[0])
 
-    distance = _refine(at, search.low, search.high)
+    distance = _refine(at, search.low, search.high, search.ends)
     rate = _panels.rate_function(lines, setting.algorithm, binary)
     last = _panels.panel(lines, rate, before.place, distance)
     log_time = jnp.logaddexp(before.log_time, last.log_time)
     place = _panels.end(lines, before.place, distance, last)
 
-    met, happened = value(ratio) >= 0, search.bracketed
-    if event == PEAK:
-        height = jnp.sum(ratio * setting.success) / jnp.sum(ratio)
+    met, happened = search.first >= 0, search.bracketed
+    if peak:
+        height = search.first_height
         slack = 8 * jnp.finfo(height.dtype).eps
         happened &= search.done & (search.height > search.last_height + slack) & (search.height >= height)
         met = search.done & ~happened & (height >= search.last_height - slack)
     else:
         met |= happened & jnp.isneginf(log_time)  # bracketed at the very start, by rounding
-    levels = (setting.log_ref, setting.success, setting.target)
+    levels = (setting.log_ref, setting.seen, setting.target)
     valid = jnp.all(jnp.isfinite(lines.reward)) & ~jnp.any(jnp.array([jnp.any(jnp.isnan(x)) for x in levels]))
 
     def choose(met_value: Any, happened_value: Any, else_value: Any) -> Any:
@@ -261,22 +278,20 @@ def finish(event: str, geometry: str, binary: bool, setting: Setting, search: Se
     )
 
 
-def _first(event: str, geometry: str, binary: bool, setting: Setting) -> Event:
-    return finish(event, geometry, binary, setting, search(event, geometry, binary, setting))
+def _first(peak: bool, geometry: str, binary: bool, setting: Setting) -> Event:
+    return finish(peak, geometry, binary, setting, search(peak, geometry, binary, setting))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _differentiable_find(
-    event: str, geometry: str, binary: bool, setting: Setting
-) -> tuple[Array, Array, Event]:
+def find(peak: bool, geometry: str, binary: bool, setting: Setting) -> tuple[Array, Array, Event]:
     """Log time and τ of an event, both with first derivatives, and everything else about it."""
-    first = _first(event, geometry, binary, setting)
+    first = _first(peak, geometry, binary, setting)
     return first.log_time, first.place.tau, first
 
 
-@_differentiable_find.defjvp
+@find.defjvp
 def _find_jvp(
-    event: str, geometry: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
+    peak: bool, geometry: str, binary: bool, primals: tuple[Setting], tangents: tuple[Setting]
 ) -> Any:
     (setting,), (dsetting,) = primals, tangents
     along = TimeGradient(geometry, binary, setting)
@@ -284,22 +299,22 @@ def _find_jvp(
     def advance(state: tuple[Search, Setting, Setting]) -> tuple[Search, Setting, Setting]:
         """One panel more of the search, its gradient so far, and the gradient up to the bracket."""
         last, total, kept = state
-        now = step(event, geometry, binary, (setting, along.lines), last)
+        now = step(peak, geometry, binary, (setting, along.lines), last)
         bracketed = now.before.tried != last.before.tried
         kept = jax.tree.map(lambda a, b: jnp.where(bracketed, a, b), total, kept)
         return now, along.add(total, last.walk, now.walk), kept
 
     nothing = along.nothing()
-    begun = begin(event, geometry, setting), nothing, nothing
-    ended, _, gradient = jax.lax.while_loop(lambda state: ~over(event, state[0]), advance, begun)
-    first = finish(event, geometry, binary, setting, ended)
+    begun = begin(peak, geometry, setting), nothing, nothing
+    ended, _, gradient = jax.lax.while_loop(lambda state: ~over(peak, state[0]), advance, begun)
+    first = finish(peak, geometry, binary, setting, ended)
     place = first.place
     time_gradient, log_speed = along.finish(gradient, first.before, first.distance)
 
     def value(setting: Setting, tau: Array) -> Array:
         lines = Lines.through(setting.log_ref, setting.reward, geometry)
         return event_value(
-            event,
+            peak,
             geometry,
             setting,
             _curve.ratios(lines, _curve.follow(lines, replace(place, tau=tau)))[0],
@@ -317,25 +332,22 @@ def _find_jvp(
     return (first.log_time, place.tau, first), (dlog_time, dtau, zero_tangent(first))
 
 
-find = jax.jit(_differentiable_find, static_argnums=(0, 1, 2))
-
-
 def log_policy(setting: Setting, geometry: str, place: Place, tau: Array) -> Float[Array, " patterns"]:
     """log π at a place of the orbit, a differentiable function of the setting and of τ."""
     lines = Lines.through(setting.log_ref, setting.reward, geometry)
-    return _curve.log_policy(lines, _curve.follow(lines, replace(place, tau=tau)))
+    return _curve.log_policy(lines, _curve.follow(lines, replace(place, tau=tau)), place.log_min)
 
 
-def find_many(event: str, geometry: str, binary: bool, settings: Setting, lanes: int) -> Event:
+def find_many(peak: bool, geometry: str, binary: bool, settings: Setting, lanes: int) -> Event:
     """Many events at once, without derivatives; the settings have a leading axis."""
 
     def prepare(setting: Setting) -> tuple[Search, Lines]:
-        return begin(event, geometry, setting), Lines.through(setting.log_ref, setting.reward, geometry)
+        return begin(peak, geometry, setting), Lines.through(setting.log_ref, setting.reward, geometry)
 
     starts, lines = jax.lax.map(prepare, settings, batch_size=lanes)
-    advance = partial(step, event, geometry, binary)
-    searches = pooled_while(partial(over, event), advance, (settings, lines), starts, lanes)
-    last = partial(finish, event, geometry, binary)
+    advance = partial(step, peak, geometry, binary)
+    searches = pooled_while(partial(over, peak), advance, (settings, lines), starts, lanes)
+    last = partial(finish, peak, geometry, binary)
     return jax.lax.map(lambda each: last(*each), (settings, searches), batch_size=lanes)
 
 

@@ -146,8 +146,11 @@ class Walk:
     tried: Leaf
 
 
-def begin(lines: Lines) -> Walk:
-    """A walk at t = 0; the first step is the shortest τ in which some weight could vanish at its first speed."""
+def begin(lines: Lines) -> tuple[Walk, Float[Array, " patterns"]]:
+    """A walk at t = 0, and the probability ratios there.
+
+    The first step is the shortest τ in which some weight could vanish at its first speed.
+    """
     place = _curve.start(lines)
     ratio, _ = _curve.ratios(lines, place.gaps)
     policy = ratio / jnp.sum(ratio)
@@ -157,7 +160,7 @@ def begin(lines: Lines) -> Walk:
     step = jnp.where(jnp.isfinite(scale), scale, 1.0)
     one = jnp.ones_like(step)
     ahead = _curve.next_switch(lines, place)
-    return Walk(place, -jnp.inf * one, step, step, one, 0 * one, *ahead, jnp.zeros((), jnp.int32))
+    return Walk(place, -jnp.inf * one, step, step, one, 0 * one, *ahead, jnp.zeros((), jnp.int32)), ratio
 
 
 def exhausted(walk: Walk) -> Array:

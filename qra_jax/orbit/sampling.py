@@ -93,7 +93,7 @@ def _sample(
         gradient = None if along is None else along.finish(total, walk, distance)
         return (walk, total), (place, reached, walk.tried, distance, gradient)
 
-    begun = _panels.begin(lines), None if along is None else along.nothing()
+    begun = _panels.begin(lines)[0], None if along is None else along.nothing()
     _, (places, reached, tried, distances, gradients) = jax.lax.scan(save, begun, log_times)
     valid = (
         jnp.all(jnp.isfinite(lines.reward))
@@ -108,7 +108,7 @@ def _sample(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _differentiable_sample(
+def sample(
     geometry: str, binary: bool, setting: Setting, log_times: Float[Array, " times"]
 ) -> tuple[Float[Array, " times"], Place, Array, Array]:
     """τ at increasing log times (with first derivatives), the places, the status and the panel count."""
@@ -116,7 +116,7 @@ def _differentiable_sample(
     return places.tau, places, status, tried
 
 
-@_differentiable_sample.defjvp
+@sample.defjvp
 def _sample_jvp(
     geometry: str, binary: bool, primals: tuple[Setting, Array], tangents: tuple[Setting, Array]
 ) -> Any:
@@ -131,6 +131,3 @@ def _sample_jvp(
     change = dlog_times - jax.vmap(inner, in_axes=(0, None))(gradients, dsetting)
     dtau = jnp.where(moved, scale * change, 0.0)
     return (places.tau, places, status, tried), (dtau, zero_tangent(places), *zero_tangent((status, tried)))
-
-
-sample = jax.jit(_differentiable_sample, static_argnums=(0, 1))

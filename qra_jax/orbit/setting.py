@@ -24,14 +24,14 @@ class Setting:
     Attributes:
       log_ref: `[patterns]`, log π_ref.
       reward: `[patterns]`, R_r.
-      success: `[patterns]`, p_r, which events look at.
-      target: level that the event waits for.
+      seen: `[patterns]`, what an event looks at the mean of: p_r, or one for r* and zero for the others.
+      target: level that the mean waits for.
       algorithm: its clock sets the speed.
     """
 
     log_ref: Leaf
     reward: Leaf
-    success: Leaf
+    seen: Leaf
     target: Leaf
     algorithm: Algorithm
 
@@ -43,24 +43,23 @@ def parts(algorithm: Algorithm | None, reward: Reward | None) -> tuple[Algorithm
     return _check.part("algorithm", algorithm, Algorithm), _check.part("reward", reward, Reward)
 
 
-def gather(
+def check(
     problem: Problem,
     algorithm: Algorithm | None,
     reward: Reward | None,
     geometry: str,
-    target: Any,
     *,
     clocked: bool = True,
-) -> tuple[Setting, bool]:
-    """Check the arguments and gather what the orbit depends on.
+) -> tuple[Algorithm, Reward]:
+    """Check what an orbit is asked of.
 
     Args:
       clocked: whether the algorithm's clock is asked for.
 
-    As for [`qra_jax.orbit.hit`][]: `problem`, `algorithm`, `reward`, `geometry`, `target`.
+    As for [`qra_jax.orbit.hit`][]: `problem`, `algorithm`, `reward`, `geometry`.
 
     Returns:
-      The setting, and whether rewards are 0 or 1.
+      The algorithm and the reward.
 
     Raises:
       ValueError: as for [`qra_jax.orbit.hit`][].
@@ -89,16 +88,31 @@ def gather(
                 f"reward: {reward.name!r} differs between rollouts of a pattern, which the clock of {algorithm.name} "
                 "sees; use qra_jax.flow"
             )
+    return algorithm, reward
+
+
+def gather(
+    problem: Problem, algorithm: Algorithm, reward: Reward, target: Any = 0.5, best: Any = False
+) -> Setting:
+    """What the orbit of a checked problem depends on.
+
+    Args:
+      target: level that an event waits for.
+      best: whether it looks at the share of r*, and not at accuracy; may be traced.
+
+    As for [`check`][]: `problem`, `algorithm`, `reward`.
+    """
     dtype = problem.log_ref.dtype
     as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731
-    setting = Setting(
+    success = as_float(problem.success)
+    alone = (jnp.arange(success.shape[0]) == jnp.argmax(success)).astype(dtype)
+    return Setting(
         problem.log_ref,
         as_float(reward.rates(problem)),
-        as_float(problem.success),
+        jnp.where(best, alone, success),
         as_float(target),
         jax.tree.map(as_float, algorithm),
     )
-    return setting, reward.binary
 
 
 def _no_real_clock(algorithm: Algorithm, reward: Reward) -> str:

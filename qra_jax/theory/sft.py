@@ -58,6 +58,7 @@ def sft_mass_needed(problem: Problem) -> Float[Array, ""]:
     return jnp.where(short > 0, short / jnp.where(short > 0, room, 1.0), 0.0)
 
 
+@jax.jit
 def sft_policy(problem: Problem, log_s: Float[Array, ""] | float) -> Float[Array, " patterns"]:
     r"""The policy that SFT on r* alone has reached at path parameter s.
 
