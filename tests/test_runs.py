@@ -9,10 +9,12 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
+from importlib import metadata
 
 import numpy as np
 import pytest
 
+from qra_jax import _plugins
 from qra_jax.fit import runs
 from qra_jax.fit.runs import cells, keys, plugins, rows, sample, scales
 
@@ -753,9 +755,12 @@ class Broken(Mine):
         raise RuntimeError("of two\nlines")
 
 
-class Entry:
+class Entry(metadata.EntryPoint):
+    what: object
+
     def __init__(self, name, what):
-        self.name, self.what = name, what
+        super().__init__(name, "made.here", "qra_jax.readers")
+        vars(self)["what"] = what
 
     def load(self):
         if isinstance(self.what, Exception):
@@ -768,14 +773,14 @@ def entries(monkeypatch):
     """Makes entry points of the group of readers."""
 
     def enter(**each):
-        plugins.readers.cache_clear()
+        plugins.READERS.forget()
         found = [Entry(name, what) for name, what in each.items()]
         monkeypatch.setattr(
-            plugins, "entry_points", lambda group: found if group == "qra_jax.readers" else []
+            _plugins, "entry_points", lambda group: found if group == "qra_jax.readers" else []
         )
 
     yield enter
-    plugins.readers.cache_clear()
+    plugins.READERS.forget()
 
 
 def test_readers_of_other_packages(tmp_path, entries):

@@ -1,4 +1,4 @@
-"""`qra doctor`: what is installed, on which devices it runs, and whether it gets known numbers right."""
+"""`qra doctor`: what is installed, on which devices it runs, whether known numbers come out right, and plug-ins."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import qra_jax
-from qra_jax import flow, orbit, training
+from qra_jax import flow, orbit, registry, studies, training
 from qra_jax._batches import cores
+from qra_jax._plugins import Plugin
 from qra_jax.algorithm import grpo
+from qra_jax.fit.runs.plugins import READERS
 from qra_jax.problem import Problem, examples
 from qra_jax.studies.report import one_line
 
@@ -140,16 +142,23 @@ def _cache() -> str:
     return f"{folder} ({len(sizes)} files, {sum(sizes) / 2**20:.0f} MiB)"
 
 
+def plugins() -> list[Plugin]:
+    """What other packages bring: every entry point of the four groups, with the reason where it is left out."""
+    groups = (studies.PLUGINS, registry.ALGORITHMS.plugins, registry.REWARDS.plugins, READERS)
+    return [one for group in groups if group is not None for one in group.listed()]
+
+
 def to_json(checks: list[Check]) -> str:
     """One JSON object."""
     rows = [asdict(one) | {"passed": one.passed} for one in checks]
     for row in rows:
         row["error"] = row["error"] if math.isfinite(row["error"]) else None
-    return json.dumps({"facts": facts(), "checks": rows}, allow_nan=False)
+    others = [asdict(one) | {"ok": not one.reason, "reason": one.reason or None} for one in plugins()]
+    return json.dumps({"facts": facts(), "checks": rows, "plugins": others}, allow_nan=False)
 
 
 def show(checks: list[Check], console: Console | None = None) -> None:
-    """Print it as two tables.
+    """Print it as tables; that of plug-ins only where there are some.
 
     Args:
       checks: what was tried.
@@ -168,3 +177,13 @@ def show(checks: list[Check], console: Console | None = None) -> None:
     for one in checks:
         if one.crash is not None:
             console.print(escape(f"{one.name}: {one.crash}"), soft_wrap=True)
+    if not (others := plugins()):
+        return
+    table = Table("plug-in", "of the group", "brought by", "", box=None, pad_edge=False)
+    for one in others:
+        word = "[red]LEFT OUT[/]" if one.reason else "[green]ok[/]"
+        table.add_row(*map(escape, (one.name, one.group, f"{one.package} {one.version}")), word)
+    console.print("", table)
+    for one in others:
+        if one.reason:
+            console.print(escape(f"{one.name} of {one.package}: {one.reason}"), soft_wrap=True)

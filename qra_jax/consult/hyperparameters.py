@@ -16,13 +16,20 @@ from qra_jax.registry import ALGORITHMS as REGISTERED, REGULARIZERS
 from qra_jax.setup import Setup
 
 
+LARGEST = 64
+"""A group size that an algorithm must take to be offered here and in the explorer."""
+
+
 def _by_group(factory: Callable[..., Algorithm]) -> bool:
     """Whether an algorithm is given by its group size alone, for one question and any rewards of 0 and 1."""
     known = inspect.signature(factory).parameters
     needed = {name for name, one in known.items() if one.default is one.empty}
     if "group_size" not in known or not needed <= {"group_size"}:
         return False
-    made = factory(group_size=2)
+    try:
+        made = factory(group_size=LARGEST)
+    except ValueError:  # of another package, and not for groups so large
+        return False
     return made.batch is None and made.pairs is None
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm
-from qra_jax.consult.hyperparameters import ALGORITHMS as _BY_GROUP
+from qra_jax.consult.hyperparameters import ALGORITHMS as _BY_GROUP, LARGEST
 from qra_jax.problem import Problem
 
-LARGEST = 64
-"""The largest group."""
 NAMES = ("r1", "r2", "r3")
 """What the patterns are called."""
 _MADE = [make(LARGEST) for make in _BY_GROUP.values()]

@@ -138,7 +138,8 @@ def reproduce(
       console: where progress goes.
 
     Returns:
-      Exit status: 0, 1 if a study crashed, 130 if interrupted. A claim that fails is a result, not an error.
+      Exit status: 0, 1 if a study crashed or one that was named cannot be loaded, 130 if interrupted. A claim that
+        fails is a result, not an error; neither is a study of another package that cannot be loaded.
 
     Raises:
       ValueError: an unknown study or claim, `out` is a file or in use by another run, `data` is no folder, or jobs
@@ -174,8 +175,12 @@ def _reproduce(
     console: Console,
 ) -> int:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks
-    known = _seconds(out, quick)
+    known, broken = _seconds(out, quick), studies.broken()
     chosen = [name for name in studies.names() if name in names or not names]
+    left_out = [name for name in chosen if name in broken]
+    for name in left_out:
+        console.print(escape(f"∙ {name}: cannot be loaded: {broken[name]}"), style="red", soft_wrap=True)
+    chosen = [name for name in chosen if name not in broken]
     state = {
         name: worker.finished(name, out / name, quick=quick if name in chosen else None, measured=measured)
         for name in studies.names()
@@ -241,7 +246,7 @@ def _reproduce(
     else:
         console.print(report.listing([result for result in results if result.name in chosen], quick=quick))
     console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
-    return 130 if interrupted else int(bool(errors))
+    return 130 if interrupted else int(bool(errors) or not set(left_out).isdisjoint(names))
 
 
 @contextlib.contextmanager

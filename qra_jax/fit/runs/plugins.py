@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import entry_points
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from qra_jax._plugins import Plugins, said
 from qra_jax.fit.runs.rows import Log
 from qra_jax.fit.runs.sample import Sample
-
-GROUP = "qra_jax.readers"
 
 
 @runtime_checkable
@@ -25,21 +22,15 @@ class Reader(Protocol):
         ...
 
 
-@cache
-def readers() -> tuple[dict[str, Reader], tuple[str, ...]]:
-    """All readers by name, and what is said of those that cannot be loaded; each is loaded once."""
-    found: dict[str, Reader] = {}
-    broken: list[str] = []
-    for entry in entry_points(group=GROUP):
-        try:
-            reader = entry.load()
-            reader = reader() if isinstance(reader, type) else reader
-            if not isinstance(reader, Reader):
-                raise TypeError("must have guess_can_open and read")
-            found[entry.name] = reader
-        except Exception as error:
-            broken.append(_said(entry.name, error))
-    return found, tuple(broken)
+def _accept(name: str, reader: Any) -> Reader:
+    reader = reader() if isinstance(reader, type) else reader
+    if not isinstance(reader, Reader):
+        raise TypeError("must have guess_can_open and read")
+    return reader
+
+
+READERS = Plugins("reader", "qra_jax.readers", _accept)
+"""All readers by name."""
 
 
 def read(sample: Sample) -> tuple[Log | None, tuple[str, ...]]:
@@ -51,18 +42,13 @@ def read(sample: Sample) -> tuple[Log | None, tuple[str, ...]]:
     Raises:
       ValueError: a reader knows the file, and says why it cannot be read.
     """
-    found, broken = readers()
-    for name, reader in found.items():
+    broken = [f"reader {name} left out: {reason}" for name, reason in READERS.broken().items()]
+    for name, reader in READERS.loaded().items():
         try:
             if reader.guess_can_open(sample):
-                return reader.read(sample), broken
+                return reader.read(sample), tuple(broken)
         except ValueError:
             raise
         except Exception as error:
-            broken += (_said(name, error),)
-    return None, broken
-
-
-def _said(name: str, error: Exception) -> str:
-    reason = " ".join(str(error).split()) or "no reason given"
-    return f"reader {name} left out: {type(error).__name__}, {reason}"
+            broken.append(f"reader {name} left out: {said(error)}")
+    return None, tuple(broken)

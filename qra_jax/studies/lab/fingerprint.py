@@ -38,7 +38,7 @@ LIBRARIES = (
     "flax",
 )
 """Libraries whose versions are part of a fingerprint of data."""
-WORDS = ("plot", "film", "registry", "studies.papers", "studies.lab")
+WORDS = ("_plugins", "plot", "film", "registry", "studies.papers", "studies.lab")
 """Modules of the package that no number depends on."""
 WHOLE = "qra_jax.*"
 """Stands for every module of the package but the studies."""
@@ -67,7 +67,7 @@ def of_data(functions: Iterable[Callable[..., Any]], *settings: Any) -> str:
         pieces, imports = _slice(Path(inspect.getfile(module)), function.__name__, module.__name__)
         imports |= {f"qra_jax.{name}" for name in NUMBERS}
         digest.update("\n".join(pieces).encode())
-        digest.update(_closure(imports).encode())
+        digest.update((_closure(imports) + _beside(module.__name__)).encode())
     digest.update(json.dumps([versions(), *settings], sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -82,9 +82,25 @@ def of_page(module: str) -> str:
     file = Path(inspect.getfile(sys.modules[module]))
     digest = hashlib.sha256(file.read_bytes() + (ROOT / "qra.mplstyle").read_bytes())
     digest.update(_closure(_imports(file, _modified(file)), counts=lambda name: True).encode())
+    digest.update(_beside(module).encode())
     libraries = (*LIBRARIES, "matplotlib", "xarray")
     digest.update(json.dumps([metadata.version(name) for name in libraries]).encode())
     return digest.hexdigest()
+
+
+def _beside(module: str) -> str:
+    """Digests of the other files of the package that brings a study from outside of this one."""
+    package = sys.modules.get(module.split(".")[0])
+    if package is None or package is qra_jax or not hasattr(package, "__path__"):
+        return ""
+    own = Path(inspect.getfile(sys.modules[module]))
+    found = {
+        file.relative_to(folder).as_posix(): _digest(file, _modified(file))
+        for folder in package.__path__
+        for file in Path(folder).rglob("*.py")
+        if file != own
+    }
+    return json.dumps(found, sort_keys=True)
 
 
 def joined(prints: Mapping[str, str]) -> str:
