@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         batching as batching,
         callbacks as callbacks,
         checkpoints as checkpoints,
+        claims as claims,
         consult as consult,
         expectation as expectation,
         film as film,
@@ -78,13 +79,14 @@ if TYPE_CHECKING:
     )
     from qra_jax.trajectory import Status as Status, Trajectory as Trajectory
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = [
     "algorithm",
     "batching",
     "callbacks",
     "checkpoints",
+    "claims",
     "consult",
     "expectation",
     "film",
@@ -130,12 +132,11 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted([*_MODULES, *_HOME])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def _factories() -> dict[str, Any]:
-    """The factories of all parts by name."""
-    for module in ("algorithm", "reward", "regularizer", "shaping"):
-        importlib.import_module(f"{__name__}.{module}")
+def _registries() -> tuple[Any, ...]:
+    """The lists of all parts."""
     registry = importlib.import_module(f"{__name__}.registry")
-    return {**registry.ALGORITHMS, **registry.REWARDS, **registry.REGULARIZERS}
+    registry.load_own()
+    return registry.ALGORITHMS, registry.REWARDS, registry.REGULARIZERS
 
 
 def __getattr__(name: str) -> Any:
@@ -143,10 +144,17 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    if not name.startswith("_") and name in (factories := _factories()):
-        return factories[name]
+    if not name.startswith("_"):
+        for parts in _registries():
+            try:
+                return parts[name]
+            except KeyError:
+                continue
+            except ValueError as error:  # of another package, and broken
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*(name for name in globals() if name.startswith("__")), *__all__, *_factories()])
+    factories = [name for parts in _registries() for name in parts]
+    return sorted([*(name for name in globals() if name.startswith("__")), *__all__, *factories])

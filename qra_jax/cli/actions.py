@@ -7,14 +7,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qra_jax.cli.arguments import unknown
+from qra_jax.cli.arguments import CLAIMS, unknown
 from qra_jax.cli.commands import (
     ANY_RANGE,
     Advise,
+    ClaimsDiff,
+    ClaimsExport,
+    ClaimsList,
+    ClaimsShow,
+    ClaimsSite,
+    ClaimsValidate,
     Doctor,
     DoctorBench,
     Explore,
     Fit,
+    New,
     Reproduce,
     Solve,
     SweepPlot,
@@ -237,7 +244,11 @@ def _reproduce(command: Reproduce) -> int:
     if command.list:
         from qra_jax.studies import report
 
+        broken = studies.broken()
         for name in wanted or studies.names():
+            if name in broken:
+                print(f"{name}: cannot be loaded: {broken[name]}")
+                continue
             try:
                 study = studies.load(name)
                 print(f"{study.subject}/{name}: {study.title}")
@@ -257,6 +268,14 @@ def _reproduce(command: Reproduce) -> int:
         jobs=command.jobs,
         claim=command.claim,
     )
+
+
+def _claims(
+    command: ClaimsList | ClaimsShow | ClaimsValidate | ClaimsDiff | ClaimsExport | ClaimsSite,
+) -> int:
+    from qra_jax.cli import claims
+
+    return claims.run(command)
 
 
 def _doctor_bench(command: DoctorBench) -> int:
@@ -286,6 +305,15 @@ def _explore(command: Explore) -> int:
         return explore.serve(words, cache_folder(), MIN_SECONDS)
 
 
+def _new(command: New) -> int:
+    from qra_jax.cli import new
+
+    wrote(new.write(command.kind, command.name, Path(command.out)))
+    folder = Path(command.out) / command.name
+    print(f"next: pip install -e '{folder}[test]' && pytest {folder}")
+    return 0
+
+
 def _doctor(command: Doctor) -> int:
     start_jax()
     from qra_jax.cli import doctor
@@ -306,7 +334,9 @@ RUN: dict[type, Callable[[Any], int]] = {
     Weights: _weights,
     **dict.fromkeys((SweepRun, SweepShow, SweepPlot), _sweep),
     Reproduce: _reproduce,
+    **dict.fromkeys(CLAIMS.values(), _claims),
     Explore: _explore,
     DoctorBench: _doctor_bench,
+    New: _new,
     Doctor: _doctor,
 }

@@ -18,10 +18,32 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
-from qra_jax.cli.commands import COMMANDS, Command, SweepPlot, SweepRun, SweepShow
+from qra_jax.cli.commands import (
+    COMMANDS,
+    ClaimsDiff,
+    ClaimsExport,
+    ClaimsList,
+    ClaimsShow,
+    ClaimsSite,
+    ClaimsValidate,
+    Command,
+    SweepPlot,
+    SweepRun,
+    SweepShow,
+)
 
 SWEEPS: dict[str, type[Command]] = {"run": SweepRun, "show": SweepShow, "plot": SweepPlot}
 """What comes behind `qra sweep`."""
+CLAIMS: dict[str, type[Command]] = {
+    "list": ClaimsList,
+    "show": ClaimsShow,
+    "validate": ClaimsValidate,
+    "diff": ClaimsDiff,
+    "export": ClaimsExport,
+    "site": ClaimsSite,
+}
+"""What comes behind `qra claims`."""
+NESTED = {"sweep": SWEEPS, "claims": CLAIMS}
 _FLAGS = (tyro.conf.FlagCreatePairsOff,)
 _POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
 _FRAME = " │╭╮╰╯─"
@@ -59,18 +81,24 @@ def parse(argv: Sequence[str]) -> Command:
             known = [f"sweep {one}" for one in SWEEPS]
             raise ValueError(unknown("command", f"sweep {words[0]}", known, "qra sweep --help"))
         words = ["run", *words]
+    within = NESTED.get(name, {})
+    if name == "claims" and (not words or words[0] not in (*within, "-h", "--help")):
+        if words:
+            known = [f"claims {one}" for one in within]
+            raise ValueError(unknown("command", f"claims {words[0]}", known, "qra claims --help"))
+        words = ["--help"]
     (form, summary), called = COMMANDS[name], f"qra {name}"
-    nested = name == "sweep" and bool(words) and words[0] in SWEEPS
+    nested = bool(words) and words[0] in within
     words = as_usual(words) if name == "advise" else words
     asks = not {"-h", "--help"}.isdisjoint(words)
     stderr = io.StringIO()
     try:
         if nested:
             called = f"{called} {words[0]}"
-        if not asks and (nested or name != "sweep"):
-            check(SWEEPS[words[0]] if nested else form, words[nested:])
+        if not asks and (nested or not within):
+            check(within[words[0]] if nested else form, words[nested:])
         with contextlib.redirect_stderr(stderr):
-            about = summary if name == "sweep" else None  # the others have a docstring
+            about = summary if within else None  # the others have a docstring
             return tyro.cli(form, prog=f"qra {name}", description=about, args=words, config=_FLAGS)
     except SystemExit as stop:
         if not stop.code:

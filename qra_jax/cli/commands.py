@@ -302,6 +302,97 @@ class Reproduce:
 
 
 @dataclass(frozen=True)
+class ClaimsList:
+    """Claims with their verdicts: all, or those of a paper, a verdict, an origin, a subject, or with some words."""
+
+    text: tyro.conf.Positional[Annotated[tuple[str, ...], _arg("[WORD ...]")]] = ()
+    """Words, all of which are in what is said of the claim."""
+    paper: Annotated[str | None, _arg("PAPER")] = None
+    """arXiv number, short name of a claim of the literature (GEO-1), or authors."""
+    verdict: Annotated[str | None, _arg("VERDICT")] = None
+    """holds, "holds only if", fails or open."""
+    origin: Annotated[str | None, _arg("ORIGIN")] = None
+    """literature, derived or asked."""
+    subject: Annotated[str | None, _arg("SUBJECT")] = None
+    """Such as regimes, clocks, noise."""
+    study: Annotated[str | None, _arg("STUDY")] = None
+    """The study that tests it."""
+    conflicts: Flag = False
+    """Only claims that contradict another one."""
+    contributed: Flag = False
+    """Only claims that others contributed."""
+    file: Annotated[str | None, _arg("FILE")] = None
+    """Records of another run, a file or its folder; default: those that are published."""
+    json: Flag = False
+    """Print the whole records as JSON."""
+    csv: Flag = False
+    """Print a table as CSV."""
+
+
+@dataclass(frozen=True)
+class ClaimsShow:
+    """All that is known of one claim: whose it is, what was predicted and measured, its controls, and how to run it."""
+
+    id: tyro.conf.Positional[Annotated[str, _arg("ID")]]
+    """Such as regimes/rises; qra claims list has them."""
+    file: Annotated[str | None, _arg("FILE")] = None
+    """Records of another run, a file or its folder; default: those that are published."""
+    json: Flag = False
+    """Print the record as JSON."""
+
+
+@dataclass(frozen=True)
+class ClaimsValidate:
+    """Whether records are valid: by the schema, and in themselves; exit status 1 if not."""
+
+    files: tyro.conf.Positional[Annotated[tuple[str, ...], _arg("[FILE ...]")]] = ()
+    """Files of records, or folders with claims.json; default: those that are published."""
+
+
+@dataclass(frozen=True)
+class ClaimsDiff:
+    """What changed from one set of records to another; exit status 1 if a verdict did."""
+
+    before: tyro.conf.Positional[Annotated[str, _arg("BEFORE")]]
+    """A file of records, or a folder with claims.json."""
+    after: tyro.conf.Positional[Annotated[str, _arg("AFTER")]]
+    """Another one."""
+    json: Flag = False
+    """Print one JSON object."""
+
+
+@dataclass(frozen=True)
+class ClaimsExport:
+    """Write the claims as a data set: claims.csv, claims.json, and croissant.json, which describes both."""
+
+    out: Annotated[str, _arg("DIR")] = "claims"
+    """Folder for the three files."""
+    file: Annotated[str | None, _arg("FILE")] = None
+    """Records of another run, a file or its folder; default: those that are published."""
+
+
+@dataclass(frozen=True)
+class ClaimsSite:
+    """Write the claims as pages for a browser: a table to search and sort, a page for each, and contradictions."""
+
+    out: Annotated[str, _arg("DIR")] = "claims"
+    """Folder for the pages; open its index.html."""
+    file: Annotated[str | None, _arg("FILE")] = None
+    """Records of another run; of a folder, the figures of its studies, too; default: those that are published."""
+
+
+Claims = (
+    Annotated[ClaimsList, tyro.conf.subcommand("list")]
+    | Annotated[ClaimsShow, tyro.conf.subcommand("show")]
+    | Annotated[ClaimsValidate, tyro.conf.subcommand("validate")]
+    | Annotated[ClaimsDiff, tyro.conf.subcommand("diff")]
+    | Annotated[ClaimsExport, tyro.conf.subcommand("export")]
+    | Annotated[ClaimsSite, tyro.conf.subcommand("site")]
+)
+"""`qra claims`."""
+
+
+@dataclass(frozen=True)
 class Explore:
     """Open the explorer in a browser: sliders for a question and its training, and what follows.
 
@@ -319,8 +410,25 @@ class Explore:
 
 
 @dataclass(frozen=True)
+class New:
+    """Write a small package that adds a study, an algorithm or a reader of log files, with its own tests.
+
+    Install the folder with pip, and qra finds it; qra doctor lists it.
+    """
+
+    kind: tyro.conf.Positional[
+        Annotated[Literal["study", "algorithm", "reader"], _arg("study|algorithm|reader")]
+    ]
+    """What it adds."""
+    name: tyro.conf.Positional[Annotated[str, _arg("NAME")]]
+    """Of the package: lower-case letters and digits, with - or _ between words."""
+    out: Annotated[str, _arg("DIR")] = "."
+    """Folder to write it into."""
+
+
+@dataclass(frozen=True)
 class Doctor:
-    """Versions, devices, precision and cache, and a short test whether known numbers come out right."""
+    """Versions, devices, precision and cache, a short test whether known numbers come out right, and plug-ins."""
 
     json: Flag = False
     """Print one JSON object."""
@@ -358,12 +466,17 @@ COMMANDS: dict[str, tuple[Any, str]] = {
         "qra sweep run SPEC.toml --store DIR.",
     ),
     "reproduce": (Reproduce, "The literature's claims: data, figures, a verdict on each, and a report."),
+    "claims": (
+        Claims,
+        "The claims as data: list and show them, check records, compare two sets, export a table.",
+    ),
     "explore": (Explore, "Sliders in a browser: a question, its training, and what follows."),
     "doctor-bench": (
         DoctorBench,
         "How often the cause of a run is named from its log alone, on simulated runs whose cause is known.",
     ),
-    "doctor": (Doctor, "Versions, devices and cache, and whether known numbers come out right."),
+    "new": (New, "A package of your own with a study, an algorithm or a reader of logs, and its tests."),
+    "doctor": (Doctor, "Versions, devices and cache, whether known numbers come out right, and plug-ins."),
 }
 """The commands by name, each with what `qra --help` says of it."""
 
@@ -376,8 +489,15 @@ Command = (
     | SweepShow
     | SweepPlot
     | Reproduce
+    | ClaimsList
+    | ClaimsShow
+    | ClaimsValidate
+    | ClaimsDiff
+    | ClaimsExport
+    | ClaimsSite
     | Explore
     | DoctorBench
+    | New
     | Doctor
 )
 """What can be asked for."""
