@@ -58,7 +58,9 @@ def public(module: Any) -> list[str]:
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return sorted(listed)
-    own = (name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+    own = (
+        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+    )
     return sorted(name for name in own if not name.startswith("_"))
 
 
