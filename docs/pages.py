@@ -74,6 +74,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages, and what they link to."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     pages = {"index.md": readme.replace("](docs/", "](").replace("[notebooks](notebooks)", "notebooks")}
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        pages[name] = text.replace("`docs/extending.md`", "[docs/extending.md](extending.md)")
     pages["benchmarks/README.md"] = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     pages |= {f"api/{name}.md": f"# qra_jax.{name}\n\n::: qra_jax.{name}\n" for name in MODULES}
     for path, text in pages.items():

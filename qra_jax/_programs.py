@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,25 @@ from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 
 from qra_jax import _files
 
-LITTLE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+LITTLE: dict[str, Any] = {"xla_backend_optimization_level": 0}
 """Options of the compiler for a CPU under which a program compiles two to five times as fast, and runs slower."""
+if jax.__version_info__ < (0, 11):  # later ones have no choice of emitters
+    LITTLE["xla_cpu_use_fusion_emitters"] = False
+
+
+def little_effort() -> None:
+    """Let the compiler take little effort in the whole of this process, which has used no device yet.
+
+    For tests and quick studies, which compile much longer than they run. Child processes are not concerned.
+    """
+    before = os.environ.get("XLA_FLAGS")
+    words = [f"--{name}={str(value).lower()}" for name, value in LITTLE.items()]
+    os.environ["XLA_FLAGS"] = " ".join([*words, before or ""])  # what the user says counts: the last word does
+    jax.devices()  # reads the flags
+    if before is None:
+        del os.environ["XLA_FLAGS"]
+    else:
+        os.environ["XLA_FLAGS"] = before
 
 
 def brief(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -9,6 +9,9 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+from qra_jax._programs import little_effort
+
+little_effort()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -337,11 +337,14 @@ def test_names_for_the_type_checker_are_the_names_that_load():
     assert {*registry.REWARDS, *registry.REGULARIZERS} <= named
 
 
-README, EXTENDING = ((ROOT / name).read_text() for name in ("README.md", "docs/extending.md"))
+README, GUIDE, EXTENDING = (
+    (ROOT / name).read_text() for name in ("README.md", "docs/guide.md", "docs/extending.md")
+)
 EXAMPLES = {
     name: code
     for page, names in (
-        (README, ("ten lines", "recipes", "network")),
+        (README, ("first",)),
+        (GUIDE, ("ten lines", "recipes", "network")),
         (EXTENDING, ("algorithm", "reward", "study")),
     )
     for name, code in zip(names, re.findall(r"```python\n(.*?)```", page, re.DOTALL), strict=True)
@@ -349,10 +352,10 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_examples_in_the_documents_run(name):
+def test_the_examples_in_the_documents_run(name, tmp_path):
     code = EXAMPLES[name]
     said = re.findall(r"# → (.*)", code)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.splitlines() == said
     assert said
 
@@ -380,11 +383,15 @@ def test_the_doctor_sees_what_is_wrong(monkeypatch, capsys):
     assert "FAILED" in capsys.readouterr().out
 
 
-def test_the_sweep_in_the_readme_is_one(tmp_path):
-    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_sweep_in_the_guide_is_one(tmp_path):
+    (text,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
     (tmp_path / "stall.toml").write_text(text)
     spec = qra_jax.sweep.from_toml(tmp_path / "stall.toml")
     assert spec.layout.points == 300
-    named = re.search(r"--x (\w+) --y (\w+) --hue (\w+)", README)
+    named = re.search(r"--x (\w+) --y (\w+) --hue (\w+)", GUIDE)
     assert named is not None
     assert {named[1], named[3]} == set(spec.layout.dims)

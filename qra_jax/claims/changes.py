@@ -47,7 +47,8 @@ def diff(before: Iterable[Record], after: Iterable[Record]) -> Changes:
     intervals before and after have no point in common; where both are exact, if they differ by more than rounding.
 
     Args:
-      before, after: records, as of [`load`][qra_jax.claims.load].
+      before: records, as of [`load`][qra_jax.claims.load].
+      after: likewise.
     """
     old, new = ({one["id"]: one for one in records} for records in (before, after))
     both = [name for name in old if name in new]

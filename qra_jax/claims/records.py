@@ -118,7 +118,8 @@ def select(
         `"GEO-10"`), or part of the authors' names; upper and lower case are the same.
       verdict: one of `VERDICTS`.
       origin: one of `ORIGINS`.
-      subject, study: names.
+      subject: its name.
+      study: its name.
       text: words, all of which are somewhere in the record; upper and lower case are the same.
       conflicts: only claims that contradict another one, or that another one contradicts.
       contributed: only claims that others contributed.
