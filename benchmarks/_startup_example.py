@@ -1,6 +1,7 @@
 """A dozen lines that use most of the package, timed by `startup.py`."""
 
 import jax
+
 import qra_jax as qra
 
 jax.config.update("jax_enable_x64", True)
@@ -17,7 +18,11 @@ def train(key, eta):
 
 
 found = qra.many(train)(jax.random.split(jax.random.key(0), 1000), jax.numpy.full(1000, 0.5)) > 0.9
-print(f"{found.mean():.2f} of 1000 sampled runs find the best pattern")  # → 0.99 of 1000 sampled runs find the best pattern
-problems = jax.vmap(lambda key: qra.problem.random(key, patterns=10))(jax.random.split(jax.random.key(0), 20_000))
+print(f"{found.mean():.2f} of 1000 sampled runs find the best pattern")
+problems = jax.vmap(lambda key: qra.problem.random(key, patterns=10))(
+    jax.random.split(jax.random.key(0), 20_000)
+)
 slow = jax.numpy.percentile(qra.many(qra.orbit.log_hitting_time)(problems), 90)
-print(f"one in ten takes longer than 10^{slow / jax.numpy.log(10):.1f}")  # → one in ten takes longer than 10^12.7
+print(
+    f"one in ten takes longer than 10^{slow / jax.numpy.log(10):.1f}"
+)  # → one in ten takes longer than 10^12.7

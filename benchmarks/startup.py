@@ -63,12 +63,13 @@ def child(words: list[str]) -> None:
 
         jax.monitoring.register_event_duration_secs_listener(listen)
     kind, *rest = words
+    status = 0
     try:
         with contextlib.suppress(SystemExit):
             if kind == "qra":
                 from qra_jax.cli import main as qra
 
-                qra(rest)
+                status = qra(rest)
             elif kind == "script":
                 runpy.run_path(rest[0], run_name="__main__")
             else:
@@ -76,6 +77,7 @@ def child(words: list[str]) -> None:
     finally:
         known = {name: spent[name] for name in PHASES.values()}
         print(f"\n{json.dumps(known)}", file=sys.stderr)
+    sys.exit(status)
 
 
 def notebook(path: Path) -> None:

@@ -1,5 +1,7 @@
 """Sampled GRPO: thousands of runs at once, beside NumPy, Numba and plain JAX in the same run.
 
+Ours twice: with the compiled loops that llvmlite brings, and by the general loop alone.
+
     python benchmarks/training.py             # about five minutes on two cores; needs Numba for two of the peers
     python benchmarks/training.py --quick     # fewer repeats, no million runs
 
@@ -11,7 +13,9 @@ errors. Ours and Numba's run on all cores, NumPy's on one, plain JAX's as XLA li
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -28,9 +32,11 @@ from _common import environment, save, show, summary
 
 import qra_jax as qra
 from qra_jax import training
+from qra_jax.training import fused
 from qra_jax.training.api import _train
 
 RUNS, PATTERNS, GROUP, STEPS, RATE = 4096, 10, 16, 400, 0.1
+GENERAL = "qra.many(train), general loop"
 BLOCK = 64  # what `qra.many` takes by itself
 
 
@@ -39,6 +45,22 @@ def problems(runs, seed=0):
     rng = np.random.default_rng(seed)
     ref = rng.dirichlet(np.ones(PATTERNS), runs).astype(np.float32) + np.float32(1e-6)
     return ref / ref.sum(axis=1, keepdims=True), rng.random((runs, PATTERNS), dtype=np.float32)
+
+
+def without(function):
+    """A function that is traced, at its first call, with the general loop alone."""
+
+    def call(*args):
+        before = os.environ.get(fused.SWITCH)
+        os.environ[fused.SWITCH] = "0"
+        try:
+            return function(*args)
+        finally:
+            os.environ.pop(fused.SWITCH)
+            if before is not None:
+                os.environ[fused.SWITCH] = before
+
+    return call
 
 
 def ours(steps, group, block=BLOCK, **options):
@@ -53,9 +75,11 @@ def ours(steps, group, block=BLOCK, **options):
     return qra.many(run, block=block)
 
 
-def peer(ref, success, learning_rate, steps, group, seed, cache={}):  # noqa: B006
+def peer(ref, success, learning_rate, steps, group, seed, cache={}, general=False):  # noqa: B006
     """The same signature as the peers."""
-    run = cache.setdefault((steps, group), ours(steps, group))
+    if (steps, group, general) not in cache:
+        cache[steps, group, general] = without(ours(steps, group)) if general else ours(steps, group)
+    run = cache[steps, group, general]
     keys = jax.random.split(jax.random.key(seed), len(ref))
     rates = jnp.full(len(ref), learning_rate, jnp.float32)
     return run(keys, jnp.log(jnp.asarray(ref)), jnp.asarray(success), rates)
@@ -89,10 +113,16 @@ def compare(repeats):
     }
     if jax.default_backend() != "cpu":
         known = {name: run for name, run in known.items() if name.startswith("JAX")}
-    check = {"qra.many(train)": peer, **{name: run for name, run in known.items() if "plain" in name}}
+    general = partial(peer, general=True)
+    check = {
+        "qra.many(train)": peer,
+        GENERAL: general,
+        **{name: run for name, run in known.items() if "plain" in name},
+    }
     slow = {"NumPy, plain", "JAX, vmap of scan, categorical"}
     steps = {name: STEPS // 10 if name in slow else STEPS for name in known}
     contenders = {"qra.many(train)": partial(peer, ref, success, RATE, STEPS, GROUP, 0)}
+    contenders[GENERAL] = partial(general, ref, success, RATE, STEPS, GROUP, 0)
     contenders |= {
         name: partial(run, ref, success, RATE, steps[name], GROUP, 0) for name, run in known.items()
     }
@@ -101,6 +131,7 @@ def compare(repeats):
     rows = []
     for name in contenders:
         count = RUNS * steps.get(name, STEPS)
+        pairs = zip(wall["qra.many(train)"], wall[name], strict=True)
         middle = summary(wall[name])["median_s"]
         rows.append(
             {
@@ -109,6 +140,9 @@ def compare(repeats):
                 "best": count / min(wall[name]) / 1e6,
                 "CPU ns a run-step": 1e9 * min(cpu[name]) / count,
                 "first call s": first[name],
+                "qra.many(train) is, of pairs": statistics.median(
+                    other * STEPS * RUNS / count / own for own, other in pairs
+                ),
             }
         )
     return rows, worst
@@ -134,6 +168,8 @@ def settings(repeats):
     }
     steps = STEPS // 4
     runs = {name: ours(steps, GROUP, **options) for name, options in variants.items()}
+    runs |= {(name, GENERAL): without(ours(steps, GROUP, **options)) for name, options in variants.items()}
+    runs = {name: runs[name] for key in variants for name in (key, (key, GENERAL))}  # in turn
     first, wall, cpu = timed(
         {name: partial(run, keys, log_ref, success, rates) for name, run in runs.items()}, repeats
     )
@@ -144,8 +180,11 @@ def settings(repeats):
             "M run-steps/s": count / summary(wall[name])["median_s"] / 1e6,
             "CPU ns a run-step": 1e9 * min(cpu[name]) / count,
             "first call s": first[name],
+            "times the general loop, of pairs": statistics.median(
+                general / own for own, general in zip(cpu[name], cpu[name, GENERAL], strict=True)
+            ),
         }
-        for name in runs
+        for name in variants
     ]
 
 
@@ -235,9 +274,10 @@ def main():
     repeats = 2 if options.quick else 7
     note_of_machine = environment("optax")
     if jax.default_backend() == "cpu":
+        import llvmlite
         import numba
 
-        note_of_machine["numba"] = numba.__version__
+        note_of_machine |= {"numba": numba.__version__, "llvmlite": llvmlite.__version__}
     rows, worst = compare(repeats)
     show(f"{RUNS} runs × {PATTERNS} patterns × groups of {GROUP}, float32, plain gradient ascent", rows)
     result = {

@@ -86,6 +86,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Links out of docs/ in the repository lead to the pages that are generated here."""
+    return re.sub(r"\]\(\.\./(notebooks/|benchmarks/README\.md|CONTRIBUTING\.md)", r"](\1", markdown)
+
+
 def on_page_content(html: str, **_: object) -> str:
     """Set formulas as MathML, which browsers show without a script."""
 

@@ -64,7 +64,8 @@ def chunked(
             ]
             return function(*jax.tree.unflatten(tree, keyed))
 
-        key = (tree, size, tuple((leaf.shape[1:], leaf.dtype, str(kind)) for leaf, kind in zip(leaves, kinds, strict=True)))
+        shapes = [(leaf.shape[1:], leaf.dtype, str(kind)) for leaf, kind in zip(leaves, kinds, strict=True)]
+        key = (tree, size, tuple(shapes))
         if key not in compiled:  # before the threads start, or each would compile
             compiled[key] = jax.jit(of_leaves).lower(*part(0)).compile()
 

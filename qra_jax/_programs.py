@@ -30,7 +30,9 @@ def little_effort() -> None:
     """
     before = os.environ.get("XLA_FLAGS")
     words = [f"--{name}={str(value).lower()}" for name, value in LITTLE.items()]
-    os.environ["XLA_FLAGS"] = " ".join([*words, before or ""])  # what the user says counts: the last word does
+    os.environ["XLA_FLAGS"] = " ".join(
+        [*words, before or ""]
+    )  # what the user says counts: the last word does
     jax.devices()  # reads the flags
     if before is None:
         del os.environ["XLA_FLAGS"]
@@ -61,7 +63,7 @@ def brief(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             cpu = jax.default_backend() == "cpu"
-            known = cpu and all(map(_ordinary, jax.tree.leaves((args, kwargs))))
+            known = cpu and not _traced() and all(map(_ordinary, jax.tree.leaves((args, kwargs))))
             return (little if known else whole)(*args, **kwargs)
 
         return call
@@ -89,7 +91,7 @@ def kept(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         folder = _folder()
-        if folder is None or not all(map(_ordinary, leaves)):
+        if folder is None or _traced() or not all(map(_ordinary, leaves)):
             return plain(*args)
         shapes = [f"{jnp.result_type(leaf)}{jnp.shape(leaf)}" for leaf in leaves]
         told = (
@@ -117,6 +119,11 @@ def _folder() -> Path | None:
     if not folder or "://" in folder or not jax.config.values["jax_enable_compilation_cache"]:
         return None
     return Path(folder)
+
+
+def _traced() -> bool:
+    """Whether another function is being traced, also where none of its numbers are among the arguments."""
+    return isinstance(jnp.zeros(()), Tracer)
 
 
 def _ordinary(leaf: Any) -> bool:

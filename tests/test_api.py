@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import qra_jax
+from qra_jax.registry import ALGORITHMS, REWARDS
 
 SNAPSHOT = Path(__file__).parent / "data" / "api.txt"
 MODULES = sorted([*qra_jax._MODULES, "explorer", "fit.runs", "studies.lab", "sweep.executors"])
@@ -66,7 +67,13 @@ def public(module: Any) -> list[str]:
 
 def lines() -> Iterator[str]:
     """The whole public face, a line for each name."""
-    for name in sorted(set(dir(qra_jax)) - set(qra_jax._MODULES)):
+    of_others = {  # plug-ins that happen to be installed
+        name
+        for parts in (ALGORITHMS, REWARDS)
+        for name in parts
+        if not parts[name].__module__.startswith("qra_jax.")
+    }
+    for name in sorted(set(dir(qra_jax)) - set(qra_jax._MODULES) - of_others):
         value = getattr(qra_jax, name)
         if not name.startswith("__"):
             yield f"{name}{signature(value)}" if callable(value) else name

@@ -355,7 +355,9 @@ EXAMPLES = {
 def test_the_examples_in_the_documents_run(name, tmp_path):
     code = EXAMPLES[name]
     said = re.findall(r"# → (.*)", code)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
     assert done.stdout.splitlines() == said
     assert said
 

@@ -187,3 +187,28 @@ def test_a_diagnosis_is_the_same_from_the_file(cache):
     for name, value in plain.items():
         np.testing.assert_array_equal(found[0][name], value)
         np.testing.assert_array_equal(found[1][name], value)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda f: jax.jit(f)(1.0),
+        lambda f: jax.vmap(f)(jnp.ones(2))[0],
+        lambda f: jax.value_and_grad(f)(1.0)[0],
+        lambda f: jax.lax.scan(lambda carry, x: (carry, f(x)), 0.0, jnp.ones(2))[1][0],
+        lambda f: f(1.0),
+    ],
+    ids=["jit", "vmap", "grad", "scan", "alone"],
+)
+def test_a_brief_program_may_be_part_of_another(around):
+    """Also where all of its own arguments are known."""
+    square = _programs.brief("power")(lambda x, *, power: x**power)
+    assert around(lambda x: x + square(jnp.asarray(3.0), power=2)) == 10.0
+
+
+def test_a_brief_program_compiles_with_little_effort(monkeypatch):
+    seen = []
+    plain = jax.jit
+    monkeypatch.setattr(jax, "jit", lambda *args, **kwargs: seen.append(kwargs) or plain(*args, **kwargs))
+    _programs.brief()(lambda x: x)
+    assert [one.get("compiler_options") for one in seen] == [None, _programs.LITTLE]

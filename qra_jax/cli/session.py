@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-
 MIN_SECONDS = 0.0
 """Every program is kept: the small ones are many."""
 

@@ -207,10 +207,10 @@ def advise(
     rows = [_rows(trained, settings)] * own_rows
     rows += [_rows(problem if change.right else trained, settings, change) for change in [*rest, *longer]]
     keys = jax.random.split(key, len(rows) * each)
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
-    repeated = jax.tree.map(lambda leaf: np.repeat(leaf, each, axis=0), stacked)
-    simulate = _on_host(many(_one(settings, success, "sampled"), block=min(256, chunk), chunk=chunk))
-    noiseless = _on_host(jax.jit(jax.vmap(_one(settings, success, "mean"))))
+    stacked = _on_host(lambda *leaves: np.stack(leaves), *rows)
+    repeated = _on_host(lambda leaf: np.repeat(leaf, each, axis=0), stacked)
+    simulate = _to_host(many(_one(settings, success, "sampled"), block=min(256, chunk), chunk=chunk))
+    noiseless = _to_host(jax.jit(jax.vmap(_one(settings, success, "mean"))))
     sampled, exact = simulate(keys, repeated), noiseless(keys[: len(rows)], stacked)
     own, own_exact = _part(sampled, 0, own_rows * each), _part(exact, 0, 1)
 
@@ -225,9 +225,11 @@ def advise(
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end, at))
     for change in stale:
         fresh = replace(settings, **change.settings)
-        stale_runs = _on_host(many(_one(fresh, success, "sampled"), block=min(256, chunk), chunk=chunk))
-        part = stale_runs(keys[:each], _part(repeated, 0, each))
-        end = _on_host(jax.jit(jax.vmap(_one(fresh, success, "mean"))))(keys[:1], _part(stacked, 0, 1))
+        stale_runs = _to_host(many(_one(fresh, success, "sampled"), block=min(256, chunk), chunk=chunk))
+        part = stale_runs(keys[:each], _on_host(lambda leaf: leaf[:each], repeated))
+        end = _to_host(jax.jit(jax.vmap(_one(fresh, success, "mean"))))(
+            keys[:1], _on_host(lambda leaf: leaf[:1], stacked)
+        )
         outcomes.append(outcome(change.name, change.limit, change.cost, part, end))
     end = exact
     for _ in range(3):  # four times the steps are the same steps four times
@@ -236,7 +238,7 @@ def advise(
         part = _part(sampled, i * each, (i + 1) * each)
         for again in range(3):
             more = jax.random.split(jax.random.fold_in(key, 3 * i + again), each)
-            first = _part(repeated, i * each, (i + 1) * each)
+            first = _on_host(lambda leaf, i=i: leaf[i * each : (i + 1) * each], repeated)
             part = simulate(more, {**first, "start": part["log_policy"]})
         outcomes.append(outcome(change.name, change.limit, change.cost, part, _part(end, i, i + 1)))
     now = outcome("as it is", False, 1.0, own, own_exact)
@@ -291,9 +293,16 @@ def advise(
     return replace(advice, first_limit=None) if advice.near else advice
 
 
-def _on_host(function: Callable[..., Any]) -> Callable[..., Any]:
+def _to_host(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose results are NumPy arrays: to cut those up takes no programs."""
     return lambda *args: jax.device_get(function(*args))
+
+
+def _on_host(change: Callable[..., np.ndarray], *trees: Any) -> Any:
+    """Trees of JAX arrays whose leaves are changed by NumPy, which takes no programs."""
+    leaves, forms = zip(*map(jax.tree.flatten, trees), strict=True)
+    changed = [change(*map(np.asarray, together)) for together in zip(*leaves, strict=True)]
+    return jax.tree.unflatten(forms[0], jax.device_put(changed))
 
 
 def _part(tree: Any, first: int, last: int) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qra_jax import _check, _programs, orbit, theory
 from qra_jax.algorithm import Algorithm, by_clock, filtered_sft, grpo, reinforce, switch
-from qra_jax.orbit.api import first
+from qra_jax.orbit.api import find_hit
 from qra_jax.problem import Problem
 from qra_jax.reward import verifiable
 from qra_jax.trajectory import Status
@@ -215,12 +215,12 @@ def _solve(problem: Problem, target: jax.Array) -> dict[str, jax.Array]:
         """For each list of settings, the hits of its targets: of π(r*) or of accuracy."""
 
         def one(target: jax.Array, best: jax.Array, setting: jax.Array) -> orbit.Hit:
-            return first(problem, target, best, switch(setting, clocks), verifiable(), geometry=geometry)
+            return find_hit(problem, target, best, switch(setting, clocks), verifiable(), geometry=geometry)
 
         best = np.concatenate([np.full(len(settings), share) for _, share, settings in searches])
         numbers = np.concatenate([settings for _, _, settings in searches])
         targets = jnp.concatenate([levels for levels, _, _ in searches])
-        found = jax.vmap(one)(targets, best, jnp.asarray(numbers, target.dtype))
+        found = jax.vmap(one)(targets, jnp.asarray(best), jnp.asarray(numbers, target.dtype))
         ends = np.cumsum([len(settings) for _, _, settings in searches])
         return [
             jax.tree.map(lambda x, i=i, j=j: x[i:j], found)

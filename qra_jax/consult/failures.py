@@ -119,18 +119,20 @@ def of(
         moved = np.take_along_axis(accuracy, half[:, None], axis=1)[:, 0] - accuracy[:, 0]
         shares["format first"] = float((rises & (abs(moved) < 0.1 * room)).mean())
     won = reward[:, -1] >= reward[:, 0] - 0.01
-    flat = entropy[:, -1] < _explained(problem, reward[:, -1]) - EXCESS
+    flat = entropy[:, -1] < _explained(problem, settings, reward[:, -1]) - EXCESS
     shares["entropy beyond accuracy"] = float((won & flat).mean())
     found = [Failure(name, share) for name, share in shares.items() if share > 0]
     return sorted(found, key=lambda one: -one.share)
 
 
-def _explained(problem: Problem, reward: np.ndarray) -> np.ndarray:
-    """Entropy of the pattern choice on the exact orbit where it has a reward."""
-    log_time = float(orbit.log_hitting_time(problem, target=0.999, reward=verifiable()))
+def _explained(problem: Problem, settings: Hyperparameters, reward: np.ndarray) -> np.ndarray:
+    """Entropy of the pattern choice on the exact orbit where it has a reward, the same for all algorithms."""
+    algorithm = settings.trained.with_group_size(settings.group_size)
+    log_time = float(orbit.log_hitting_time(problem, 0.999, algorithm=algorithm, reward=verifiable(1.0, 0.0)))
     if not np.isfinite(log_time):
         return np.zeros_like(reward)
-    path = orbit.solve(problem, log_ts=np.linspace(log_time - 16.0, log_time, 400))
+    log_times = np.linspace(log_time - 16.0, log_time, 400)
+    path = orbit.solve(problem, log_ts=log_times, algorithm=algorithm, reward=verifiable(1.0, 0.0))
     share = np.exp(np.asarray(path.log_policy, float))
     entropy = -(share * np.log(np.maximum(share, 1e-300))).sum(axis=1)
     return np.interp(reward, np.asarray(path.accuracy, float), entropy)

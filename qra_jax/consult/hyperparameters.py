@@ -15,7 +15,6 @@ from qra_jax.off_policy import OffPolicy
 from qra_jax.registry import ALGORITHMS as REGISTERED, REGULARIZERS
 from qra_jax.setup import Setup
 
-
 LARGEST = 64
 """A group size that an algorithm must take to be offered here and in the explorer."""
 

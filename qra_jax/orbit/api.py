@@ -63,12 +63,13 @@ def hit(
     hitting.check(event, target)
     algorithm, reward = check(problem, algorithm, reward, geometry)
     best, peak = np.asarray(event == hitting.BEST), event == hitting.PEAK
-    target = target if isinstance(target, jax.Array) else np.asarray(target, problem.log_ref.dtype)
-    return first(problem, target, best, algorithm, reward, geometry=geometry, peak=peak)
+    target = 0.5 if peak else target
+    level = target if isinstance(target, jax.Array) else np.asarray(target, problem.log_ref.dtype)
+    return find_hit(problem, level, best, algorithm, reward, geometry=geometry, peak=peak)
 
 
 @_programs.brief("geometry", "peak")
-def first(
+def find_hit(
     problem: Problem,
     target: Any,
     best: Any,
@@ -138,7 +139,7 @@ def log_transition_time(
     """
     algorithm, reward = check(problem, algorithm, reward, geometry)
     best = np.asarray(False)
-    return first(problem, problem.second_best, best, algorithm, reward, geometry=geometry).log_time
+    return find_hit(problem, problem.second_best, best, algorithm, reward, geometry=geometry).log_time
 
 
 def solve(

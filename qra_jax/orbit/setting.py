@@ -106,6 +106,7 @@ def gather(
     as_float = lambda leaf: jnp.asarray(leaf, dtype)  # noqa: E731
     success = as_float(problem.success)
     alone = (jnp.arange(success.shape[0]) == jnp.argmax(success)).astype(dtype)
+    alone = jnp.where(jnp.any(jnp.isnan(success)), jnp.nan, alone)  # nobody knows which one is best
     return Setting(
         problem.log_ref,
         as_float(reward.rates(problem)),
