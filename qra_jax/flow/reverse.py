@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from qra_jax._closures import hoisted
 from qra_jax.flow.system import State, System
+from qra_jax.flow.unchecked import diffeqsolve
 
 
 class End(NamedTuple):
@@ -87,7 +88,7 @@ def end(
 
 def _solution(plan: ReversePlan, numbers: Any, constants: Any, start: State, saveat: Any) -> diffrax.Solution:
     time, rtol, atol, fixed = numbers
-    return diffrax.diffeqsolve(
+    return diffeqsolve(
         plan.term(fixed, constants),
         plan.solver,
         t0=jnp.zeros_like(time),

@@ -16,6 +16,7 @@ from qra_jax import _check
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow import event as events, reverse
 from qra_jax.flow.system import State, System, answer_system, pattern_system, sft_system
+from qra_jax.flow.unchecked import diffeqsolve
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
@@ -73,7 +74,8 @@ def solve(
       A [`Trajectory`][]. After an event the policy is held; `stats["event_time"]` is the event's time, 0 if
       it held already at t = 0 (`Status.ALREADY_MET`), inf if it did not happen by `ts[-1]`. A solver that
       runs out of steps gives `Status.NOT_CONVERGED` and the last policy it reached; a start, reward or
-      penalty that is not finite gives `Status.INVALID` and NaN. `stats` also counts solver steps.
+      penalty that is not finite gives `Status.INVALID` and NaN, and so do traced times that do not increase from zero.
+      `stats` also counts solver steps.
 
     Raises:
       ValueError: an argument out of range, an algorithm without a clock for this reward, or `train_answers`
@@ -244,7 +246,7 @@ def integrate(problem: Problem, system: System, success_moves: bool, **options: 
     log_policy, success = jax.vmap(system.observe)(found.states)
     return Trajectory(
         time=options["ts"],
-        log_policy=jnp.where(system.valid, log_policy, jnp.nan),
+        log_policy=jnp.where(found.status != Status.INVALID, log_policy, jnp.nan),
         success=success if success_moves else problem.success,
         status=found.status,
         stats=found.stats,
@@ -280,7 +282,7 @@ def follow(
 
     Args:
       system: what to solve.
-      ts: `[times]`, when to save.
+      ts: `[times]`, when to save; `Status.INVALID` where they do not increase from zero.
       remaining: `state -> number`, zero or negative once the event that stops the flow has happened.
 
     As for [`solve`][], none but the last optional: `solver`, `rtol`, `atol`, `max_steps`, `adjoint`.
@@ -288,19 +290,22 @@ def follow(
     Returns:
       A [`Found`][].
     """
+    valid = system.valid & (ts[0] >= 0) & jnp.all(ts[1:] >= ts[:-1])
     if adjoint is None and remaining is None and ts.shape == (1,):
         found = reverse.end(system, time=ts[0], solver=solver, rtol=rtol, atol=atol, max_steps=max_steps)
         status = jnp.where(found.converged, Status.OK, Status.NOT_CONVERGED)
-        status = jnp.where(system.valid, status, Status.INVALID).astype(jnp.int32)
+        status = jnp.where(valid, status, Status.INVALID).astype(jnp.int32)
         states = jax.tree.map(lambda leaf: leaf[None], found.state)
         return Found(states, status, {"steps": found.steps, "rejected": found.rejected})
     stop, met = None, jnp.asarray(False)
     if remaining is not None:
         met = remaining(system.start) <= 0
         stop = diffrax.Event(
-            lambda t, y, args, **_: remaining(y), events.root_finder(ts.dtype), direction=False
+            lambda t, y, args, **_: remaining(y).astype(float),  # diffrax wants the default precision
+            events.root_finder(ts.dtype),
+            direction=False,
         )
-    solution = diffrax.diffeqsolve(
+    solution = diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: system.velocity(y)),
         solver,
         t0=jnp.zeros_like(ts[0]),
@@ -317,7 +322,7 @@ def follow(
     assert solution.ts is not None
     assert solution.ys is not None
     (saved_times, _), (saved, last) = solution.ts, solution.ys
-    reached, valid = solution.ts[1][0], system.valid
+    reached = solution.ts[1][0]
     held = ~jnp.isfinite(saved_times) | met
     final = jax.tree.map(lambda start, end: jnp.where(met, start, end[0]), system.start, last)
     states = jax.tree.map(

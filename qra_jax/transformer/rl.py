@@ -329,7 +329,7 @@ def statistics(
         "reward": jnp.mean(rewards),
         "right": jnp.mean(verdict.right.astype(rewards.dtype)),
         "formatted": jnp.mean(verdict.formatted.astype(rewards.dtype)),
-        "length": tokens / rewards.size,
+        "length": tokens.astype(rewards.dtype) / rewards.size,
         "entropy": jnp.sum(rollouts.entropy) / tokens,
     }
 

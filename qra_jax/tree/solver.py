@@ -18,6 +18,7 @@ from qra_jax.flow.solver import default_options, follow
 from qra_jax.flow.system import guarded_system
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
+from qra_jax.trajectory import Status
 from qra_jax.tree.credit import Credit, uniform
 from qra_jax.tree.model import Tree
 from qra_jax.tree.moments import update_function
@@ -143,5 +144,6 @@ def follow_logits(
     )
     remaining = None if event is None else events.condition(event, target, tree.flat(), system)
     found = follow(system, ts=ts, remaining=remaining, **options)
-    log_policy = jnp.where(system.valid, jax.vmap(log_policy_of)(found.states), jnp.nan)
+    valid = found.status != Status.INVALID
+    log_policy = jnp.where(valid, jax.vmap(log_policy_of)(found.states), jnp.nan)
     return TreeTrajectory(tree, ts, log_policy, found.status, found.stats)
