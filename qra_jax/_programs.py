@@ -44,7 +44,7 @@ def little_effort() -> None:
         os.environ["XLA_FLAGS"] = before
 
 
-def brief(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def brief(*static: str, batches: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`jax.jit` for functions of one problem, which run for milliseconds and compile for seconds.
 
     Where all arguments are known, on a CPU, the compiler takes little effort. Inside another transformation, so in
@@ -52,6 +52,7 @@ def brief(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
     Args:
       *static: names of static arguments.
+      batches: also under `jax.vmap` and derivatives, where large batches run briefly, too; never inside `jax.jit`.
 
     Returns:
       A decorator.
@@ -67,8 +68,8 @@ def brief(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             cpu = jax.default_backend() == "cpu"
-            known = cpu and not _traced() and all(map(_ordinary, jax.tree.leaves((args, kwargs))))
-            return (little if known else whole)(*args, **kwargs)
+            alone = batches or all(map(_ordinary, jax.tree.leaves((args, kwargs))))
+            return (little if cpu and alone and not _traced() else whole)(*args, **kwargs)
 
         return call
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from qra_jax import _check, _show
+from qra_jax import _check, _programs, _show
 
 MAX_DRAWS = 10_000
 """Draws after which [`examples.internal_feedback`][] stops rejecting."""
@@ -315,7 +314,7 @@ def random(
     return Problem(*_draw(key, concentration, shape, rates, patterns))
 
 
-@partial(jax.jit, static_argnames="patterns")
+@_programs.brief("patterns", batches=True)
 def _draw(
     key: Array, concentration: Any, shape: Any, rates: Array | None, patterns: int
 ) -> tuple[Array, Array]:
