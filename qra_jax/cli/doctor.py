@@ -37,10 +37,11 @@ PACKAGES = (
     "matplotlib",
     "xarray",
     "zarr",
+    "llvmlite",
     "ipywidgets",
     "voila",
 )
-"""Whose versions matter; the last two are for notebooks."""
+"""Whose versions matter; llvmlite is for fast training, the last two are for notebooks."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from qra_jax.off_policy import SEQUENCE_SURROGATES, OffPolicy
 from qra_jax.problem import Problem
 from qra_jax.regularizer import Regularizer
 from qra_jax.reward import Reward, verifiable
+from qra_jax.training import fused
 from qra_jax.training.choice import Choice, Flat
 from qra_jax.training.loop import Plan
 from qra_jax.training.parts import numbers_of, reference_of, simulate, weighing_of
@@ -277,6 +278,7 @@ def _run(
         ready_made=made,
         metrics=tuple((name, Function(function)) for name, function in metrics),
         choice=choice,
+        fused=fused.available(),
     )
     if not made:
         plan = replace(plan, optimizer=Function(optimizer))  # pyright: ignore[reportArgumentType]

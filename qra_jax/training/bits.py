@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 Words = UInt32[Array, "..."]
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY = 0x1BD11BDA
 
 
 def threefry(key: tuple[Words, Words], counter: tuple[Words, Words], rounds: int = 13) -> tuple[Words, Words]:
@@ -29,10 +29,10 @@ def threefry(key: tuple[Words, Words], counter: tuple[Words, Words], rounds: int
 
     Reference: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", table 2.
     """
-    schedule = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+    schedule = (*key, key[0] ^ key[1] ^ jnp.uint32(PARITY))
     x, y = counter[0] + key[0], counter[1] + key[1]
     for i in range(rounds):
-        block, distance = i // 4, _ROTATIONS[i // 4 % 2][i % 4]
+        block, distance = i // 4, ROTATIONS[i // 4 % 2][i % 4]
         x = x + y
         y = ((y << jnp.uint32(distance)) | (y >> jnp.uint32(32 - distance))) ^ x
         if i % 4 == 3:

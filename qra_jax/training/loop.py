@@ -19,7 +19,7 @@ from jaxtyping import Array
 from qra_jax import off_policy
 from qra_jax._check import SUM_TOLERANCE
 from qra_jax.algorithm import Tables, batch_scale
-from qra_jax.training import bits
+from qra_jax.training import bits, fused
 from qra_jax.training.choice import Choice, Flat, Scene
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import each, expand
@@ -52,6 +52,8 @@ class Plan:
     ready_made: bool
     metrics: tuple[tuple[str, Any], ...]
     choice: Choice = _FLAT
+    fused: bool = False
+    """Compiled loops may take the place of XLA's, see [`fused`][qra_jax.training.fused]."""
 
 
 class State(NamedTuple):
@@ -151,6 +153,9 @@ def run(
     constant_cells = None
     if fixed_rates and not by_vote and "cells" in part:
         constant_cells = part["cells"](of_patterns(start))
+    draws = fused.draws(plan, resamples=resamples, joint=joint, dtype=dtype)
+    plain = not (regularized or estimated or greedy_baseline or batch is not None)
+    leaps = draws and fused.steps(plan, fixed, fixed_rates=fixed_rates, plain=plain)
     rollouts = GroupSampler(
         weighing=plan.weighing,
         group=group or 1,
@@ -175,6 +180,7 @@ def run(
         batch=batch,
         split=split,
         counted=counted or choice.counted,
+        fused=draws and not leaps,
     )
 
     def numbers(step: Array) -> Any:
@@ -348,25 +354,43 @@ def run(
         return state, (record(state.params), [total / plan.record_every for total in sums])
 
     params = start if features is None else jnp.zeros(features.shape[-1:], dtype)
-    behavior = fixed["log_ref"] if pairs == "reference" else fixed["behavior"]
-    if behavior is None and plan.staleness:
-        behavior = start
-    history = None
-    if plan.staleness and not plan.held:
-        history = jnp.broadcast_to(start, (plan.staleness, *start.shape))
-    source = start if behavior is None else behavior
-    state = State(
-        params,
-        part["init"](safe(params)),
-        behavior,
-        history,
-        draw(source, numbers(jnp.asarray(0))),
-        numbers(jnp.asarray(1)),
-        unmoved if moves else None,
-        fixed["credit"]["critic"] if choice.critic else None,
-    )
+    windows = jnp.arange(0, plan.steps, plan.record_every)
+
+    def general() -> tuple[Array, Any]:
+        behavior = fixed["log_ref"] if pairs == "reference" else fixed["behavior"]
+        if behavior is None and plan.staleness:
+            behavior = start
+        history = None
+        if plan.staleness and not plan.held:
+            history = jnp.broadcast_to(start, (plan.staleness, *start.shape))
+        source = start if behavior is None else behavior
+        state = State(
+            params,
+            part["init"](safe(params)),
+            behavior,
+            history,
+            draw(source, numbers(jnp.asarray(0))),
+            numbers(jnp.asarray(1)),
+            unmoved if moves else None,
+            fixed["credit"]["critic"] if choice.critic else None,
+        )
+        state, found = jax.lax.scan(window, state, windows)
+        return state.params, found
+
+    def compiled() -> tuple[Array, Any]:
+        """The same by [`fused.Steps`][qra_jax.training.fused.Steps]."""
+        rate, padded = fixed["learning_rate"], fixed["size"] is not None
+        assert constant_rates is not None and group is not None  # noqa: PT018
+        loops = fused.Steps(seed, constant_rates, size, tables, rate, group, padded=padded)
+
+        def leap(params: Array, first: Array) -> tuple[Array, Any]:
+            params, reward, silent = loops.take(params, first, plan.record_every)
+            return params, (record(params), [reward, silent, jnp.zeros_like(reward)])
+
+        return jax.lax.scan(leap, params, windows)
+
+    last, (seen, means) = jax.lax.platform_dependent(cpu=compiled, default=general) if leaps else general()
     before = record(params)
-    state, (seen, means) = jax.lax.scan(window, state, jnp.arange(0, plan.steps, plan.record_every))
     seen = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), before, seen)
     sound = _sound(fixed, part, choice, normalised(start), group, lanes)
     if pairs == "reference":  # a pattern that the reference has and the policy lacks cannot be learned from
@@ -374,7 +398,7 @@ def run(
         sound = sound & (jnp.all(has_all, axis=-1) if has_all.ndim > lanes else has_all)
     diverged = jnp.any(seen["wrong"], axis=0)
     status = jnp.where(sound, jnp.where(diverged, Status.DIVERGED, Status.OK), Status.INVALID)
-    policies = normalised(logits(state.params))[None] if plan.metrics else seen["log_policy"]
+    policies = normalised(logits(last))[None] if plan.metrics else seen["log_policy"]
     return {
         "log_policy": policies,
         "status": status.astype(jnp.int32),

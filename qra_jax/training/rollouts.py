@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from qra_jax.algorithm import Tables, batch_scale
 from qra_jax.algorithm.preference import law_weights
-from qra_jax.training import bits, groups
+from qra_jax.training import bits, fused, groups
 from qra_jax.training.groups import Shares
 from qra_jax.training.lanes import expand
 
@@ -55,6 +55,7 @@ class GroupSampler:
       batch: how the whole batch scales the weights; questions are then the last axis.
       split: tell positive from negative weights.
       counted: tell the shares of the patterns, too.
+      fused: draw by [`verdicts`][qra_jax.training.fused.verdicts] on a CPU.
     """
 
     weighing: str
@@ -78,16 +79,18 @@ class GroupSampler:
     batch: str | None = None
     split: bool = False
     counted: bool = False
+    fused: bool = False
 
     def numbers(self, step: Array) -> Any:
         """The uniform numbers of a step: of its rollouts, and of the group as a whole where it needs some."""
-        dtype = self.dtype
-        halves = bits.uniforms(self.seed, step, (self.group + 1) // 2, dtype)
-        if self.group % 2 or self.padded:
-            halves = groups.padded(halves, self.size)
+        own = step if self.fused else self._halves(step)
         if self.resamples or self.by_vote or self.greedy_baseline or self.mood is not None:
-            return halves, bits.uniforms(self.seed, step, 1, dtype, stream=SHARED)
-        return halves, None
+            return own, bits.uniforms(self.seed, step, 1, self.dtype, stream=SHARED)
+        return own, None
+
+    def _halves(self, step: Array) -> tuple[Array, Array]:
+        halves = bits.uniforms(self.seed, step, (self.group + 1) // 2, self.dtype)
+        return groups.padded(halves, self.size) if self.group % 2 or self.padded else halves
 
     @property
     def dtype(self) -> Any:
@@ -117,13 +120,28 @@ class GroupSampler:
         chances = self._rates(behavior, shared)
         if self.resamples:
             return groups.draw_mixed_verdicts(scores, chances, halves, shared[0][0], self.group, self.size)
-        verdicts = groups.draw_verdicts(scores, chances, halves)
+        verdicts = self._verdicts(self.tempered(behavior), scores, chances, halves)
         if not self.greedy_baseline:
             return verdicts
         place = jnp.arange(scores.shape[0]).reshape((-1,) + (1,) * (scores.ndim - 1))
         likeliest = place == jnp.argmax(scores, axis=0, keepdims=True)
         chance = jnp.sum(jnp.where(likeliest, chances, 0.0), axis=0)
         return verdicts, jnp.where(shared[0][0] < chance, 1.0, 0.0).astype(self.dtype)
+
+    def _verdicts(self, logits: Array, scores: Array, chances: Array, own: Any) -> tuple[Array, Array]:
+        if not self.fused:
+            return groups.draw_verdicts(scores, chances, own)
+
+        def compiled(step: Array) -> tuple[Array, Array]:
+            counts = fused.verdicts(
+                self.seed, logits, chances, self.size, step, self.group, padded=self.padded
+            )
+            return counts[: len(logits)], counts[len(logits) :]
+
+        def general(step: Array) -> tuple[Array, Array]:
+            return groups.draw_verdicts(scores, chances, self._halves(step))
+
+        return jax.lax.platform_dependent(own, cpu=compiled, default=general)
 
     def _rates(self, behavior: Array, shared: Any) -> Array:
         if self.constant_rates is not None:
