@@ -27,6 +27,8 @@ from qra_jax.training.lanes import expand
 
 SWITCH = "QRA_FUSED"
 """Environment variable."""
+INTERFACE = ((0, 10), (0, 13))
+"""Versions of JAX, from and below, whose foreign function interface the code was tried with: it reads its frames."""
 LARGEST_BATCH = 8
 """Hashes whose words are held in registers together."""
 _SGD = Function(optax.sgd)
@@ -42,8 +44,9 @@ def _compiler() -> Any:
 
 
 def available() -> bool:
-    """Whether there is a compiler, a CPU to compile for, and no `QRA_FUSED=0`."""
-    wanted = os.environ.get(SWITCH) != "0"
+    """Whether there is a compiler, a CPU to compile for, an interface that is known, and no `QRA_FUSED=0`."""
+    known = INTERFACE[0] <= jax.__version_info__[:2] < INTERFACE[1]
+    wanted = known and os.environ.get(SWITCH) != "0"
     return wanted and jax.default_backend() == "cpu" and _compiler() is not None
 
 
