@@ -8,10 +8,14 @@ One that cannot be used is left out with a reason in one line, which `qra doctor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+_LOADING = threading.RLock()
+"""Held while a part is loaded: other threads wait for it. One for all groups, as a part may look up one of another."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,10 @@ class Plugins:
     def entries(self) -> dict[str, list[EntryPoint]]:
         """Entry points by name, several where packages clash; loads none of them."""
         if self._found is None:
-            self._found = {}
+            found: dict[str, list[EntryPoint]] = {}
             for entry in entry_points(group=self.group):
-                self._found.setdefault(entry.name, []).append(entry)
+                found.setdefault(entry.name, []).append(entry)
+            self._found = found
         return self._found
 
     def __contains__(self, name: object) -> bool:
@@ -94,9 +99,9 @@ class Plugins:
         """All parts that can be used, by name."""
         return {name: self._parts[name] for name in self if not self._reason(name)}
 
-    def broken(self) -> dict[str, str]:
-        """Why the others cannot, by name."""
-        return {name: reason for name in self if (reason := self._reason(name))}
+    def broken(self, among: Iterable[str] | None = None) -> dict[str, str]:
+        """Why the others cannot, by name; of those named, if some are, which loads no more."""
+        return {name: reason for name in (self if among is None else among) if (reason := self._reason(name))}
 
     def listed(self) -> list[Plugin]:
         """Every entry point of the group, as it came out; loads all of them."""
@@ -109,17 +114,18 @@ class Plugins:
 
     def _reason(self, name: str) -> str:
         """Load a part, once; why it cannot be used."""
-        if name in self._loading:  # a package that, while it is loaded, lists what there is
-            return "is being loaded"
-        if name not in self._parts and name not in self._reasons:
-            self._loading.add(name)
-            try:
-                reason = self._load(name)
-            finally:
-                self._loading.discard(name)
-            if reason:
-                self._reasons[name] = reason
-        return self._reasons.get(name, "")
+        with _LOADING:
+            if name in self._loading:  # a package that, while it is loaded, lists what there is
+                return "is being loaded"
+            if name not in self._parts and name not in self._reasons:
+                self._loading.add(name)
+                try:
+                    reason = self._load(name)
+                finally:
+                    self._loading.discard(name)
+                if reason:
+                    self._reasons[name] = reason
+            return self._reasons.get(name, "")
 
     def _load(self, name: str) -> str:
         entry, *others = self.entries()[name]
@@ -142,8 +148,9 @@ def said(error: BaseException) -> str:
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
-    """Name and version of what brings an entry point."""
-    return ("unknown", "unknown") if entry.dist is None else (entry.dist.name, entry.dist.version)
+    """Name and version of what brings an entry point, as far as its metadata are there."""
+    about: Any = getattr(entry.dist, "metadata", None) or {}
+    return about.get("Name", "unknown"), about.get("Version", "unknown")
 
 
 def _package(entry: EntryPoint) -> str:

@@ -11,10 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from qra_jax import claims, cli
 from qra_jax.claims import conflicts, figure, records as where
+from qra_jax.studies import lab
 
 ROOT = Path(__file__).parent.parent
 CONTRIBUTED = sorted((ROOT / "docs" / "contributed").glob("*.json"))
@@ -199,6 +202,14 @@ def test_a_paper_that_cannot_be_found_and_a_claim_twice():
     assert "one/up: paper: None; must be an object" in map(str, claims.validate([paperless]))
 
 
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_an_id_that_is_none_and_occurs_twice_is_told_once(name):
+    told = [str(fault) for fault in claims.validate([record(id=name), record(), record(id=name)])]
+    assert [line for line in told if "occurs" in line] == [
+        "record 0: id: occurs 2 times; must be another one for each claim"
+    ]
+
+
 def test_conflicts_may_name_known_claims():
     one = record(conflicts_with=["no/such"])
     assert claims.validate([one], known=["no/such"]) == []
@@ -209,6 +220,37 @@ def test_evidence_that_is_combined_otherwise_is_not_judged_by_its_worst_part():
     one["evidence"][0] |= {"estimate": [0.2, 3.0], "interval": [[0.1, 2.5], [0.3, 3.5]], "outcome": [-1, 1]}
     assert claims.validate([one]) == []
     assert claims.validate([one | {"tolerance": "rise: at least 1"}]) != []
+
+
+def judged(evidence):
+    """A record of this evidence, as the laboratory decides it."""
+    parts = [test.record(0.01) for test in evidence.tests()]
+    verdict = evidence.decide(0.01)
+    named = {"quantities": [part["quantity"] for part in parts], "tolerance": evidence.predicted()}
+    return record(evidence=parts, verdict=verdict.kind, reason=verdict.reason, **named)
+
+
+def test_evidence_that_is_combined_within_another_is_not_either():
+    yes, no, also = (lab.exact(name, x).above(1) for name, x in (("a", 2.0), ("b", 0.0), ("c", 3.0)))
+    arms = lab.exact("d", xr.DataArray([2.0, 3.0], dims="arm", coords={"arm": ["x", "y"]})).above(1)
+    for inner in (lab.any_of(yes, no), lab.contrary(no)):
+        for whole in (lab.all_of(inner, also), lab.all_of(also, inner), lab.all_of(inner, arms.per("arm"))):
+            one = judged(whole)
+            assert one["verdict"] == "holds"
+            assert claims.validate([one]) == []
+            flat = "; ".join(test.predicted() for test in whole.tests())
+            assert "but the evidence holds" in str(claims.validate([one | {"tolerance": flat}])[0])
+    assert lab.all_of(yes, lab.all_of(yes, also)).predicted() == "a: at least 1; a: at least 1; c: at least 1"
+
+
+@pytest.mark.parametrize(("value", "ends"), [(np.inf, (10.0, np.inf)), (-np.inf, (-np.inf, 0.5))])
+def test_a_sampled_estimate_that_is_infinite_is_open_and_an_exact_one_is_not(value, ends):
+    estimate = lab.Estimate("rise", xr.DataArray(value), lambda level: ends, n=8, how="quantile")
+    sampled, exact = judged(estimate.between(1, 9)), judged(lab.exact("rise", value).between(1, 9))
+    assert (sampled["verdict"], exact["verdict"]) == ("open", "fails")
+    assert claims.validate([sampled]) == claims.validate([exact]) == []
+    exact["evidence"][0]["outcome"] = 0
+    assert "and region 1 … 9; must be -1 (fails)" in str(claims.validate([exact])[0])
 
 
 # selection
@@ -225,7 +267,10 @@ def test_selection():
     assert ids() == ["one/up", "two/down", "three/flat"]
     for paper in ("2501.00001", "arXiv:2501.00001v1", "up-1", "UP", "author"):
         assert ids(paper=paper) == ["one/up"], paper
-    assert ids(paper="UP-10") == ids(paper="P") == ids(paper="") == []
+    assert ids(paper="UP-10") == ids(paper="P") == ids(paper="") == ids(paper="arxiv:") == []
+    rows[0] = copy.deepcopy(a)
+    rows[0]["paper"] |= {"arxiv": "", "version": ""}
+    assert ids(paper="arxiv:") == ids(paper="arXiv ") == []
     assert ids(verdict="open") == ids(subject="noise") == ids(study="two") == ["two/down"]
     assert ids(origin="derived") == ["two/down", "three/flat"]
     assert ids(conflicts=True) == ["one/up", "two/down"]
@@ -242,13 +287,18 @@ def test_what_cannot_be_read_is_refused_in_a_line(tmp_path):
         ("[", "line 1 is not JSON"),
         ('{"a": 1}', "must be a list of records"),
         ("[1]", "must be a list of records"),
-        ('[{"id": "a/b"}]', "record a/b has no study, subject"),
-        (json.dumps([record(verdict="true")]), "record one/up has verdict 'true'"),
+        ('[{"id": "a/b"}]', "a/b: study: is missing"),
+        (json.dumps([record(verdict="true")]), "one/up: verdict: 'true'; must be one of"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=told) as caught:
             claims.load(path)
         assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"a\.json: record one/up has verdict 'true'"):
+        where._complete(path)  # what is published is looked at less closely
+    path.write_text('[{"id": "a/b"}]')
+    with pytest.raises(ValueError, match=r"a\.json: record a/b has no study, subject, statement and 14 more"):
+        where._complete(path)
     path.write_text(json.dumps({"contributor": {"name": "A", "source": "B"}, "claims": [record()]}))
     assert claims.load(path)[0]["contributor"]["name"] == "A"
 
@@ -454,6 +504,42 @@ def complaint(capsys, *words):
 )
 def test_bad_input_gets_one_line(capsys, words, told):
     assert told in complaint(capsys, "claims", *words)
+
+
+MALFORMED = {
+    "origin": "origin: 'x'; must be an object",
+    "paper": "paper.claim: is missing",
+    "controls": "controls[0].kind: is missing",
+    "evidence": "evidence: is empty",
+}
+
+
+@pytest.mark.parametrize("words", ["list", "list --csv", "show one/up", "site --out out", "export --out out"])
+def test_malformed_files_get_one_line(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    for (name, told), value in zip(MALFORMED.items(), ("x", {}, [{}], []), strict=True):
+        Path("a.json").write_text(json.dumps([record(), record(**{name: value})]))
+        said = complaint(capsys, "claims", *words.split(), "--file", "a.json")
+        assert said.startswith(f"error: a.json: one/up: {told}"), said
+        assert "qra claims validate FILE says all" in said
+    for name, value in NO_NUMBERS:
+        one = copy.deepcopy(record())
+        one["evidence"][0][name] = value
+        Path("a.json").write_text(json.dumps([one]))
+        assert "a.json: one/up: evidence[0]" in complaint(
+            capsys, "claims", *words.split(), "--file", "a.json"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+NO_NUMBERS = [
+    ("estimate", [{}, 3.0]),
+    ("interval", [2.0, 3.0]),
+    ("region", ["low", 2.0]),
+    ("axes", {"arm": 2}),
+    ("outcome", [1, "yes"]),
+    ("outcome", {"holds": "all", "fails": 0, "open": 0}),
+]
 
 
 def test_listing_and_showing(capsys, published):

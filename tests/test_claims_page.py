@@ -122,6 +122,26 @@ def test_text_of_records_is_no_markup(records, tmp_path):
         pages.write(tmp_path / "index.html", [one])
 
 
+def test_neither_is_that_of_papers_and_contributors(records, tmp_path):
+    evil = '"><img src=x onerror=alert(1)>'
+    one = next(one for one in records if one["paper"])
+    for name in ("arxiv", "version", "read"):
+        paper = one["paper"] | {"arxiv": "2501.00001", name: evil}
+        for file in pages.write(tmp_path / name, [one | {"paper": paper}]).parent.rglob("*.html"):
+            assert evil not in file.read_text(), name
+    for url, linked in (
+        ("https://a.org/?b&c", True),
+        ("javascript:alert(1)", False),
+        ("", False),
+        (None, False),
+    ):
+        by = {"name": "A", "source": "B", "url": url}
+        pages.write(tmp_path / "by", [one | {"contributor": by}])
+        text = (tmp_path / "by" / one["id"] / "index.html").read_text()
+        assert ('Contributed by <a href="https://a.org/?b&amp;c">A</a>.' in text) is linked
+        assert ("Contributed by A." in text) is not linked
+
+
 # in a browser
 
 

@@ -1,11 +1,12 @@
 """Parts of other packages: installed from folders, found, and left out where they are broken; `qra new` writes them."""
 
-import importlib.util
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 
@@ -88,12 +89,13 @@ def folder(tmp_path_factory):
 def run(folder, tmp_path_factory):
     """Runs Python where these packages are installed."""
     target = tmp_path_factory.mktemp("installed")
-    here = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
-    words = ["install", "-q", "--no-deps", "--no-compile", *here, "--target", str(target)]
+    words = ["install", "-q", "--no-deps", "--no-compile", "--no-build-isolation", "--target", str(target)]
     folders = [str(folder / name) for name in (*WRITTEN.values(), "broken")]
     subprocess.run([sys.executable, "-m", "pip", *words, *folders], check=True)
     around = {**os.environ, "PYTHONPATH": str(target), "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
     around["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    # compiling is what takes time
+    around |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
     def run(*words, cwd=ROOT):
         return subprocess.run(
@@ -141,13 +143,26 @@ said["listed"] = "my_rule" in listed, "broken_rule" in listed, "my_rule" in dir(
 said["own"] = qra.grpo.__module__
 said["log"] = runs.read(sys.argv[1]).notes
 print(json.dumps(said))
+
+from qra_jax.cli import doctor, main
+doctor.CHECKS = {}
+some = ["--subject", "late_bloomers", "broken_parts", "regimes"]
+statuses = [main(words) for words in (["doctor", "--json"], ["doctor"], ["reproduce", "--list", *some])]
+assert statuses == [0, 0, 0], statuses
 """
 
 
-def test_parts_are_found_by_name_and_loaded_no_sooner(folder, run):
+@pytest.fixture(scope="module")
+def told(folder, run):
+    """What `PARTS` prints: an object of what it saw, that of `qra doctor --json`, and lines for people."""
     done = run("-c", PARTS, str(folder / "my_log" / "tests" / "sample.log"))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    said, plugins, *lines = done.stdout.splitlines()
+    return json.loads(said), json.loads(plugins)["plugins"], lines
+
+
+def test_parts_are_found_by_name_and_loaded_no_sooner(told):
+    assert told[0] == {
         "by the package's own": [],
         "by names of studies": [],
         "clock": pytest.approx(1.0, abs=0.1),
@@ -168,19 +183,9 @@ def test_parts_are_found_by_name_and_loaded_no_sooner(folder, run):
     }
 
 
-COMMANDS = """
-from qra_jax.cli import doctor, main
-doctor.CHECKS = {}
-statuses = [main(words) for words in (["doctor", "--json"], ["doctor"], ["reproduce", "--list"])]
-assert statuses == [0, 0, 0], statuses
-"""
-
-
-def test_commands_list_them_and_name_what_is_broken(run):
-    done = run("-c", COMMANDS)
-    assert done.returncode == 0, done.stderr
-    told, *lines = done.stdout.splitlines()
-    found = {one["name"]: one for one in json.loads(told)["plugins"]}
+def test_commands_list_them_and_name_what_is_broken(told):
+    _, plugins, lines = told
+    found = {one["name"]: one for one in plugins}
     written = {"late-bloomers": "late-bloomers", "my_rule": "my-rule", "my_log": "my_log"}
     assert {name: found[name]["package"] for name in written} == written
     assert {*written, *REASONS} == set(found)
@@ -202,7 +207,8 @@ def test_commands_list_them_and_name_what_is_broken(run):
 def test_a_study_of_another_package_runs_in_processes_of_its_own(run, tmp_path):
     words = "-m", "qra_jax.cli", "reproduce", "--quick", "--out", str(tmp_path)
     done = run(*words, "broken-study", "--subject", "late_bloomers")
-    assert done.returncode == 1  # it was asked for
+    assert "✓ late-bloomers" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1  # the broken one was asked for
     assert f"broken-study: cannot be loaded: {REASONS['broken-study']}" in done.stdout
     (row,) = json.loads((tmp_path / "late-bloomers" / "claims.json").read_text())
     assert (row["id"], row["subject"], row["verdict"]) == ("late-bloomers/wins", "late_bloomers", "holds")
@@ -218,7 +224,7 @@ class Made(Distribution):
         self._name = name
 
     def read_text(self, filename):
-        return f"Name: {self._name}\nVersion: 1.0\n" if filename in ("METADATA", "PKG-INFO") else None
+        return f"Name: {self._name}\nVersion: 1.0\n" if self._name and filename == "METADATA" else None
 
     def locate_file(self, path):
         raise NotImplementedError
@@ -264,6 +270,10 @@ import qra_jax as qra
 NUMBER = 1
 def rule(group_size): return qra.Algorithm("rule", lambda params, rewards, where: rewards, group_size)
 def sums(group_size): return qra.Algorithm("sums", lambda params, rewards, where: rewards.sum(), group_size)
+def pairs(group_size):
+    if group_size != 2:
+        raise ValueError(f"group_size: {group_size}; must be 2")
+    return rule(group_size)
 """
 
 
@@ -291,6 +301,30 @@ def test_names_of_the_package_are_its_own(entries):
     assert set(registry.ALGORITHMS.plugins.broken().values()) == {"the name is taken by qra_jax itself"}
     assert {name: registry.ALGORITHMS[name] for name in own} == own
     assert "made_rules" not in sys.modules
+
+
+def test_a_rule_that_refuses_some_groups_is_there_for_the_others(entries):
+    entries.write({"made_rules.py": RULE})
+    entries(("algorithms", "pairs", "made_rules:pairs", "one"))
+    assert registry.ALGORITHMS.plugins.broken() == {}
+    assert qra.parts.algorithm({"name": "pairs", "group_size": 2}).group_size == 2
+    with pytest.raises(ValueError, match="group_size: 3; must be 2"):
+        qra.pairs(3)
+
+
+def test_threads_wait_for_a_part_that_is_being_loaded(entries):
+    entries.write({"made_rules.py": "import time\ntime.sleep(0.3)\n" + RULE})
+    entries(("algorithms", "slow_rule", "made_rules:rule", "one"))
+    ask = lambda size: qra.parts.algorithm({"name": "slow_rule", "group_size": size}).group_size  # noqa: E731
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(ask, (2, 3, 4))) == [2, 3, 4]
+
+
+def test_a_package_without_metadata_has_no_name(entries):
+    entries(("algorithms", "odd", "made_gone:rule", None))
+    with pytest.raises(ValueError, match="algorithm: 'odd' of unknown unknown cannot be used: ModuleNot"):
+        qra.parts.algorithm({"name": "odd", "group_size": 8})
+    assert [(one.package, one.version) for one in registry.ALGORITHMS.plugins.listed()] == [("unknown",) * 2]
 
 
 @pytest.mark.parametrize(
@@ -378,6 +412,16 @@ def test_a_broken_study_does_not_change_how_a_run_of_all_ends(entries, monkeypat
     assert runner.reproduce(["gone"], out=tmp_path / "all", console=console) == 1
 
 
+def test_a_study_that_is_not_asked_for_is_not_loaded(entries, tmp_path, capsys):
+    entries.write({"made_claims/__init__.py": "", "made_claims/wins.py": STUDY})
+    entries(("studies", "gone", "made_gone.study", "one"), ("studies", "wins", "made_claims.wins", "one"))
+    assert runner.reproduce(["gone"], out=tmp_path / "one", console=Console(width=120)) == 1
+    assert cli.main(["reproduce", "--list", "--subject", "made_gone"]) == 0
+    assert capsys.readouterr().out.count("gone: cannot be loaded: ModuleNotFoundError") == 2
+    assert studies.broken(["regimes"]) == {}
+    assert "made_claims.wins" not in sys.modules
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -389,6 +433,8 @@ def test_a_broken_study_does_not_change_how_a_run_of_all_ends(entries, monkeypat
         (["reader", "tests"], "name: 'tests' is taken by the module tests"),
         (["algorithm", "dr-grpo"], "name: 'dr-grpo' is taken by qra_jax.dr_grpo"),
         (["algorithm", "flow"], "name: 'flow' is taken by qra_jax.flow"),
+        (["algorithm", "jnp"], "name: 'jnp' is taken by what its own module imports"),
+        (["algorithm", "qra"], "name: 'qra' is taken by what its own module imports"),
         (["study", "optimal_policy"], "name: 'optimal_policy' is taken by a study"),
         (["reader", "there"], "is there already; must be another name"),
         (["dance", "mine"], "'dance'"),
@@ -400,6 +446,17 @@ def test_names_that_cannot_be_used(tmp_path, capsys, words, expected):
     assert cli.main(["new", *words, "--out", str(tmp_path)]) == 2
     assert expected in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize("name", ["weigh", "np", "changed"])
+def test_an_algorithm_may_have_a_name_that_its_files_use(entries, monkeypatch, tmp_path, name):
+    new.write("algorithm", name, tmp_path)
+    for folder in (tmp_path / name, tmp_path / name / "tests"):
+        monkeypatch.syspath_prepend(folder)
+    tests = importlib.import_module(f"test_{name}")
+    tests.test_qra_finds_it()
+    tests.test_clock_is_that_of_all_groups()
+    tests.test_mutation_other_weights_are_seen()
 
 
 def test_the_command_says_what_comes_next(tmp_path, capsys):

@@ -6,7 +6,7 @@ those that others contributed.
 """
 
 from qra_jax.claims.changes import Changes, diff
-from qra_jax.claims.checks import Problem, validate
+from qra_jax.claims.checks import Fault, validate
 from qra_jax.claims.conflicts import Conflict, contradictions, divided
 from qra_jax.claims.records import ORIGINS, VERDICTS, load, read, said, schema, select
 from qra_jax.claims.tables import COLUMNS, croissant, export, to_csv
@@ -17,7 +17,7 @@ __all__ = [
     "VERDICTS",
     "Changes",
     "Conflict",
-    "Problem",
+    "Fault",
     "contradictions",
     "croissant",
     "diff",

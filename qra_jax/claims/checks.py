@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -17,7 +18,7 @@ OUTCOMES = {1: "holds", -1: "fails", 0: "is open"}
 
 
 @dataclass(frozen=True)
-class Problem:
+class Fault:
     """One thing that is wrong.
 
     Attributes:
@@ -34,7 +35,7 @@ class Problem:
         return ": ".join(part for part in (self.claim, self.field, self.what) if part)
 
 
-def validate(records: Iterable[Record], *, known: Collection[str] = ()) -> list[Problem]:
+def validate(records: Iterable[Record], *, known: Collection[str] = ()) -> list[Fault]:
     """Check records against the schema, each other and themselves.
 
     Beyond the schema: ids occur once and begin with their study; conflicts name other claims that exist; a claim that
@@ -49,24 +50,44 @@ def validate(records: Iterable[Record], *, known: Collection[str] = ()) -> list[
     Returns:
       All that is wrong, in the order of the records; empty where nothing is.
     """
-    import jsonschema
-
     records = list(records)
-    judge = jsonschema.Draft202012Validator(schema())
     ids = Counter(str(one.get("id")) for one in records)
     known = {*known, *ids}
-    found: list[Problem] = []
+    found: list[Fault] = []
     for number, one in enumerate(records):
-        name = one["id"] if isinstance(one.get("id"), str) and one["id"] else f"record {number}"
-        wrong = sorted(judge.iter_errors(one), key=lambda error: [str(part) for part in error.absolute_path])
-        told = dict.fromkeys(pair for error in wrong for pair in _of_schema(error))
-        if not wrong:  # the rest takes the form for granted
-            told = dict.fromkeys([*_identity(one, known), *_controls(one), *_evidence(one), *_verdict(one)])
-        found += [Problem(name, *pair) for pair in told]
-        if ids[str(one.get("id"))] > 1 and "id" in one:
-            found.append(Problem(name, "id", f"occurs {ids[name]} times; must be another one for each claim"))
-            ids[name] = 1  # said once
+        told, key = form(one, number), str(one.get("id"))
+        if not told:  # the rest takes the form for granted
+            more = dict.fromkeys([*_identity(one, known), *_controls(one), *_evidence(one), *_verdict(one)])
+            told = [Fault(key, *pair) for pair in more]
+        found += told
+        if ids[key] > 1 and "id" in one:
+            what = f"occurs {ids[key]} times; must be another one for each claim"
+            found.append(Fault(_name(one, number), "id", what))
+            ids[key] = 1  # said once
     return found
+
+
+def form(one: Record, number: int) -> list[Fault]:
+    """What is wrong with the form of a record: the schema, and numbers that are none.
+
+    Args:
+      one: of a claim.
+      number: by which it is named if it has no id.
+    """
+    wrong = sorted(_judge().iter_errors(one), key=lambda error: [str(part) for part in error.absolute_path])
+    told = dict.fromkeys(pair for error in wrong for pair in _of_schema(error)) if wrong else _numbers(one)
+    return [Fault(_name(one, number), *pair) for pair in told]
+
+
+def _name(one: Record, number: int) -> str:
+    return one["id"] if isinstance(one.get("id"), str) and one["id"] else f"record {number}"
+
+
+@functools.cache
+def _judge() -> Any:
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(schema())
 
 
 def _of_schema(error: Any) -> Iterator[tuple[str, str]]:
@@ -151,18 +172,42 @@ def _controls(one: Record) -> Iterator[tuple[str, str]]:
             )
 
 
+def _numbers(one: Record) -> Iterator[tuple[str, str]]:
+    """Whether evidence has numbers where it must, as many as belong together."""
+    for i, part in enumerate(one["evidence"]):
+        place, outcome = f"evidence[{i}]", part["outcome"]
+        try:
+            count = len(values(part))
+        except (ValueError, TypeError):
+            yield place, "estimate and both ends of the interval must be numbers, as many of each"
+            continue
+        try:
+            [float(x) for x in flat(part["region"])]
+        except (ValueError, TypeError):
+            yield f"{place}.region", f"{_brief(part['region'])}; must be numbers"
+        if isinstance(outcome, dict):  # of a large array
+            if set(outcome) != {"holds", "fails", "open"} or not all(
+                type(n) is int for n in outcome.values()
+            ):
+                yield f"{place}.outcome", "must count what holds, fails and is open"
+            if count > 2:
+                yield f"{place}.estimate", f"has {count}; must be two extremes where outcomes are counted"
+            continue
+        if not all(isinstance(labels, list) for labels in part["axes"].values()):
+            yield f"{place}.axes", f"{_brief(part['axes'])}; must have a list for each axis"
+        if len(flat(outcome)) != count:
+            yield f"{place}.outcome", f"has {len(flat(outcome))} for {count} estimates; must have as many"
+        elif not all(flag in (*OUTCOMES, "nan") for flag in flat(outcome)):
+            yield f"{place}.outcome", f"{_brief(outcome)}; must be 1 (holds), -1 (fails) or 0 (open)"
+
+
 def _evidence(one: Record) -> Iterator[tuple[str, str]]:
-    """Shapes, intervals and outcomes."""
+    """Intervals and outcomes."""
     named = list(dict.fromkeys(part["quantity"] for part in one["evidence"]))
     if one["quantities"] != named:
         yield "quantities", "are not those of the evidence; must be these, each once, in their order"
     for i, part in enumerate(one["evidence"]):
-        place = f"evidence[{i}]"
-        try:
-            rows = values(part)
-        except (ValueError, TypeError):
-            yield place, "estimate and both ends of the interval must be numbers, as many of each"
-            continue
+        place, rows = f"evidence[{i}]", values(part)
         for value, low, high in rows:
             if not any(map(math.isnan, (value, low, high))) and not low <= value <= high:
                 what = f"{low:.6g} … {high:.6g} does not contain the estimate {value:.6g}"
@@ -173,19 +218,14 @@ def _evidence(one: Record) -> Iterator[tuple[str, str]]:
 
 def _outcome(part: Record, rows: list[tuple[float, float, float]], place: str) -> Iterator[tuple[str, str]]:
     """Whether outcomes are what interval and region say; not asked of large arrays, nor of bounds that vary."""
-    outcome = part["outcome"]
-    if isinstance(outcome, dict):
-        if set(outcome) != {"holds", "fails", "open"}:
-            yield place, "must count what holds, fails and is open"
-        return
-    flags = flat(outcome)
-    if len(flags) != len(rows):
-        yield place, f"has {len(flags)} for {len(rows)} estimates; must have as many"
+    if isinstance(part["outcome"], dict):
         return
     if any(isinstance(bound, list) for bound in part["region"]) or "never" in part["expectation"]:
         return  # one case refutes “never”
     bottom, top = map(float, part["region"])
-    for flag, (value, low, high) in zip(flags, rows, strict=True):
+    for flag, (value, low, high) in zip(flat(part["outcome"]), rows, strict=True):
+        if not math.isfinite(value) and part["how"] != "exact":
+            continue  # a sampled estimate that is no finite number says nothing
         if math.isnan(value) or low in (bottom, top) or high in (bottom, top):
             continue  # whether a bound belongs to the region is not recorded
         want = 1 if bottom < low and high < top else -1 if high < bottom or low > top else 0

@@ -129,18 +129,19 @@ def _source(one: Record) -> str:
         if origin["words"]:
             parts.append(f"<blockquote>{escape(origin['words'])}</blockquote>")
     else:
-        number = paper["arxiv"] + paper["version"]
+        number = escape(paper["arxiv"] + paper["version"])
         link = f'<a href="https://arxiv.org/abs/{number}">arXiv {number}</a>' if paper["arxiv"] else ""
         where = [escape(paper["authors"]), link, escape(paper["place"])]
         parts.append(
-            f"<p>{', '.join(part for part in where if part)}. Read {paper['read']}. In our words:</p>"
+            f"<p>{', '.join(part for part in where if part)}. Read {escape(paper['read'])}. In our words:</p>"
         )
         parts.append(f"<blockquote>{escape(paper['says'])}</blockquote>")
         parts.append(_pairs([("reported there", paper["reported"]), ("called here", paper["claim"])]))
     by = one.get("contributor")
     if by:
         name = escape(by["name"])
-        name = f'<a href="{escape(by["url"])}">{name}</a>' if by.get("url") else name
+        if str(by.get("url")).startswith(("http://", "https://")):
+            name = f'<a href="{escape(by["url"])}">{name}</a>'
         parts.append(f"<p>Contributed by {name}. Source of the study: {escape(by['source'])}.</p>")
     return "".join(parts)
 

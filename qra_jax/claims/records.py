@@ -48,13 +48,24 @@ def load(path: str | Path | None = None) -> list[Record]:
       One dict a claim, in the order of the file; a contributed one has the key `contributor`.
 
     Raises:
-      ValueError: there is no such file, or it holds no records.
+      ValueError: there is no such file, it holds no records, or one of them has not the form of a record.
     """
     if path is not None:
-        return _complete(path)
+        return _well_formed(path)
     home = folder()
     more = sorted((home / CONTRIBUTED).glob("*.json"))
     return [record for file in (home / PUBLISHED, *more) for record in _complete(file)]
+
+
+def _well_formed(path: str | Path) -> list[Record]:
+    """The records of one file, if all have the form of a record."""
+    from qra_jax.claims.checks import form
+
+    records = read(path)
+    for number, one in enumerate(records):
+        if faults := form(one, number):
+            raise ValueError(f"{path}: {faults[0]}; qra claims validate FILE says all that is wrong")
+    return records
 
 
 def _complete(path: str | Path) -> list[Record]:
@@ -155,7 +166,7 @@ def is_of(record: Mapping[str, Any], paper: str) -> bool:
     number = asked.removeprefix("arxiv:").removeprefix("arxiv").strip()
     names = told["claim"].lower()
     return (
-        number in (told["arxiv"], told["arxiv"] + told["version"])
+        (bool(number) and number in (told["arxiv"], told["arxiv"] + told["version"]))
         or names == asked
         or names.startswith(asked + "-")
         or asked in told["authors"].lower()

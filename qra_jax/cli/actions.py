@@ -244,8 +244,9 @@ def _reproduce(command: Reproduce) -> int:
     if command.list:
         from qra_jax.studies import report
 
-        broken = studies.broken()
-        for name in wanted or studies.names():
+        listed = wanted or studies.names()
+        broken = studies.broken(listed)
+        for name in listed:
             if name in broken:
                 print(f"{name}: cannot be loaded: {broken[name]}")
                 continue

@@ -71,6 +71,8 @@ def _taken(kind: str, entry: str, module: str) -> str:
             return "a study"
     if kind == "algorithm" and hasattr(qra_jax, entry):
         return f"qra_jax.{entry}"
+    if kind == "algorithm" and entry in ("qra", "jnp"):
+        return "what its own module imports"
     if module == "tests" or importlib.util.find_spec(module) is not None:
         return f"the module {module}"
     return ""

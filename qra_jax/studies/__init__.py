@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -97,10 +98,15 @@ def subjects() -> tuple[str, ...]:
     return tuple(dict.fromkeys(_subjects().values()))
 
 
-def broken() -> dict[str, str]:
-    """Those of [`names`][] that another package brings and that cannot be used, with the reason in a line."""
+def broken(among: Iterable[str] | None = None) -> dict[str, str]:
+    """Those of [`names`][] that another package brings and that cannot be used, with the reason in a line.
+
+    Args:
+      among: names to ask for, which loads no others; default: all of them.
+    """
     own = _files()
-    return {name: reason for name, reason in PLUGINS.broken().items() if name not in own}
+    asked = PLUGINS if among is None else among
+    return PLUGINS.broken(name for name in asked if name in PLUGINS and name not in own)
 
 
 def load(name: str) -> Any:

@@ -175,8 +175,9 @@ def _reproduce(
     console: Console,
 ) -> int:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # this process only looks
-    known, broken = _seconds(out, quick), studies.broken()
+    known = _seconds(out, quick)
     chosen = [name for name in studies.names() if name in names or not names]
+    broken = studies.broken(chosen)
     left_out = [name for name in chosen if name in broken]
     for name in left_out:
         console.print(escape(f"∙ {name}: cannot be loaded: {broken[name]}"), style="red", soft_wrap=True)

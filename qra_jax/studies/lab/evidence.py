@@ -300,6 +300,9 @@ class _Combined(Evidence):
     def comparisons(self) -> int:
         return sum(part.comparisons() for part in self.parts)
 
+    def predicted(self) -> str:
+        return "; ".join(dict.fromkeys(part.predicted() for part in self.parts))
+
 
 class All(_Combined):
     """Several pieces of evidence, all of which a claim needs."""
