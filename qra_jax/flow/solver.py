@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import diffrax
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, ArrayLike, Float
 
-from qra_jax import _check
+from qra_jax import _check, _programs
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow import event as events, reverse
 from qra_jax.flow.system import State, System, answer_system, pattern_system, sft_system
@@ -210,7 +209,7 @@ def _normalised(log_policy: Array) -> Array:
     return jnp.where(empty, -jnp.inf, jax.nn.log_softmax(jnp.where(empty, 0.0, log_policy)))
 
 
-@partial(jax.jit, static_argnames=_STATIC)
+@_programs.brief(*_STATIC)
 def _solve(
     problem: Problem,
     start: Array,
@@ -227,7 +226,7 @@ def _solve(
     return integrate(problem, system, train_answers, **_with_event(problem, system, **options))
 
 
-@partial(jax.jit, static_argnames=_STATIC)
+@_programs.brief(*_STATIC)
 def _sft(problem: Problem, start: Array, mixture: Array, **options: Any) -> Trajectory:
     system = sft_system(problem, start, mixture)
     return integrate(problem, system, False, **_with_event(problem, system, **options))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from qra_jax import _check, _show
+from qra_jax import _check, _programs, _show
 from qra_jax.problem import Problem
 
 
@@ -76,7 +76,7 @@ def regime(problem: Problem) -> Regime:
     return _regime(_check.problem(problem))
 
 
-@jax.jit
+@_programs.brief()
 def _regime(problem: Problem) -> Regime:
     p, log_ref = problem.success, problem.log_ref
     is_rival = (p > problem.accuracy_ref) & (p < jnp.max(p))
