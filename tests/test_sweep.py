@@ -191,6 +191,7 @@ def test_parts_of_an_array_job_make_the_same_store(whole, tmp_path):
 def test_eight_devices_make_the_same_store(whole, hits, tmp_path):
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import jax\n"
+        "from qra_jax._programs import little_effort; little_effort()\n"  # as in this process
         "jax.config.update('jax_enable_x64', True)\n"
         "from tests import test_sweep as tests; from pathlib import Path\n"
         "assert jax.local_device_count() == 8\n"
