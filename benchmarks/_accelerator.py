@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from _common import compiled
 
-PEAKS = {  # of vendors' data sheets, not measured: operations/s without sparsity, bytes/s, and of what
+PEAKS = {  # vendors' data sheets, without sparsity: look them up again before a share is published
     r"\bH200": (67e12, 4.8e12, "float32"),
     "H100 PCIe": (51e12, 2.0e12, "float32"),
     "H100": (67e12, 3.35e12, "float32"),
