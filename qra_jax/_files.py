@@ -11,6 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def folder(argument: str, path: str | Path) -> Path:
+    """A folder to write into, which need not be there yet.
+
+    Args:
+      argument: the name of the argument, for the message.
+      path: of the folder.
+
+    Raises:
+      ValueError: it is a file.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{argument}: {str(path)!r} is a file; must be a folder or not exist yet")
+    return path
+
+
 def write(path: str | Path, content: bytes | str) -> Path:
     """Write a file so that no reader ever sees half of it (a temporary file, then a rename).
 

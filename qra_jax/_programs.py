@@ -30,13 +30,12 @@ if jax.__version_info__ < (0, 11):  # later ones have no choice of emitters
 def little_effort() -> None:
     """Let the compiler take little effort in the whole of this process, which has used no device yet.
 
-    For tests and quick studies, which compile much longer than they run. Child processes are not concerned.
+    For tests, which compile much longer than they run. Child processes are not concerned.
     """
     before = os.environ.get("XLA_FLAGS")
     words = [f"--{name}={str(value).lower()}" for name, value in LITTLE.items()]
-    os.environ["XLA_FLAGS"] = " ".join(
-        [*words, before or ""]
-    )  # what the user says counts: the last word does
+    # The last word on an option counts, and that is the user's.
+    os.environ["XLA_FLAGS"] = " ".join([*words, before or ""])
     jax.devices()  # reads the flags
     if before is None:
         del os.environ["XLA_FLAGS"]
@@ -77,12 +76,12 @@ def brief(*static: str, batches: bool = False) -> Callable[[Callable[..., Any]],
 
 
 def kept(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit` whose trace is kept beside JAX's compilation cache, where that is on.
+    """`jax.jit` with little effort, as in [`brief`][], whose trace is kept beside JAX's compilation cache.
 
     JAX's cache spares a later process the compiling, not the tracing, which takes longer once that is spared. Here
     the traced program is a file too (StableHLO, by `jax.export`), found by the source of this package, the version of
     JAX, and the shapes and dtypes of the arguments. Inside another transformation, on another device than the default
-    one, and where the cache is off or its folder cannot be used, this is `jax.jit`.
+    one, and where the cache is off or its folder cannot be used, this is plain `jax.jit`.
 
     Args:
       function: of pytrees of arrays; its result is one of built-in containers.

@@ -79,9 +79,7 @@ def write(
     Raises:
       ValueError: `out` is a file.
     """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"out: {str(out)!r} is a file; must be a folder or not exist yet")
+    out = _files.folder("out", out)
     for path, content in site(records, results=results, home=home):
         _files.write(out / path, content)
     return out / "index.html"

@@ -196,9 +196,7 @@ def export(records: Sequence[Record], out: str | Path) -> list[Path]:
     Raises:
       ValueError: it is a file.
     """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"out: {str(out)!r} is a file; must be a folder or not exist yet")
+    out = _files.folder("out", out)
     return [_files.write(out / name, text) for name, text in contents(records).items()]
 
 

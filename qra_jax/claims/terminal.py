@@ -11,16 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qra_jax.claims import frame
 from qra_jax.claims.changes import Changes
 from qra_jax.claims.conflicts import contradictions
 from qra_jax.claims.records import VERDICTS, Record, how_to_run, said, whose
 
-MARKS = {
-    "holds": ("✓", "green"),
-    "holds only if": ("~", "yellow"),
-    "fails": ("✗", "red"),
-    "open": ("?", "blue"),
-}
+_STYLES = {"holds": "green", "holds only if": "yellow", "fails": "red", "open": "blue"}
+MARKS = {verdict: (frame.MARKS[verdict], style) for verdict, style in _STYLES.items()}
 """Mark and colour of each verdict."""
 
 

@@ -7,16 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qra_jax.cli.arguments import CLAIMS, unknown
+from qra_jax.cli.arguments import unknown
 from qra_jax.cli.commands import (
     ANY_RANGE,
+    CLAIMS,
+    SWEEPS,
     Advise,
-    ClaimsDiff,
-    ClaimsExport,
-    ClaimsList,
-    ClaimsShow,
-    ClaimsSite,
-    ClaimsValidate,
     Doctor,
     DoctorBench,
     Explore,
@@ -271,9 +267,7 @@ def _reproduce(command: Reproduce) -> int:
     )
 
 
-def _claims(
-    command: ClaimsList | ClaimsShow | ClaimsValidate | ClaimsDiff | ClaimsExport | ClaimsSite,
-) -> int:
+def _claims(command: Any) -> int:
     from qra_jax.cli import claims
 
     return claims.run(command)
@@ -333,7 +327,7 @@ RUN: dict[type, Callable[[Any], int]] = {
     Advise: _advise,
     Fit: _fit,
     Weights: _weights,
-    **dict.fromkeys((SweepRun, SweepShow, SweepPlot), _sweep),
+    **dict.fromkeys(SWEEPS.values(), _sweep),
     Reproduce: _reproduce,
     **dict.fromkeys(CLAIMS.values(), _claims),
     Explore: _explore,

@@ -18,32 +18,10 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
-from qra_jax.cli.commands import (
-    COMMANDS,
-    ClaimsDiff,
-    ClaimsExport,
-    ClaimsList,
-    ClaimsShow,
-    ClaimsSite,
-    ClaimsValidate,
-    Command,
-    SweepPlot,
-    SweepRun,
-    SweepShow,
-)
+from qra_jax.cli.commands import CLAIMS, COMMANDS, SWEEPS, Command
 
-SWEEPS: dict[str, type[Command]] = {"run": SweepRun, "show": SweepShow, "plot": SweepPlot}
-"""What comes behind `qra sweep`."""
-CLAIMS: dict[str, type[Command]] = {
-    "list": ClaimsList,
-    "show": ClaimsShow,
-    "validate": ClaimsValidate,
-    "diff": ClaimsDiff,
-    "export": ClaimsExport,
-    "site": ClaimsSite,
-}
-"""What comes behind `qra claims`."""
-NESTED = {"sweep": SWEEPS, "claims": CLAIMS}
+NESTED: dict[str, dict[str, Any]] = {"sweep": SWEEPS, "claims": CLAIMS}
+"""What comes behind the commands that have commands of their own."""
 _FLAGS = (tyro.conf.FlagCreatePairsOff,)
 _POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
 _FRAME = " │╭╮╰╯─"

@@ -275,6 +275,8 @@ Sweep = (
     | Annotated[SweepPlot, tyro.conf.subcommand("plot")]
 )
 """`qra sweep`: the word `run` is optional."""
+SWEEPS = {"run": SweepRun, "show": SweepShow, "plot": SweepPlot}
+"""What comes behind `qra sweep`."""
 
 
 @dataclass(frozen=True)
@@ -390,6 +392,15 @@ Claims = (
     | Annotated[ClaimsSite, tyro.conf.subcommand("site")]
 )
 """`qra claims`."""
+CLAIMS = {
+    "list": ClaimsList,
+    "show": ClaimsShow,
+    "validate": ClaimsValidate,
+    "diff": ClaimsDiff,
+    "export": ClaimsExport,
+    "site": ClaimsSite,
+}
+"""What comes behind `qra claims`."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,10 @@ from rich.console import Group
 from rich.table import Table
 
 from qra_jax import _files
+from qra_jax.claims.frame import kind
+from qra_jax.claims.records import ORIGINS, VERDICTS, said
+from qra_jax.claims.terminal import MARKS
 
-VERDICTS = ("holds", "holds only if", "fails", "open")
-ORIGINS = {
-    "literature": "from the literature",
-    "derived": "derived here",
-    "asked": "asked here",
-}
 QUICK = (
     "This is the quick version: fewer members, coarser grids and smaller networks. More claims stay open than in "
     "the full one, and numbers are rougher; qra reproduce without --quick makes that."
@@ -105,13 +102,6 @@ def _plural(verdict: str, count: int) -> str:
     )
 
 
-def said(row: Mapping[str, Any]) -> str:
-    """The verdict of a record in words, with its condition, or what leaves it open."""
-    if row["verdict"] == "holds only if":
-        return f"holds only if {row['reason']}"
-    return f"{row['verdict']}: {row['reason']}" if row["reason"] else row["verdict"]
-
-
 def listing(results: Sequence[Result], *, quick: bool = False) -> Group:
     """The claims for the terminal, at any width: a mark, the claim, what was predicted and what was measured."""
     lines = Table.grid(padding=(0, 1))
@@ -120,7 +110,7 @@ def listing(results: Sequence[Result], *, quick: bool = False) -> Group:
         if result.error is not None:
             lines.add_row("[red]![/red]", f"[red]crashed: {markup.escape(one_line(result.error))}[/red]")
         for row in result.claims:
-            mark, style = _MARKS[row["verdict"]]
+            mark, style = MARKS[row["verdict"]]
             statement, verdict = markup.escape(row["statement"]), markup.escape(said(row))
             lines.add_row(
                 f"[{style}]{mark}[/{style}]",
@@ -138,7 +128,7 @@ def details(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         pairs = [
             ("claim", f"[bold]{markup.escape(row['statement'])}[/bold]"),
-            ("verdict", f"[{_MARKS[row['verdict']][1]}]{markup.escape(said(row))}[/]"),
+            ("verdict", f"[{MARKS[row['verdict']][1]}]{markup.escape(said(row))}[/]"),
             ("origin", markup.escape(row["origin"]["source"])),
             ("it says", markup.escape(row["origin"]["words"] or "–")),
             ("predicted", markup.escape(row["tolerance"])),
@@ -272,7 +262,7 @@ def page(results: Sequence[Result], *, waiting: Sequence[str] = (), quick: bool 
 def _dots(result: Result) -> str:
     """One mark for each claim."""
     return "".join(
-        f'<span class="{_class(row["verdict"])}">{_MARKS[row["verdict"]][0]}</span>' for row in result.claims
+        f'<span class="{kind(row["verdict"])}">{MARKS[row["verdict"]][0]}</span>' for row in result.claims
     )
 
 
@@ -303,22 +293,11 @@ def _claim(row: Mapping[str, Any]) -> str:
     ]
     pairs += [("no control", row["needs_no_control"])]
     body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs if value)
-    mark = _MARKS[row["verdict"]][0]
-    verdict = f'<span class="{_class(row["verdict"])}">{mark} {escape(said(row))}</span>'
+    mark = MARKS[row["verdict"]][0]
+    verdict = f'<span class="{kind(row["verdict"])}">{mark} {escape(said(row))}</span>'
     statement = f"<p>{escape(row['statement'])} {verdict}</p>"
     return f'<div class=claim id="{escape(row["id"])}">{statement}<dl>{body}</dl></div>\n'
 
-
-def _class(verdict: str) -> str:
-    return verdict.split()[-1]
-
-
-_MARKS = {
-    "holds": ("✓", "green"),
-    "holds only if": ("~", "yellow"),
-    "fails": ("✗", "red"),
-    "open": ("?", "blue"),
-}
 
 _CSS = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}

@@ -145,12 +145,10 @@ def reproduce(
       ValueError: an unknown study or claim, `out` is a file or in use by another run, `data` is no folder, or jobs
         below 1.
     """
-    out, console = Path(out), console or Console()
+    out, console = _files.folder("out", out), console or Console()
     measured = None if data is None else Path(data)
     if measured is not None and not measured.is_dir():
         raise ValueError(f"data: {str(measured)!r} is no folder; must be one that holds measured runs")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"out: {str(out)!r} is a file; must be a folder or not exist yet")
     if jobs is not None:
         _check.integer("jobs", jobs, low=1)
     for name in names:
