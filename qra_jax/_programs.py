@@ -6,14 +6,18 @@ import contextlib
 import functools
 import hashlib
 import os
+import pickle
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import export
+import jaxlib
+import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
+from jax.experimental import serialize_executable
 
 from qra_jax import _files
 
@@ -75,13 +79,20 @@ def brief(*static: str, batches: bool = False) -> Callable[[Callable[..., Any]],
     return decorate
 
 
-def kept(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit` with little effort, as in [`brief`][], whose trace is kept beside JAX's compilation cache.
+def array(value: Any) -> Any:
+    """`jnp.asarray`, but that numbers of NumPy are put on the device without a program, the first of which is slow."""
+    plain = isinstance(value, np.ndarray) and not _traced()
+    return jax.device_put(value) if plain else jnp.asarray(value)
 
-    JAX's cache spares a later process the compiling, not the tracing, which takes longer once that is spared. Here
-    the traced program is a file too (StableHLO, by `jax.export`), found by the source of this package, the version of
-    JAX, and the shapes and dtypes of the arguments. Inside another transformation, on another device than the default
-    one, and where the cache is off or its folder cannot be used, this is plain `jax.jit`.
+
+def kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` with little effort, as in [`brief`][], whose compiled program is a file beside JAX's own cache.
+
+    JAX's cache spares a later process the compiling, not the tracing and lowering that find the program in it; these
+    take longer once that is spared. Here a program is found by the source of this package, the versions and the
+    configuration of JAX, the processor, and the shapes and dtypes of the arguments. Inside another transformation, on
+    another device than the first CPU, and where the cache is off or its folder cannot be used, this is plain
+    `jax.jit`.
 
     Args:
       function: of pytrees of arrays; its result is one of built-in containers.
@@ -95,23 +106,23 @@ def kept(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         folder = _folder()
-        if folder is None or _traced() or not all(map(_ordinary, leaves)):
+        cpu = jax.default_backend() == "cpu"
+        if folder is None or not cpu or _traced() or not all(map(_ordinary, leaves)):
             return plain(*args)
-        shapes = [f"{jnp.result_type(leaf)}{jnp.shape(leaf)}" for leaf in leaves]
-        told = (
-            jax.__version__,
-            jax.default_backend(),
-            str(jax.config.values["jax_enable_x64"]),
-            str(tree),
-            *shapes,
-        )
+        leaves = [
+            leaf if isinstance(leaf, jax.Array) else np.asarray(leaf, jnp.result_type(leaf))
+            for leaf in leaves
+        ]
+        shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in leaves]
+        told = (*_machine(), str(sorted(jax.config.values.items())), str(tree), *shapes)
         if told not in programs:
             key = hashlib.sha256("\n".join((_SOURCE, *told)).encode()).hexdigest()[:32]
-            file = folder / f"{function.__module__}.{function.__name__}-{key}.hlo"
-            on_leaves = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)))
-            effort = LITTLE if jax.default_backend() == "cpu" else None
-            program = _read(file) or _write(file, on_leaves, leaves)
-            programs[told] = jax.jit(program, compiler_options=effort)
+            file = folder / f"{function.__module__}.{function.__name__}-{key}.program"
+
+            def kept_program(*leaves: Any) -> Any:
+                return function(*jax.tree.unflatten(tree, leaves))
+
+            programs[told] = _read(file) or _write(file, kept_program, leaves)
         return programs[told](*leaves)
 
     return call
@@ -127,14 +138,14 @@ def _folder() -> Path | None:
 
 def _traced() -> bool:
     """Whether another function is being traced, also where none of its numbers are among the arguments."""
-    return isinstance(jnp.zeros(()), Tracer)
+    return isinstance(jax.device_put(np.zeros(())), Tracer)
 
 
 def _ordinary(leaf: Any) -> bool:
     """Whether an argument is known, or static, and lies where programs run unless told otherwise."""
     if isinstance(leaf, Tracer) or jax.config.values["jax_default_device"] is not None:
         return False
-    return not isinstance(leaf, jax.Array) or [d.platform for d in leaf.devices()] == [jax.default_backend()]
+    return not isinstance(leaf, jax.Array) or leaf.devices() == {jax.devices()[0]}
 
 
 def _source() -> str:
@@ -158,14 +169,35 @@ def _read(file: Path) -> Callable[..., Any] | None:
     checksum, program = content[:32], content[32:]
     if hashlib.sha256(program).digest() != checksum:
         return None
-    return export.deserialize(bytearray(program)).call
+    return serialize_executable.deserialize_and_load(
+        *pickle.loads(program), execution_devices=jax.devices()[:1]
+    )
 
 
-def _write(file: Path, function: Any, leaves: list[Any]) -> Callable[..., Any]:
-    """Trace a program and keep it; not where it cannot be written, or its source has been edited meanwhile."""
-    program = export.export(function)(*leaves)
-    content = bytes(program.serialize())
+def _write(file: Path, function: Callable[..., Any], leaves: list[Any]) -> Callable[..., Any]:
+    """Compile a program and keep it; not where it cannot be written, or its source has been edited meanwhile.
+
+    It must not have been in JAX's own cache: what has been read from there lacks functions once it is written again.
+    """
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+    least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", np.inf)
+    try:
+        program = jax.jit(function, compiler_options=LITTLE).lower(*shapes).compile()
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+    content = pickle.dumps(serialize_executable.serialize(program))
     if _source() == _SOURCE:
         with contextlib.suppress(OSError):
             _files.write(file, hashlib.sha256(content).digest() + content)
-    return program.call
+    return program
+
+
+@functools.cache
+def _machine() -> tuple[str, ...]:
+    """What machine code depends on, beside its source: versions, flags of the compiler, the processor."""
+    processor = platform.processor()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as told:
+        processor = next((line for line in told if line.startswith(("flags", "Features"))), processor)
+    versions = jax.__version__, jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
+    return *versions, os.environ.get("XLA_FLAGS", ""), platform.machine(), processor

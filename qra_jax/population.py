@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+import scipy  # whose parts are loaded where they are used
+from scipy import special
 
 from qra_jax import _check
 
@@ -147,7 +148,7 @@ class Population:
         def gap(logs: np.ndarray) -> np.ndarray:
             return special.logit(np.clip(curve(logs), 1e-12, 1 - 1e-12)) - special.logit(found)
 
-        best = optimize.least_squares(gap, np.zeros(2), bounds=(-9.0, 9.0))
+        best = scipy.optimize.least_squares(gap, np.zeros(2), bounds=(-9.0, 9.0))
         (a, b), off = np.exp(best.x), float(np.abs(curve(best.x) - found).max())
         return cls.beta(
             a, b, f"a beta distribution, a = {a:.3g}, b = {b:.3g}, by pass@k (within {off:.2g} of it)"
@@ -190,7 +191,7 @@ class Population:
             return -float(value), -np.array(slope)
 
         options = {"bounds": [(-9.0, 9.0)] * 2, "jac": True, "options": {"ftol": 1e-14, "gtol": 1e-10}}
-        best = optimize.minimize(loss, np.log([mean, 1 - mean]), **options)
+        best = scipy.optimize.minimize(loss, np.log([mean, 1 - mean]), **options)
         a, b = np.exp(best.x)
         few = f"{n.min():g}" if np.ptp(n) == 0 else f"{n.min():g} to {n.max():g}"
         said = f"a beta distribution, a = {a:.3g}, b = {b:.3g}, by {k.size} questions of {few} tries"
@@ -220,7 +221,9 @@ class Population:
         low, high = -4.0, 6.0
         if more(high) >= 0:
             return cls.of([mean], f"equal questions of {mean:.3g}")
-        spread = float(np.exp(optimize.root_scalar(more, bracket=(low, high)).root if more(low) > 0 else low))
+        spread = float(
+            np.exp(scipy.optimize.root_scalar(more, bracket=(low, high)).root if more(low) > 0 else low)
+        )
         a, b = mean * spread, (1 - mean) * spread
         return cls.beta(a, b, f"a beta distribution, a = {a:.3g}, b = {b:.3g}, by accuracy and silent groups")
 
@@ -329,5 +332,7 @@ class Population:
             raise ValueError(
                 f"mean: {mean:.10g}; must be in ({least:.3g}, {most:.3g}), where a common shift takes it"
             )
-        found = optimize.root_scalar(lambda s: self.shifted(s).mean - mean, bracket=(-_FAR, _FAR), xtol=1e-12)
+        found = scipy.optimize.root_scalar(
+            lambda s: self.shifted(s).mean - mean, bracket=(-_FAR, _FAR), xtol=1e-12
+        )
         return float(found.root)

@@ -91,8 +91,8 @@ class Problem:
         if lengths is not None:
             lengths = _check.positive("lengths", lengths)
             _check.same_length("lengths", lengths, "ref", ref)
-        optional = (None if value is None else jnp.asarray(value) for value in (answers, lengths))
-        return cls(jnp.asarray(log_ref), jnp.asarray(success), *optional)
+        optional = (None if value is None else _programs.array(value) for value in (answers, lengths))
+        return cls(_programs.array(log_ref), _programs.array(success), *optional)
 
     def __repr__(self) -> str:
         log_ref, success = self.log_ref, self.success

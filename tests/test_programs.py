@@ -1,4 +1,4 @@
-"""Programs that outlive the process: traced once, read afterwards, and never in the way."""
+"""Programs that outlive the process: compiled once, read afterwards, and never in the way."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def check(answer, scale=2.0):
 
 
 def kept(folder):
-    return sorted(folder.glob("*.hlo"))
+    return sorted(folder.glob("*.program"))
 
 
 def test_the_second_process_traces_nothing(cache):
@@ -74,22 +74,58 @@ def another_source(patch):
     patch.setattr(_programs, "_SOURCE", "edited")
 
 
-def another_jax(patch):
-    patch.setattr(jax, "__version__", "9")
+def another_machine(patch):
+    told = _programs._machine()
+    patch.setattr(_programs, "_machine", lambda: (*told[:-1], "of another kind"))
 
 
 def another_backend(patch):
-    patch.setattr(_programs, "_ordinary", lambda leaf: True)
     patch.setattr(jax, "default_backend", lambda: "of another kind")
 
 
-@pytest.mark.parametrize("change", [another_source, another_jax, another_backend])
-def test_another_source_or_jax_or_backend_is_another_program(cache, monkeypatch, change):
+@pytest.mark.parametrize("change", [another_source, another_machine, another_backend])
+def test_another_source_or_machine_or_backend_is_another_program(cache, monkeypatch, change):
     process()[0](PAIR, jnp.array(2.0))
     change(monkeypatch)
     swap, traced = process()
     check(swap(PAIR, jnp.array(2.0)))
     assert traced, "traced again"
+
+
+def test_what_machine_code_depends_on_is_told(monkeypatch):
+    told = "\n".join(_programs._machine())
+    assert jax.__version__ in told
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
+    assert "fast_math" in "\n".join(_programs._machine.__wrapped__())
+
+
+def test_numbers_of_python_and_numpy_are_taken(cache):
+    for scale in (2.0, np.float64(2.0), np.asarray(2.0)):
+        swap, _ = process()
+        check(swap(PAIR, scale))
+    assert len(kept(cache)) == 1
+
+
+def test_what_is_in_the_cache_of_jax_can_be_kept_again(cache):
+    """A program that was read from there, and written once more, would lack functions."""
+
+    def solve():
+        return _programs.kept(diagnosis._solve.__wrapped__)(examples.worked(), jnp.asarray(0.99))
+
+    least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        first = jax.device_get(solve())
+        for file in kept(cache):
+            file.unlink()
+        jax.clear_caches()
+        solve()
+        assert kept(cache)
+        again = jax.device_get(solve())
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+    for name, value in first.items():
+        np.testing.assert_array_equal(again[name], value)
 
 
 def test_precision_is_part_of_a_program(cache):
@@ -159,7 +195,7 @@ def test_caches_on_other_machines_are_left_alone(monkeypatch, tmp_path):
     jax.config.update("jax_compilation_cache_dir", usual)
 
 
-def test_other_devices_have_programs_of_their_own(cache):
+def test_other_devices_are_left_to_jax(cache):
     with jax.default_device(jax.devices("cpu")[0]):
         swap, traced = process()
         check(swap(PAIR, jnp.array(2.0)))

@@ -88,15 +88,20 @@ def advise(command: Advise) -> int:
     from qra_jax.cli.actions import preset_of, report_preset
 
     preset = preset_of(command.config)  # starts JAX
-    from qra_jax import _check, plot
+    from qra_jax import _check
 
-    path = None if command.plot is None else writable("plot", plot.check_path("plot", command.plot))
-    if path is not None and not asked.ref:
-        raise ValueError("plot: given without ref; must be with patterns, whose runs are drawn")
+    path = None
+    if command.plot is not None:  # matplotlib only where it is needed
+        from qra_jax import plot
+
+        path = writable("plot", plot.check_path("plot", command.plot))
+        if not asked.ref:
+            raise ValueError("plot: given without ref; must be with patterns, whose runs are drawn")
     _check.integer("runs", command.runs, low=64)
     settings, asides = settings_of(command, preset, asked)
     answer = _answer(command, asked, settings, preset)
     if path is not None:
+        from qra_jax import plot
         from qra_jax.consult import advice_figure
 
         assert answer.advice is not None
@@ -195,20 +200,13 @@ def settings_of(command: Advise, preset: Any, asked: Asked) -> tuple[Hyperparame
 
 
 def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: Any) -> Answer:
-    """Everything that can be said."""
+    """Everything that can be said; what is slow to load is loaded for what is asked."""
     from dataclasses import replace
 
     import jax
 
     from qra_jax import consult
-    from qra_jax.consult import (
-        advice_report,
-        alternatives,
-        examination,
-        inputs as brought,
-        outlook,
-        recipe_map,
-    )
+    from qra_jax.consult import advice_report, inputs as brought
 
     questions = command.batch_prompts
     if questions is None and preset is not None:
@@ -223,6 +221,8 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     if asked.population is not None and asked.population.constant not in (0.0, 1.0):
         coverage = {k: asked.population.pass_at(k) for k in COVERAGE}
         budget = settings.group_size * questions * settings.steps
+        from qra_jax.consult import recipe_map
+
         answer.recipe = recipe_map.recommend(coverage, demonstrations=command.demonstrations, rollouts=budget)
     if (settings.clip_low, settings.clip_high) != (None, None) and not settings.clips:
         answer.careful.append("With one epoch on fresh rollouts all ratios are one: the clip never acts.")
@@ -234,6 +234,8 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
             f"Read: {log.points.name}, {len(log.points.steps)} points of {log.points.column}; accuracy {log.start:.3g} "
             f"→ {log.end:.3g} ± {math.hypot(*log.error):.1g} in {log.steps:.6g} steps."
         )
+        from qra_jax.consult import examination
+
         try:
             answer.examination = examination.examine(
                 log.signals, group_size=settings.group_size, beta=settings.beta or None
@@ -248,6 +250,8 @@ def _answer(command: Advise, asked: Asked, settings: Hyperparameters, preset: An
     if asked.population is not None:
         if (constant := asked.population.constant) in (0.0, 1.0):
             answer.careful.append(advice_report.nothing(constant))
+        from qra_jax.consult import alternatives, outlook
+
         answer.outlook = outlook.outlook(asked.population, settings, questions, eta, command.seed)
         answer.others = alternatives.alternatives(answer.outlook, command.seed)
     if problem is not None:
@@ -277,13 +281,8 @@ def eta_of(
       preset: a trainer's configuration, or `None`.
       problem: the patterns, or `None`.
     """
-    from qra_jax import orbit
-    from qra_jax.consult import outlook, rates
-    from qra_jax.consult.examination import FAST
-    from qra_jax.population import Population
-    from qra_jax.reward import verifiable
+    from qra_jax.consult import rates
 
-    steps = settings.steps * settings.epochs
     if command.eta is not None:
         careful = []
         if 0 < command.eta < LOGIT:
@@ -292,6 +291,13 @@ def eta_of(
                 f"optimizer of a network: of that give --lr {command.eta:.3g}, or --went START END."
             )
         return rates.given(command.eta), careful
+    from qra_jax import orbit
+    from qra_jax.consult import outlook
+    from qra_jax.consult.examination import FAST
+    from qra_jax.population import Population
+    from qra_jax.reward import verifiable
+
+    steps = settings.steps * settings.epochs
     if command.went:
         start, end = command.went
         if not 0 < start < 1:

@@ -174,8 +174,8 @@ def _dose(problem: Problem, target: float) -> SftDose | None:
     log_s = theory.sft_log_dose(problem)
     if not np.isfinite(log_s):
         return None
-    log_policy, log_time = jax.device_get(_fine_tune(problem, jnp.asarray(log_s, problem.log_ref.dtype)))
-    tuned = replace(problem, log_ref=jnp.asarray(log_policy))
+    log_policy, log_time = jax.device_get(_fine_tune(problem, np.asarray(log_s, problem.log_ref.dtype)))
+    tuned = replace(problem, log_ref=_programs.array(log_policy))
     after = dict(zip(SETTINGS, _solution(tuned, target)["target_log_time"].tolist(), strict=True))
     mass = float(np.exp(log_policy[_best(problem)]))
     return SftDose(float(log_time), mass, after)
@@ -199,7 +199,7 @@ def _times(solution: dict[str, np.ndarray]) -> dict[str, Times]:
 
 
 def _solution(problem: Problem, target: float) -> dict[str, np.ndarray]:
-    return jax.device_get(_solve(problem, jnp.asarray(target, problem.log_ref.dtype)))
+    return jax.device_get(_solve(problem, np.asarray(target, problem.log_ref.dtype)))
 
 
 @_programs.kept

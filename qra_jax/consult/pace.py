@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import integrate, special
+import scipy  # whose parts are loaded where they are used
+from scipy import special
 
 from qra_jax import _check
 from qra_jax.algorithm import Algorithm
@@ -102,7 +103,7 @@ class Pace:
         speed = self.at("speed", s) * np.sign(end)
         if (speed <= 0).any():
             return np.inf
-        return float(integrate.simpson(1 / speed, x=np.abs(s)))
+        return float(scipy.integrate.simpson(1 / speed, x=np.abs(s)))
 
     def paths(
         self,

@@ -278,7 +278,7 @@ def _run(
         ready_made=made,
         metrics=tuple((name, Function(function)) for name, function in metrics),
         choice=choice,
-        fused=fused.available(),
+        fused=mode == "sampled" and fused.available(),
     )
     if not made:
         plan = replace(plan, optimizer=Function(optimizer))  # pyright: ignore[reportArgumentType]
