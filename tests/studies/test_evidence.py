@@ -482,6 +482,26 @@ def test_distance_of_distributions():
     assert lab.distance("laws", x * np.nan, y, ("one", "two")).below(0.1).decide(0.01).kind == "open"
 
 
+def test_resamplings_may_be_taken_together():
+    rng = np.random.default_rng(0)
+    members = {"seed": np.arange(8), "arm": ["a", "b"]}
+    one = xr.DataArray(rng.exponential(size=(2, 8, 3)), dims=("arm", "seed", "task"), coords=members)
+    other = xr.DataArray(rng.exponential(size=(8, 3)), dims=("seed", "task"), coords={"seed": np.arange(8)})
+
+    def over(one, other):
+        return one.mean("seed", skipna=False) / other.mean("seed", skipna=False)
+
+    found = [
+        statistic("x", over, one, other, to=np.log, back=np.exp, together=together)
+        for together in (False, True)
+    ]
+    assert found[1].value.dims == ("arm", "task")
+    for each, together in zip(*(estimate.interval(0.05) for estimate in found), strict=True):
+        np.testing.assert_allclose(each, together, rtol=1e-13)
+    alone = statistic("x", over, one.isel(seed=[0]), other.isel(seed=[0]), together=True)
+    assert np.isinf(alone.interval(0.05)[1]).all()
+
+
 def test_a_pooled_share_counts_members_by_what_they_hold():
     rng = np.random.default_rng(0)
     whole = xr.DataArray(rng.exponential(size=(2, 40)), dims=("arm", "seed"))

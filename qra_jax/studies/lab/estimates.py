@@ -237,6 +237,7 @@ def statistic(
     draws: int = 400,
     to: Callable[[Any], Any] | None = None,
     back: Callable[[Any], Any] | None = None,
+    together: bool = False,
 ) -> Estimate:
     """Any statistic of members, with an interval from resampling them (bootstrap error, Student's quantile).
 
@@ -248,6 +249,8 @@ def statistic(
       draws: resamplings, ≥ 200: the error of the error is 1/√(2·draws) of it.
       to: a transformation in which the statistic is nearly normal.
       back: its inverse.
+      together: the function reduces along `over` alone and leaves other dimensions as they are: it is called once
+        for all resamplings, in place of once for each.
 
     Returns:
       The estimate; infinitely wide for a single member.
@@ -257,11 +260,16 @@ def statistic(
     n = arrays[0].sizes[over]
     value = xr.DataArray(function(*arrays)).astype(float)
     random = np.random.default_rng(0)
-    drawn = [random.integers(0, n, n) for _ in range(draws if n > 1 else 0)]
-    again = [to(xr.DataArray(function(*(array.isel({over: i}) for array in arrays)))) for i in drawn]
+    drawn = xr.DataArray([random.integers(0, n, n) for _ in range(draws)], dims=("_draw", over))
     error = value * 0 + math.inf
-    if again:  # resampling n of n understates the variance by (n − 1)/n
-        scatter = xr.concat(again, "_draw", join="exact").std("_draw", ddof=1, skipna=False)
+    if n > 1:  # resampling n of n understates the variance by (n − 1)/n
+        if together:
+            plainly = [array.drop_vars(over, errors="ignore") for array in arrays]
+            again = to(xr.DataArray(function(*(array.isel({over: drawn}) for array in plainly))))
+        else:
+            each = [function(*(array.isel({over: i.values}) for array in arrays)) for i in drawn]
+            again = xr.concat([to(xr.DataArray(one)) for one in each], "_draw", join="exact")
+        scatter = again.std("_draw", ddof=1, skipna=False)
         error = _scatter(xr.DataArray(scatter) * math.sqrt(n / (n - 1)), abs(to(value)))
     plain = measured(quantity, to(value), error, n=n, freedom=float(max(n - 1, 1)))
 
@@ -293,7 +301,7 @@ def pooled_share(quantity: str, part: xr.DataArray, whole: xr.DataArray, over: s
         total = whole.sum(over, skipna=False)
         return part.sum(over, skipna=False) / total.where(total != 0)
 
-    return statistic(quantity, pooled, part, whole, over=over).as_percent()
+    return statistic(quantity, pooled, part, whole, over=over, together=True).as_percent()
 
 
 def correlation(quantity: str, first: xr.DataArray, second: xr.DataArray, over: str = "seed") -> Estimate:

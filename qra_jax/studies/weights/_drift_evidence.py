@@ -58,7 +58,7 @@ def spread(data: lab.Data, pair: str, *, per_gain: bool = False) -> lab.Evidence
 
     arrays = [x.sel(pair=name, drop=True) for x in (apart, gain) for name in (pair, GRPO)]
     name = f"mean difference of two runs{' per gain' * per_gain} / GRPO's"
-    return lab.statistic(name, ratio, *arrays, to=np.log, back=np.exp).below(FEWER)
+    return lab.statistic(name, ratio, *arrays, to=np.log, back=np.exp, together=True).below(FEWER)
 
 
 def covers(data: lab.Data, arm: str, *, than: str = GRPO, other: int = TRIES) -> lab.Evidence:
@@ -89,7 +89,8 @@ def drifts_per_gain(data: lab.Data, arm: str) -> lab.Evidence:
         return far / other * (whole.where(whole > 0) / gain.where(gain > 0))
 
     words = "mean KL to the base per mean gain / GRPO's"
-    pooled = lab.statistic(words, ratio, *kl, own - start, grpo - start, to=np.log, back=np.exp)
+    gains = own - start, grpo - start
+    pooled = lab.statistic(words, ratio, *kl, *gains, to=np.log, back=np.exp, together=True)
     return pooled.above(MORE).per("task", "kind")
 
 

@@ -126,7 +126,8 @@ def drifted(data: lab.Data, arm: str, than: str = PLAIN) -> lab.Estimate:
         return own.mean("seed", skipna=False) / other.mean("seed", skipna=False)
 
     words = f"mean drift of features at the end, {arm}, over that of {than}"
-    return lab.statistic(words, over, own, other, to=lambda x: np.log(np.maximum(x, TINY)), back=np.exp)
+    to = {"to": lambda x: np.log(np.maximum(x, TINY)), "back": np.exp}
+    return lab.statistic(words, over, own, other, **to, together=True)
 
 
 def _drift(data: lab.Data, arm: str) -> xr.DataArray:
