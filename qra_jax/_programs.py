@@ -30,6 +30,9 @@ others' (jax 0.10.2, seen by `test_events_at_vertices_are_not_missed`).
 if jax.__version_info__ < (0, 11):  # later ones have no choice of emitters
     LITTLE["xla_cpu_use_fusion_emitters"] = False
 
+MOST = 32
+"""Compiled programs of a function that are kept: each is a megabyte or two, of one version of the source."""
+
 
 def little_effort() -> None:
     """Let the compiler take little effort in the whole of this process, which has used no device yet.
@@ -190,6 +193,9 @@ def _write(file: Path, function: Callable[..., Any], leaves: list[Any]) -> Calla
     if _source() == _SOURCE:
         with contextlib.suppress(OSError):
             _files.write(file, hashlib.sha256(content).digest() + content)
+            others = file.parent.glob(f"{file.name.rpartition('-')[0]}-*.program")
+            for old in sorted(others, key=lambda one: one.stat().st_mtime)[:-MOST]:
+                old.unlink(missing_ok=True)
     return program
 
 

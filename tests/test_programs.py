@@ -1,5 +1,6 @@
 """Programs that outlive the process: compiled once, read afterwards, and never in the way."""
 
+import os
 from dataclasses import dataclass
 
 import jax
@@ -147,6 +148,18 @@ def test_source_edited_in_the_meantime_is_not_kept(cache, monkeypatch):
     check(swap(PAIR, jnp.array(2.0)))
     assert traced
     assert not kept(cache)
+
+
+def test_the_oldest_programs_go(cache, monkeypatch):
+    monkeypatch.setattr(_programs, "MOST", 2)
+    swap, _ = process()
+    found = []
+    for n in (1, 2, 3):
+        swap(Pair(jnp.ones(n), jnp.ones(n)), 2.0)
+        found += [file for file in kept(cache) if file not in found]
+        os.utime(found[-1], (n, n))
+    assert len(found) == 3
+    assert kept(cache) == sorted(found[1:])
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
