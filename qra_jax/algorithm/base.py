@@ -25,7 +25,7 @@ import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jaxtyping import Array, Bool, Float
 
-from qra_jax import _bernstein, _check, _pytrees, _show
+from qra_jax import _bernstein, _check, _programs, _pytrees, _show
 from qra_jax._bernstein import bernstein, not_silent
 
 Params = dict[str, Any]
@@ -142,6 +142,7 @@ class Algorithm:
         """Whether weights depend on how long the rollouts are."""
         return self.by_length or self.normalize != "constant"
 
+    @_programs.brief()
     def weights(
         self,
         rewards: Float[Array, " group"],
@@ -200,6 +201,7 @@ class Algorithm:
         tables = self.tables()
         return tables.right[1:] - tables.wrong[:-1]
 
+    @_programs.brief()
     def clock(self, mean: Float[Array, "*b"], miss: Float[Array, "*b"] | None = None) -> Float[Array, "*b"]:
         """Exact mean speed c(ρ) along the orbit for binary rewards.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check, expectation
+from qra_jax import _check, _programs, expectation
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.algorithm.preference import best_and_worst, law_weights, right_and_wrong
 from qra_jax.geometry import GEOMETRIES, ascend
@@ -59,10 +59,22 @@ def drift(
     """
     chex.assert_rank(log_policy, 1)
     chex.assert_equal_shape([log_policy, problem.log_ref])
+    return _drift(problem, log_policy, algorithm, reward, tuple(regularizers), geometry=geometry)
+
+
+@_programs.brief("geometry")
+def _drift(
+    problem: Problem,
+    log_policy: Patterns,
+    algorithm: Algorithm,
+    reward: Reward,
+    regularizers: tuple[Regularizer, ...],
+    *,
+    geometry: str,
+) -> Patterns:
     alive = ~jnp.isneginf(log_policy)
-    return velocity_function(problem, alive, algorithm, reward, regularizers, geometry)(
-        jnp.exp(log_policy), log_policy
-    )
+    velocity = velocity_function(problem, alive, algorithm, reward, regularizers, geometry)
+    return velocity(jnp.exp(log_policy), log_policy)
 
 
 def velocity_function(

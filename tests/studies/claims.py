@@ -1,4 +1,7 @@
-"""Every claim can fail: mutations of a study's quick data that turn each of its verdicts, and that leave it open."""
+"""Every claim can fail: mutations of a study's quick data that turn each of its verdicts, and that leave it open.
+
+Data are those of a finished run with the present source (`QRA_ARTIFACTS`), otherwise recorded ones, otherwise new.
+"""
 
 import functools
 import importlib
@@ -9,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from qra_jax.studies.lab import Bank, store
+from tests.studies import record
 
 KINDS = {"holds": ("holds", "holds only if"), "fails": ("fails",), "open": ("open",)}
 
 
 @functools.cache
 def quick(study):
-    """The quick data of a study: those of a finished run where its fingerprints agree, otherwise computed and kept."""
+    """The quick data of a study: of a finished run where fingerprints agree, recorded, or computed and kept."""
     places = [Path(os.environ[name]) for name in ("QRA_ARTIFACTS",) if name in os.environ]
     places.append(Path(tempfile.gettempdir()) / "qra-jax-studies")
     prints = study.fingerprints(quick=True)
@@ -26,6 +30,9 @@ def quick(study):
             path = store.path(place / study.name, name, print_)
             if name not in known and path.is_file():
                 known[name] = store.read(path)
+    for name in prints:
+        if name not in known and (path := record.path(study.name, name)).is_file():
+            known[name] = record.read(path)
     return study.compute(
         quick=True,
         known=known,
@@ -61,7 +68,13 @@ def tables(subject):
 @functools.cache
 def findings(study):
     """What the quick data say, by claim."""
-    return {finding.claim.id: finding for finding in study.judge(quick(study))}
+    try:
+        return {finding.claim.id: finding for finding in study.judge(quick(study))}
+    except Exception as error:
+        error.add_note(
+            f"If the data of {study.name} have another form now: python -m tests.studies.record --help"
+        )
+        raise
 
 
 def check(study, claim, kind, mutate):
