@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qra_jax import _check, expectation, training
+from qra_jax import _check, _programs, expectation, training
 from qra_jax.algorithm import Algorithm, reinforce
 from qra_jax.flow.velocity import velocity_function
 from qra_jax.problem import Problem
@@ -74,7 +74,19 @@ def mean_update(
 
     Reference: Sutton et al. 2000 (policy gradient theorem).
     """
-    log_policy = _policy(tree, log_policy)
+    check(tree, algorithm, reward, credit, "flow")
+    return _mean_update(tree, _policy(tree, log_policy), algorithm, reward, tuple(regularizers), credit)
+
+
+@_programs.brief()
+def _mean_update(
+    tree: Tree,
+    log_policy: Array,
+    algorithm: Algorithm,
+    reward: Reward,
+    regularizers: tuple[Regularizer, ...],
+    credit: Credit,
+) -> Array:
     return update_function(tree, algorithm, reward, regularizers, credit)(log_policy)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from qra_jax import _programs
 from qra_jax.reward import Reward, verifiable
 from qra_jax.tree.model import Tree
 
@@ -26,6 +27,7 @@ class Values(NamedTuple):
     """Entropy of the next step in nats."""
 
 
+@_programs.brief()
 def values(
     tree: Tree, log_policy: Float[Array, " steps"] | None = None, *, reward: Reward = _VERIFIABLE
 ) -> Values:

@@ -100,7 +100,7 @@ def computed(tmp_path):
 
 def run(out, names=(), **options):
     console = Console(width=200, file=io.StringIO())
-    status = runner.reproduce(names, out=out, console=console, **options)
+    status = runner.reproduce(names, out=out, console=console, **{"jobs": 1, **options})
     return status, console.file.getvalue()
 
 
@@ -272,8 +272,12 @@ def test_an_interrupt_keeps_what_is_there(fakes, tmp_path):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Thread(target=interrupt, daemon=True).start()
-    status, text = run(out, jobs=2)
+    try:
+        status, text = run(out, jobs=2)
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert status == 130
     assert "interrupted" in text
     assert "Two is" in text

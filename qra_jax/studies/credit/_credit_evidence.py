@@ -44,7 +44,7 @@ def one_mean(data: lab.Data, arms: list[str]) -> lab.Evidence:
 
 def against(words: str, rival: xr.DataArray, steps: xr.DataArray) -> lab.Estimate:
     """How many times the steps a rival needs, in logarithms."""
-    return lab.statistic(f"log of how many times the steps {words}", gain, rival, steps)
+    return lab.statistic(f"log of how many times the steps {words}", gain, rival, steps, together=True)
 
 
 def at_small_rate(data: lab.Data, arms: list[str]) -> lab.Evidence:

@@ -221,7 +221,7 @@ def _sooner(data: lab.Data, first: Pair, second: Pair, trees: Sequence[str] = TR
         return one.mean("seed", skipna=False) / other.mean("seed", skipna=False)
 
     times = -tuned(data, speed, *first), -tuned(data, speed, *second)
-    return lab.statistic(words, over, *times, to=np.log, back=np.exp).below(SOONER).per("tree")
+    return lab.statistic(words, over, *times, to=np.log, back=np.exp, together=True).below(SOONER).per("tree")
 
 
 @study.claim(

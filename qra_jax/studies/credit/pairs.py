@@ -152,7 +152,9 @@ def _ratio(words: str, steps: xr.DataArray, rule: str) -> lab.Estimate:
         log: Any = np.log(_rollouts_kept.mean_steps(steps))
         return log.sel(rule=rule, drop=True) - log.sel(rule="pairs", drop=True)
 
-    return lab.statistic(f"log of the steps of {rule} over those of pairs, {words}", gain, steps)
+    return lab.statistic(
+        f"log of the steps of {rule} over those of pairs, {words}", gain, steps, together=True
+    )
 
 
 def _smallest(data: lab.Data, rule: str) -> lab.Evidence:

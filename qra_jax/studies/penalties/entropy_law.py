@@ -78,7 +78,7 @@ def _averages(data: lab.Data, accuracy: xr.DataArray, line: bool = False) -> lab
         return _r2(np.exp(h), r) - (_r2(h, r) if line else 0.0)
 
     words = "R² of the law (a > 0), averages" + " − that of a line in H" * line
-    return lab.statistic(words, law, data.runs.entropy, accuracy, over="question")
+    return lab.statistic(words, law, data.runs.entropy, accuracy, over="question", together=True)
 
 
 def _next(values: xr.DataArray, dim: str) -> xr.DataArray:
@@ -159,7 +159,7 @@ def _foretold(data: lab.Data, of: Callable[[Any], Any], exact: bool = False) -> 
     if exact:
         h = h.mean("question").broadcast_like(h)
         r = 1 - np.exp(h) / 10
-    return lab.statistic("error of the end ÷ gain", error, h, r, over="question")
+    return lab.statistic("error of the end ÷ gain", error, h, r, over="question", together=True)
 
 
 @study.claim(

@@ -165,7 +165,7 @@ def _error(data: lab.Data, kind: str, value: str) -> lab.Evidence:
     own, to = data.unseen.sel(kind=kind), {"to": np.log, "back": np.exp}
     root = lambda x: np.sqrt((x**2).mean("population", skipna=False))  # noqa: E731
     words, missed = "root mean square error of the exponent", own.true - own[value]
-    return lab.statistic(words, root, missed, over="population", **to).below(SHARP)
+    return lab.statistic(words, root, missed, over="population", **to, together=True).below(SHARP)
 
 
 @study.claim(
