@@ -37,7 +37,7 @@ JOBS: dict[str, list[str]] = {
     "help": ["qra", "--help"],
     "solve": ["qra", "solve", *WORKED],
     "advise": ["qra", *ADVISED],
-    "README": ["script", "README.md"],
+    "README": ["document", "README.md"],
     "example": ["script", "benchmarks/_startup_example.py"],
     "notebook 01": ["notebook", "notebooks/01_quickstart.ipynb"],
     "notebook 05": ["notebook", "notebooks/05_which_hyperparameters.ipynb"],
@@ -72,7 +72,9 @@ def child(words: list[str]) -> None:
 
                 status = qra(rest)
             elif kind == "script":
-                script(Path(rest[0]))
+                runpy.run_path(rest[0], run_name="__main__")
+            elif kind == "document":
+                document(ROOT / rest[0])
             else:
                 notebook(Path(rest[0]))
     finally:
@@ -81,15 +83,12 @@ def child(words: list[str]) -> None:
     sys.exit(status)
 
 
-def script(path: Path) -> None:
-    """Run a script, or the first example of this checkout's document of that name, in a folder of its own."""
-    if path.suffix == ".py":
-        runpy.run_path(str(path), run_name="__main__")
-        return
-    code = (ROOT / path).read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+def document(path: Path) -> None:
+    """Run the first example of a document of this checkout, in a folder of its own."""
+    code = path.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     os.environ["MPLBACKEND"] = "agg"
-    os.chdir(tempfile.mkdtemp())
-    exec(compile(code, str(path), "exec"), {"__name__": "__main__"})
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        exec(compile(code, str(path), "exec"), {"__name__": "__main__"})
 
 
 def notebook(path: Path) -> None:

@@ -8,7 +8,10 @@ import hashlib
 import os
 import pickle
 import platform
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import jaxlib
 import numpy as np
 from jax.core import Tracer  # pyright: ignore[reportMissingImports]
 from jax.experimental import serialize_executable
+from jax.extend.core import get_opaque_trace_state
 
 from qra_jax import _files
 
@@ -31,7 +35,9 @@ if jax.__version_info__ < (0, 11):  # later ones have no choice of emitters
     LITTLE["xla_cpu_use_fusion_emitters"] = False
 
 MOST = 32
-"""Compiled programs of a function that are kept: each is a megabyte or two, of one version of the source."""
+"""How many compiled programs of one function are kept, of a megabyte or two each."""
+INDIFFERENT = ("cache", "log", "traceback")
+"""Words in the names of settings of JAX on which no program depends."""
 
 
 def little_effort() -> None:
@@ -53,12 +59,13 @@ def little_effort() -> None:
 def brief(*static: str, batches: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`jax.jit` for functions of one problem, which run for milliseconds and compile for seconds.
 
-    Where all arguments are known, on a CPU, the compiler takes little effort. Inside another transformation, so in
-    every batch, and on other devices, this is `jax.jit`. The last digit may differ between the two.
+    Outside of all transformations, on a CPU, the compiler takes little effort. Inside one, so in every batch, and on
+    other devices, this is `jax.jit`. The last digit may differ between the two.
 
     Args:
       *static: names of static arguments.
       batches: also under `jax.vmap` and derivatives, where large batches run briefly, too; never inside `jax.jit`.
+        For functions whose arguments enclose nothing.
 
     Returns:
       A decorator.
@@ -73,9 +80,8 @@ def brief(*static: str, batches: bool = False) -> Callable[[Callable[..., Any]],
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            cpu = jax.default_backend() == "cpu"
-            alone = batches or all(map(_ordinary, jax.tree.leaves((args, kwargs))))
-            return (little if cpu and alone and not _traced() else whole)(*args, **kwargs)
+            alone = not _inside_jit() if batches else _outside() and _all_here((args, kwargs))
+            return (little if alone and jax.default_backend() == "cpu" else whole)(*args, **kwargs)
 
         return call
 
@@ -83,50 +89,50 @@ def brief(*static: str, batches: bool = False) -> Callable[[Callable[..., Any]],
 
 
 def array(value: Any) -> Any:
-    """`jnp.asarray`, but that numbers of NumPy are put on the device without a program, the first of which is slow."""
-    plain = isinstance(value, np.ndarray) and not _traced()
-    return jax.device_put(value) if plain else jnp.asarray(value)
+    """`jnp.asarray`, but that NumPy's numbers are copied to the device without a program: the first one is slow."""
+    if not isinstance(value, np.ndarray) or _inside_jit():
+        return jnp.asarray(value)
+    return jax.device_put(np.array(value))  # a copy, as JAX may keep what it is given
 
 
 def kept(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit` with little effort, as in [`brief`][], whose compiled program is a file beside JAX's own cache.
+    """A [`brief`][] program that outlives the process: machine code in a file beside JAX's own cache.
 
     JAX's cache spares a later process the compiling, not the tracing and lowering that find the program in it; these
     take longer once that is spared. Here a program is found by the source of this package, the versions and the
-    configuration of JAX, the processor, and the shapes and dtypes of the arguments. Inside another transformation, on
-    another device than the first CPU, and where the cache is off or its folder cannot be used, this is plain
-    `jax.jit`.
+    configuration of JAX, the processor, and the shapes and dtypes of the arguments. Inside a transformation, on
+    another device than the first CPU, and where the cache is off or its folder cannot be used, it is only brief. Like
+    JAX's cache, the folder must be one that nobody else writes to.
 
     Args:
-      function: of pytrees of arrays; its result is one of built-in containers.
+      function: of pytrees of arrays; its result is one of built-in containers. Numbers are taken as arrays.
 
     Returns:
       The same function, compiled.
     """
-    plain, programs = jax.jit(function), {}
+    plain, programs = brief()(function), {}
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        leaves, tree = jax.tree.flatten(args)
         folder = _folder()
-        cpu = jax.default_backend() == "cpu"
-        if folder is None or not cpu or _traced() or not all(map(_ordinary, leaves)):
+        if folder is None or jax.default_backend() != "cpu" or not _outside() or not _all_here(args):
             return plain(*args)
+        leaves, tree = jax.tree.flatten(args)
         leaves = [
             leaf if isinstance(leaf, jax.Array) else np.asarray(leaf, jnp.result_type(leaf))
             for leaf in leaves
         ]
-        shapes = [f"{leaf.dtype}{leaf.shape}" for leaf in leaves]
-        told = (*_machine(), str(sorted(jax.config.values.items())), str(tree), *shapes)
-        if told not in programs:
-            key = hashlib.sha256("\n".join((_SOURCE, *told)).encode()).hexdigest()[:32]
-            file = folder / f"{function.__module__}.{function.__name__}-{key}.program"
+        key = (*_machine(), _configuration(), str(tree), *(f"{leaf.dtype}{leaf.shape}" for leaf in leaves))
+        if key not in programs:
+            with _LOCK:
+                checksum = hashlib.sha256("\n".join((_SOURCE, *key)).encode()).hexdigest()[:32]
+                file = folder / f"{function.__module__}.{function.__name__}-{checksum}.program"
 
-            def kept_program(*leaves: Any) -> Any:
-                return function(*jax.tree.unflatten(tree, leaves))
+                def kept_program(*leaves: Any) -> Any:
+                    return function(*jax.tree.unflatten(tree, leaves))
 
-            programs[told] = _read(file) or _write(file, kept_program, leaves)
-        return programs[told](*leaves)
+                programs[key] = programs.get(key) or _read(file) or _write(file, kept_program, leaves)
+        return programs[key](*leaves)
 
     return call
 
@@ -139,16 +145,24 @@ def _folder() -> Path | None:
     return Path(folder)
 
 
-def _traced() -> bool:
-    """Whether another function is being traced, also where none of its numbers are among the arguments."""
+def _inside_jit() -> bool:
+    """Whether another function is being traced for a program, also where the arguments show nothing of it."""
     return isinstance(jax.device_put(np.zeros(())), Tracer)
 
 
-def _ordinary(leaf: Any) -> bool:
-    """Whether an argument is known, or static, and lies where programs run unless told otherwise."""
-    if isinstance(leaf, Tracer) or jax.config.values["jax_default_device"] is not None:
+def _outside() -> bool:
+    """Whether no transformation is under way: what functions enclose cannot be traced either."""
+    return get_opaque_trace_state(convention=__name__) == _OUTSIDE
+
+
+def _all_here(arguments: Any) -> bool:
+    """Whether arguments lie where programs run unless told otherwise."""
+    if jax.config.values["jax_default_device"] is not None:
         return False
-    return not isinstance(leaf, jax.Array) or leaf.devices() == {jax.devices()[0]}
+    here = {jax.local_devices()[0]}
+    return all(
+        not isinstance(leaf, jax.Array) or leaf.devices() == here for leaf in jax.tree.leaves(arguments)
+    )
 
 
 def _source() -> str:
@@ -164,17 +178,19 @@ _SOURCE = _source()
 
 
 def _read(file: Path) -> Callable[..., Any] | None:
-    """A kept program; nothing where it is missing or damaged."""
+    """A kept program; nothing where it is missing, damaged, or of no use here."""
     try:
         content = file.read_bytes()
-    except OSError:
+        checksum, program = content[:32], content[32:]
+        if hashlib.sha256(program).digest() != checksum:
+            return None
+        here = jax.local_devices()[:1]
+        found = serialize_executable.deserialize_and_load(*pickle.loads(program), execution_devices=here)
+    except Exception:  # whatever it is, it is compiled again
         return None
-    checksum, program = content[:32], content[32:]
-    if hashlib.sha256(program).digest() != checksum:
-        return None
-    return serialize_executable.deserialize_and_load(
-        *pickle.loads(program), execution_devices=jax.devices()[:1]
-    )
+    with contextlib.suppress(OSError):
+        os.utime(file)  # those that are not used go first
+    return found
 
 
 def _write(file: Path, function: Callable[..., Any], leaves: list[Any]) -> Callable[..., Any]:
@@ -189,9 +205,9 @@ def _write(file: Path, function: Callable[..., Any], leaves: list[Any]) -> Calla
         program = jax.jit(function, compiler_options=LITTLE).lower(*shapes).compile()
     finally:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
-    content = pickle.dumps(serialize_executable.serialize(program))
-    if _source() == _SOURCE:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):  # it is used all the same
+        content = pickle.dumps(serialize_executable.serialize(program))
+        if _source() == _SOURCE:
             _files.write(file, hashlib.sha256(content).digest() + content)
             others = file.parent.glob(f"{file.name.rpartition('-')[0]}-*.program")
             for old in sorted(others, key=lambda one: one.stat().st_mtime)[:-MOST]:
@@ -199,11 +215,28 @@ def _write(file: Path, function: Callable[..., Any], leaves: list[Any]) -> Calla
     return program
 
 
+def _configuration() -> str:
+    """The configuration of JAX, but for what no program depends on."""
+    values = sorted(jax.config.values.items())
+    return str([(name, value) for name, value in values if not any(word in name for word in INDIFFERENT)])
+
+
 @functools.cache
 def _machine() -> tuple[str, ...]:
     """What machine code depends on, beside its source: versions, flags of the compiler, the processor."""
-    processor = platform.processor()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as told:
-        processor = next((line for line in told if line.startswith(("flags", "Features"))), processor)
-    versions = jax.__version__, jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
+    processor = f"{platform.processor()} {platform.node()}"  # where the system does not say more
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        told = (line for line in lines if line.lower().startswith(("flags", "features")))
+        processor = next(told, processor)
+    versions = sys.version.split()[0], np.__version__, jax.__version__, jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
     return *versions, os.environ.get("XLA_FLAGS", ""), platform.machine(), processor
+
+
+def _outermost() -> Any:
+    """What JAX says where no transformation is under way: in a new thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(get_opaque_trace_state, convention=__name__).result()
+
+
+_OUTSIDE = _outermost()
+_LOCK = threading.Lock()

@@ -50,7 +50,7 @@ def test_mean_gradient_over_all_groups_is_the_drift(name, group, patterns):
     if algorithm.resamples_silent:
         weight = weight * (rewards.min(axis=1) != rewards.max(axis=1))
         weight = weight / weight.sum()
-    advantages = np.asarray(jax.vmap(algorithm.weights)(jnp.asarray(rewards)))
+    advantages = np.asarray(jax.jit(jax.vmap(algorithm.weights))(jnp.asarray(rewards)))
     score = np.eye(patterns)[chosen] - pi
     mean = np.einsum("c,cg,cgr->r", weight, advantages, score) / group
     rho = pi @ p

@@ -1,6 +1,9 @@
 """Programs that outlive the process: compiled once, read afterwards, and never in the way."""
 
+import hashlib
 import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
@@ -8,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import qra_jax as qra
 from qra_jax import _programs
 from qra_jax.consult import diagnosis
 from qra_jax.problem import examples
@@ -162,6 +166,46 @@ def test_the_oldest_programs_go(cache, monkeypatch):
     assert kept(cache) == sorted(found[1:])
 
 
+def test_a_cache_that_was_moved_serves(cache, monkeypatch):
+    process()[0](PAIR, jnp.array(2.0))
+    (cache / "elsewhere").mkdir()
+    (file,) = kept(cache)
+    file.rename(cache / "elsewhere" / file.name)
+    jax.config.update("jax_compilation_cache_dir", str(cache / "elsewhere"))
+    swap, traced = process()
+    check(swap(PAIR, jnp.array(2.0)))
+    assert not traced
+
+
+def test_threads_that_begin_together_compile_once_and_leave_settings_alone(cache):
+    least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    swap, traced = process()
+    with ThreadPoolExecutor(4) as pool:
+        for answer in pool.map(lambda _: swap(PAIR, jnp.array(2.0)), range(4)):
+            check(answer)
+    assert len(traced) == 1
+    assert jax.config.values["jax_persistent_cache_min_compile_time_secs"] == least
+
+
+def test_what_cannot_be_serialised_is_computed_all_the_same(cache):
+    @_programs.kept
+    def calling(x):
+        return {"x": jax.pure_callback(lambda x: np.asarray(x) + 1, x, x)}
+
+    assert calling(jnp.array(2.0))["x"] == 3.0
+    assert not kept(cache)
+
+
+def test_a_program_of_another_build_is_compiled_again(cache):
+    process()[0](PAIR, jnp.array(2.0))
+    (file,) = kept(cache)
+    content = pickle.dumps((b"not a program", None, None))
+    file.write_bytes(hashlib.sha256(content).digest() + content)
+    swap, traced = process()
+    check(swap(PAIR, jnp.array(2.0)))
+    assert traced
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_damaged_file_is_traced_and_written_again(cache, content):
     process()[0](PAIR, jnp.array(2.0))
@@ -253,6 +297,39 @@ def test_a_brief_program_may_be_part_of_another(around):
     """Also where all of its own arguments are known."""
     square = _programs.brief("power")(lambda x, *, power: x**power)
     assert around(lambda x: x + square(jnp.asarray(3.0), power=2)) == 10.0
+
+
+@pytest.mark.parametrize("of", ["grad", "jit of grad", "hessian", "vmap"])
+def test_a_brief_program_may_enclose_what_is_transformed(of):
+    """As weights and rewards of one's own may, which are arguments that show nothing of it."""
+
+    def through(scale):
+        problem = examples.worked()
+        reward = qra.Reward("mine", lambda params, problem, log_policy: scale * problem.success, True, True)
+        algorithm = qra.Algorithm("mine", lambda params, rewards, where: rewards * scale, 4)
+        drift = qra.flow.drift(problem, problem.log_ref, algorithm=algorithm, reward=reward)
+        return algorithm.clock(jnp.asarray(0.3)) * drift[0]
+
+    transformed = {
+        "grad": jax.grad(through),
+        "jit of grad": jax.jit(jax.grad(through)),
+        "hessian": jax.hessian(through),
+        "vmap": lambda scale: jax.vmap(through)(scale[None])[0],
+    }[of]
+    power = {"vmap": 1.0, "hessian": 6.0}.get(of, 3.0)  # of the cube of scale
+    order = {"vmap": 3, "hessian": 1}.get(of, 2)
+    found = transformed(jnp.asarray(0.5))
+    np.testing.assert_allclose(found, power * 0.5**order * through(jnp.asarray(1.0)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32])
+def test_arrays_are_copies(dtype):
+    """JAX may take memory that happens to be aligned as it is."""
+    for _ in range(16):
+        numbers = np.zeros(64, dtype)
+        array = _programs.array(numbers)
+        numbers[:] = 1.0
+        assert not np.asarray(array).any()
 
 
 def test_a_brief_program_compiles_with_little_effort(monkeypatch):

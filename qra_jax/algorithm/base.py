@@ -142,7 +142,6 @@ class Algorithm:
         """Whether weights depend on how long the rollouts are."""
         return self.by_length or self.normalize != "constant"
 
-    @_programs.brief()
     def weights(
         self,
         rewards: Float[Array, " group"],
@@ -201,7 +200,6 @@ class Algorithm:
         tables = self.tables()
         return tables.right[1:] - tables.wrong[:-1]
 
-    @_programs.brief()
     def clock(self, mean: Float[Array, "*b"], miss: Float[Array, "*b"] | None = None) -> Float[Array, "*b"]:
         """Exact mean speed c(ρ) along the orbit for binary rewards.
 
@@ -217,7 +215,7 @@ class Algorithm:
             [`Algorithm.batch_clock`][]), or its path is no orbit (DPO, weights by length).
         """
         mean = jnp.asarray(mean)
-        return self.clock_function()(mean, 1 - mean if miss is None else miss)
+        return _clock(self, mean, 1 - mean if miss is None else jnp.asarray(miss))
 
     def clock_function(self) -> Callable[[Array, Array], Array]:
         """The clock as `(mean, miss) -> speed`, its table of weights computed once: for use inside solvers.
@@ -366,6 +364,11 @@ def size_of(rewards: Array, where: Array | None) -> Array:
     """Number of rollouts in a group, as a number of its dtype."""
     count = rewards.shape[-1] if where is None else jnp.sum(where, axis=-1)
     return jnp.asarray(count, rewards.dtype)
+
+
+@_programs.brief()
+def _clock(algorithm: Algorithm, mean: Array, miss: Array) -> Array:
+    return algorithm.clock_function()(mean, miss)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -59,7 +59,9 @@ def drift(
     """
     chex.assert_rank(log_policy, 1)
     chex.assert_equal_shape([log_policy, problem.log_ref])
-    return _drift(problem, log_policy, algorithm, reward, tuple(regularizers), geometry=geometry)
+    _check.choice("geometry", geometry, GEOMETRIES)
+    terms = _check.parts("regularizers", regularizers, Regularizer)
+    return _drift(problem, log_policy, algorithm, reward, terms, geometry=geometry)
 
 
 @_programs.brief("geometry")

@@ -75,7 +75,8 @@ def mean_update(
     Reference: Sutton et al. 2000 (policy gradient theorem).
     """
     check(tree, algorithm, reward, credit, "flow")
-    return _mean_update(tree, _policy(tree, log_policy), algorithm, reward, tuple(regularizers), credit)
+    terms = _check.parts("regularizers", regularizers, Regularizer)
+    return _mean_update(tree, _policy(tree, log_policy), algorithm, reward, terms, credit)
 
 
 @_programs.brief()

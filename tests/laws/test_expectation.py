@@ -63,7 +63,7 @@ def by_hand(algorithm, problem, reward, log_policy, group):
 
     def weights(rewards):
         axes = (0, None if size is None else 0)
-        return np.asarray(jax.vmap(weigh, axes)(jnp.asarray(rewards, float), size))
+        return np.asarray(jax.jit(jax.vmap(weigh, axes))(jnp.asarray(rewards, float), size))
 
     if reward.by_vote:
         votes = (shown[:, :, None] == np.arange(3)).sum(axis=1)

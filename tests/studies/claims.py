@@ -19,7 +19,7 @@ KINDS = {"holds": ("holds", "holds only if"), "fails": ("fails",), "open": ("ope
 
 @functools.cache
 def quick(study):
-    """The quick data of a study: of a finished run where fingerprints agree, recorded, or computed and kept."""
+    """The quick data of a study: of a finished run where fingerprints agree, recorded ones, or new ones, kept."""
     places = [Path(os.environ[name]) for name in ("QRA_ARTIFACTS",) if name in os.environ]
     places.append(Path(tempfile.gettempdir()) / "qra-jax-studies")
     prints = study.fingerprints(quick=True)
@@ -30,14 +30,13 @@ def quick(study):
             path = store.path(place / study.name, name, print_)
             if name not in known and path.is_file():
                 known[name] = store.read(path)
-    for name in prints:
-        if name not in known and (path := record.path(study.name, name)).is_file():
-            known[name] = record.read(path)
+    recorded = {} if known else record.data(study.name)
+    known = known or recorded
     return study.compute(
         quick=True,
         known=known,
         bank=Bank(places[-1] / "bank"),
-        keep=lambda name, result: store.write(store.path(kept, name, prints[name]), result),
+        keep=lambda name, result: recorded or store.write(store.path(kept, name, prints[name]), result),
     )
 
 

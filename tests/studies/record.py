@@ -5,7 +5,8 @@
     python -m tests.studies.record FOLDER NAME ...   # or these
 
 The tests of claims change data and see whether verdicts follow: what they need is data of the right form, not new
-ones, which take half an hour. `.ci/run` measures anew before its tests, and these then take the new data.
+ones, which take half an hour. `.ci/run` measures anew before its tests, which then take the new data and see that
+recorded ones have their form. Recorded are studies of up to half a megabyte, and larger ones that take a minute.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 import xarray as xr
 
 from qra_jax import studies
+from qra_jax.studies import worker
 from qra_jax.studies.lab import store
 
 RECORDED = Path(__file__).parent.parent / "data" / "quick"
@@ -35,6 +37,11 @@ def read(path: Path) -> xr.Dataset:
         return store.read(plain)
 
 
+def data(study: str) -> dict[str, xr.Dataset]:
+    """Recorded quick data of a study, by experiment."""
+    return {file.name.removesuffix(".nc.xz"): read(file) for file in (RECORDED / study).glob("*.nc.xz")}
+
+
 def main() -> None:
     """Copy what a run with the present source has measured."""
     parser = argparse.ArgumentParser(
@@ -44,14 +51,17 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", metavar="NAME")
     command = parser.parse_args()
     for name in command.studies or sorted(one.name for one in RECORDED.iterdir()):
-        shutil.rmtree(RECORDED / name, ignore_errors=True)
+        done, measured = worker.finished(name, command.folder / name), {}
         for experiment, print_ in studies.load(name).fingerprints(quick=True).items():
-            measured = store.path(command.folder / name, experiment, print_)
-            if measured.is_file():
-                path(name, experiment).parent.mkdir(parents=True, exist_ok=True)
-                path(name, experiment).write_bytes(lzma.compress(measured.read_bytes(), preset=9))
-            else:
-                print(f"{name}/{experiment}: not in {command.folder}, with the present source")
+            file = store.path(command.folder / name, experiment, print_)
+            if file.is_file():  # otherwise it needs measured runs, or belongs to the full version
+                measured[experiment] = file.read_bytes()
+        if not (done and measured):
+            raise SystemExit(f"{name}: no finished quick run with the present source in {command.folder}")
+        shutil.rmtree(RECORDED / name, ignore_errors=True)
+        (RECORDED / name).mkdir(parents=True)
+        for experiment, content in measured.items():
+            path(name, experiment).write_bytes(lzma.compress(content, preset=9))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from qra_jax.studies.lab.evidence import Estimate, Explained, Never, Test
 
 ROUNDING = 1e-12
 """Scatter of this part of the numbers' size is rounding."""
+LARGEST = 10_000_000
+"""Numbers of an array that are resampled together."""
 LARGE = 1e6
 """χ² above which its root is normal."""
 
@@ -249,8 +251,8 @@ def statistic(
       draws: resamplings, ≥ 200: the error of the error is 1/√(2·draws) of it.
       to: a transformation in which the statistic is nearly normal.
       back: its inverse.
-      together: the function reduces along `over` alone and leaves other dimensions as they are: it is called once
-        for all resamplings, in place of once for each.
+      together: the function knows dimensions by name and leaves an additional one as it is: it is called for many
+        resamplings at once.
 
     Returns:
       The estimate; infinitely wide for a single member.
@@ -264,12 +266,13 @@ def statistic(
     error = value * 0 + math.inf
     if n > 1:  # resampling n of n understates the variance by (n − 1)/n
         if together:
-            plainly = [array.drop_vars(over, errors="ignore") for array in arrays]
-            again = to(xr.DataArray(function(*(array.isel({over: drawn}) for array in plainly))))
+            arrays = tuple(array.drop_vars(over, errors="ignore") for array in arrays)
+            block = max(1, LARGEST // max(array.size for array in arrays))
+            lots = [drawn.isel(_draw=slice(first, first + block)) for first in range(0, draws, block)]
         else:
-            each = [function(*(array.isel({over: i.values}) for array in arrays)) for i in drawn]
-            again = xr.concat([to(xr.DataArray(one)) for one in each], "_draw", join="exact")
-        scatter = again.std("_draw", ddof=1, skipna=False)
+            lots = [one.values for one in drawn]
+        values = [to(xr.DataArray(function(*(array.isel({over: lot}) for array in arrays)))) for lot in lots]
+        scatter = xr.concat(values, "_draw", join="exact").std("_draw", ddof=1, skipna=False)
         error = _scatter(xr.DataArray(scatter) * math.sqrt(n / (n - 1)), abs(to(value)))
     plain = measured(quantity, to(value), error, n=n, freedom=float(max(n - 1, 1)))
 
