@@ -92,8 +92,8 @@ def _quantiles(data: lab.Data, patterns: int) -> lab.Evidence:
 
     times, laws = data.atlas.log_time.sel(n=MIDDLE), data.atlas.estimate.sel(few=patterns)
     words = "decades between the percentile of the estimate and that of the time"
-    options: Any = {"over": "problem", "draws": 200, "together": True}
-    return lab.statistic(words, distance, times, laws, **options).near(0, within=TWICE)
+    found = lab.statistic(words, distance, times, laws, over="problem", draws=200, together=True)
+    return found.near(0, within=TWICE)
 
 
 LEADING = lab.Derived("theory.transition_time_estimate", (papers.QRA_3,))
