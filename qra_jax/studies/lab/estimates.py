@@ -310,16 +310,24 @@ def pooled_share(quantity: str, part: xr.DataArray, whole: xr.DataArray, over: s
 def correlation(quantity: str, first: xr.DataArray, second: xr.DataArray, over: str = "seed") -> Estimate:
     """Spearman's rank correlation over all elements of two arrays; members along `over` are resampled together."""
 
-    def spearman(first: xr.DataArray, second: xr.DataArray) -> float:
-        a, b = (stats.rankdata(x.values.ravel()) for x in xr.broadcast(first, second))
-        if np.isnan(first.values).any() or np.isnan(second.values).any():
-            return math.nan
-        return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
+    elements = list(dict.fromkeys((*first.dims, *second.dims)))
+
+    def spearman(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
+        both = [x.transpose(..., *elements) for x in xr.broadcast(first, second)]
+        others = both[0].dims[: -len(elements)]
+        rows = np.stack([x.values.reshape(*x.shape[: len(others)], -1) for x in both])
+        ranks = stats.rankdata(rows, axis=-1)
+        ranks -= ranks.mean(axis=-1, keepdims=True)
+        together, apart = ranks.prod(axis=0).sum(axis=-1), np.sqrt((ranks**2).sum(axis=-1).prod(axis=0))
+        found = np.divide(
+            together, apart, out=np.zeros_like(together), where=apart > 0
+        )  # 0 if one is constant
+        return xr.DataArray(np.where(np.isnan(rows).any(axis=(0, -1)), math.nan, found), dims=others)
 
     def to(x: Any) -> Any:
         return np.arctanh(np.clip(x, -1 + 1e-9, 1 - 1e-9))
 
-    return statistic(quantity, spearman, first, second, over=over, to=to, back=np.tanh)
+    return statistic(quantity, spearman, first, second, over=over, to=to, back=np.tanh, together=True)
 
 
 def misfit(quantity: str, z: Any, *, parameters: int = 0) -> Estimate:
