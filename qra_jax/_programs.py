@@ -40,16 +40,21 @@ INDIFFERENT = ("cache", "log", "traceback")
 """Words in the names of settings of JAX on which no program depends."""
 
 
+def flags() -> str:
+    """`XLA_FLAGS` of a process in which the compiler takes little effort, those of this one included."""
+    words = [f"--{name}={str(value).lower()}" for name, value in LITTLE.items()]
+    # The last word on an option counts, and that is the user's.
+    return " ".join([*words, os.environ.get("XLA_FLAGS", "")]).strip()
+
+
 def little_effort() -> None:
     """Let the compiler take little effort in the whole of this process, which has used no device yet.
 
-    For tests, which compile much longer than they run. Child processes are not concerned.
+    For tests, which compile much longer than they run. Child processes are not concerned, but by [`flags`][].
     """
     before = os.environ.get("XLA_FLAGS")
-    words = [f"--{name}={str(value).lower()}" for name, value in LITTLE.items()]
-    # The last word on an option counts, and that is the user's.
-    os.environ["XLA_FLAGS"] = " ".join([*words, before or ""])
-    jax.devices()  # reads the flags
+    os.environ["XLA_FLAGS"] = flags()
+    jax.devices()  # reads them
     if before is None:
         del os.environ["XLA_FLAGS"]
     else:

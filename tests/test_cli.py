@@ -12,6 +12,7 @@ import pytest
 
 import qra_jax
 from qra_jax import algorithm, cli, registry
+from qra_jax._programs import flags
 from qra_jax.cli import actions, inputs
 from qra_jax.cli.commands import COMMANDS
 
@@ -355,8 +356,9 @@ EXAMPLES = {
 def test_the_examples_in_the_documents_run(name, tmp_path):
     code = EXAMPLES[name]
     said = re.findall(r"# → (.*)", code)
+    around = {**os.environ, "XLA_FLAGS": flags()}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True, env=around
     )
     assert done.stdout.splitlines() == said
     assert said

@@ -1,12 +1,15 @@
 """Notebooks: what is stored is what their scripts say, with outputs; and they run."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import jupytext
 import pytest
+
+from qra_jax._programs import flags
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
@@ -46,5 +49,7 @@ def test_it_asks_first_and_says_what_to_try_next(script):
 
 @each
 def test_it_runs(script, tmp_path):
-    done = subprocess.run([sys.executable, "-c", RUN, script], cwd=tmp_path, capture_output=True, text=True)
+    around = {**os.environ, "XLA_FLAGS": flags()}
+    words = [sys.executable, "-c", RUN, script]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=around)
     assert done.returncode == 0, done.stderr[-3000:]
