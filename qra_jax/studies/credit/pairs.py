@@ -147,14 +147,12 @@ def half(data):
 half.null("a random half of the 16")(lambda data: _half(data, "random half"))
 
 
-def _ratio(words: str, steps: xr.DataArray, rule: str) -> lab.Estimate:
+def _ratio(at: str, steps: xr.DataArray, rule: str) -> lab.Estimate:
     def gain(steps: xr.DataArray) -> xr.DataArray:
         log: Any = np.log(_rollouts_kept.mean_steps(steps))
         return log.sel(rule=rule, drop=True) - log.sel(rule="pairs", drop=True)
 
-    return lab.statistic(
-        f"log of the steps of {rule} over those of pairs, {words}", gain, steps, together=True
-    )
+    return lab.statistic(f"log of the steps of {rule} over those of pairs, {at}", gain, steps, together=True)
 
 
 def _smallest(data: lab.Data, rule: str) -> lab.Evidence:
