@@ -3,6 +3,7 @@
     python benchmarks/startup.py                       # this checkout beside the commit before
     python benchmarks/startup.py --before v0.1.0       # beside another one
     python benchmarks/startup.py --jobs solve advise   # some of the jobs
+    python benchmarks/startup.py --jobs studies --cold --repeats 1   # the ten slowest quick studies alone
 
 Every job is a process of its own, begun with an empty cache of compiled programs (cold) and once more (second), this
 checkout and the other one in turn. Seconds are of the wall clock and of the processor: on a machine that does other
@@ -141,8 +142,13 @@ def main() -> None:
     parser.add_argument("--before", default="HEAD^", help="the commit to compare with")
     parser.add_argument("--jobs", nargs="*", default=None, metavar="JOB", help=f"of {', '.join(JOBS)}")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--cold", action="store_true", help="no second starts")
+    parser.add_argument("--name", default="startup", help="of the file in benchmarks/results")
     command = parser.parse_args()
-    jobs = {name: JOBS[name] for name in command.jobs} if command.jobs else JOBS
+    starts = ("cold",) if command.cold else ("cold", "second")
+    studies = [name for name in JOBS if name.startswith("study ")]
+    chosen = [name for word in command.jobs or JOBS for name in (studies if word == "studies" else [word])]
+    jobs = {name: JOBS[name] for name in chosen}
     rows: list[dict[str, Any]] = []
     with checkout(command.before) as before, tempfile.TemporaryDirectory() as folder:
         example = "benchmarks/_startup_example.py"
@@ -152,9 +158,9 @@ def main() -> None:
             for turn in range(command.repeats):
                 for which, tree in (("before", before), ("now", ROOT)):
                     cache = Path(folder) / f"{name}-{which}-{turn}"
-                    for start in ("cold", "second"):
+                    for start in starts:
                         found.setdefault((which, start), []).append(timed(tree, words, cache))
-            for start in ("cold", "second"):
+            for start in starts:
                 least = {
                     which: {
                         key: min(one[key] for one in found[which, start]) for key in found[which, start][0]
@@ -178,7 +184,7 @@ def main() -> None:
         for row in rows
     ]
     show("Cold starts and second ones, seconds; tracing, lowering and compiling are those of now", printed)
-    save("startup", {"environment": environment("diffrax"), "before": command.before, "rows": rows})
+    save(command.name, {"environment": environment("diffrax"), "before": command.before, "rows": rows})
 
 
 if __name__ == "__main__":
