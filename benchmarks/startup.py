@@ -150,6 +150,7 @@ def main() -> None:
     chosen = [name for word in command.jobs or JOBS for name in (studies if word == "studies" else [word])]
     jobs = {name: JOBS[name] for name in chosen}
     rows: list[dict[str, Any]] = []
+    measured_on = environment("diffrax")
     with checkout(command.before) as before, tempfile.TemporaryDirectory() as folder:
         example = "benchmarks/_startup_example.py"
         (before / example).write_text((ROOT / example).read_text(encoding="utf-8"), encoding="utf-8")
@@ -169,6 +170,10 @@ def main() -> None:
                 }
                 ratio = least["now"]["cpu_s"] / least["before"]["cpu_s"]
                 rows.append({"job": name, "start": start, **least, "cpu_ratio": ratio})
+                cpu = [least[which]["cpu_s"] for which in ("before", "now")]
+                print(f"{name}, {start}: {cpu[0]:.2f} → {cpu[1]:.2f} s of CPU", flush=True)
+            # After each job: what is measured is there if this is killed.
+            save(command.name, {"environment": measured_on, "before": command.before, "rows": rows})
     printed = [
         {
             "job": row["job"],
@@ -184,7 +189,6 @@ def main() -> None:
         for row in rows
     ]
     show("Cold starts and second ones, seconds; tracing, lowering and compiling are those of now", printed)
-    save(command.name, {"environment": environment("diffrax"), "before": command.before, "rows": rows})
 
 
 if __name__ == "__main__":
