@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -330,6 +331,14 @@ def test_arrays_are_copies(dtype):
         array = _programs.array(numbers)
         numbers[:] = 1.0
         assert not np.asarray(array).any()
+
+
+@pytest.mark.parametrize("wrong", [{"algorithm": qra.grpo}, {"reward": "x"}, {"geometry": ["softmax"]}])
+def test_a_brief_program_refuses_in_words(wrong, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users call it
+    problem = examples.worked()
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: "):
+        qra.flow.drift(problem, problem.log_ref, **wrong)
 
 
 def test_a_brief_program_compiles_with_little_effort(monkeypatch):

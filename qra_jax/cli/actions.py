@@ -48,7 +48,7 @@ def _solve(command: Solve) -> int:
         moving = Path(command.plot).suffix.lower() in film.ENDINGS
         writable("plot", (film if moving else plot).check_path("plot", command.plot))
     problem = inputs.problem(command.ref, ref, success)
-    with busy("solving (the first time compiles, ~10 s)"):
+    with busy("solving (the first time compiles for a few seconds)"):
         diagnosis = diagnose(problem, target)
         asides: list[str] = []
         if preset is not None:

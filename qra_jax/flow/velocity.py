@@ -48,7 +48,7 @@ def drift(
       `[patterns]`, dθ/dt; sums to zero under `"softmax"`.
 
     Raises:
-      ValueError: an unknown geometry, or an algorithm without a clock for this reward.
+      ValueError: an unknown geometry, a part that is none, or an algorithm without a clock for this reward.
 
     Reference: Sutton et al. 2000 (policy gradient); Chen, Li, Zou, arXiv 2506.04695, §5.
 
@@ -60,6 +60,8 @@ def drift(
     chex.assert_rank(log_policy, 1)
     chex.assert_equal_shape([log_policy, problem.log_ref])
     _check.choice("geometry", geometry, GEOMETRIES)
+    _check.part("algorithm", algorithm, Algorithm)
+    _check.part("reward", reward, Reward)
     terms = _check.parts("regularizers", regularizers, Regularizer)
     return _drift(problem, log_policy, algorithm, reward, terms, geometry=geometry)
 
